@@ -1,0 +1,155 @@
+"""The first stage: finds candidates for a query and knows three scores of every query-passage pair.
+
+`dense` is the cosine of query and whole passage, `bm25` the lexical score, and `sentence` the cosine of the query and
+the passage's best sentence: a long passage may hold the answer in one sentence and be about something else.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankstill.candidates.bm25 import BM25Index
+from rankstill.candidates.dense import Embeddings, encode, sentences
+from rankstill.candidates.fusion import reciprocal_rank_fusion
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from rankstill.config import CandidatesConfig
+    from rankstill.datasets import Corpus
+
+FEATURES = ("dense", "bm25", "sentence")
+BM25_SCALE = 0.1
+"""Brings BM25 near the size of a cosine, so that one penalty suits all of the prior's weights."""
+_DEPTH = 100
+"""How deep the dense and the lexical ranking are fused."""
+_QUERIES_AT_ONCE = 64
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """A query's first-stage passages, best first by fusion.
+
+    Args:
+        positions: of the passages in the corpus. [n]
+        features: their first-stage scores, in the order of `FEATURES`. [n, features]
+        fused: reciprocal rank fusion of the dense and the lexical ranking. [n]
+    """
+
+    positions: NDArray[np.int64]
+    features: NDArray[np.float32]
+    fused: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class PassageVectors:
+    """What one retriever makes of a corpus.
+
+    Args:
+        passages: one vector a passage. [passages, dimensions]
+        sentences: one vector a sentence, passages in order. [sentences, dimensions]
+        owners: which passage each sentence stands in, ascending. [sentences]
+    """
+
+    passages: Embeddings
+    sentences: Embeddings
+    owners: NDArray[np.int64]
+
+    def save(self, folder: Path) -> None:
+        """As .npy files, to be memory-mapped."""
+        np.save(folder / "passages.npy", self.passages)
+        np.save(folder / "sentences.npy", self.sentences)
+        np.save(folder / "owners.npy", self.owners)
+
+    @classmethod
+    def load(cls, folder: Path) -> PassageVectors:
+        """As `save` wrote them, memory-mapped."""
+        return cls(
+            passages=np.load(folder / "passages.npy", mmap_mode="r"),
+            sentences=np.load(folder / "sentences.npy", mmap_mode="r"),
+            owners=np.load(folder / "owners.npy", mmap_mode="r"),
+        )
+
+
+def encode_corpus(model: SentenceTransformer, corpus: Corpus) -> PassageVectors:
+    """Vectors of every passage and of every sentence in it."""
+    pieces = [sentences(title, body) for title, body in zip(corpus.titles, corpus.bodies, strict=True)]
+    owners = np.repeat(np.arange(len(corpus)), [len(piece) for piece in pieces])
+    return PassageVectors(
+        passages=encode(model, corpus.texts(), "document", "encoding passages"),
+        sentences=encode(model, [text for piece in pieces for text in piece], "document", "encoding sentences", 128),
+        owners=owners,
+    )
+
+
+class FirstStage:
+    """Exact search and scores over a corpus.
+
+    Args:
+        corpus: the passages.
+        model: the bi-encoder that encodes queries; the one that made `vectors`.
+        vectors: of the corpus.
+        config: language, BM25's parameters, fusion's constant.
+    """
+
+    def __init__(
+        self, corpus: Corpus, model: SentenceTransformer, vectors: PassageVectors, config: CandidatesConfig
+    ) -> None:
+        self.corpus = corpus
+        self.model = model
+        self.vectors = vectors
+        self.bm25 = BM25Index(corpus.texts(), config.language, config.k1, config.b)
+        self._rrf_k = config.rrf_k
+        self._first_sentence = np.searchsorted(vectors.owners, np.arange(len(corpus)))
+        self._sentence_count = np.bincount(vectors.owners, minlength=len(corpus))
+
+    def search(self, queries: Sequence[str], n: int, exclude: Sequence[int] | None = None) -> Iterator[Candidates]:
+        """The n best passages of each query by fusion of the dense and the lexical ranking.
+
+        Args:
+            queries: their texts.
+            n: how many passages; all of the corpus if it is smaller.
+            exclude: one passage a query that must not be found: the one the query was made from.
+
+        Yields:
+            The candidates of each query, in the order of `queries`.
+        """
+        encoded = encode(self.model, queries, "query", "encoding queries", 128)
+        for start in range(0, len(queries), _QUERIES_AT_ONCE):
+            rows = slice(start, start + _QUERIES_AT_ONCE)
+            dense = encoded[rows] @ self.vectors.passages.T
+            lexical = self.bm25.scores(queries[rows]) * BM25_SCALE
+            for row, query in enumerate(encoded[rows]):
+                without = exclude[start + row] if exclude is not None else None
+                yield self._best(query, dense[row], lexical[row], n, without)
+
+    def _best(
+        self, query: Embeddings, dense: Embeddings, lexical: Embeddings, n: int, without: int | None
+    ) -> Candidates:
+        if without is not None:
+            dense[without] = lexical[without] = -np.inf
+        positions, fused = reciprocal_rank_fusion([top(dense, _DEPTH), top(lexical, _DEPTH)], n, self._rrf_k)
+        features = [dense[positions], lexical[positions], self._best_sentence(query, positions)]
+        return Candidates(positions=positions, features=np.stack(features, axis=-1), fused=fused)
+
+    def _best_sentence(self, query: Embeddings, positions: NDArray[np.int64]) -> Embeddings:
+        """The cosine of the query and each passage's nearest sentence. [positions]"""
+        first, counts = self._first_sentence[positions], self._sentence_count[positions]
+        starts = np.cumsum(counts) - counts
+        rows = np.repeat(first - starts, counts) + np.arange(counts.sum())
+        best: Embeddings = np.maximum.reduceat(self.vectors.sentences[rows] @ query, starts)
+        return best
+
+
+def top(scores: NDArray[np.float32], depth: int) -> NDArray[np.int64]:
+    """Positions of the highest scores, best first; ties in corpus order; what was excluded is left out."""
+    depth = min(depth, len(scores))
+    best = np.argpartition(-scores, depth - 1)[:depth]
+    best = best[np.lexsort((best, -scores[best]))]
+    return best[np.isfinite(scores[best])]

@@ -1,0 +1,138 @@
+"""Every option once: its default, its unit and why. YAML in and out; the command line's flags name the same paths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from rankstill.errors import RankstillError
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DatasetConfig(_Section):
+    """Where the corpus, the queries and the judgements come from, and which queries may teach."""
+
+    source: str = Field(
+        description="a BEIR folder; ir_datasets:<id>; hf:<repository or local path> in BEIR layout; a DPR-style .json or "
+        ".jsonl file (also .gz); or scifact, the set that comes with the package"
+    )
+    train_split: str | None = Field(
+        "train",
+        description="the qrels split whose queries may teach; null or absent: every query not in the test split",
+    )
+    test_split: str | None = Field(
+        "test", description="the qrels split that measures; null or absent: nothing is measured"
+    )
+    test_source: str | None = Field(None, description="the file that measures when source is a DPR-style file")
+    extra_queries: str | None = Field(
+        None,
+        description='unlabelled queries for the ranker to label: .txt, one a line, or .jsonl with "text" (also .gz)',
+    )
+    leaks: Literal["drop", "keep"] = Field(
+        "drop",
+        description="training queries that share a relevant passage with a test query: drop them, or keep and say so",
+    )
+    merge_duplicates: bool = Field(False, description="keep the first of several records with one id, do not stop")
+
+
+class CandidatesConfig(_Section):
+    """The first stage: what is found for each query before anything is learned."""
+
+    k: int = Field(10, ge=2, description="passages of a query that the LLM ranks")
+    n: int = Field(20, ge=2, description="passages of a query that the ranker labels; at least k")
+    language: str | None = Field("english", description="Snowball stemmer and stop words of BM25; null for neither")
+    k1: float = Field(1.2, ge=0, description="BM25's term-frequency saturation")
+    b: float = Field(0.75, ge=0, le=1, description="BM25's length normalisation")
+    rrf_k: float = Field(60.0, gt=0, description="constant of reciprocal rank fusion")
+
+
+class TeacherConfig(_Section):
+    """The black box that ranks."""
+
+    kind: Literal["recorded"] = Field("recorded", description="recorded: replay a rankings.jsonl made before")
+    rankings: str | None = Field(
+        None, description="the rankings.jsonl to replay; null: the one that lies beside the dataset"
+    )
+
+
+class RankerConfig(_Section):
+    """LLM -> ranker: a cross-encoder, on top of what the first stage already knows."""
+
+    model: str | None = Field(None, description="the cross-encoder's starting weights; null: those of the retriever")
+    prior: bool = Field(True, description="add a learned sum of first-stage scores; false is the paper's plain ranker")
+    cross_encoder: bool = Field(True, description="train the cross-encoder; false leaves the prior alone")
+    loss: Literal["listmle", "plistmle", "listnet", "ranknet", "lambda"] = Field(
+        "listmle",
+        description="listwise loss; listmle is the paper's and the only one that reads partial rankings as such",
+    )
+    epochs: int = Field(1, ge=1, description="passes over the teacher's lists")
+    learning_rate: float = Field(1e-4, gt=0, description="peak, after a linear warm-up over a tenth of the steps")
+    lists_per_step: int = Field(8, ge=1, description="lists a step")
+    max_length: int = Field(192, ge=16, description="tokens of a query-passage pair")
+
+
+class LabelsConfig(_Section):
+    """Ranker -> labels: as many query-passage pairs as we like, for free."""
+
+    keep_order: bool = Field(
+        True,
+        description="where the LLM ranked, its order stands and the ranker gives the magnitudes; false: the ranker alone",
+    )
+    pseudo_queries: int = Field(10_000, ge=0, description="sentences of the corpus to label as if they were queries")
+
+
+class RetrieverConfig(_Section):
+    """Labels -> retriever: a bi-encoder by KL divergence."""
+
+    model: str = Field(
+        "sentence-transformers/all-MiniLM-L6-v2", description="the retriever to improve: a hub name or a folder"
+    )
+    query_prompt: str | None = Field(None, description="put before every query; null: the model's own, if any")
+    passage_prompt: str | None = Field(None, description="put before every passage; null: the model's own, if any")
+    epochs: int = Field(1, ge=1, description="passes over the LLM-ranked queries")
+    learning_rate: float = Field(1e-4, gt=0, description="peak, after a linear warm-up over a tenth of the steps")
+    lists_per_step: int = Field(8, ge=1, description="LLM-ranked queries a step")
+    passages_per_query: int = Field(
+        10, ge=2, description="labelled passages of each of them, sampled from its candidates"
+    )
+    riders_per_step: int = Field(160, ge=0, description="unlabelled and pseudo-queries a step, over the same passages")
+    rider_weight: float = Field(1.0, ge=0, description="weight of their loss beside that of the LLM-ranked queries")
+    max_length: int = Field(160, ge=16, description="tokens of a passage in training")
+    teacher_temperature: float = Field(1.0, gt=0, description="softens the ranker's distribution")
+    student_temperature: float = Field(0.05, gt=0, description="cosines are divided by it")
+    in_batch: bool = Field(
+        True, description="a step's other passages count as irrelevant; false: KL over the query's own passages alone"
+    )
+    contrastive_weight: float = Field(0.0, ge=0, description="weight of InfoNCE on each query's best passage")
+    blend: float = Field(
+        1.0, gt=0, le=1, description="share of the new weights in the saved model; the rest is the old"
+    )
+
+
+class EvaluationConfig(_Section):
+    """What is measured, and how surely."""
+
+    measures: tuple[str, ...] = Field(
+        ("nDCG@10", "Hit@1", "Hit@5", "Hit@10", "Hit@20", "Recall@100", "MRR@10"), description="measures to report"
+    )
+    resamples: int = Field(10_000, ge=100, description="of the bootstrap and of the randomisation test")
+
+
+class Config(_Section):
+    """One experiment."""
+
+    dataset: DatasetConfig
+    candidates: CandidatesConfig = Field(default_factory=CandidatesConfig)
+    teacher: TeacherConfig = Field(default_factory=TeacherConfig)
+    ranker: RankerConfig = Field(default_factory=RankerConfig)
+    labels: LabelsConfig = Field(default_factory=LabelsConfig)
+    retriever: RetrieverConfig = Field(default_factory=RetrieverConfig)
+    evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    seed: int = Field(0, description="of sampling, shuffling and weights")
+    device: str | None = Field(None, description="cpu, cuda, cuda:1, mps; null: the best there is")

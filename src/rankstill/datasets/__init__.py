@@ -1,0 +1,35 @@
+"""Datasets: a corpus, queries and judgements from many sources, checked, split honestly, written back."""
+
+from rankstill.datasets.dataset import Corpus, Dataset, Qrels, Query
+from rankstill.datasets.leaks import (
+    LeakReport,
+    SharedGold,
+    drop_leaks,
+    find_leaks,
+    mark_leaks,
+    near_duplicates,
+    repeated_texts,
+    shared_gold,
+)
+from rankstill.datasets.loading import bundled, load_dataset
+from rankstill.datasets.sampling import sample
+from rankstill.datasets.writing import write_beir
+
+__all__ = [
+    "Corpus",
+    "Dataset",
+    "LeakReport",
+    "Qrels",
+    "Query",
+    "SharedGold",
+    "bundled",
+    "drop_leaks",
+    "find_leaks",
+    "load_dataset",
+    "mark_leaks",
+    "near_duplicates",
+    "repeated_texts",
+    "sample",
+    "shared_gold",
+    "write_beir",
+]

@@ -1,0 +1,121 @@
+"""BEIR folders: corpus.jsonl, queries.jsonl and qrels/<split>.tsv, each plain or .gz (Thakur et al. 2021)."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from rankstill.config import DatasetConfig
+from rankstill.datasets.dataset import Corpus, Qrels
+from rankstill.datasets.reading import find_file, read_jsonl, read_lines
+from rankstill.datasets.records import Parts, Place, gather_passages, gather_qrels, gather_queries, tally
+from rankstill.errors import DataError
+
+_QRELS_SUFFIXES = (".tsv", ".qrels", ".txt")
+_GRADE_HEADINGS = frozenset({"score", "relevance", "rel", "grade", "label", "judgment", "judgement"})
+
+
+def read_beir(folder: Path, config: DatasetConfig, name: str | None = None) -> Parts:
+    """Reads a BEIR folder.
+
+    `splits/<split>.txt`, where it exists, names the queries of the training split one a line; it is needed only where
+    they are not just those that the qrels of that split name, as when nothing of them is judged.
+
+    Args:
+        folder: holds corpus.jsonl and queries.jsonl, and qrels/ if there are judgements; each may be .gz.
+        config: which splits teach and measure.
+        name: the dataset's name; the folder's own when None.
+
+    Raises:
+        DataError: a file is missing, damaged, or holds what cannot be used.
+    """
+    corpus_path, queries_path = _wanted(folder, "corpus.jsonl"), _wanted(folder, "queries.jsonl")
+    merge = config.merge_duplicates
+    corpus, corpus_notes = gather_passages(read_jsonl(corpus_path), Place(str(corpus_path)), merge)
+    queries, query_notes = gather_queries(read_jsonl(queries_path), Place(str(queries_path)), merge)
+    train, train_notes = _read_split(folder, config.train_split, queries, corpus, merge)
+    listed, list_notes = _read_list(folder, config.train_split, queries)
+    test, test_notes = _read_split(folder, config.test_split, queries, corpus, merge)
+    if listed is not None:
+        train = {query_id: (train or {}).get(query_id, {}) for query_id in listed}
+    notes = [*_both_forms(folder), *corpus_notes, *query_notes, *train_notes, *list_notes, *test_notes]
+    if train is None and config.train_split is not None:
+        notes.append(
+            f"{folder}: no qrels for the training split {config.train_split!r} ({_splits(folder)}); "
+            "every query that is not a test query may teach."
+        )
+    if test is None:
+        wanted = "no test split is named" if config.test_split is None else f"no qrels for {config.test_split!r}"
+        notes.append(f"{folder}: {wanted} ({_splits(folder)}); nothing can be measured.")
+    return Parts(name or folder.resolve().name, corpus, queries, train, test, tuple(notes))
+
+
+def read_qrels(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    """The judgements of a qrels file, numbered by line: BEIR's three columns, or TREC's four.
+
+    A first line that names its columns is passed over.
+
+    Raises:
+        DataError: the file cannot be read, or a line has another number of columns than the first.
+    """
+    columns = 0
+    for number, line in read_lines(path):
+        cells = line.split()
+        if not columns:
+            columns = len(cells)
+            if columns not in (3, 4):
+                raise DataError(
+                    f"{path}, line {number}: {columns} columns. Wanted are 3 (query, passage, grade) or TREC's 4 "
+                    "(query, 0, passage, grade), with white space between."
+                )
+            if cells[-1].lower() in _GRADE_HEADINGS:
+                continue
+        if len(cells) != columns:
+            raise DataError(
+                f"{path}, line {number}: {len(cells)} columns where the lines above have {columns}. Mend it."
+            )
+        yield number, {"query-id": cells[0], "corpus-id": cells[-2], "score": cells[-1]}
+
+
+def _wanted(folder: Path, name: str) -> Path:
+    path = find_file(folder, name)
+    if path is None:
+        raise DataError(
+            f"{folder}: neither {name} nor {name}.gz is there. A BEIR folder holds both corpus and queries."
+        )
+    return path
+
+
+def _both_forms(folder: Path) -> tuple[str, ...]:
+    return tuple(
+        f"{folder}: {name} and {name}.gz are both there; {name} was read."
+        for name in ("corpus.jsonl", "queries.jsonl")
+        if (folder / name).is_file() and (folder / f"{name}.gz").is_file()
+    )
+
+
+def _read_split(
+    folder: Path, split: str | None, queries: Container[str], corpus: Corpus, merge: bool
+) -> tuple[Qrels | None, tuple[str, ...]]:
+    path = find_file(folder / "qrels", *(split + suffix for suffix in _QRELS_SUFFIXES)) if split else None
+    if path is None:
+        return None, ()
+    return gather_qrels(read_qrels(path), Place(str(path)), queries, corpus, merge)
+
+
+def _read_list(
+    folder: Path, split: str | None, queries: Container[str]
+) -> tuple[tuple[str, ...] | None, tuple[str, ...]]:
+    path = find_file(folder / "splits", f"{split}.txt") if split else None
+    if path is None:
+        return None, ()
+    names = {line.strip(): number for number, line in read_lines(path)}
+    unknown = tally(f"{query_id} (line {number})" for query_id, number in names.items() if query_id not in queries)
+    known = tuple(query_id for query_id in names if query_id in queries)
+    return known, unknown.note(f"{path}: {{n}} unknown queries were left out")
+
+
+def _splits(folder: Path) -> str:
+    names = {path.name.split(".")[0] for path in (folder / "qrels").glob("*") if path.is_file()}
+    return f"there are: {', '.join(sorted(names))}" if names else f"{folder / 'qrels'} has no files"

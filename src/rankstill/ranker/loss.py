@@ -1,0 +1,99 @@
+"""Listwise losses over prior + cross-encoder scores: our ListMLE, and the library's others unchanged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rankstill.ranker.plackett_luce import plackett_luce_nll
+
+_PADDING = -1e30
+
+
+class _Scored:
+    """Stands in for a cross-encoder whose scores are already computed, so that the library's losses take them as they are."""
+
+    num_labels = 1
+
+    def __init__(self, scores: Tensor) -> None:
+        self._scores = scores
+        self.device = scores.device
+
+    def preprocess(self, pairs: Any, **_: Any) -> dict[str, Tensor]:
+        return {}
+
+    def __call__(self, tokens: Any, **_: Any) -> dict[str, Tensor]:
+        return {"scores": self._scores[:, None]}
+
+
+def _library_loss(name: str, scored: _Scored) -> nn.Module:
+    from sentence_transformers.cross_encoder import losses
+
+    # One call for the whole batch: the scores of all its pairs, in their order.
+    whole_batch: dict[str, Any] = {"mini_batch_size": -1}
+    makers: dict[str, Any] = {
+        "plistmle": lambda: losses.PListMLELoss(
+            scored, lambda_weight=losses.PListMLELambdaWeight(), respect_input_order=False, **whole_batch
+        ),
+        "listnet": lambda: losses.ListNetLoss(scored, **whole_batch),
+        "ranknet": lambda: losses.RankNetLoss(scored, **whole_batch),
+        "lambda": lambda: losses.LambdaLoss(scored, **whole_batch),
+    }
+    loss: nn.Module = makers[name]()
+    return loss
+
+
+class ListwiseLoss(nn.Module):
+    """A listwise loss of the ranker's scores: prior + cross-encoder.
+
+    Args:
+        model: the CrossEncoder in training.
+        name: "listmle", or one of the library's: "plistmle", "listnet", "ranknet", "lambda".
+        micro_batch: pairs a forward pass; pairs are sorted by length, so that little is padding.
+
+    Inputs:
+        inputs: queries, their passages in the teacher's order, and the prior's scores of these. Each [lists]
+        labels: how many leading passages of each list the teacher itself placed. [lists]
+    """
+
+    def __init__(self, model: nn.Module, name: str, micro_batch: int = 20) -> None:
+        super().__init__()
+        self.model = model
+        self.name = name
+        self.micro_batch = micro_batch
+
+    def forward(self, inputs: list[Any], labels: Tensor, **_: Any) -> Tensor:
+        """The mean loss of the lists."""
+        queries, passages, prior = inputs
+        pairs = [
+            (query, passage) for query, listed in zip(queries, passages, strict=True) for passage in listed
+        ]
+        scores = self._cross_encode(pairs)
+        scores = scores + torch.cat(list(prior)).to(scores.device)
+        sizes = [len(listed) for listed in passages]
+        if self.name == "listmle":
+            padded = nn.utils.rnn.pad_sequence(scores.split(sizes), batch_first=True, padding_value=_PADDING)
+            return plackett_luce_nll(padded, labels.to(scores.device)).mean()
+        # The library's losses know grades, not positions: the tail, which has no order, shares grade 0.
+        grades = [
+            torch.clamp(known - torch.arange(size, device=known.device), min=0)
+            for known, size in zip(labels, sizes, strict=True)
+        ]
+        loss: Tensor = _library_loss(self.name, _Scored(scores))([queries, passages], grades)
+        return loss
+
+    def _cross_encode(self, pairs: list[tuple[str, str]]) -> Tensor:
+        order = sorted(range(len(pairs)), key=lambda row: -len(pairs[row][0]) - len(pairs[row][1]))
+        parts = []
+        for start in range(0, len(order), self.micro_batch):
+            rows = order[start : start + self.micro_batch]
+            tokens = self.model.preprocess([pairs[row] for row in rows])
+            tokens = {
+                name: value.to(self.model.device) if isinstance(value, Tensor) else value
+                for name, value in tokens.items()
+            }
+            parts.append(self.model(tokens)["scores"].float().view(-1))
+        restored = torch.as_tensor(order, device=parts[0].device).argsort()
+        return torch.cat(parts)[restored]

@@ -1,0 +1,193 @@
+"""The ranker: a cross-encoder on top of a prior, saved as one folder and usable as a reranker in its own right."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankstill.candidates import FEATURES, PassageScorer
+from rankstill.errors import ModelError
+from rankstill.models import autocast, load_bi_encoder, load_cross_encoder
+from rankstill.progress import progress
+from rankstill.ranker.prior import Features, Prior
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder
+
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class Ranked:
+    """One passage of a reranked list.
+
+    Args:
+        position: where it stood in the list that was given.
+        score: the ranker's, in log-odds as the Plackett-Luce model reads them.
+    """
+
+    position: int
+    score: float
+
+
+class Ranker:
+    """Scores query-passage pairs: prior(first-stage scores) + cross-encoder(query, passage).
+
+    Args:
+        prior: the learned sum of first-stage scores, or None for the paper's plain ranker.
+        cross_encoder: or None for the prior alone.
+        first_stage: computes the prior's features for passages that come without them; only `rank` needs it.
+
+    Raises:
+        ValueError: neither a prior nor a cross-encoder.
+    """
+
+    def __init__(
+        self,
+        prior: Prior | None,
+        cross_encoder: CrossEncoder | None,
+        first_stage: PassageScorer | None = None,
+    ) -> None:
+        if prior is None and cross_encoder is None:
+            raise ValueError("a ranker needs a prior, a cross-encoder or both")
+        self.prior = prior
+        self.cross_encoder = cross_encoder
+        self.first_stage = first_stage
+
+    def score(self, pairs: Sequence[tuple[str, str]], features: Features | None, batch_size: int = 32) -> Features:
+        """Score pairs whose first-stage features are known.
+
+        Args:
+            pairs: (query, passage) texts.
+            features: first-stage scores of the pairs, columns as in `FEATURES`; None if there is no prior. [pairs, features]
+            batch_size: pairs a forward pass.
+
+        Returns:
+            Real-valued scores; higher is better. [pairs]
+        """
+        scores = np.zeros(len(pairs), dtype=np.float32)
+        if self.prior is not None:
+            if features is None:
+                raise ValueError("this ranker has a prior: give the pairs' first-stage features, or use rank()")
+            scores += self.prior.scores(features)
+        if self.cross_encoder is not None:
+            scores += self._cross_encode(pairs, batch_size)
+        return scores
+
+    def _cross_encode(self, pairs: Sequence[tuple[str, str]], batch_size: int) -> NDArray[np.float32]:
+        import torch
+
+        assert self.cross_encoder is not None
+        scores = np.zeros(len(pairs), dtype=np.float32)
+        order = sorted(range(len(pairs)), key=lambda row: -len(pairs[row][0]) - len(pairs[row][1]))
+        chunk = batch_size * 8
+        device = str(self.cross_encoder.device)
+        with progress("scoring pairs", len(pairs)) as advance, autocast(device):
+            for start in range(0, len(order), chunk):
+                rows = order[start : start + chunk]
+                scores[rows] = self.cross_encoder.predict(
+                    [pairs[row] for row in rows],
+                    batch_size=batch_size,
+                    show_progress_bar=False,
+                    # The default sigmoid would flatten the distribution that the retriever learns from.
+                    activation_fn=torch.nn.Identity(),
+                )
+                advance(len(rows))
+        return scores
+
+    def rank(self, query: str, passages: Sequence[str]) -> list[Ranked]:
+        """Rerank passages, best first; ties keep the given order.
+
+        Args:
+            query: its text.
+            passages: their texts: title, a space, body.
+
+        Raises:
+            ModelError: the ranker has a prior but no first stage to compute its features with.
+        """
+        features = None
+        if self.prior is not None:
+            if self.first_stage is None:
+                raise ModelError("this ranker's prior needs its first stage: load it with Ranker.load(folder)")
+            features = self.first_stage.features(query, passages)
+        scores = self.score([(query, passage) for passage in passages], features)
+        order = np.argsort(-scores, kind="stable")
+        return [Ranked(position=int(position), score=float(scores[position])) for position in order]
+
+    def save(self, folder: Path) -> None:
+        """Everything that scoring needs, in one folder: `ranker.json` and the models beside it."""
+        if folder.exists():
+            shutil.rmtree(folder)
+        folder.mkdir(parents=True)
+        if self.prior is not None:
+            self.prior.save(folder / "prior.json")
+        if self.cross_encoder is not None:
+            self.cross_encoder.save_pretrained(str(folder / "cross-encoder"), create_model_card=False)
+        if self.first_stage is not None:
+            self.first_stage.save(folder / "first-stage")
+        (folder / "ranker.json").write_text(json.dumps({"format": _FORMAT, "features": FEATURES}), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str | None = None) -> Ranker:
+        """As `save` wrote it: the same scores on the same machine.
+
+        Raises:
+            ModelError: the folder holds no ranker, or one of another version.
+        """
+        folder = Path(folder)
+        description = folder / "ranker.json"
+        if not description.is_file():
+            raise ModelError(f'{folder}: no "ranker.json" in it. Give the ranker folder of a workspace.')
+        found = json.loads(description.read_text(encoding="utf-8"))
+        if found != {"format": _FORMAT, "features": list(FEATURES)}:
+            raise ModelError(f"{folder}: made by another version of rankstill. Train the ranker again.")
+        part = {name: folder / name for name in ("prior.json", "cross-encoder", "first-stage")}
+        return cls(
+            prior=Prior.load(part["prior.json"]) if part["prior.json"].exists() else None,
+            cross_encoder=load_cross_encoder(str(part["cross-encoder"]), device)
+            if part["cross-encoder"].exists()
+            else None,
+            first_stage=PassageScorer.load(part["first-stage"], device) if part["first-stage"].exists() else None,
+        )
+
+
+def start_cross_encoder(name: str, max_length: int, device: str | None = None) -> CrossEncoder:
+    """A cross-encoder to train, from a reranker or from any encoder.
+
+    An encoder without a ranking head gets one over the mean of its token vectors, which starts at zero: the ranker
+    then starts exactly at its prior.
+
+    Args:
+        name: hub name or folder.
+        max_length: tokens of a query-passage pair; what is over is cut from the passage.
+        device: where to put it.
+
+    Raises:
+        ModelError: there is no such model, or it cannot be reached or read.
+    """
+    import torch
+    from sentence_transformers import CrossEncoder
+    from sentence_transformers.base.modules import Dense
+    from sentence_transformers.sentence_transformer.modules import Pooling
+    from transformers import AutoConfig
+
+    from rankstill.models import resolve_model
+
+    place = resolve_model(name)
+    architectures = getattr(AutoConfig.from_pretrained(place), "architectures", None) or [""]
+    if architectures[0].endswith("ForSequenceClassification"):
+        return load_cross_encoder(name, device, max_length=max_length)
+    encoder: torch.nn.Module = load_bi_encoder(name, device)[0]
+    encoder.max_seq_length = max_length
+    width = encoder.get_embedding_dimension()
+    head = Dense(width, 1, activation_function=torch.nn.Identity(), module_output_name="scores")
+    torch.nn.init.zeros_(head.linear.weight)
+    torch.nn.init.zeros_(head.linear.bias)
+    return CrossEncoder(modules=[encoder, Pooling(width), head], device=device)

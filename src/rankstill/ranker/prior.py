@@ -1,0 +1,82 @@
+"""The ranker's prior: a weighted sum of what the first stage already knows of a query and a passage.
+
+A cross-encoder taught by a few hundred lists from a cold start is a poor ranker; the prior is a strong one with three
+weights. The cross-encoder then only learns what the first stage gets wrong.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankstill.ranker.plackett_luce import plackett_luce_nll
+
+Features = NDArray[np.float32]
+"""First-stage scores of passages, one column a feature. [passages, features]"""
+
+
+@dataclass(frozen=True)
+class Prior:
+    """A linear score of first-stage features, in units of log-odds as the Plackett-Luce model reads them.
+
+    Args:
+        features: the features' names, in column order.
+        weights: one a feature.
+    """
+
+    features: tuple[str, ...]
+    weights: tuple[float, ...]
+
+    def scores(self, features: Features) -> NDArray[np.float32]:
+        """The prior's score of each passage. [..., features] -> [...]"""
+        return (features @ np.asarray(self.weights, dtype=np.float32)).astype(np.float32)
+
+    def save(self, path: Path) -> None:
+        """As JSON."""
+        path.write_text(json.dumps(asdict(self)), encoding="utf-8")
+
+    @classmethod
+    def load(cls, path: Path) -> Prior:
+        """As `save` wrote it."""
+        read = json.loads(path.read_text(encoding="utf-8"))
+        return cls(features=tuple(read["features"]), weights=tuple(read["weights"]))
+
+
+def fit_prior(
+    features: Sequence[str], lists: Sequence[Features], known: Sequence[int], ridge: float = 1e-3
+) -> Prior:
+    """The weights under which the teacher's rankings are likeliest (ListMLE, which is convex in them).
+
+    Args:
+        features: names of the columns.
+        lists: features of each list's passages, rows in the teacher's order, best first. Each [passages, features]
+        known: how many leading rows of each list the teacher itself gave.
+        ridge: penalty on the squared weights, so that a feature that is constant gets weight 0.
+
+    Returns:
+        The fitted prior; the scale of its scores fits the teacher's certainty.
+    """
+    import torch
+    from scipy.optimize import minimize
+
+    longest = max(len(rows) for rows in lists)
+    padded = np.zeros((len(lists), longest, len(features)))
+    padding = np.zeros((len(lists), longest))
+    for row, passages in enumerate(lists):
+        padded[row, : len(passages)] = passages
+        padding[row, len(passages) :] = -np.inf
+    x, pad, leading = torch.from_numpy(padded), torch.from_numpy(padding), torch.as_tensor(known)
+
+    def loss_and_gradient(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        w = torch.tensor(weights, requires_grad=True)
+        loss = plackett_luce_nll(x @ w + pad, leading).mean() + ridge * w.square().sum()
+        (gradient,) = torch.autograd.grad(loss, w)
+        return float(loss), gradient.numpy()
+
+    found = minimize(loss_and_gradient, np.zeros(len(features)), jac=True, method="L-BFGS-B")
+    return Prior(features=tuple(features), weights=tuple(float(weight) for weight in found.x))

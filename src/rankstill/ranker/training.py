@@ -1,0 +1,133 @@
+"""LLM -> ranker: fit the prior, then train the cross-encoder on what the prior gets wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rankstill.candidates.first_stage import FEATURES
+from rankstill.errors import DataError
+from rankstill.models import without_dropout
+from rankstill.ranker.model import Ranker, start_cross_encoder
+from rankstill.ranker.prior import Features, Prior, fit_prior
+from rankstill.training import losses, progress_callback, set_seed, training_arguments
+
+if TYPE_CHECKING:
+
+    from rankstill.config import RankerConfig
+
+
+@dataclass(frozen=True)
+class RankedList:
+    """One ranking of the teacher's, with what the first stage knows of its passages.
+
+    Args:
+        query: its text.
+        passages: their texts, in the teacher's order, best first.
+        features: their first-stage scores, columns as in `FEATURES`. [passages, features]
+        known: how many leading passages the teacher itself placed; the rest is an unordered tail.
+    """
+
+    query: str
+    passages: tuple[str, ...]
+    features: Features
+    known: int
+
+
+def train_ranker(
+    lists: Sequence[RankedList], config: RankerConfig, start: str, folder: Path, *, seed: int, device: str | None = None
+) -> Ranker:
+    """Train a ranker on the teacher's rankings (Li et al. 2024, stage 1).
+
+    Args:
+        lists: the teacher's rankings.
+        config: see `RankerConfig`.
+        start: model whose weights the cross-encoder starts from, unless the config names one.
+        folder: for the training curve, `losses.json`.
+        seed: of shuffling.
+        device: where to train.
+
+    Raises:
+        DataError: there is no list to learn from.
+    """
+    if not lists:
+        raise DataError("rankings: no ranking belongs to a training query, so there is nothing to learn from.")
+    prior = None
+    if config.prior:
+        prior = fit_prior(FEATURES, [entry.features for entry in lists], [entry.known for entry in lists])
+    if not config.cross_encoder:
+        (folder / "losses.json").write_text("[]", encoding="utf-8")
+        return Ranker(prior, None)
+    return _train_cross_encoder(lists, prior, config, start, folder, seed, device)
+
+
+def _train_cross_encoder(
+    lists: Sequence[RankedList],
+    prior: Prior | None,
+    config: RankerConfig,
+    start: str,
+    folder: Path,
+    seed: int,
+    device: str | None,
+) -> Ranker:
+    from datasets import Dataset as Rows
+    from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
+
+    from rankstill.ranker.loss import ListwiseLoss
+
+    set_seed(seed)
+    model = start_cross_encoder(config.model or start, config.max_length, device)
+    without_dropout(model)
+    trainer = CrossEncoderTrainer(
+        model=model,
+        args=training_arguments(
+            CrossEncoderTrainingArguments,
+            folder / "trainer",
+            str(model.device),
+            epochs=config.epochs,
+            batch=config.lists_per_step,
+            rate=config.learning_rate,
+            seed=seed,
+        ),
+        train_dataset=Rows.from_dict({"row": list(range(len(lists)))}),
+        data_collator=ListCollator(lists, prior),
+        loss=ListwiseLoss(model, config.loss),
+        callbacks=[progress_callback("training the ranker")],
+    )
+    trainer.train()
+    (folder / "losses.json").write_text(json.dumps(losses(trainer)), encoding="utf-8")
+    return Ranker(prior, model.eval())
+
+
+class ListCollator:
+    """Turns rows of the trainer's dataset into lists with the prior's scores."""
+
+    # The trainer looks these up on every collator it is given.
+    valid_label_columns = ("label",)
+    prompts = None
+    router_mapping = None
+
+    def __init__(self, lists: Sequence[RankedList], prior: Prior | None) -> None:
+        self._lists = lists
+        self._prior = prior
+
+    def __call__(self, rows: list[dict[str, int]]) -> dict[str, Any]:
+        """Columns `query`, `passages`, `prior`, and as labels how many leading passages of each list are known."""
+        import torch
+
+        chosen = [self._lists[row["row"]] for row in rows]
+        zeros = [np.zeros(len(entry.passages), dtype=np.float32) for entry in chosen]
+        scores = [self._prior.scores(entry.features) for entry in chosen] if self._prior else zeros
+        return {
+            "label": torch.tensor([entry.known for entry in chosen]),
+            "query": [entry.query for entry in chosen],
+            "passages": [list(entry.passages) for entry in chosen],
+            "prior": [torch.from_numpy(score) for score in scores],
+        }
+
+

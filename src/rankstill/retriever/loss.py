@@ -1,0 +1,125 @@
+"""KL divergence from the ranker's distribution to the retriever's, over everything a step holds."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+UNLABELLED = float("-inf")
+"""A label of this value: the ranker gave the passage no score for this query."""
+
+
+def distribution(labels: Tensor, temperature: float) -> Tensor:
+    """The ranker's distribution over passages: softmax(scores / tau_t) (Li et al. 2024, stage 2).
+
+    Args:
+        labels: the ranker's scores, `UNLABELLED` where it gave none. [queries, passages]
+        temperature: tau_t; above 1 softens.
+    """
+    return torch.softmax(labels / temperature, dim=1)
+
+
+def kl_to_ranker(cosines: Tensor, labels: Tensor, teacher_temperature: float, student_temperature: float) -> Tensor:
+    """KL(P_ranker || P_retriever) of each query (Li et al. 2024, stage 2: L_ret).
+
+    Args:
+        cosines: of queries and passages; -inf takes a passage out of the retriever's distribution. [queries, passages]
+        labels: the ranker's scores, `UNLABELLED` where it gave none. [queries, passages]
+        teacher_temperature: tau_t.
+        student_temperature: tau_s; cosines are divided by it.
+
+    Returns:
+        One divergence a query, in nats. [queries]
+    """
+    ranker = distribution(labels, teacher_temperature)
+    retriever = torch.log_softmax(cosines / student_temperature, dim=1)
+    # Where the ranker has no mass the term is 0 by continuity, whatever the retriever thinks.
+    terms = torch.where(ranker > 0, ranker * (torch.log(ranker.clamp_min(1e-30)) - retriever), torch.zeros_like(ranker))
+    return terms.sum(dim=1)
+
+
+def contrastive(cosines: Tensor, labels: Tensor, student_temperature: float) -> Tensor:
+    """InfoNCE on each query's best passage; its other labelled passages are no negatives. [queries]
+
+    Args:
+        cosines: of queries and passages. [queries, passages]
+        labels: the ranker's scores, `UNLABELLED` where it gave none. [queries, passages]
+        student_temperature: cosines are divided by it.
+    """
+    best = labels.argmax(dim=1)
+    others = torch.isfinite(labels).scatter(1, best[:, None], False)
+    return nn.functional.cross_entropy((cosines / student_temperature).masked_fill(others, -1e9), best, reduction="none")
+
+
+class DistillationLoss(nn.Module):
+    """The retriever's loss for one step: every query against every passage, each encoded once.
+
+    With `in_batch`, the passages that a query has no label for stay in the retriever's distribution while the ranker
+    gives them no mass: in-batch negatives, inside the KL divergence itself.
+
+    Args:
+        model: the SentenceTransformer in training.
+        teacher_temperature: tau_t.
+        student_temperature: tau_s.
+        in_batch: see above; False is the paper's loss over the query's own passages.
+        contrastive_weight: weight of `contrastive`.
+        rider_weight: weight of the queries that the LLM did not rank.
+        micro_batch: texts a forward pass; texts are sorted by length, so that little is padding.
+
+    Inputs:
+        features: tokens of the queries, those that the LLM ranked first, and of the passages.
+        labels: the ranker's scores [queries, passages], with a last column that is 1 for LLM-ranked queries, else 0.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        *,
+        teacher_temperature: float,
+        student_temperature: float,
+        in_batch: bool,
+        contrastive_weight: float,
+        rider_weight: float,
+        micro_batch: int = 32,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.teacher_temperature = teacher_temperature
+        self.student_temperature = student_temperature
+        self.in_batch = in_batch
+        self.contrastive_weight = contrastive_weight
+        self.rider_weight = rider_weight
+        self.micro_batch = micro_batch
+
+    def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> dict[str, Tensor]:
+        """The weighted loss terms of a step, to be summed."""
+        queries, passages = (self._embed(texts) for texts in features)
+        labels, ranked = labels[:, :-1], labels[:, -1] > 0
+        cosines = queries @ passages.T
+        if not self.in_batch:
+            cosines = cosines.masked_fill(~torch.isfinite(labels), float("-inf"))
+        kl = kl_to_ranker(cosines, labels, self.teacher_temperature, self.student_temperature)
+        terms = {"kl": kl[ranked].mean()}
+        if not ranked.all():
+            terms["kl_riders"] = self.rider_weight * kl[~ranked].mean()
+        if self.contrastive_weight:
+            nce = contrastive(cosines[ranked], labels[ranked], self.student_temperature)
+            terms["contrastive"] = self.contrastive_weight * nce.mean()
+        return terms
+
+    def _embed(self, texts: dict[str, Tensor]) -> Tensor:
+        """Unit vectors in the order given, computed longest first in micro-batches without needless padding."""
+        lengths = texts["attention_mask"].sum(dim=1)
+        order = torch.argsort(lengths, descending=True, stable=True)
+        vectors = []
+        for rows in order.split(self.micro_batch):
+            used = texts["attention_mask"][rows].any(dim=0)  # whichever side the tokenizer pads
+            part: dict[str, Any] = {
+                name: values[rows][:, used] if isinstance(values, Tensor) and values.ndim == 2 else values
+                for name, values in texts.items()
+            }
+            vectors.append(self.model(part)["sentence_embedding"].float())
+        restored = torch.argsort(order)
+        return nn.functional.normalize(torch.cat(vectors)[restored], dim=1)

@@ -1,0 +1,117 @@
+"""Labels -> retriever: train the bi-encoder by KL divergence to the ranker's distribution."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankstill.datasets import Corpus
+from rankstill.errors import DataError
+from rankstill.labels.table import LabelledQuery
+from rankstill.models import load_bi_encoder, without_dropout
+from rankstill.training import losses, progress_callback, set_seed, training_arguments
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from rankstill.config import RetrieverConfig
+
+
+def load_retriever(config: RetrieverConfig, device: str | None) -> SentenceTransformer:
+    """The retriever to improve, with the configured prompts.
+
+    Raises:
+        ModelError: there is no such model, or it cannot be reached or read.
+    """
+    model = load_bi_encoder(config.model, device)
+    for name, prompt in (("query", config.query_prompt), ("document", config.passage_prompt)):
+        if prompt is not None:
+            model.prompts[name] = prompt
+    return model
+
+
+def train_retriever(
+    labels: Sequence[LabelledQuery],
+    corpus: Corpus,
+    config: RetrieverConfig,
+    folder: Path,
+    *,
+    seed: int,
+    device: str | None = None,
+) -> SentenceTransformer:
+    """Distil labels into a retriever (Li et al. 2024, stage 2), starting from the configured model.
+
+    Args:
+        labels: the ranker's scores. Steps are built around the queries that the LLM ranked, or around all if there are none.
+        corpus: the passages.
+        config: see `RetrieverConfig`.
+        folder: for the training curve, `losses.json`.
+        seed: of shuffling and sampling.
+        device: where to train.
+
+    Returns:
+        The trained model, blended with the old weights as configured.
+
+    Raises:
+        DataError: no query has two labelled passages, so there is nothing to learn.
+    """
+    from datasets import Dataset as Rows
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+
+    from rankstill.retriever.loss import DistillationLoss
+    from rankstill.retriever.steps import StepBuilder, StepCollator
+
+    usable = [query for query in labels if len(query.positions) >= 2]
+    ranked = [query for query in usable if query.source == "teacher"]
+    main, riders = (ranked, [query for query in usable if query.source != "teacher"]) if ranked else (usable, [])
+    if not main:
+        raise DataError("labels: no query has two labelled passages, so there is nothing to learn. Check the rankings.")
+    set_seed(seed)
+    model = load_retriever(config, device)
+    before = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+    without_dropout(model)
+    own_length = model.max_seq_length
+    model.max_seq_length = min(config.max_length, own_length or config.max_length)
+    builder = StepBuilder(main, riders, config.passages_per_query, config.riders_per_step, seed)
+    trainer = SentenceTransformerTrainer(
+        model=model,
+        args=training_arguments(
+            SentenceTransformerTrainingArguments,
+            folder / "trainer",
+            str(model.device),
+            epochs=config.epochs,
+            batch=config.lists_per_step,
+            rate=config.learning_rate,
+            seed=seed,
+        ),
+        train_dataset=Rows.from_dict({"row": list(range(len(main)))}),
+        data_collator=StepCollator(builder, corpus.text, model),
+        loss=DistillationLoss(
+            model,
+            teacher_temperature=config.teacher_temperature,
+            student_temperature=config.student_temperature,
+            in_batch=config.in_batch,
+            contrastive_weight=config.contrastive_weight,
+            rider_weight=config.rider_weight,
+        ),
+        callbacks=[progress_callback("training the retriever")],
+    )
+    trainer.train()
+    (folder / "losses.json").write_text(json.dumps(losses(trainer)), encoding="utf-8")
+    model.max_seq_length = own_length
+    blend(model, before, config.blend)
+    return model.eval()
+
+
+def blend(model: SentenceTransformer, before: dict[str, object], share: float) -> None:
+    """Set each weight to share * new + (1 - share) * old, to keep what the model knew elsewhere (Wortsman et al. 2022)."""
+    import torch
+
+    if share == 1.0:
+        return
+    with torch.no_grad():
+        for name, weight in model.state_dict().items():
+            if weight.is_floating_point():
+                weight.lerp_(before[name], 1.0 - share)

@@ -1,0 +1,88 @@
+"""What the training of the ranker and of the retriever share: the trainers' arguments and their progress."""
+
+from __future__ import annotations
+
+import random
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rankstill.models import fast_precision
+from rankstill.progress import Advance, progress
+
+if TYPE_CHECKING:
+    from transformers import TrainerCallback
+
+
+def set_seed(seed: int) -> None:
+    """Seed Python's, NumPy's and torch's generators."""
+    import numpy as np
+    import torch
+
+    random.seed(seed)
+    np.random.seed(seed)  # libraries below draw from the global generator
+    torch.manual_seed(seed)
+
+
+def training_arguments(kind: Any, scratch: Path, device: str, *, epochs: int, batch: int, rate: float, seed: int) -> Any:
+    """Arguments for a sentence-transformers trainer: bfloat16 where native, no checkpoints, no output of its own.
+
+    Args:
+        kind: the trainer's arguments class.
+        scratch: a folder for what the trainer writes.
+        device: of the model.
+        epochs: passes over the rows.
+        batch: rows a step.
+        rate: peak learning rate.
+        seed: of shuffling.
+    """
+    return kind(
+        output_dir=str(scratch),
+        num_train_epochs=epochs,
+        per_device_train_batch_size=batch,
+        learning_rate=rate,
+        warmup_steps=0.1,
+        lr_scheduler_type="linear",
+        weight_decay=0.01,
+        max_grad_norm=1.0,
+        bf16=fast_precision(device),
+        use_cpu=device.startswith("cpu"),
+        seed=seed,
+        data_seed=seed,
+        save_strategy="no",
+        logging_steps=10,
+        report_to="none",
+        disable_tqdm=True,
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+    )
+
+
+def progress_callback(what: str) -> TrainerCallback:
+    """Shows a training's steps in our own manner, and keeps its losses."""
+    from transformers import TrainerCallback as Callback
+
+    class Steps(Callback):  # type: ignore[misc]
+        def __init__(self) -> None:
+            self._stack = ExitStack()
+            self._advance: Advance = lambda done: None
+
+        def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self._advance = self._stack.enter_context(progress(what, state.max_steps))
+
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self._advance(1)
+
+        def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            self._stack.close()
+
+    return Steps()
+
+
+def losses(trainer: Any) -> list[dict[str, float]]:
+    """The training curve: step, loss and its terms, as the trainer logged them."""
+    return [
+        {name: float(value) for name, value in entry.items() if name not in ("epoch", "grad_norm")}
+        for entry in trainer.state.log_history
+        if "loss" in entry
+    ]

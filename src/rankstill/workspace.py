@@ -1,0 +1,225 @@
+"""One experiment's folder: what each step made, from what, and the guarantee that a kill loses no finished step.
+
+A step writes under `.making/` and is committed in two moves: its outputs are renamed into place, then `manifest.json`,
+which alone says what is finished, is replaced atomically. A kill between the two leaves a step that simply runs again.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import IO, Any
+
+from rankstill.errors import WorkspaceError
+from rankstill.progress import say
+
+FORMAT = 1
+"""Version of what lies in a workspace. Raised when a step's files change their meaning."""
+
+_RECORDED_VERSIONS = ("rankstill", "sentence-transformers", "transformers", "torch", "bm25s", "numpy")
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """What the manifest keeps of a finished step.
+
+    Args:
+        fingerprint: digest of the step's configuration, its inputs and the format version.
+        outputs: names in the workspace that the step made.
+        seconds: wall time.
+        peak_memory_mb: highest resident memory of the process up to the step's end, in MiB.
+        versions: of the libraries that did the work.
+        notes: what the step found worth saying, shown in the report.
+    """
+
+    fingerprint: str
+    outputs: tuple[str, ...]
+    seconds: float
+    peak_memory_mb: float
+    versions: Mapping[str, str]
+    notes: tuple[str, ...] = ()
+
+
+def digest(*parts: Any) -> str:
+    """A short, stable digest of JSON-like values."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace a file so that a reader, or a kill, sees the old text or the new, never half."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+class Workspace:
+    """A folder that remembers its finished steps.
+
+    Args:
+        folder: made if it is not there.
+
+    Raises:
+        WorkspaceError: the folder was made by another version, is damaged, or another process is using it.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if self.folder.exists() and not self.folder.is_dir():
+            raise WorkspaceError(f"{self.folder}: a file, not a folder. Name another workspace.")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = self._take_lock()
+        self._records = self._read_manifest()
+
+    def path(self, name: str) -> Path:
+        """Where an output of a step lies."""
+        return self.folder / name
+
+    def record(self, step: str) -> StepRecord | None:
+        """What the manifest says of a finished step, or None."""
+        return self._records.get(step)
+
+    def records(self) -> dict[str, StepRecord]:
+        """Every finished step, in the order in which they finished."""
+        return dict(self._records)
+
+    def step(
+        self,
+        name: str,
+        make: Callable[[Path], Sequence[str] | None],
+        *,
+        outputs: Sequence[str],
+        settings: Any,
+        inputs: Sequence[str] = (),
+    ) -> str:
+        """Make a step's outputs, unless the workspace already holds them for the same settings and inputs.
+
+        Args:
+            name: the step's name, for the manifest and the log.
+            make: writes `outputs` into the folder it is given, and may return notes. The folder outlives a kill, so
+                that a step can find what it wrote before and go on from there.
+            outputs: names of the files or folders that `make` writes.
+            settings: JSON-like values that decide the result.
+            inputs: fingerprints of what the step reads, as earlier steps returned them.
+
+        Returns:
+            The step's fingerprint, to be passed on as an input of later steps.
+
+        Raises:
+            WorkspaceError: the disk is full or cannot be written.
+        """
+        fingerprint = digest(FORMAT, name, settings, list(inputs))
+        known = self._records.get(name)
+        if known and known.fingerprint == fingerprint and all(self.path(output).exists() for output in known.outputs):
+            say(f"{name}: already done ({known.seconds:,.0f} s when it was made)")
+            return fingerprint
+        say(f"{name} ...")
+        started = time.monotonic()
+        making = self.folder / ".making" / f"{name}-{fingerprint}"
+        try:
+            self._forget_other_attempts(name, keep=making)
+            making.mkdir(parents=True, exist_ok=True)
+            notes = tuple(make(making) or ())
+            self._commit(name, making, outputs, fingerprint, started, notes)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+                raise WorkspaceError(
+                    f"{self.folder}: {error.strerror} in step {name}. Make room or choose another folder, then run "
+                    "the same command again: finished steps are kept."
+                ) from error
+            raise
+        say(f"{name}: done in {self._records[name].seconds:,.0f} s")
+        return fingerprint
+
+    def _forget_other_attempts(self, name: str, keep: Path) -> None:
+        for attempt in (self.folder / ".making").glob(f"{name}-*"):
+            if attempt != keep:
+                shutil.rmtree(attempt)
+
+    def _commit(
+        self, name: str, making: Path, outputs: Sequence[str], fingerprint: str, started: float, notes: tuple[str, ...]
+    ) -> None:
+        if self._records.pop(name, None):
+            self._write_manifest()  # the old outputs are about to go; from here on they are not claimed
+        for output in outputs:
+            target = self.path(output)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            if target.is_dir():
+                shutil.rmtree(target)
+            (making / output).replace(target)
+        scale = 1024 if sys.platform != "darwin" else 1024 * 1024
+        self._records[name] = StepRecord(
+            fingerprint=fingerprint,
+            outputs=tuple(outputs),
+            seconds=round(time.monotonic() - started, 1),
+            peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale, 1),
+            versions={package: version(package) for package in _RECORDED_VERSIONS},
+            notes=notes,
+        )
+        self._write_manifest()
+        shutil.rmtree(making)
+
+    def _write_manifest(self) -> None:
+        steps = {name: record.__dict__ for name, record in self._records.items()}
+        write_atomically(self.path("manifest.json"), json.dumps({"format": FORMAT, "steps": steps}, indent=2) + "\n")
+
+    def _read_manifest(self) -> dict[str, StepRecord]:
+        manifest = self.path("manifest.json")
+        if not manifest.exists():
+            return {}
+        try:
+            read = json.loads(manifest.read_text(encoding="utf-8"))
+            made_by, steps = read["format"], read["steps"]
+            if made_by == FORMAT:
+                return {
+                    name: StepRecord(
+                        **{**record, "outputs": tuple(record["outputs"]), "notes": tuple(record.get("notes", ()))}
+                    )
+                    for name, record in steps.items()
+                }
+        except (ValueError, KeyError, TypeError) as error:
+            raise WorkspaceError(
+                f"{manifest}: not readable as a workspace's manifest ({error}). "
+                "Move it away to start anew, or name another workspace."
+            ) from error
+        raise WorkspaceError(
+            f"{manifest}: format {made_by}, but this version of rankstill writes format {FORMAT}. "
+            "Name another workspace, or install the version that made it."
+        )
+
+    def _take_lock(self) -> IO[str]:
+        """Held by the operating system for as long as this process lives, so a kill releases it."""
+        lock = (self.folder / ".lock").open("a+")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            raise WorkspaceError(
+                f"{self.folder}: another rankstill process is using this workspace. Wait for it, or name another."
+            ) from error
+        return lock
+
+    def close(self) -> None:
+        """Let another process, or another Workspace, use the folder."""
+        with suppress(ValueError):
+            self._lock.close()
+
+    def __enter__(self) -> Workspace:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

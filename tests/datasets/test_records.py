@@ -1,0 +1,208 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankstill.datasets.dataset import Corpus, Query
+from rankstill.datasets.records import (
+    Parts,
+    Place,
+    assemble,
+    check_id,
+    gather_passages,
+    gather_qrels,
+    gather_queries,
+    tally,
+)
+from rankstill.errors import DataError
+
+PLACE = Place("corpus.jsonl")
+CORPUS = Corpus(["p1", "p2"], ["", ""], ["one", "two"])
+
+
+def passage(passage_id: object, text: object = "words", **more: object) -> dict[str, object]:
+    return {"_id": passage_id, "text": text, **more}
+
+
+def numbered(*records: dict[str, object]) -> list[tuple[int, dict[str, object]]]:
+    return list(enumerate(records, start=1))
+
+
+def test_a_repeated_passage_id_names_both_lines() -> None:
+    rows = [(4, passage("p7")), (17, passage("p7", "other"))]
+    message = (
+        r'^corpus\.jsonl, line 17: "_id" p7 appears twice \(first on line 4\)\. Give each passage its own id, or set'
+    )
+    with pytest.raises(DataError, match=message):
+        gather_passages(rows, PLACE)
+
+
+def test_a_repeated_query_id_names_both_lines() -> None:
+    with pytest.raises(DataError, match=r'line 2: "_id" q appears twice \(first on line 1\)\. Give each query its own'):
+        gather_queries(numbered(passage("q"), passage("q")), PLACE)
+
+
+def test_merged_duplicates_keep_the_first_and_are_counted() -> None:
+    corpus, notes = gather_passages(numbered(passage("p1", "a"), passage("p1", "b"), passage("p1", "c")), PLACE, True)
+    assert (corpus.ids, corpus.bodies) == (["p1"], ["a"])
+    assert notes == (
+        "corpus.jsonl: 2 passages repeat an id and only the first of each was kept: p1 (line 2), p1 (line 3).",
+    )
+    queries, notes = gather_queries(numbered(passage("q1", "a"), passage("q1", "b")), PLACE, True)
+    assert queries == {"q1": Query("q1", "a")}
+    assert notes == ("corpus.jsonl: 1 queries repeat an id and only the first of each was kept: q1 (line 2).",)
+
+
+@pytest.mark.parametrize("bad", ["", "  ", "\t"])
+def test_an_empty_id_is_refused(bad: str) -> None:
+    with pytest.raises(DataError, match=r'corpus\.jsonl, line 1: "_id" is empty'):
+        gather_passages(numbered(passage(bad)), PLACE)
+
+
+@pytest.mark.parametrize("bad", ["a b", "a\tb", " a", "a\n", "a\u00a0b"])
+def test_an_id_that_would_break_a_qrels_column_is_refused(bad: str) -> None:
+    with pytest.raises(DataError, match="has white space in it"):
+        check_id(bad, "id", "here")
+
+
+@pytest.mark.parametrize("bad", [None, 1.5, True, ["p1"], {"a": 1}])
+def test_an_id_that_is_no_text_is_refused(bad: object) -> None:
+    with pytest.raises(DataError, match=r'line 1: "_id" must be a string, not'):
+        gather_passages(numbered(passage(bad)), PLACE)
+
+
+def test_a_whole_number_is_taken_as_its_digits() -> None:
+    corpus, _ = gather_passages(numbered(passage(17)), PLACE)
+    assert corpus.ids == ["17"]
+
+
+def test_empty_passages_are_left_out_and_named() -> None:
+    rows = numbered(passage("p1", ""), passage("p2", " \n"), passage("p3"), passage("p4", None), passage("p5", ""))
+    corpus, notes = gather_passages(rows, PLACE)
+    assert corpus.ids == ["p3"]
+    assert notes == ("corpus.jsonl: 4 empty passages were left out: p1 (line 1), p2 (line 2), p4 (line 4), ...",)
+
+
+def test_a_passage_with_a_title_alone_is_not_empty() -> None:
+    corpus, notes = gather_passages(numbered(passage("p1", "", title="Title")), PLACE)
+    assert (corpus.texts(), notes) == (["Title "], ())
+
+
+def test_empty_queries_are_left_out_and_named() -> None:
+    queries, notes = gather_queries(numbered(passage("q1", " "), passage("q2")), PLACE)
+    assert list(queries) == ["q2"]
+    assert notes == ("corpus.jsonl: 1 empty queries were left out: q1 (line 1).",)
+
+
+def test_a_missing_field_is_named_with_what_there_is() -> None:
+    with pytest.raises(DataError, match=r'line 1: no field "text" \(found "_id", "contents"\)'):
+        gather_passages(numbered({"_id": "p1", "contents": "words"}), PLACE)
+    with pytest.raises(DataError, match=r'line 1: no field "_id" \(found "id", "text"\)'):
+        gather_queries(numbered({"id": "p1", "text": "words"}), PLACE)
+
+
+def test_a_text_of_another_kind_is_refused() -> None:
+    with pytest.raises(DataError, match=r'line 1: "text" must be a string, not a list'):
+        gather_passages(numbered(passage("p1", ["words"])), PLACE)
+
+
+def test_half_a_surrogate_pair_is_refused_before_it_breaks_a_later_step() -> None:
+    with pytest.raises(DataError, match=r'line 1: "text" holds half a surrogate pair \(\\ud83d\)'):
+        gather_passages(numbered(passage("p1", "a \ud83d b")), PLACE)
+
+
+@pytest.mark.parametrize("rows", [[], [(1, {"_id": "p1", "text": ""})]])
+def test_a_corpus_without_text_is_an_error(rows: list[tuple[int, dict[str, object]]]) -> None:
+    with pytest.raises(DataError, match=r"corpus\.jsonl: no passage in it that has text"):
+        gather_passages(rows, PLACE)
+
+
+def test_answers_are_read_from_the_record_or_its_metadata() -> None:
+    rows = numbered(
+        passage("q1", answers=["a", "b"]), passage("q2", metadata={"answers": ["c"]}), passage("q3", metadata={})
+    )
+    queries, _ = gather_queries(rows, PLACE)
+    assert [query.answers for query in queries.values()] == [("a", "b"), ("c",), ()]
+
+
+@pytest.mark.parametrize("bad", ["Paris", [1], {"a": "b"}])
+def test_answers_that_are_no_list_of_strings_are_refused(bad: object) -> None:
+    with pytest.raises(DataError, match='line 1: "answers" must be a list of strings'):
+        gather_queries(numbered(passage("q1", answers=bad)), PLACE)
+
+
+def judgement(query_id: object, passage_id: object, score: object = 1) -> dict[str, object]:
+    return {"query-id": query_id, "corpus-id": passage_id, "score": score}
+
+
+def test_judgements_of_unknown_ids_are_left_out_counted_and_the_first_three_named() -> None:
+    rows = numbered(
+        *(judgement(f"x{i}", "p1") for i in range(5)),
+        judgement("q1", "p9"),
+        judgement("q1", "p1"),
+        judgement("q2", "p8"),
+    )
+    qrels, notes = gather_qrels(rows, Place("qrels/test.tsv"), {"q1", "q2"}, CORPUS)
+    assert qrels == {"q1": {"p1": 1}, "q2": {}}
+    assert notes == (
+        "qrels/test.tsv: 5 judgements of unknown queries were left out: x0 (line 1), x1 (line 2), x2 (line 3), ...",
+        "qrels/test.tsv: 2 judgements of unknown passages were left out: p9 (line 6), p8 (line 8).",
+    )
+
+
+@pytest.mark.parametrize("bad", ["relevant", "0.5", "", "1e3", True, None, "nan", 1.5])
+def test_a_bad_grade_is_named_by_line(bad: object) -> None:
+    with pytest.raises(DataError, match=r"qrels, line 1: the grade .* is not a whole number"):
+        gather_qrels(numbered(judgement("q1", "p1", bad)), Place("qrels"), {"q1"}, CORPUS)
+
+
+@pytest.mark.parametrize(("written", "grade"), [("2", 2), ("-1", -1), ("1.0", 1), (1.0, 1), (3, 3), ("+1", 1)])
+def test_whole_grades_are_read_however_they_are_written(written: object, grade: int) -> None:
+    qrels, _ = gather_qrels(numbered(judgement("q1", "p1", written)), Place("qrels"), {"q1"}, CORPUS)
+    assert qrels == {"q1": {"p1": grade}}
+
+
+def test_contradicting_grades_are_an_error_or_the_first_is_kept_and_counted() -> None:
+    rows = numbered(judgement("q1", "p1", 1), judgement("q1", "p1", 1), judgement("q1", "p1", 0))
+    with pytest.raises(DataError, match=r"qrels, line 3: query q1 and passage p1 get grade 0, but 1 before"):
+        gather_qrels(rows, Place("qrels"), {"q1"}, CORPUS)
+    qrels, notes = gather_qrels(rows, Place("qrels"), {"q1"}, CORPUS, merge_duplicates=True)
+    assert qrels == {"q1": {"p1": 1}}
+    assert notes == ("qrels: 1 judgements contradict an earlier one, which was kept: q1 and p1 (line 3).",)
+
+
+QUERIES = {query_id: Query(query_id, query_id) for query_id in ("q1", "q2", "q3", "q4")}
+
+
+def test_without_a_training_split_all_but_the_test_queries_teach() -> None:
+    dataset = assemble(Parts("d", CORPUS, QUERIES, None, {"q2": {"p1": 1}, "q4": {"p1": 0}}))
+    assert (dataset.train, dataset.test) == (("q1", "q3"), ("q2",))
+
+
+def test_test_queries_without_a_relevant_passage_do_not_measure_and_are_named() -> None:
+    dataset = assemble(Parts("d", CORPUS, QUERIES, {"q1": {}}, {"q2": {"p1": 1}, "q3": {}, "q4": {"p1": 0}}))
+    assert dataset.test == ("q2",)
+    assert "d: 2 test queries have no relevant passage in the corpus and do not measure: q3, q4." in dataset.notes
+
+
+def test_queries_of_neither_split_are_named() -> None:
+    dataset = assemble(Parts("d", CORPUS, QUERIES, {"q1": {"p1": 1}}, {"q2": {"p2": 1}}))
+    assert dataset.notes == ("d: 2 queries are in neither split and are not used: q3, q4.",)
+
+
+def test_a_query_of_both_splits_is_measured_by_its_test_judgements_alone() -> None:
+    dataset = assemble(Parts("d", CORPUS, QUERIES, {"q1": {"p1": 1}, "q2": {"p1": 1}}, {"q2": {"p2": 1}}))
+    assert dataset.test_qrels() == {"q2": {"p2": 1}}
+    assert "d: 1 queries are in both splits and keep their test judgements alone: q2." in dataset.notes
+
+
+def test_a_dataset_that_cannot_teach_says_so() -> None:
+    dataset = assemble(Parts("d", CORPUS, {"q1": QUERIES["q1"]}, None, {"q1": {"p1": 1}}))
+    assert (dataset.train, dataset.notes) == ((), ("d: no query may teach.",))
+
+
+@given(st.lists(st.text(min_size=1), max_size=8))
+def test_a_tally_counts_all_and_names_at_most_three(names: list[str]) -> None:
+    found = tally(names)
+    assert found.count == len(names)
+    assert found.examples == names[:3]
+    assert len(found.note("{n} things")) == min(len(names), 1)

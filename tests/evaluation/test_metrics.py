@@ -1,0 +1,165 @@
+"""Our figures are trec_eval's figures."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import pytrec_eval
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rankstill.errors import DataError, RankstillError
+from rankstill.evaluation import DEFAULT_MEASURES, aggregate, display_name, per_query, read_run, write_run
+
+TREC = {
+    "nDCG@10": "ndcg_cut_10",
+    "Hit@1": "success_1",
+    "Hit@5": "success_5",
+    "Hit@10": "success_10",
+    "Hit@20": "success_20",
+    "Recall@100": "recall_100",
+    "MRR@10": "recip_rank",
+}
+
+PASSAGES = st.text(alphabet="aB19é漢", min_size=1, max_size=2)
+# Few distinct scores, so that ties are the rule; some pairs differ only beyond single precision.
+SCORES = st.sampled_from([0.0, -0.0, 0.5, 0.5 + 1e-9, 1.0, 1.0 + 1e-7, 16777216.0, 16777217.0, -1e300, -1e299, 1e300])
+QUERIES = st.sampled_from(["q1", "q2", "q3", "q4"])
+RUNS = st.dictionaries(QUERIES, st.dictionaries(PASSAGES, SCORES, max_size=40))
+QRELS = st.dictionaries(
+    QUERIES, st.dictionaries(PASSAGES, st.integers(-1, 3), min_size=1, max_size=6), min_size=1, max_size=4
+)
+
+
+def assert_equals_trec_eval(run, qrels):
+    """Every default measure of every query equals pytrec_eval's own, to 1e-6."""
+    evaluator = pytrec_eval.RelevanceEvaluator(qrels, {"ndcg_cut.10", "success.1,5,10,20", "recall.100", "recip_rank"})
+    theirs = evaluator.evaluate({query_id: scores for query_id, scores in run.items() if scores})
+    ours = per_query(run, qrels)
+    assert list(ours) == list(DEFAULT_MEASURES)
+    for measure, trec_name in TREC.items():
+        assert list(ours[measure]) == list(qrels)
+        for query_id in qrels:
+            expected = theirs.get(query_id, {}).get(trec_name, 0.0)
+            if measure == "MRR@10" and expected < 0.0999:  # trec_eval's reciprocal rank has no cutoff
+                expected = 0.0
+            assert ours[measure][query_id] == pytest.approx(expected, abs=1e-6), (measure, query_id)
+
+
+@settings(deadline=None)
+@given(run=RUNS, qrels=QRELS)
+def test_every_measure_equals_trec_eval_whatever_the_ties(run, qrels):
+    assert_equals_trec_eval(run, qrels)
+
+
+def scifact_like(seed: int) -> tuple[dict[str, dict[str, float]], dict[str, dict[str, int]]]:
+    """300 queries, 5,183 numeric ids of unequal length, lists of 100, scores rounded until they tie."""
+    rng = random.Random(seed)
+    corpus = [str(rng.randrange(10 ** rng.randint(3, 9))) for _ in range(5183)]
+    run, qrels = {}, {}
+    for query in range(300):
+        relevant = rng.sample(corpus, rng.choice([1, 1, 1, 2, 5]))
+        found = {passage_id: round(rng.random(), 2) for passage_id in rng.sample(corpus, 97)}
+        found |= {passage_id: round(rng.random() ** 0.1, 2) for passage_id in relevant if rng.random() < 0.9}
+        qrels[str(query)] = dict.fromkeys(relevant, 1)
+        if query % 50:
+            run[str(query)] = found
+    return run, qrels
+
+
+def test_a_run_of_scifacts_shape_equals_trec_eval_also_through_a_file(tmp_path):
+    run, qrels = scifact_like(seed=0)
+    assert_equals_trec_eval(run, qrels)
+    write_run(run, tmp_path / "run.trec", "tag")
+    assert per_query(read_run(tmp_path / "run.trec"), qrels) == per_query(run, qrels)
+
+
+def test_ties_break_the_same_way_in_measures_that_trec_eval_lacks():
+    # trec_eval ranks b before a; ir_measures' own MRR@10 would rank a first.
+    assert per_query({"q": {"a": 1.0, "b": 1.0}}, {"q": {"a": 1}}, ["MRR@10", "MRR", "Hit@1"]) == {
+        "MRR@10": {"q": 0.5},
+        "MRR": {"q": 0.5},
+        "Hit@1": {"q": 0.0},
+    }
+
+
+def test_hand_worked_values():
+    run = {"q": {"a": 4.0, "b": 3.0, "c": 2.0, "d": 1.0}}
+    values = per_query(run, {"q": {"b": 1, "d": 1, "elsewhere": 1}}, ["MRR@10", "Recall@100", "Hit@1", "Hit@5", "P@2"])
+    assert {measure: by_query["q"] for measure, by_query in values.items()} == pytest.approx(
+        {"MRR@10": 1 / 2, "Recall@100": 2 / 3, "Hit@1": 0, "Hit@5": 1, "P@2": 1 / 2}
+    )
+    dcg = 1 / 1.584962500721156 + 1 / 2.321928094887362  # gains at ranks 2 and 4: 1 / log2(rank + 1)
+    ideal = 1 + 1 / 1.584962500721156 + 1 / 2
+    assert per_query(run, {"q": {"b": 1, "d": 1, "elsewhere": 1}}, ["nDCG@10"])["nDCG@10"]["q"] == pytest.approx(
+        dcg / ideal
+    )
+
+
+def test_queries_that_the_run_lacks_count_as_zero():
+    qrels = {"found": {"a": 1}, "absent": {"a": 1}, "empty": {"a": 1}, "unjudged": {}}
+    values = per_query({"found": {"a": 1.0}, "empty": {}, "unjudged": {"a": 1.0}, "other": {"a": 1.0}}, qrels)
+    assert values["Hit@1"] == {"found": 1.0, "absent": 0.0, "empty": 0.0, "unjudged": 0.0}
+    assert aggregate(values)["Hit@1"] == 0.25
+    assert aggregate(per_query({}, qrels)) == dict.fromkeys(DEFAULT_MEASURES, 0.0)
+
+
+def test_queries_that_the_run_lacks_count_as_zero_in_measures_from_other_programs_too():
+    qrels = {"found": {"a": 1}, "absent": {"a": 1}, "unjudged": {}}
+    values = per_query({"found": {"a": 1.0}, "unjudged": {"a": 1.0}}, qrels, ["Judged@10", "Compat", "AP", "Bpref"])
+    assert list(values) == ["Judged@10", "Compat", "AP", "Bpref"]
+    assert all(by_query == {"found": 1.0, "absent": 0.0, "unjudged": 0.0} for by_query in values.values())
+
+
+def test_a_program_that_fails_on_the_data_is_an_error_that_names_the_measure():
+    with pytest.raises(RankstillError, match="measures nDCG@10, Accuracy: ir_measures could not compute one"):
+        per_query({"q": {"a": 1.0}}, {"q": {"a": 1}}, ["nDCG@10", "Accuracy"])  # no pair of passages to order
+
+
+def test_generic_names_are_shown_under_ours_and_once():
+    assert display_name("Success@5") == "Hit@5"
+    assert display_name("R@100") == display_name("Recall@100") == "Recall@100"
+    assert display_name("AP(rel=2)@100") == "AP(rel=2)@100"
+    assert display_name("P(cutoff=5)") == "P@5"
+    values = per_query({"q": {"a": 1.0}}, {"q": {"a": 1}}, ["RR@10", "MRR@10", "NDCG@3"])
+    assert values == {"MRR@10": {"q": 1.0}, "nDCG@3": {"q": 1.0}}
+
+
+def test_relevance_levels_are_honoured():
+    values = per_query({"q": {"a": 2.0, "b": 1.0}}, {"q": {"a": 1, "b": 2}}, ["MRR@10", "MRR(rel=2)@10", "P(rel=2)@1"])
+    assert values == {"MRR@10": {"q": 1.0}, "MRR(rel=2)@10": {"q": 0.5}, "P(rel=2)@1": {"q": 0.0}}
+
+
+@pytest.mark.parametrize(
+    ("measure", "message"),
+    [
+        ("ndcg@10", r'"ndcg@10": unknown. Did you mean nDCG@10\?'),
+        ("hits@5", r"Did you mean Hit@5"),
+        ("recal@100", r"Did you mean Recall@100"),
+        ("zzzzzz", r"unknown. Use some of nDCG@10, Hit@1"),
+        ("nDCG @ten", "settings cannot be read|not the name"),
+        ("nDCG@ten", "settings cannot be read"),
+        ("P", "lacks its cutoff"),
+        ("P@0", "at least 1"),
+        ("nDCG@-3", "at least 1"),
+        ("nDCG@2.5", "invalid param cutoff=2.5"),
+        ("P(level=2)@5", "unsupported params"),
+        ("P(**{})@5", "settings cannot be read"),
+        ("P(__import__('os'))@5", "settings cannot be read"),
+        ("", "not the name of a measure"),
+        ("RR(judged_only=True)@10", "with these settings"),
+    ],
+)
+def test_a_measure_that_cannot_be_computed_is_named_with_what_to_do(measure, message):
+    with pytest.raises(RankstillError, match=message) as error:
+        per_query({"q": {"a": 1.0}}, {"q": {"a": 1}}, [measure])
+    assert f'measure "{measure}"' in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_scores_that_are_not_numbers_and_missing_judgements_are_refused():
+    with pytest.raises(DataError, match='passage "a" for query "q" is not a number'):
+        per_query({"q": {"a": float("nan")}}, {"q": {"a": 1}})
+    with pytest.raises(DataError, match="no judged queries"):
+        per_query({"q": {"a": 1.0}}, {})
