@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from rankstill.errors import RankstillError
 
@@ -45,7 +45,7 @@ class CandidatesConfig(_Section):
     """The first stage: what is found for each query before anything is learned."""
 
     k: int = Field(10, ge=2, description="passages of a query that the LLM ranks")
-    n: int = Field(20, ge=2, description="passages of a query that the ranker labels; at least k")
+    n: int = Field(10, ge=2, description="passages of an LLM-ranked query that the ranker labels; at least k")
     language: str | None = Field("english", description="Snowball stemmer and stop words of BM25; null for neither")
     k1: float = Field(1.2, ge=0, description="BM25's term-frequency saturation")
     b: float = Field(0.75, ge=0, le=1, description="BM25's length normalisation")
@@ -71,6 +71,9 @@ class RankerConfig(_Section):
         "listmle",
         description="listwise loss; listmle is the paper's and the only one that reads partial rankings as such",
     )
+    holdout: float = Field(
+        0.15, gt=0, lt=1, description="share of the lists that the cross-encoder is not trained on but weighed by"
+    )
     epochs: int = Field(1, ge=1, description="passes over the teacher's lists")
     learning_rate: float = Field(1e-4, gt=0, description="peak, after a linear warm-up over a tenth of the steps")
     lists_per_step: int = Field(8, ge=1, description="lists a step")
@@ -84,7 +87,13 @@ class LabelsConfig(_Section):
         True,
         description="where the LLM ranked, its order stands and the ranker gives the magnitudes; false: the ranker alone",
     )
-    pseudo_queries: int = Field(10_000, ge=0, description="sentences of the corpus to label as if they were queries")
+    depth: int = Field(50, ge=2, description="passages to label of a query that the LLM did not rank")
+    pseudo_queries: int = Field(
+        10_000, ge=0, description="sentences of the corpus to label as if they were queries; 0 for none"
+    )
+    pseudo_by: Literal["prior", "ranker"] = Field(
+        "prior", description="who labels pseudo-queries: the ranker's prior, in seconds, or the whole ranker"
+    )
 
 
 class RetrieverConfig(_Section):
@@ -121,6 +130,7 @@ class EvaluationConfig(_Section):
     measures: tuple[str, ...] = Field(
         ("nDCG@10", "Hit@1", "Hit@5", "Hit@10", "Hit@20", "Recall@100", "MRR@10"), description="measures to report"
     )
+    rerank_depth: int = Field(20, ge=1, description="passages that the ranker reorders in its own rows of the table")
     resamples: int = Field(10_000, ge=100, description="of the bootstrap and of the randomisation test")
 
 
@@ -134,5 +144,100 @@ class Config(_Section):
     labels: LabelsConfig = Field(default_factory=LabelsConfig)
     retriever: RetrieverConfig = Field(default_factory=RetrieverConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+
+    @model_validator(mode="after")
+    def _n_holds_k(self) -> Config:
+        if self.candidates.n < self.candidates.k:
+            raise ValueError("candidates.n must be at least candidates.k")
+        if self.labels.pseudo_by == "prior" and not self.ranker.prior and self.labels.pseudo_queries:
+            raise ValueError("without a prior, set labels.pseudo_by to ranker or labels.pseudo_queries to 0")
+        if not (self.ranker.prior or self.ranker.cross_encoder):
+            raise ValueError("a ranker needs ranker.prior, ranker.cross_encoder or both")
+        return self
+
     seed: int = Field(0, description="of sampling, shuffling and weights")
     device: str | None = Field(None, description="cpu, cuda, cuda:1, mps; null: the best there is")
+
+
+def write_config(config: Config) -> str:
+    """As YAML, every option with its value."""
+    import yaml
+
+    text: str = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    return text
+
+
+def read_config(path: str | Path, changes: Mapping[str, Any] | None = None) -> Config:
+    """Read a YAML config.
+
+    Args:
+        path: of the file.
+        changes: options to set over the file's, by dotted path, such as {"ranker.prior": False}.
+
+    Raises:
+        RankstillError: the file is missing or broken, or an option is unknown or has a value that it cannot have.
+    """
+    import yaml
+
+    path = Path(path)
+    try:
+        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise RankstillError(f"{path}: there is no such config. `rankstill init` writes one.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise RankstillError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(read, dict):
+        raise RankstillError(f"{path}: a config is a YAML mapping with a section a step. `rankstill init` writes one.")
+    return make_config(read, changes, str(path))
+
+
+def make_config(values: Mapping[str, Any], changes: Mapping[str, Any] | None = None, where: str = "config") -> Config:
+    """Check values, with changes by dotted path, against what the options may be.
+
+    Raises:
+        RankstillError: an option is unknown or has a value that it cannot have.
+    """
+    tree: dict[str, Any] = {
+        name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()
+    }
+    for dotted, value in (changes or {}).items():
+        section, _, option = dotted.rpartition(".")
+        if section:
+            tree[section] = {**(tree.get(section) or {}), option: value}
+        else:
+            tree[option] = value
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors()[0]
+        option = ".".join(str(part) for part in first["loc"])
+        told = "no such option" if first["type"] == "extra_forbidden" else first["msg"]
+        raise RankstillError(
+            f"{where}: {option}: {told}. `rankstill init` writes a config with every option."
+        ) from None
+
+
+def commented_config(source: str) -> str:
+    """A YAML config with every option, its default and its meaning.
+
+    Args:
+        source: the dataset to name in it.
+    """
+    import yaml
+
+    def scalar(value: Any) -> str:
+        text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
+        return text.removesuffix("\n").removesuffix("\n...")
+
+    defaults = Config(dataset=DatasetConfig(source=source)).model_dump(mode="json")
+    lines = ["# Every option of Rankstill with its default. What you do not change you may leave out."]
+    for name, info in Config.model_fields.items():
+        value = defaults[name]
+        if not isinstance(value, dict):
+            lines += ["", f"# {info.description}", f"{name}: {scalar(value)}"]
+            continue
+        section = type(getattr(Config(dataset=DatasetConfig(source=source)), name))
+        lines += ["", f"# {(section.__doc__ or '').strip()}", f"{name}:"]
+        for option, about in section.model_fields.items():
+            lines += [f"  # {about.description}", f"  {option}: {scalar(value[option])}"]
+    return "\n".join(lines) + "\n"

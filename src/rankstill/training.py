@@ -24,7 +24,9 @@ def set_seed(seed: int) -> None:
     torch.manual_seed(seed)
 
 
-def training_arguments(kind: Any, scratch: Path, device: str, *, epochs: int, batch: int, rate: float, seed: int) -> Any:
+def training_arguments(
+    kind: Any, scratch: Path, device: str, *, epochs: int, batch: int, rate: float, seed: int
+) -> Any:
     """Arguments for a sentence-transformers trainer: bfloat16 where native, no checkpoints, no output of its own.
 
     Args:

@@ -1,6 +1,18 @@
 """The first stage: dense retrieval, BM25, and their fusion."""
 
+from rankstill.candidates.dense import encode
 from rankstill.candidates.first_stage import FEATURES, Candidates, FirstStage, PassageVectors, encode_corpus
 from rankstill.candidates.scorer import PassageScorer
+from rankstill.candidates.table import read_candidates, write_candidates
 
-__all__ = ["FEATURES", "Candidates", "FirstStage", "PassageScorer", "PassageVectors", "encode_corpus"]
+__all__ = [
+    "FEATURES",
+    "Candidates",
+    "FirstStage",
+    "PassageScorer",
+    "PassageVectors",
+    "encode",
+    "encode_corpus",
+    "read_candidates",
+    "write_candidates",
+]

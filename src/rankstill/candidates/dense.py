@@ -23,9 +23,7 @@ _SHORTEST_SENTENCE = 5
 """Words. Shorter pieces are headings and broken abbreviations; they match everything."""
 
 
-def encode(
-    model: SentenceTransformer, texts: Sequence[str], kind: str, what: str, batch_size: int = 32
-) -> Embeddings:
+def encode(model: SentenceTransformer, texts: Sequence[str], kind: str, what: str, batch_size: int = 32) -> Embeddings:
     """Encode texts in the precision that the machine is fast at, longest first, with progress.
 
     Args:

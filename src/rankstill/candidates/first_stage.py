@@ -6,10 +6,10 @@ the passage's best sentence: a long passage may hold the answer in one sentence 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,31 +61,35 @@ class PassageVectors:
     sentences: Embeddings
     owners: NDArray[np.int64]
 
-    def save(self, folder: Path) -> None:
-        """As .npy files, to be memory-mapped."""
-        np.save(folder / "passages.npy", self.passages)
-        np.save(folder / "sentences.npy", self.sentences)
-        np.save(folder / "owners.npy", self.owners)
-
     @classmethod
     def load(cls, folder: Path) -> PassageVectors:
-        """As `save` wrote them, memory-mapped."""
-        return cls(
-            passages=np.load(folder / "passages.npy", mmap_mode="r"),
-            sentences=np.load(folder / "sentences.npy", mmap_mode="r"),
-            owners=np.load(folder / "owners.npy", mmap_mode="r"),
-        )
+        """As `encode_corpus` wrote them, memory-mapped."""
+        return cls(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("passages", "sentences", "owners")))
 
 
-def encode_corpus(model: SentenceTransformer, corpus: Corpus) -> PassageVectors:
-    """Vectors of every passage and of every sentence in it."""
+def encode_corpus(model: SentenceTransformer, corpus: Corpus, folder: Path) -> None:
+    """Write vectors of every passage and of every sentence, for `PassageVectors.load`.
+
+    What an interrupted call finished is not encoded again.
+
+    Args:
+        model: a bi-encoder.
+        corpus: the passages.
+        folder: made if it is not there.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
     pieces = [sentences(title, body) for title, body in zip(corpus.titles, corpus.bodies, strict=True)]
-    owners = np.repeat(np.arange(len(corpus)), [len(piece) for piece in pieces])
-    return PassageVectors(
-        passages=encode(model, corpus.texts(), "document", "encoding passages"),
-        sentences=encode(model, [text for piece in pieces for text in piece], "document", "encoding sentences", 128),
-        owners=owners,
-    )
+    _save(folder / "owners.npy", lambda: np.repeat(np.arange(len(corpus)), [len(piece) for piece in pieces]))
+    _save(folder / "passages.npy", lambda: encode(model, corpus.texts(), "document", "encoding passages"))
+    each = [text for piece in pieces for text in piece]
+    _save(folder / "sentences.npy", lambda: encode(model, each, "document", "encoding sentences", 128))
+
+
+def _save(path: Path, make: Callable[[], NDArray[Any]]) -> None:
+    if not path.exists():
+        unfinished = path.with_name("unfinished-" + path.name)
+        np.save(unfinished, make())
+        unfinished.replace(path)
 
 
 class FirstStage:
@@ -115,28 +119,53 @@ class FirstStage:
         Args:
             queries: their texts.
             n: how many passages; all of the corpus if it is smaller.
-            exclude: one passage a query that must not be found: the one the query was made from.
+            exclude: one passage a query that must not be found, the one that it was made from; -1 for none.
 
         Yields:
             The candidates of each query, in the order of `queries`.
         """
+        for row, (query, dense, lexical) in enumerate(self._score_all(queries)):
+            if exclude is not None and exclude[row] >= 0:
+                dense[exclude[row]] = lexical[exclude[row]] = -np.inf
+            positions, fused = reciprocal_rank_fusion([top(dense, _DEPTH), top(lexical, _DEPTH)], n, self._rrf_k)
+            yield Candidates(positions, self._features(query, dense, lexical, positions), fused)
+
+    def top(
+        self, queries: Sequence[str], depth: int, *, lexical: bool
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """The best passages of each query by one score alone, and these scores: dense, or BM25 where any term matches."""
+        for _, dense, bm25 in self._score_all(queries):
+            scores = np.where(bm25 > 0, bm25, -np.inf) if lexical else dense
+            best = top(scores, depth)
+            yield best, scores[best].astype(np.float32)
+
+    def features(self, queries: Sequence[str], positions: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.float32]]:
+        """First-stage scores of given passages.
+
+        Args:
+            queries: their texts.
+            positions: of each query's passages in the corpus. Each [n]
+
+        Yields:
+            For each query, scores in the order of `FEATURES`. [n, features]
+        """
+        for wanted, (query, dense, lexical) in zip(positions, self._score_all(queries), strict=True):
+            yield self._features(query, dense, lexical, wanted)
+
+    def _score_all(self, queries: Sequence[str]) -> Iterator[tuple[Embeddings, Embeddings, Embeddings]]:
+        """Each query's vector [dimensions], and its dense and lexical scores of the whole corpus [passages]."""
         encoded = encode(self.model, queries, "query", "encoding queries", 128)
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             rows = slice(start, start + _QUERIES_AT_ONCE)
             dense = encoded[rows] @ self.vectors.passages.T
             lexical = self.bm25.scores(queries[rows]) * BM25_SCALE
-            for row, query in enumerate(encoded[rows]):
-                without = exclude[start + row] if exclude is not None else None
-                yield self._best(query, dense[row], lexical[row], n, without)
+            yield from zip(encoded[rows], dense, lexical, strict=True)
 
-    def _best(
-        self, query: Embeddings, dense: Embeddings, lexical: Embeddings, n: int, without: int | None
-    ) -> Candidates:
-        if without is not None:
-            dense[without] = lexical[without] = -np.inf
-        positions, fused = reciprocal_rank_fusion([top(dense, _DEPTH), top(lexical, _DEPTH)], n, self._rrf_k)
-        features = [dense[positions], lexical[positions], self._best_sentence(query, positions)]
-        return Candidates(positions=positions, features=np.stack(features, axis=-1), fused=fused)
+    def _features(
+        self, query: Embeddings, dense: Embeddings, lexical: Embeddings, positions: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        columns = [dense[positions], lexical[positions], self._best_sentence(query, positions)]
+        return np.stack(columns, axis=-1).astype(np.float32, copy=False)
 
     def _best_sentence(self, query: Embeddings, positions: NDArray[np.int64]) -> Embeddings:
         """The cosine of the query and each passage's nearest sentence. [positions]"""

@@ -1,0 +1,16 @@
+"""Labels: the ranker's scores of as many query-passage pairs as we like."""
+
+from rankstill.labels.labelling import Unlabelled, keep_order, label
+from rankstill.labels.pseudo import PseudoQuery, pseudo_queries
+from rankstill.labels.table import LabelledQuery, read_labels, write_labels
+
+__all__ = [
+    "LabelledQuery",
+    "PseudoQuery",
+    "Unlabelled",
+    "keep_order",
+    "label",
+    "pseudo_queries",
+    "read_labels",
+    "write_labels",
+]

@@ -67,9 +67,7 @@ class ListwiseLoss(nn.Module):
     def forward(self, inputs: list[Any], labels: Tensor, **_: Any) -> Tensor:
         """The mean loss of the lists."""
         queries, passages, prior = inputs
-        pairs = [
-            (query, passage) for query, listed in zip(queries, passages, strict=True) for passage in listed
-        ]
+        pairs = [(query, passage) for query, listed in zip(queries, passages, strict=True) for passage in listed]
         scores = self._cross_encode(pairs)
         scores = scores + torch.cat(list(prior)).to(scores.device)
         sizes = [len(listed) for listed in passages]

@@ -43,6 +43,7 @@ class Ranker:
     Args:
         prior: the learned sum of first-stage scores, or None for the paper's plain ranker.
         cross_encoder: or None for the prior alone.
+        cross_encoder_weight: of its score beside the prior's.
         first_stage: computes the prior's features for passages that come without them; only `rank` needs it.
 
     Raises:
@@ -53,12 +54,14 @@ class Ranker:
         self,
         prior: Prior | None,
         cross_encoder: CrossEncoder | None,
+        cross_encoder_weight: float = 1.0,
         first_stage: PassageScorer | None = None,
     ) -> None:
         if prior is None and cross_encoder is None:
             raise ValueError("a ranker needs a prior, a cross-encoder or both")
         self.prior = prior
         self.cross_encoder = cross_encoder
+        self.cross_encoder_weight = cross_encoder_weight
         self.first_stage = first_stage
 
     def score(self, pairs: Sequence[tuple[str, str]], features: Features | None, batch_size: int = 32) -> Features:
@@ -77,11 +80,16 @@ class Ranker:
             if features is None:
                 raise ValueError("this ranker has a prior: give the pairs' first-stage features, or use rank()")
             scores += self.prior.scores(features)
-        if self.cross_encoder is not None:
-            scores += self._cross_encode(pairs, batch_size)
+        if self.cross_encoder is not None and self.cross_encoder_weight > 0:
+            scores += np.float32(self.cross_encoder_weight) * self.cross_encode(pairs, batch_size)
         return scores
 
-    def _cross_encode(self, pairs: Sequence[tuple[str, str]], batch_size: int) -> NDArray[np.float32]:
+    def prior_alone(self) -> Ranker:
+        """The same ranker without its cross-encoder; itself if it has no prior."""
+        return Ranker(self.prior, None, first_stage=self.first_stage) if self.prior else self
+
+    def cross_encode(self, pairs: Sequence[tuple[str, str]], batch_size: int = 32) -> NDArray[np.float32]:
+        """The cross-encoder's own scores. [pairs]"""
         import torch
 
         assert self.cross_encoder is not None
@@ -132,7 +140,12 @@ class Ranker:
             self.cross_encoder.save_pretrained(str(folder / "cross-encoder"), create_model_card=False)
         if self.first_stage is not None:
             self.first_stage.save(folder / "first-stage")
-        (folder / "ranker.json").write_text(json.dumps({"format": _FORMAT, "features": FEATURES}), encoding="utf-8")
+        description = {
+            "format": _FORMAT,
+            "features": FEATURES,
+            "cross_encoder_weight": self.cross_encoder_weight,
+        }
+        (folder / "ranker.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, folder: str | Path, device: str | None = None) -> Ranker:
@@ -146,7 +159,7 @@ class Ranker:
         if not description.is_file():
             raise ModelError(f'{folder}: no "ranker.json" in it. Give the ranker folder of a workspace.')
         found = json.loads(description.read_text(encoding="utf-8"))
-        if found != {"format": _FORMAT, "features": list(FEATURES)}:
+        if (found.get("format"), found.get("features")) != (_FORMAT, list(FEATURES)):
             raise ModelError(f"{folder}: made by another version of rankstill. Train the ranker again.")
         part = {name: folder / name for name in ("prior.json", "cross-encoder", "first-stage")}
         return cls(
@@ -154,6 +167,7 @@ class Ranker:
             cross_encoder=load_cross_encoder(str(part["cross-encoder"]), device)
             if part["cross-encoder"].exists()
             else None,
+            cross_encoder_weight=found["cross_encoder_weight"],
             first_stage=PassageScorer.load(part["first-stage"], device) if part["first-stage"].exists() else None,
         )
 

@@ -47,9 +47,7 @@ class Prior:
         return cls(features=tuple(read["features"]), weights=tuple(read["weights"]))
 
 
-def fit_prior(
-    features: Sequence[str], lists: Sequence[Features], known: Sequence[int], ridge: float = 1e-3
-) -> Prior:
+def fit_prior(features: Sequence[str], lists: Sequence[Features], known: Sequence[int], ridge: float = 1e-3) -> Prior:
     """The weights under which the teacher's rankings are likeliest (ListMLE, which is convex in them).
 
     Args:

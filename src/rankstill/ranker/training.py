@@ -18,8 +18,11 @@ from rankstill.ranker.prior import Features, Prior, fit_prior
 from rankstill.training import losses, progress_callback, set_seed, training_arguments
 
 if TYPE_CHECKING:
-
     from rankstill.config import RankerConfig
+
+
+LOSSES = "ranker-losses.json"
+"""The training curve's file name."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ def train_ranker(
         lists: the teacher's rankings.
         config: see `RankerConfig`.
         start: model whose weights the cross-encoder starts from, unless the config names one.
-        folder: for the training curve, `losses.json`.
+        folder: for the training curve, `ranker-losses.json`.
         seed: of shuffling.
         device: where to train.
 
@@ -61,9 +64,16 @@ def train_ranker(
     if config.prior:
         prior = fit_prior(FEATURES, [entry.features for entry in lists], [entry.known for entry in lists])
     if not config.cross_encoder:
-        (folder / "losses.json").write_text("[]", encoding="utf-8")
+        (folder / LOSSES).write_text("[]", encoding="utf-8")
         return Ranker(prior, None)
-    return _train_cross_encoder(lists, prior, config, start, folder, seed, device)
+    if prior is None:
+        return Ranker(None, _train_cross_encoder(lists, None, config, start, folder, seed, device))
+    order = np.random.default_rng(seed).permutation(len(lists))
+    unseen, taught = (
+        [lists[row] for row in rows] for rows in np.split(order, [max(1, round(config.holdout * len(lists)))])
+    )
+    cross_encoder = _train_cross_encoder(taught, prior, config, start, folder, seed, device)
+    return Ranker(prior, cross_encoder, fit_weight(Ranker(prior, cross_encoder), unseen))
 
 
 def _train_cross_encoder(
@@ -74,7 +84,7 @@ def _train_cross_encoder(
     folder: Path,
     seed: int,
     device: str | None,
-) -> Ranker:
+) -> CrossEncoder:
     from datasets import Dataset as Rows
     from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
 
@@ -100,8 +110,36 @@ def _train_cross_encoder(
         callbacks=[progress_callback("training the ranker")],
     )
     trainer.train()
-    (folder / "losses.json").write_text(json.dumps(losses(trainer)), encoding="utf-8")
-    return Ranker(prior, model.eval())
+    (folder / LOSSES).write_text(json.dumps(losses(trainer)), encoding="utf-8")
+    return model.eval()
+
+
+def fit_weight(ranker: Ranker, unseen: Sequence[RankedList]) -> float:
+    """How much of the cross-encoder to add to the prior: the likeliest weight on lists that it was not trained on.
+
+    A cross-encoder that learned nothing that carries over gets weight 0 and does no harm.
+
+    Args:
+        ranker: a prior and a cross-encoder.
+        unseen: lists that the cross-encoder has not seen.
+    """
+    import torch
+    from scipy.optimize import minimize_scalar
+
+    from rankstill.ranker.plackett_luce import plackett_luce_nll
+
+    assert ranker.prior is not None
+    prior = [torch.from_numpy(ranker.prior.scores(entry.features)) for entry in unseen]
+    pairs = [(entry.query, passage) for entry in unseen for passage in entry.passages]
+    scores = torch.from_numpy(ranker.cross_encode(pairs)).split([len(entry.passages) for entry in unseen])
+    known = torch.tensor([entry.known for entry in unseen])
+
+    def loss(weight: float) -> float:
+        lists = [base + weight * score for base, score in zip(prior, scores, strict=True)]
+        padded = torch.nn.utils.rnn.pad_sequence(lists, batch_first=True, padding_value=float("-inf"))
+        return float(plackett_luce_nll(padded, known).mean())
+
+    return float(minimize_scalar(loss, bounds=(0.0, 2.0), method="bounded").x)
 
 
 class ListCollator:
@@ -131,3 +169,14 @@ class ListCollator:
         }
 
 
+def refit_prior(ranker: Ranker, lists: Sequence[RankedList]) -> Ranker:
+    """The same ranker with its prior fitted anew, to features of another retriever.
+
+    Args:
+        ranker: whose cross-encoder is kept.
+        lists: the teacher's rankings, with the new features.
+    """
+    if ranker.prior is None:
+        return ranker
+    prior = fit_prior(FEATURES, [entry.features for entry in lists], [entry.known for entry in lists])
+    return Ranker(prior, ranker.cross_encoder, ranker.cross_encoder_weight)

@@ -1,0 +1,5 @@
+"""The retriever: a bi-encoder distilled from the ranker's labels."""
+
+from rankstill.retriever.training import load_retriever, train_retriever
+
+__all__ = ["load_retriever", "train_retriever"]

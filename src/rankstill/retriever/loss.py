@@ -50,7 +50,9 @@ def contrastive(cosines: Tensor, labels: Tensor, student_temperature: float) -> 
     """
     best = labels.argmax(dim=1)
     others = torch.isfinite(labels).scatter(1, best[:, None], False)
-    return nn.functional.cross_entropy((cosines / student_temperature).masked_fill(others, -1e9), best, reduction="none")
+    return nn.functional.cross_entropy(
+        (cosines / student_temperature).masked_fill(others, -1e9), best, reduction="none"
+    )
 
 
 class DistillationLoss(nn.Module):

@@ -76,9 +76,7 @@ class StepBuilder:
             column = np.searchsorted(positions, query.positions)
             here = positions[np.minimum(column, len(positions) - 1)] == query.positions
             labels[row, column[here]] = query.scores[here]
-        return Step(
-            queries=[query.text for query in queries], ranked=len(chosen), positions=positions, labels=labels
-        )
+        return Step(queries=[query.text for query in queries], ranked=len(chosen), positions=positions, labels=labels)
 
     def _sample(self, query: LabelledQuery) -> NDArray[np.int64]:
         others = np.arange(1, len(query.positions))

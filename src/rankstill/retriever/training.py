@@ -47,7 +47,7 @@ def train_retriever(
         labels: the ranker's scores. Steps are built around the queries that the LLM ranked, or around all if there are none.
         corpus: the passages.
         config: see `RetrieverConfig`.
-        folder: for the training curve, `losses.json`.
+        folder: for the training curve, `retriever-losses.json`.
         seed: of shuffling and sampling.
         device: where to train.
 
@@ -99,7 +99,7 @@ def train_retriever(
         callbacks=[progress_callback("training the retriever")],
     )
     trainer.train()
-    (folder / "losses.json").write_text(json.dumps(losses(trainer)), encoding="utf-8")
+    (folder / "retriever-losses.json").write_text(json.dumps(losses(trainer)), encoding="utf-8")
     model.max_seq_length = own_length
     blend(model, before, config.blend)
     return model.eval()

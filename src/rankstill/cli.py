@@ -1,0 +1,193 @@
+"""The command line: parse, call, print."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rankstill.errors import RankstillError
+from rankstill.progress import console, say
+
+if TYPE_CHECKING:
+    from rankstill.config import Config
+    from rankstill.pipeline import Outcome
+
+app = typer.Typer(
+    help="Distil a black-box LLM's rankings into a small, fast, better retriever.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+ConfigFile = Annotated[Path | None, typer.Argument(help="A YAML config; `rankstill init` writes one.")]
+Folder = Annotated[Path, typer.Option("--workspace", "-w", help="Where the experiment's files go.")]
+Source = Annotated[str | None, typer.Option(help="The dataset: sets dataset.source.")]
+Rankings = Annotated[Path | None, typer.Option(help="Recorded rankings: sets teacher.rankings.")]
+Model = Annotated[str | None, typer.Option(help="The retriever to improve: sets retriever.model.")]
+Seed = Annotated[int | None, typer.Option(help="Sets seed.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="SECTION.OPTION=VALUE", help="Sets any option of the config.")
+]
+
+
+@app.command()
+def demo(
+    workspace: Folder = Path("rankstill-demo"),
+    quick: Annotated[bool, typer.Option("--quick", help="A sample: the same shape in under 3 minutes.")] = False,
+    all_claims: Annotated[
+        bool, typer.Option("--all-claims", help="Train on all 809 claims, leaking ones too; every figure says so.")
+    ] = False,
+    seed: Seed = None,
+    set_: Set = None,
+) -> None:
+    """Run the whole chain on SciFact with 809 recorded LLM rankings: no key, no hub."""
+    from rankstill.demo import run_demo
+
+    show(run_demo(workspace, quick=quick, all_claims=all_claims, changes=_changes(seed=seed, set_=set_)))
+
+
+@app.command()
+def run(
+    config: ConfigFile = None,
+    workspace: Folder = Path("workspace"),
+    source: Source = None,
+    rankings: Rankings = None,
+    model: Model = None,
+    seed: Seed = None,
+    set_: Set = None,
+) -> None:
+    """Run the whole chain on your own data; run again, it goes on where it stopped."""
+    _run("evaluation", config, workspace, _changes(source, rankings, model, seed, set_))
+
+
+def _stage(name: str, until: str, what: str) -> None:
+    def stage(
+        config: ConfigFile = None,
+        workspace: Folder = Path("workspace"),
+        source: Source = None,
+        rankings: Rankings = None,
+        model: Model = None,
+        seed: Seed = None,
+        set_: Set = None,
+    ) -> None:
+        _run(until, config, workspace, _changes(source, rankings, model, seed, set_))
+
+    app.command(name, help=f"{what} Steps before it that are missing are made first.")(stage)
+
+
+_stage("candidates", "candidates", "First stage: find candidates for every query.")
+_stage("teach", "rankings", "Teacher: get an order of each training query's candidates.")
+_stage("train-ranker", "ranker", "LLM -> ranker.")
+_stage("label", "labels", "Ranker -> labels.")
+_stage("train-retriever", "retriever", "Labels -> retriever.")
+_stage("evaluate", "evaluation", "Measure every system on the test queries.")
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("rankstill.yaml"),
+    source: Annotated[str, typer.Option(help="Your dataset.")] = "path/to/a/beir/folder",
+) -> None:
+    """Write a config with every option, its default and its meaning."""
+    from rankstill.config import commented_config
+
+    if path.exists():
+        raise RankstillError(f"{path}: is there already. Name another file or move it away.")
+    path.write_text(commented_config(source), encoding="utf-8")
+    say(f"Wrote {path}. Set dataset.source and teacher.rankings, then: rankstill run {path}")
+
+
+@app.command()
+def check(
+    config: ConfigFile = None,
+    source: Source = None,
+    near: Annotated[bool, typer.Option("--near", help="Also look for near-duplicate queries; loads the model.")] = False,
+    set_: Set = None,
+) -> None:
+    """Check a dataset: what loading changes, and whether its training split leaks into its test split."""
+    from rankstill.checks import check_dataset
+
+    for line in check_dataset(_config(config, _changes(source=source, set_=set_)), near_duplicates=near):
+        typer.echo(line)
+
+
+def _run(until: str, path: Path | None, workspace: Path, changes: dict[str, Any]) -> None:
+    from rankstill.pipeline import Chain
+    from rankstill.workspace import Workspace
+
+    settled = _config(path, changes)
+    with Workspace(workspace) as opened:
+        outcome = Chain(settled, opened).run(until)
+    if until == "evaluation":
+        show(outcome)
+
+
+def _config(path: Path | None, changes: dict[str, Any]) -> Config:
+    from rankstill.config import make_config, read_config
+
+    if path is not None:
+        return read_config(path, changes)
+    if "dataset.source" not in changes:
+        raise RankstillError("say what to work on: a CONFIG.yaml (`rankstill init` writes one) or --source.")
+    return make_config({}, changes, "flags")
+
+
+def _changes(
+    source: str | None = None,
+    rankings: Path | None = None,
+    model: str | None = None,
+    seed: int | None = None,
+    set_: list[str] | None = None,
+) -> dict[str, Any]:
+    import yaml
+
+    flags = {
+        "dataset.source": source,
+        "teacher.rankings": str(rankings) if rankings else None,
+        "retriever.model": model,
+        "seed": seed,
+    }
+    changes: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+    for each in set_ or []:
+        name, separator, value = each.partition("=")
+        if not separator:
+            raise RankstillError(f"--set {each}: write it as SECTION.OPTION=VALUE, such as --set ranker.prior=false.")
+        changes[name] = yaml.safe_load(value)
+    return changes
+
+
+def show(outcome: Outcome) -> None:
+    """Print the table, what must be known of it, and how to use what was made."""
+    from rich.console import Console
+
+    from rankstill.evaluation import render
+
+    # Wide enough for the table in a log too, where there is no terminal to ask.
+    out = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    if outcome.table is not None:
+        out.print(render(outcome.table))
+    for note in outcome.notes:
+        out.print(f"note: {note}", markup=False)
+    out.print(f"\nWorkspace: {outcome.workspace}\nUse the new retriever:\n", markup=False)
+    out.print("    from sentence_transformers import SentenceTransformer", markup=False)
+    out.print(f'    retriever = SentenceTransformer("{outcome.retriever}")', markup=False, soft_wrap=True)
+    out.print('    vectors = retriever.encode_document(["a passage", "another"])', markup=False)
+
+
+def main() -> None:
+    """Entry point: a user's mistake ends in one line, not in a traceback."""
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    try:
+        app()
+    except RankstillError as error:
+        console.print(f"error: {error}", markup=False, soft_wrap=True)
+        sys.exit(2)
+    except KeyboardInterrupt:
+        say("Interrupted. Run the same command again: finished steps are kept.")
+        sys.exit(130)

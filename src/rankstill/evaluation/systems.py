@@ -1,0 +1,84 @@
+"""The chain's systems as TREC runs, so that any tool can measure them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankstill.evaluation.runs import Run
+
+if TYPE_CHECKING:
+    from rankstill.candidates import FirstStage
+    from rankstill.ranker import Ranker
+
+_DEPTH = 100
+
+
+def dense_run(first_stage: FirstStage, queries: Mapping[str, str]) -> Run:
+    """Passages by cosine. `queries`: texts by id."""
+    return _single(first_stage, queries, lexical=False)
+
+
+def lexical_run(first_stage: FirstStage, queries: Mapping[str, str]) -> Run:
+    """Passages by BM25. `queries`: texts by id."""
+    return _single(first_stage, queries, lexical=True)
+
+
+def fused_run(first_stage: FirstStage, queries: Mapping[str, str]) -> Run:
+    """Passages by reciprocal rank fusion of the two. `queries`: texts by id."""
+    found = first_stage.search(list(queries.values()), _DEPTH)
+    return {
+        query_id: _scored(first_stage, candidates.positions, candidates.fused)
+        for query_id, candidates in zip(queries, found, strict=True)
+    }
+
+
+def reranked_run(first_stage: FirstStage, ranker: Ranker, queries: Mapping[str, str], depth: int) -> Run:
+    """The first stage's passages, ordered by the ranker's prior, the best of them by the whole ranker.
+
+    The prior costs nothing, so it orders everything that was found; the cross-encoder only reads `depth` passages.
+
+    Args:
+        first_stage: finds passages, by fusion.
+        ranker: reorders them.
+        queries: texts by id.
+        depth: passages a query that the whole ranker reorders; the rest keep their order below them.
+    """
+    cheap = ranker.prior_alone()
+    found = list(first_stage.search(list(queries.values()), 2 * _DEPTH))
+    heads, tails = [], []
+    for candidates in found:
+        order = np.arange(len(candidates.positions))
+        if cheap is not ranker and cheap.prior is not None:
+            order = np.argsort(-cheap.prior.scores(candidates.features), kind="stable")
+        heads.append(order[:depth])
+        tails.append(order[depth:_DEPTH])
+    pairs = [
+        (query, first_stage.corpus.text(int(candidates.positions[row])))
+        for query, candidates, head in zip(queries.values(), found, heads, strict=True)
+        for row in head
+    ]
+    features = np.concatenate([each.features[head] for each, head in zip(found, heads, strict=True)])
+    scores = np.split(ranker.score(pairs, features), np.cumsum([len(head) for head in heads])[:-1])
+    run: Run = {}
+    for query_id, candidates, head, tail, score in zip(queries, found, heads, tails, scores, strict=True):
+        below = score.min(initial=0.0) - 1.0 - np.arange(len(tail), dtype=np.float32)
+        rows = np.concatenate([head, tail])
+        run[query_id] = _scored(first_stage, candidates.positions[rows], np.concatenate([score, below]))
+    return run
+
+
+def _single(first_stage: FirstStage, queries: Mapping[str, str], *, lexical: bool) -> Run:
+    found = first_stage.top(list(queries.values()), _DEPTH, lexical=lexical)
+    return {
+        query_id: _scored(first_stage, positions, scores)
+        for query_id, (positions, scores) in zip(queries, found, strict=True)
+    }
+
+
+def _scored(first_stage: FirstStage, positions: NDArray[np.int64], scores: NDArray[np.float32]) -> dict[str, float]:
+    ids = first_stage.corpus.ids
+    return {ids[int(position)]: float(score) for position, score in zip(positions, scores, strict=True)}

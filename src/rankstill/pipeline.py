@@ -1,0 +1,432 @@
+"""The chain: LLM -> ranker -> retriever (Li et al. 2024, figure 1), step by step on one workspace."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from rankstill.config import Config, write_config
+from rankstill.datasets import Dataset, bundled, find_leaks, load_dataset
+from rankstill.errors import DataError, RankstillError
+from rankstill.progress import say
+from rankstill.workspace import Workspace, write_atomically
+
+if TYPE_CHECKING:
+    from rankstill.candidates import FirstStage
+    from rankstill.evaluation import EvaluationTable
+    from rankstill.labels import Unlabelled
+    from rankstill.teacher import Ranking
+
+STEPS = ("candidates", "rankings", "ranker", "labels", "retriever", "reranker", "evaluation")
+"""In order. Each needs those before it; running one runs whatever is missing of them first."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a chain made.
+
+    Args:
+        workspace: its folder.
+        retriever: folder of the distilled retriever, for SentenceTransformer.
+        reranker: folder of the ranker that goes on top of it, for `Ranker.load`.
+        table: what was measured, or None if the dataset has nothing to measure with.
+        notes: what a reader of the figures must know: leaks, what was left out, what could not be measured.
+    """
+
+    workspace: Path
+    retriever: Path
+    reranker: Path
+    table: EvaluationTable | None
+    notes: tuple[str, ...]
+
+
+def distill(config: Config, workspace: str | Path, dataset: Dataset | None = None) -> Outcome:
+    """Distil an LLM's rankings into a retriever. Steps that the workspace already holds are not repeated.
+
+    Args:
+        config: the experiment.
+        workspace: its folder; made if it is not there.
+        dataset: instead of loading the one that the config names.
+
+    Raises:
+        RankstillError: something that the user can mend; the message says what and where.
+    """
+    with Workspace(workspace) as opened:
+        return Chain(config, opened, dataset).run()
+
+
+class Chain:
+    """One experiment: a method a step, in the order of `STEPS`.
+
+    Args:
+        config: the experiment.
+        workspace: where its steps are kept.
+        dataset: instead of loading the one that the config names.
+    """
+
+    def __init__(self, config: Config, workspace: Workspace, dataset: Dataset | None = None) -> None:
+        self.config = config
+        self.workspace = workspace
+        self.dataset = dataset or load_dataset(config.dataset)
+        for note in self.dataset.notes:
+            say(f"note: {note}")
+        if len(self.dataset.corpus) < config.candidates.k:
+            raise DataError(
+                f"{self.dataset.name}: the corpus has {len(self.dataset.corpus)} passages, but candidates.k is "
+                f"{config.candidates.k}. Lower candidates.k or bring a larger corpus."
+            )
+        write_atomically(workspace.path("config.yaml"), write_config(config))
+
+    def run(self, until: str = "evaluation") -> Outcome:
+        """Every step up to this one, and what came of it."""
+        for name in STEPS[: STEPS.index(until) + 1]:
+            getattr(self, name)()
+        return self.outcome()
+
+    def candidates(self) -> str:
+        """First stage: vectors of the corpus, and candidates of every query that may teach or be labelled."""
+        retriever = self.config.retriever
+        return self.workspace.step(
+            "candidates",
+            self._find_candidates,
+            outputs=("vectors", "candidates.parquet"),
+            settings=[
+                self._section("candidates"),
+                [retriever.model, retriever.query_prompt, retriever.passage_prompt],
+            ],
+            inputs=[self._dataset_fingerprint],
+        )
+
+    def _find_candidates(self, folder: Path) -> None:
+        from rankstill.candidates import encode_corpus, write_candidates
+
+        encode_corpus(self._model_before, self.dataset.corpus, folder / "vectors")
+        first_stage = self._first_stage(folder / "vectors")
+        asked = [*self.dataset.train, *self.dataset.extra]
+        n = max(self.config.candidates.k, self.config.candidates.n)
+        found = first_stage.search(self.dataset.texts_of(asked), n)
+        write_candidates(dict(zip(asked, found, strict=True)), self.dataset.corpus, folder / "candidates.parquet")
+
+    def rankings(self) -> str:
+        """Teacher: an order of each training query's candidates."""
+        path = self._recorded_rankings
+        content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        return self.workspace.step(
+            "rankings",
+            self._take_rankings,
+            outputs=("rankings.jsonl",),
+            settings=[self.config.teacher.kind, content],
+            inputs=[self._dataset_fingerprint],
+        )
+
+    @property
+    def _recorded_rankings(self) -> Path:
+        if self.config.teacher.rankings:
+            return Path(self.config.teacher.rankings).expanduser()
+        source = self.config.dataset.source
+        folder = bundled(source) if source.isidentifier() and not Path(source).exists() else Path(source).expanduser()
+        return folder / "rankings.jsonl"
+
+    def _take_rankings(self, folder: Path) -> Sequence[str]:
+        from rankstill.teacher import read_rankings, write_rankings
+
+        rankings, notes = read_rankings(self._recorded_rankings, self.dataset)
+        if not rankings:
+            raise DataError(
+                f"{self._recorded_rankings}: no ranking belongs to a query that may teach. Check that its query ids are "
+                "those of the dataset's training split."
+            )
+        write_rankings(rankings, folder / "rankings.jsonl")
+        ranked = {ranking.query_id for ranking in rankings}
+        missing = [query_id for query_id in self.dataset.train if query_id not in ranked]
+        if missing:
+            notes.append(f"{len(missing):,} training queries have no ranking and teach nothing ({missing[0]}, ...)")
+        for note in notes:
+            say(f"note: {note}")
+        return notes
+
+    def ranker(self) -> str:
+        """LLM -> ranker."""
+        return self.workspace.step(
+            "ranker",
+            self._train_ranker,
+            outputs=("ranker", "ranker-losses.json"),
+            settings=[self._section("ranker"), self.config.seed],
+            inputs=[self.candidates(), self.rankings()],
+        )
+
+    def _train_ranker(self, folder: Path) -> None:
+        from rankstill.candidates import PassageScorer
+        from rankstill.ranker import train_ranker
+
+        ranker = train_ranker(
+            self._ranked_lists(self._before),
+            self.config.ranker,
+            self.config.retriever.model,
+            folder,
+            seed=self.config.seed,
+            device=self.config.device,
+        )
+        ranker.first_stage = PassageScorer(self._model_before, self._before.bm25.statistics)
+        ranker.save(folder / "ranker")
+
+    def _ranked_lists(self, first_stage: FirstStage) -> list[Any]:
+        from rankstill.ranker import RankedList
+
+        rankings = self._rankings
+        corpus = self.dataset.corpus
+        queries = self.dataset.texts_of(ranking.query_id for ranking in rankings)
+        positions = [
+            np.array([corpus.position(each) for each in (*ranking.ranking, *ranking.unranked)]) for ranking in rankings
+        ]
+        return [
+            RankedList(query, tuple(corpus.texts(here)), features, len(ranking.ranking))
+            for query, here, features, ranking in zip(
+                queries, positions, first_stage.features(queries, positions), rankings, strict=True
+            )
+        ]
+
+    def labels(self) -> str:
+        """Ranker -> labels."""
+        return self.workspace.step(
+            "labels",
+            self._label,
+            outputs=("labels.parquet",),
+            settings=[self._section("labels"), self.config.candidates.n, self.config.seed],
+            inputs=[self.ranker()],
+        )
+
+    def _label(self, folder: Path) -> None:
+        from rankstill.labels import label, write_labels
+        from rankstill.ranker import Ranker
+
+        ranker = Ranker.load(self.workspace.path("ranker"), self.config.device)
+        free = ranker.prior_alone() if self.config.labels.pseudo_by == "prior" else ranker
+        labelled = []
+        for name, scorer, queries in (("asked", ranker, self._asked()), ("pseudo", free, self._pseudo())):
+            labelled += label(
+                queries,
+                self._before,
+                scorer,
+                folder / name,
+                depth=self.config.labels.depth,
+                keep_llm_order=self.config.labels.keep_order,
+            )
+        write_labels(labelled, folder / "labels.parquet")
+
+    def _asked(self) -> list[Unlabelled]:
+        """The queries that the LLM ranked, their lists filled up to n, and the unlabelled ones of the user's."""
+        from rankstill.candidates import read_candidates
+        from rankstill.labels import Unlabelled
+
+        corpus, queries = self.dataset.corpus, self.dataset.queries
+        found = read_candidates(self.workspace.path("candidates.parquet"), corpus)
+        asked = []
+        for ranking in self._rankings:
+            ranked = np.array([corpus.position(each) for each in ranking.ranking])
+            others = [position for position in found[ranking.query_id] if position not in ranked]
+            room = max(0, self.config.candidates.n - len(ranked))
+            asked.append(
+                Unlabelled(
+                    ranking.query_id,
+                    queries[ranking.query_id].text,
+                    "teacher",
+                    ranked,
+                    np.array(others[:room], dtype=np.int64),
+                )
+            )
+        nothing = np.empty(0, dtype=np.int64)
+        return asked + [Unlabelled(each, queries[each].text, "extra", nothing) for each in self.dataset.extra]
+
+    def _pseudo(self) -> list[Unlabelled]:
+        from rankstill.labels import Unlabelled, pseudo_queries
+
+        nothing = np.empty(0, dtype=np.int64)
+        drawn = pseudo_queries(self.dataset.corpus, self.config.labels.pseudo_queries, self.config.seed)
+        return [Unlabelled(each.id, each.text, "pseudo", nothing, made_from=each.made_from) for each in drawn]
+
+    def retriever(self) -> str:
+        """Labels -> retriever."""
+        return self.workspace.step(
+            "retriever",
+            self._train_retriever,
+            outputs=("retriever", "retriever-losses.json"),
+            settings=[self._section("retriever"), self.config.seed],
+            inputs=[self.labels()],
+        )
+
+    def _train_retriever(self, folder: Path) -> None:
+        from rankstill.labels import read_labels
+        from rankstill.retriever import train_retriever
+
+        model = train_retriever(
+            read_labels(self.workspace.path("labels.parquet")),
+            self.dataset.corpus,
+            self.config.retriever,
+            folder,
+            seed=self.config.seed,
+            device=self.config.device,
+        )
+        model.save_pretrained(str(folder / "retriever"), create_model_card=False)
+
+    def reranker(self) -> str:
+        """The ranker once more, its prior refitted to the new retriever: what goes on top of it."""
+        return self.workspace.step(
+            "reranker",
+            self._refit_ranker,
+            outputs=("vectors-after", "reranker"),
+            settings=[],
+            inputs=[self.retriever()],
+        )
+
+    def _refit_ranker(self, folder: Path) -> None:
+        from rankstill.candidates import PassageScorer, encode_corpus
+        from rankstill.ranker import Ranker, refit_prior
+
+        model = self._model_after
+        encode_corpus(model, self.dataset.corpus, folder / "vectors-after")
+        first_stage = self._first_stage(folder / "vectors-after", model)
+        ranker = Ranker.load(self.workspace.path("ranker"), self.config.device)
+        refitted = refit_prior(ranker, self._ranked_lists(first_stage))
+        refitted.first_stage = PassageScorer(model, first_stage.bm25.statistics)
+        refitted.save(folder / "reranker")
+
+    def evaluation(self) -> str:
+        """Measure every system on the test queries, with paired tests against the retriever as it was."""
+        fingerprint = self.workspace.step(
+            "evaluation",
+            self._evaluate,
+            outputs=("metrics.json", "runs"),
+            settings=[self._section("evaluation"), self.config.seed],
+            inputs=[self.reranker()],
+        )
+        self._write_card()
+        return fingerprint
+
+    def outcome(self) -> Outcome:
+        """What the workspace holds by now."""
+        from rankstill.evaluation import EvaluationTable
+
+        metrics = self.workspace.path("metrics.json")
+        table = None
+        if self.workspace.record("evaluation"):
+            measured = json.loads(metrics.read_text(encoding="utf-8"))["table"]
+            table = EvaluationTable.from_json(measured) if measured else None
+        notes = [*self.dataset.notes]
+        for record in self.workspace.records().values():
+            notes += record.notes
+        return Outcome(
+            workspace=self.workspace.folder,
+            retriever=self.workspace.path("retriever"),
+            reranker=self.workspace.path("reranker"),
+            table=table,
+            notes=tuple(notes),
+        )
+
+    def _evaluate(self, folder: Path) -> Sequence[str]:
+        from rankstill.evaluation import answer_qrels, evaluate_runs, merge_qrels, write_run
+
+        test = self.dataset.test or tuple(
+            query.id for query in self.dataset.queries.values() if query.answers and query.id not in self._taught
+        )
+        if not test:
+            (folder / "runs").mkdir(exist_ok=True)
+            write_atomically(folder / "metrics.json", json.dumps({"table": None}) + "\n")
+            return ["no test queries with judgements or answers: the gain could not be measured"]
+        runs = self._runs(test)
+        for name, run in runs.items():
+            write_run(run, folder / "runs" / f"{name.replace(' ', '-')}.trec", name.replace(" ", "-"))
+        queries = [self.dataset.queries[query_id] for query_id in test]
+        qrels = self.dataset.test_qrels() or merge_qrels(
+            [answer_qrels(run, queries, self.dataset.corpus) for run in runs.values()]
+        )
+        evaluation = self.config.evaluation
+        table = evaluate_runs(runs, qrels, "retriever before", evaluation.measures, self.config.seed)
+        leaks = self._leaks()
+        write_atomically(folder / "metrics.json", json.dumps({"table": table.to_json(), "leaks": leaks}) + "\n")
+        return [leaks]
+
+    def _runs(self, test: Sequence[str]) -> dict[str, Any]:
+        """TREC runs of every system over the test queries."""
+        from rankstill.evaluation.systems import dense_run, fused_run, lexical_run, reranked_run
+        from rankstill.ranker import Ranker
+
+        queries = {query_id: self.dataset.queries[query_id].text for query_id in test}
+        before, after = self._before, self._first_stage(self.workspace.path("vectors-after"), self._model_after)
+        depth, device = self.config.evaluation.rerank_depth, self.config.device
+        ranker = Ranker.load(self.workspace.path("ranker"), device)
+        reranker = Ranker.load(self.workspace.path("reranker"), device)
+        return {
+            "BM25": lexical_run(before, queries),
+            "retriever before": dense_run(before, queries),
+            "first stage": fused_run(before, queries),
+            "ranker": reranked_run(before, ranker, queries, depth),
+            "retriever AFTER": dense_run(after, queries),
+            "ranker on AFTER": reranked_run(after, reranker, queries, depth),
+        }
+
+    def _leaks(self) -> str:
+        """How far the training queries leak into the test queries, in one sentence."""
+        from rankstill.candidates import encode
+
+        if not self.dataset.test:
+            return find_leaks(self.dataset).describe()
+        vectors = [
+            encode(self._model_before, self.dataset.texts_of(ids), "query", "encoding queries", 128)
+            for ids in (self.dataset.train, self.dataset.test)
+        ]
+        return find_leaks(self.dataset, *vectors).describe()
+
+    def _write_card(self) -> None:
+        from rankstill.retriever.card import model_card
+
+        text = model_card(self.config, self.dataset, self.outcome())
+        write_atomically(self.workspace.path("retriever") / "README.md", text)
+
+    def _section(self, name: str) -> Any:
+        return getattr(self.config, name).model_dump(mode="json")
+
+    @property
+    def _taught(self) -> set[str]:
+        return set(self.dataset.train)
+
+    @cached_property
+    def _dataset_fingerprint(self) -> str:
+        return self.dataset.fingerprint()
+
+    @cached_property
+    def _model_before(self) -> Any:
+        from rankstill.retriever import load_retriever
+
+        return load_retriever(self.config.retriever, self.config.device)
+
+    @property
+    def _model_after(self) -> Any:
+        from rankstill.models import load_bi_encoder
+
+        return load_bi_encoder(str(self.workspace.path("retriever")), self.config.device)
+
+    @cached_property
+    def _before(self) -> FirstStage:
+        return self._first_stage(self.workspace.path("vectors"))
+
+    def _first_stage(self, vectors: Path, model: Any = None) -> FirstStage:
+        from rankstill.candidates import FirstStage, PassageVectors
+
+        return FirstStage(
+            self.dataset.corpus, model or self._model_before, PassageVectors.load(vectors), self.config.candidates
+        )
+
+    @property
+    def _rankings(self) -> list[Ranking]:
+        from rankstill.teacher import read_rankings
+
+        rankings, _ = read_rankings(self.workspace.path("rankings.jsonl"), self.dataset)
+        return rankings

@@ -1,0 +1,155 @@
+"""Rankings: what a teacher said, one line a query, made here or anywhere and replayed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rankstill.datasets import Dataset
+from rankstill.errors import DataError
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """One query's passages in the teacher's order.
+
+    Args:
+        query_id: whose.
+        candidates: ids of the passages that the teacher saw, in the order shown.
+        ranking: ids of those that it placed, best first; shorter than `candidates` when it left some out.
+        teacher: who ranked, if known.
+        status: how the answer was read, if known: "exact" or "repaired".
+    """
+
+    query_id: str
+    candidates: tuple[str, ...]
+    ranking: tuple[str, ...]
+    teacher: str | None = None
+    status: str | None = None
+
+    @property
+    def unranked(self) -> tuple[str, ...]:
+        """The candidates that the teacher did not place, in the order shown."""
+        placed = set(self.ranking)
+        return tuple(each for each in self.candidates if each not in placed)
+
+
+def read_rankings(path: Path, dataset: Dataset) -> tuple[list[Ranking], list[str]]:
+    """Recorded rankings of the queries that may teach.
+
+    Args:
+        path: a rankings.jsonl: {"query_id", "candidates": [ids as shown], "ranking": [ids, best first], ...} a line.
+        dataset: whose queries and passages the ids name.
+
+    Returns:
+        The rankings in the file's order, and notes: rankings that were left aside, counted and named.
+
+    Raises:
+        DataError: a line is broken, names a passage that the corpus does not have, or is no ranking of its candidates.
+    """
+    may_teach = set(dataset.train)
+    rankings: list[Ranking] = []
+    aside: dict[str, list[str]] = {"unknown": [], "not training": []}
+    seen: dict[str, int] = {}
+    for number, record in _records(path):
+        ranking = _parse(record, path, number)
+        if ranking.query_id in seen:
+            raise DataError(
+                f"{path.name}, line {number}: query {ranking.query_id} is ranked twice (first on line "
+                f"{seen[ranking.query_id]}). Keep one ranking a query."
+            )
+        seen[ranking.query_id] = number
+        if ranking.query_id not in dataset.queries:
+            aside["unknown"].append(ranking.query_id)
+        elif ranking.query_id not in may_teach:
+            aside["not training"].append(ranking.query_id)
+        else:
+            _check_passages(ranking, dataset, path, number)
+            rankings.append(ranking)
+    why = {
+        "unknown": "for queries that the dataset does not have",
+        "not training": "for queries that may not teach (in the test split, or dropped because they leak)",
+    }
+    notes = [
+        f"{path.name}: {len(ids):,} rankings {why[kind]} left aside ({_few(ids)})" for kind, ids in aside.items() if ids
+    ]
+    return rankings, notes
+
+
+def write_rankings(rankings: Sequence[Ranking], path: Path) -> None:
+    """As `read_rankings` reads them."""
+    with path.open("w", encoding="utf-8") as file:
+        for ranking in rankings:
+            fields = {name: value for name, value in ranking.__dict__.items() if value is not None}
+            file.write(json.dumps(fields, ensure_ascii=False) + "\n")
+
+
+def _records(path: Path) -> Iterator[tuple[int, Any]]:
+    try:
+        with path.open(encoding="utf-8") as file:
+            for number, line in enumerate(file, 1):
+                if line.strip():
+                    yield number, _json(line, path, number)
+    except FileNotFoundError:
+        raise DataError(
+            f"rankings file {path}: there is no such file. Set teacher.rankings to your rankings.jsonl."
+        ) from None
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path.name}: not UTF-8 at byte {error.start}. Save the file as UTF-8.") from error
+
+
+def _json(line: str, path: Path, number: int) -> Any:
+    try:
+        return json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(
+            f"{path.name}, line {number}: broken JSON ({error.msg}, column {error.colno}). Each line must be one ranking."
+        ) from None
+
+
+def _parse(record: Any, path: Path, number: int) -> Ranking:
+    where = f"{path.name}, line {number}"
+    lists = [record.get(name) for name in ("candidates", "ranking")] if isinstance(record, dict) else [None]
+    if not all(isinstance(ids, list) and all(isinstance(each, str) for each in ids) for ids in lists) or not isinstance(
+        record.get("query_id"), str
+    ):
+        raise DataError(f'{where}: needs "query_id" (a string), "candidates" and "ranking" (lists of id strings).')
+    ranking = Ranking(
+        query_id=record["query_id"],
+        candidates=tuple(record["candidates"]),
+        ranking=tuple(record["ranking"]),
+        teacher=record.get("teacher"),
+        status=record.get("status"),
+    )
+    invented = [each for each in ranking.ranking if each not in set(ranking.candidates)]
+    if invented:
+        raise DataError(
+            f"{where}: query {ranking.query_id} ranks {_few(invented)}, not among its candidates. "
+            "A ranking must be a permutation of its candidates, or of a part of them."
+        )
+    for name, ids in (("candidates", ranking.candidates), ("ranking", ranking.ranking)):
+        if len(set(ids)) != len(ids):
+            repeated = sorted({each for each in ids if ids.count(each) > 1})
+            raise DataError(
+                f"{where}: query {ranking.query_id} names {_few(repeated)} more than once in its {name}. "
+                "A ranking must be a permutation of its candidates, or of a part of them."
+            )
+    if len(ranking.candidates) < 2 or not ranking.ranking:
+        raise DataError(f"{where}: query {ranking.query_id} ranks fewer than two candidates. Take the line out.")
+    return ranking
+
+
+def _check_passages(ranking: Ranking, dataset: Dataset, path: Path, number: int) -> None:
+    unknown = [each for each in ranking.candidates if each not in dataset.corpus]
+    if unknown:
+        raise DataError(
+            f"{path.name}, line {number}: query {ranking.query_id} has candidates that the corpus does not have "
+            f"({_few(unknown)}). Use the corpus that the rankings were made on."
+        )
+
+
+def _few(ids: Sequence[str]) -> str:
+    return ", ".join(ids[:3]) + (", ..." if len(ids) > 3 else "")
