@@ -83,9 +83,10 @@ class RankerConfig(_Section):
 class LabelsConfig(_Section):
     """Ranker -> labels: as many query-passage pairs as we like, for free."""
 
-    keep_order: bool = Field(
-        True,
-        description="where the LLM ranked, its order stands and the ranker gives the magnitudes; false: the ranker alone",
+    ranked_by: Literal["both", "ranker", "llm"] = Field(
+        "both",
+        description="where the LLM ranked: both: its order with the ranker's magnitudes; ranker: the ranker alone, as in "
+        "the paper; llm: its order alone, no ranker, weights 1/rank^2",
     )
     depth: int = Field(50, ge=2, description="passages to label of a query that the LLM did not rank")
     pseudo_queries: int = Field(

@@ -217,7 +217,7 @@ class Chain:
                 scorer,
                 folder / name,
                 depth=self.config.labels.depth,
-                keep_llm_order=self.config.labels.keep_order,
+                ranked_by=self.config.labels.ranked_by,
             )
         write_labels(labelled, folder / "labels.parquet")
 

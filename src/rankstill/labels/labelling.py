@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,9 @@ from rankstill.candidates import FirstStage
 from rankstill.labels.table import LabelledQuery, Source, read_labels, write_labels
 from rankstill.progress import progress
 from rankstill.ranker.model import Ranker
+
+RankedBy = Literal["both", "ranker", "llm"]
+"""Whose word counts where the LLM ranked: its order with the ranker's magnitudes, the ranker's, or its order alone."""
 
 _QUERIES_A_PART = 512
 
@@ -45,7 +49,7 @@ def label(
     folder: Path,
     *,
     depth: int,
-    keep_llm_order: bool,
+    ranked_by: RankedBy,
 ) -> list[LabelledQuery]:
     """Let the ranker score every query's passages. Parts that `folder` already holds are not scored again.
 
@@ -55,7 +59,7 @@ def label(
         ranker: gives the scores.
         folder: for the parts.
         depth: passages of a query that the LLM never saw.
-        keep_llm_order: see `keep_order`.
+        ranked_by: see `RankedBy`.
 
     Returns:
         The labelled queries, in the order of `queries`.
@@ -68,7 +72,7 @@ def label(
             path = folder / f"part-{number:05}.parquet"
             if not path.exists():
                 unfinished = path.with_suffix(".tmp")
-                write_labels(_label_part(part, first_stage, ranker, depth, keep_llm_order), unfinished)
+                write_labels(_label_part(part, first_stage, ranker, depth, ranked_by), unfinished)
                 unfinished.replace(path)
             labels += read_labels(path)
             advance(len(part))
@@ -90,8 +94,25 @@ def keep_order(scores: NDArray[np.float32], ranked: int) -> NDArray[np.float32]:
     return kept
 
 
+def order_alone(ranked: int, passages: int) -> NDArray[np.float32]:
+    """Scores from the LLM's order without a ranker: softmax of them weighs rank r by 1 / r^2.
+
+    Args:
+        ranked: how many passages the LLM ranked; the others share the rank below.
+        passages: how many there are.
+    """
+    ranks = np.minimum(np.arange(1, passages + 1), ranked + 1)
+    return (-2.0 * np.log(ranks)).astype(np.float32)
+
+
+def _settle(scores: NDArray[np.float32], ranked: int, ranked_by: RankedBy) -> NDArray[np.float32]:
+    if ranked == 0 or ranked_by == "ranker":
+        return scores
+    return keep_order(scores, ranked) if ranked_by == "both" else order_alone(ranked, len(scores))
+
+
 def _label_part(
-    part: Sequence[Unlabelled], first_stage: FirstStage, ranker: Ranker, depth: int, keep_llm_order: bool
+    part: Sequence[Unlabelled], first_stage: FirstStage, ranker: Ranker, depth: int, ranked_by: RankedBy
 ) -> list[LabelledQuery]:
     unseen = [query for query in part if not len(query.ranked) and query.others is None]
     exclude = [query.made_from if query.made_from is not None else -1 for query in unseen]
@@ -114,7 +135,7 @@ def _label_part(
     features.update(zip([part[row].id for row in given], computed, strict=True))
     scores = _score(part, positions, features, first_stage, ranker)
     return [
-        _labelled(query, here, keep_order(score, len(query.ranked)) if keep_llm_order else score)
+        _labelled(query, here, _settle(score, len(query.ranked), ranked_by))
         for query, here, score in zip(part, positions, scores, strict=True)
     ]
 

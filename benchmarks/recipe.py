@@ -1,0 +1,153 @@
+"""The recipe's study: the chain, its plain form and what it must beat, over seeds, on leak-free SciFact.
+
+    python benchmarks/recipe.py [--seeds 3] [--folder workspaces/recipe] [--only chain,no-ranker]
+
+Every variant trains on the 537 claims that share no gold passage with a test claim, with the demo's own defaults but for
+what its line changes, and is measured on all 300 test claims. A finished variant is not run again, and the first stage,
+which no seed changes, is made once. Writes `docs/recipe.csv` and `docs/recipe.md`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import datetime
+import json
+import platform
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rankstill.candidates import encode
+from rankstill.config import Config, make_config
+from rankstill.datasets import Dataset, load_dataset
+from rankstill.evaluation import Run, compare, interval, per_query, read_run, write_run
+from rankstill.models import load_bi_encoder
+from rankstill.pipeline import Chain
+from rankstill.progress import say
+from rankstill.workspace import Workspace
+
+ROOT = Path(__file__).resolve().parent.parent
+MEASURES = ("nDCG@10", "Hit@1", "Recall@100")
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "chain": ("the chain: the demo's defaults", {}),
+    "no-ranker": (
+        "no ranker: KL to the LLM's order alone, in-batch negatives",
+        {"labels.ranked_by": "llm", "labels.pseudo_queries": 0, "ranker.cross_encoder": False},
+    ),
+    "no-pseudo": ("the chain without pseudo-queries", {"labels.pseudo_queries": 0}),
+    "plain": (
+        "the paper's plain chain: no prior, the ranker's labels alone, no pseudo-queries, no in-batch negatives",
+        {
+            "ranker.prior": False,
+            "labels.ranked_by": "ranker",
+            "labels.pseudo_queries": 0,
+            "retriever.in_batch": False,
+        },
+    ),
+}
+
+
+def config_of(variant: str, seed: int) -> Config:
+    """The demo's defaults with the variant's changes."""
+    return make_config({"dataset": {"source": "scifact"}}, {**VARIANTS[variant][1], "seed": seed})
+
+
+def first_stage(folder: Path, dataset: Dataset) -> Path:
+    """A workspace that holds the candidates, for every variant to start from."""
+    base = folder / "base"
+    with Workspace(base) as workspace:
+        Chain(config_of("chain", 0), workspace, dataset).run("rankings")
+    return base
+
+
+def run_variant(variant: str, seed: int, folder: Path, base: Path, dataset: Dataset) -> dict[str, Run]:
+    """TREC runs of one variant's systems; the chain is evaluated whole, the others by their retriever alone."""
+    place = folder / f"{variant}-{seed}"
+    if not place.exists():
+        shutil.copytree(base, place)
+    with Workspace(place) as workspace:
+        chain = Chain(config_of(variant, seed), workspace, dataset)
+        if variant == "chain":
+            chain.run()
+            return {path.stem: read_run(path) for path in sorted(workspace.path("runs").glob("*.trec"))}
+        path = workspace.path("retriever-AFTER.trec")
+        if not path.exists():
+            chain.run("retriever")
+            write_run(dense_run(workspace.path("retriever"), dataset), path, variant)
+        return {"retriever-AFTER": read_run(path)}
+
+
+def dense_run(folder: Path, dataset: Dataset) -> Run:
+    """The first 100 passages of every test query by cosine."""
+    model = load_bi_encoder(str(folder))
+    passages = encode(model, dataset.corpus.texts(), "document", "encoding passages")
+    queries = encode(model, dataset.texts_of(dataset.test), "query", "encoding queries", 128)
+    run: Run = {}
+    for query_id, scores in zip(dataset.test, queries @ passages.T, strict=True):
+        best = np.argsort(-scores, kind="stable")[:100]
+        run[query_id] = {dataset.corpus.ids[int(row)]: float(scores[row]) for row in best}
+    return run
+
+
+def main() -> None:
+    """Run what is missing, then write the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--folder", type=Path, default=ROOT / "workspaces" / "recipe")
+    parser.add_argument("--only", default=",".join(VARIANTS), help="variants, by comma")
+    arguments = parser.parse_args()
+    dataset = load_dataset(config_of("chain", 0).dataset)
+    base = first_stage(arguments.folder, dataset)
+    values: dict[str, dict[str, list[dict[str, float]]]] = {}
+    for seed in range(arguments.seeds):
+        for variant in arguments.only.split(","):
+            say(f"--- {variant}, seed {seed}")
+            for system, run in run_variant(variant, seed, arguments.folder, base, dataset).items():
+                name = f"{variant}: {system}"
+                for measure, each in per_query(run, dataset.test_qrels(), MEASURES).items():
+                    values.setdefault(name, {}).setdefault(measure, []).append(each)
+        write_table(values, seed + 1, len(dataset.test))
+
+
+def write_table(values: dict[str, dict[str, list[dict[str, float]]]], seeds: int, n: int) -> None:
+    """Means over seeds; intervals and tests over the queries, each query's value being its mean over seeds."""
+    rows = []
+    baseline = mean_per_query(values["chain: retriever-before"]["nDCG@10"])
+    for system, measures in values.items():
+        means = mean_per_query(measures["nDCG@10"])
+        low, high = interval(means, seed=0)
+        against = compare(baseline, means, seed=0)
+        rows.append(
+            {
+                "system": system,
+                **{measure: f"{np.mean([list(e.values()) for e in each]):.4f}" for measure, each in measures.items()},
+                "nDCG@10 by seed": " ".join(f"{np.mean(list(each.values())):.4f}" for each in measures["nDCG@10"]),
+                "95 % interval": f"{low:.3f} to {high:.3f}",
+                "difference": f"{against.difference:+.4f}",
+                "p": f"{against.p_value:.4f}",
+            }
+        )
+    rows.sort(key=lambda row: row["nDCG@10"], reverse=True)
+    docs = ROOT / "docs"
+    with (docs / "recipe.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    header = list(rows[0])
+    lines = [" | ".join(header), " | ".join("---" for _ in header), *(" | ".join(row.values()) for row in rows)]
+    made = f"{datetime.date.today()}, {seeds} seeds, n = {n} test claims, {platform.processor() or platform.machine()}"
+    settings = "\n".join(f"- `{name}`: {what}; `{json.dumps(changes)}`" for name, (what, changes) in VARIANTS.items())
+    table = "\n".join(f"| {line} |" for line in lines)
+    (docs / "recipe.md").write_text(f"<!-- written by benchmarks/recipe.py: {made} -->\n\n{table}\n\n{settings}\n", "utf-8")
+
+
+def mean_per_query(seeds: list[dict[str, float]]) -> list[float]:
+    """Each query's value averaged over seeds, in order of query id."""
+    return [float(np.mean([each[query_id] for each in seeds])) for query_id in sorted(seeds[0])]
+
+
+if __name__ == "__main__":
+    main()

