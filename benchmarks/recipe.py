@@ -141,7 +141,9 @@ def write_table(values: dict[str, dict[str, list[dict[str, float]]]], seeds: int
     made = f"{datetime.date.today()}, {seeds} seeds, n = {n} test claims, {platform.processor() or platform.machine()}"
     settings = "\n".join(f"- `{name}`: {what}; `{json.dumps(changes)}`" for name, (what, changes) in VARIANTS.items())
     table = "\n".join(f"| {line} |" for line in lines)
-    (docs / "recipe.md").write_text(f"<!-- written by benchmarks/recipe.py: {made} -->\n\n{table}\n\n{settings}\n", "utf-8")
+    (docs / "recipe.md").write_text(
+        f"<!-- written by benchmarks/recipe.py: {made} -->\n\n{table}\n\n{settings}\n", "utf-8"
+    )
 
 
 def mean_per_query(seeds: list[dict[str, float]]) -> list[float]:

@@ -106,7 +106,9 @@ def init(
 def check(
     config: ConfigFile = None,
     source: Source = None,
-    near: Annotated[bool, typer.Option("--near", help="Also look for near-duplicate queries; loads the model.")] = False,
+    near: Annotated[
+        bool, typer.Option("--near", help="Also look for near-duplicate queries; loads the model.")
+    ] = False,
     set_: Set = None,
 ) -> None:
     """Check a dataset: what loading changes, and whether its training split leaks into its test split."""

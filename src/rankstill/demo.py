@@ -38,7 +38,9 @@ def run_demo(
     dataset = load_dataset(config.dataset).with_notes(CAVEAT)
     if quick:
         dataset = _sample(dataset)
-    say(f"{dataset.name}: {len(dataset.corpus):,} passages, {len(dataset.train)} claims teach, {len(dataset.test)} measure")
+    say(
+        f"{dataset.name}: {len(dataset.corpus):,} passages, {len(dataset.train)} claims teach, {len(dataset.test)} measure"
+    )
     return distill(config, workspace, dataset)
 
 
@@ -46,4 +48,6 @@ def _sample(dataset: Dataset) -> Dataset:
     rankings, _ = read_rankings(bundled("scifact") / "rankings.jsonl", dataset)
     shown = {ranking.query_id: ranking.candidates for ranking in rankings}
     small = sample(dataset, _QUICK_PASSAGES, _QUICK_TRAIN, _QUICK_TEST, seed=0, keep=shown)
-    return small.with_notes("--quick: these figures are a SAMPLE's, on a corpus a sixth the size; run without it for real ones")
+    return small.with_notes(
+        "--quick: these figures are a SAMPLE's, on a corpus a sixth the size; run without it for real ones"
+    )

@@ -14,7 +14,7 @@ import numpy as np
 
 from rankstill.config import Config, write_config
 from rankstill.datasets import Dataset, bundled, find_leaks, load_dataset
-from rankstill.errors import DataError, RankstillError
+from rankstill.errors import DataError
 from rankstill.progress import say
 from rankstill.workspace import Workspace, write_atomically
 

@@ -11,22 +11,27 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import resource
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
-from rankstill.errors import WorkspaceError
+from rankstill.errors import RankstillError, WorkspaceError
 from rankstill.progress import say
 
 FORMAT = 1
 """Version of what lies in a workspace. Raised when a step's files change their meaning."""
+
+_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_DISK_CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
+_NUMPY_CUT_SHORT = re.compile(r"\d+ requested and \d+ written")
 
 _RECORDED_VERSIONS = ("rankstill", "sentence-transformers", "transformers", "torch", "bm25s", "numpy")
 
@@ -67,6 +72,19 @@ def write_atomically(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+def _disk_trouble(error: Exception) -> str | None:
+    """What is wrong with the disk, in the system's words; None if the error is about something else.
+
+    Only Python's own errors carry a number: safetensors quotes the system's message, and NumPy counts what it wrote.
+    """
+    number = getattr(error, "errno", None)
+    if number in (*_DISK_FULL, *_DISK_CLOSED):
+        return os.strerror(number)
+    if _NUMPY_CUT_SHORT.fullmatch(str(error)):
+        return os.strerror(errno.ENOSPC)
+    return next((told for told in map(os.strerror, _DISK_FULL) if told in str(error)), None)
+
+
 class Workspace:
     """A folder that remembers its finished steps.
 
@@ -74,16 +92,24 @@ class Workspace:
         folder: made if it is not there.
 
     Raises:
-        WorkspaceError: the folder was made by another version, is damaged, or another process is using it.
+        WorkspaceError: the folder was made by another version, is damaged, holds other things, cannot be written, or
+            another process is using it.
     """
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        if self.folder.exists() and not self.folder.is_dir():
-            raise WorkspaceError(f"{self.folder}: a file, not a folder. Name another workspace.")
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = self._take_lock()
-        self._records = self._read_manifest()
+        try:
+            self._claim_folder()
+            self._lock = self._take_lock()
+        except OSError as error:
+            raise WorkspaceError(
+                f"{self.folder}: cannot be used as a workspace ({error.strerror}). Mend its rights or name another."
+            ) from error
+        try:
+            self._records = self._read_manifest()
+        except WorkspaceError:
+            self.close()
+            raise
 
     def path(self, name: str) -> Path:
         """Where an output of a step lies."""
@@ -96,6 +122,15 @@ class Workspace:
     def records(self) -> dict[str, StepRecord]:
         """Every finished step, in the order in which they finished."""
         return dict(self._records)
+
+    def write(self, name: str, text: str) -> None:
+        """Put a text file beside the steps' outputs, atomically.
+
+        Raises:
+            WorkspaceError: the disk is full or cannot be written.
+        """
+        with self._disk_errors(f"writing {name}"):
+            write_atomically(self.path(name), text)
 
     def step(
         self,
@@ -120,30 +155,40 @@ class Workspace:
             The step's fingerprint, to be passed on as an input of later steps.
 
         Raises:
-            WorkspaceError: the disk is full or cannot be written.
+            WorkspaceError: the disk is full or cannot be written. What `make` had written stays, to go on from.
         """
         fingerprint = digest(FORMAT, name, settings, list(inputs))
         known = self._records.get(name)
+        making = self.folder / ".making" / f"{name}-{fingerprint}"
         if known and known.fingerprint == fingerprint and all(self.path(output).exists() for output in known.outputs):
             say(f"{name}: already done ({known.seconds:,.0f} s when it was made)")
+            shutil.rmtree(making, ignore_errors=True)  # left by a kill right after the step was recorded
             return fingerprint
         say(f"{name} ...")
         started = time.monotonic()
-        making = self.folder / ".making" / f"{name}-{fingerprint}"
-        try:
+        with self._disk_errors(f"in step {name}"):
             self._forget_other_attempts(name, keep=making)
             making.mkdir(parents=True, exist_ok=True)
             notes = tuple(make(making) or ())
             self._commit(name, making, outputs, fingerprint, started, notes)
-        except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
-                raise WorkspaceError(
-                    f"{self.folder}: {error.strerror} in step {name}. Make room or choose another folder, then run "
-                    "the same command again: finished steps are kept."
-                ) from error
-            raise
         say(f"{name}: done in {self._records[name].seconds:,.0f} s")
         return fingerprint
+
+    @contextmanager
+    def _disk_errors(self, when: str) -> Iterator[None]:
+        try:
+            yield
+        except RankstillError:
+            raise
+        except Exception as error:
+            trouble = _disk_trouble(error)
+            if trouble is None:
+                raise
+            where = getattr(error, "filename", None) or self.folder
+            raise WorkspaceError(
+                f"{where}: {trouble} {when}. Make room or choose another folder, then run the same command again: "
+                "finished steps are kept."
+            ) from error
 
     def _forget_other_attempts(self, name: str, keep: Path) -> None:
         for attempt in (self.folder / ".making").glob(f"{name}-*"):
@@ -158,8 +203,10 @@ class Workspace:
         for output in outputs:
             target = self.path(output)
             target.parent.mkdir(parents=True, exist_ok=True)
-            if target.is_dir():
+            if target.is_dir() and not target.is_symlink():
                 shutil.rmtree(target)
+            else:
+                target.unlink(missing_ok=True)
             (making / output).replace(target)
         scale = 1024 if sys.platform != "darwin" else 1024 * 1024
         self._records[name] = StepRecord(
@@ -191,7 +238,7 @@ class Workspace:
                     )
                     for name, record in steps.items()
                 }
-        except (ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise WorkspaceError(
                 f"{manifest}: not readable as a workspace's manifest ({error}). "
                 "Move it away to start anew, or name another workspace."
@@ -200,6 +247,18 @@ class Workspace:
             f"{manifest}: format {made_by}, but this version of rankstill writes format {FORMAT}. "
             "Name another workspace, or install the version that made it."
         )
+
+    def _claim_folder(self) -> None:
+        """Make the folder, or see that it is a workspace: steps replace what lies there under their outputs' names."""
+        if self.folder.exists() and not self.folder.is_dir():
+            raise WorkspaceError(f"{self.folder}: a file, not a folder. Name another workspace.")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        known = any((self.folder / marker).exists() for marker in (".lock", "manifest.json"))
+        if not known and any(self.folder.iterdir()):
+            raise WorkspaceError(
+                f"{self.folder}: holds files, but is no workspace. Name a new or an empty folder, so that none of them "
+                "is overwritten."
+            )
 
     def _take_lock(self) -> IO[str]:
         """Held by the operating system for as long as this process lives, so a kill releases it."""

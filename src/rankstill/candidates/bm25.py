@@ -75,7 +75,8 @@ class BM25Index:
         self._analyze = Analyzer(language)
         terms = self._analyze(texts)
         self._index: Any = bm25s.BM25(method="lucene", k1=k1, b=b)
-        self._index.index(terms, show_progress=False)
+        if any(terms):  # without a single term there is nothing to index, and no query will match
+            self._index.index(terms, show_progress=False)
         lengths = [len(passage) for passage in terms]
         self.statistics = BM25Statistics(
             language=language,
@@ -122,6 +123,8 @@ class BM25Statistics:
         analyze = Analyzer(self.language)
         terms = [term for term in analyze([query])[0] if term in self.document_frequency]
         scores = np.zeros(len(passages), dtype=np.float32)
+        if not terms:
+            return scores
         for position, words in enumerate(analyze(passages)):
             counts = Counter(words)
             norm = self.k1 * (1 - self.b + self.b * len(words) / self.mean_length)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Embeddings = NDArray[np.float32]
 """Unit vectors, one a row. [texts, dimensions]"""
 
-_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+(?=[^a-z\s])|(?<=[。！？])")  # noqa: RUF001
+_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+(?=[^a-z\s])|(?<=[。！？])")
 _SHORTEST_SENTENCE = 5
 """Words. Shorter pieces are headings and broken abbreviations; they match everything."""
 

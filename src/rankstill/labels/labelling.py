@@ -159,4 +159,4 @@ def _score(
 def _labelled(query: Unlabelled, positions: NDArray[np.int64], scores: NDArray[np.float32]) -> LabelledQuery:
     # A stable sort, so that ties between kept magnitudes stay in the LLM's order.
     best_first = np.argsort(-scores, kind="stable")
-    return LabelledQuery(query.id, query.text, query.source, positions[best_first], scores[best_first])
+    return LabelledQuery(query.id, query.text, query.source, positions[best_first], scores[best_first], query.made_from)

@@ -24,6 +24,7 @@ class LabelledQuery:
         source: see `Source`.
         positions: of the passages in the corpus, best first. [passages]
         scores: the ranker's, descending. [passages]
+        made_from: position of the passage that a pseudo-query stands in, which is neither right nor wrong for it.
     """
 
     id: str
@@ -31,6 +32,7 @@ class LabelledQuery:
     source: Source
     positions: NDArray[np.int64]
     scores: NDArray[np.float32]
+    made_from: int | None = None
 
 
 def write_labels(labels: Sequence[LabelledQuery], path: Path) -> None:
@@ -45,6 +47,7 @@ def write_labels(labels: Sequence[LabelledQuery], path: Path) -> None:
             "source": [query.source for query in labels],
             "passages": pa.array([query.positions for query in labels], pa.list_(pa.int64())),
             "scores": pa.array([query.scores for query in labels], pa.list_(pa.float32())),
+            "made_from": pa.array([query.made_from for query in labels], pa.int64()),
         }
     )
     pq.write_table(table, path)
@@ -55,7 +58,7 @@ def read_labels(path: Path) -> list[LabelledQuery]:
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
-    columns = [table.column(name) for name in ("query_id", "text", "source", "passages", "scores")]
+    columns = [table.column(name) for name in ("query_id", "text", "source", "passages", "scores", "made_from")]
     return [
         LabelledQuery(
             id=query_id.as_py(),
@@ -63,6 +66,7 @@ def read_labels(path: Path) -> list[LabelledQuery]:
             source=source.as_py(),
             positions=passages.values.to_numpy(),
             scores=scores.values.to_numpy(),
+            made_from=made_from.as_py(),
         )
-        for query_id, text, source, passages, scores in zip(*columns, strict=True)
+        for query_id, text, source, passages, scores, made_from in zip(*columns, strict=True)
     ]

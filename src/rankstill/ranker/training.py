@@ -85,9 +85,9 @@ def _train_cross_encoder(
     seed: int,
     device: str | None,
 ) -> CrossEncoder:
-    from datasets import Dataset as Rows
     from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
 
+    from datasets import Dataset as Rows
     from rankstill.ranker.loss import ListwiseLoss
 
     set_seed(seed)

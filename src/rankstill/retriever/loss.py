@@ -9,6 +9,8 @@ from torch import Tensor, nn
 
 UNLABELLED = float("-inf")
 """A label of this value: the ranker gave the passage no score for this query."""
+EXCLUDED = float("nan")
+"""A label of this value: the passage is neither right nor wrong for this query, for the query was made from it."""
 
 
 def distribution(labels: Tensor, temperature: float) -> Tensor:
@@ -72,7 +74,8 @@ class DistillationLoss(nn.Module):
 
     Inputs:
         features: tokens of the queries, those that the LLM ranked first, and of the passages.
-        labels: the ranker's scores [queries, passages], with a last column that is 1 for LLM-ranked queries, else 0.
+        labels: the ranker's scores, `UNLABELLED` or `EXCLUDED` [queries, passages], with a last column that is 1 for
+            LLM-ranked queries, else 0.
     """
 
     def __init__(
@@ -99,9 +102,11 @@ class DistillationLoss(nn.Module):
         """The weighted loss terms of a step, to be summed."""
         queries, passages = (self._embed(texts) for texts in features)
         labels, ranked = labels[:, :-1], labels[:, -1] > 0
-        cosines = queries @ passages.T
+        absent = torch.isnan(labels)
+        labels = labels.masked_fill(absent, UNLABELLED)
         if not self.in_batch:
-            cosines = cosines.masked_fill(~torch.isfinite(labels), float("-inf"))
+            absent = ~torch.isfinite(labels)
+        cosines = (queries @ passages.T).masked_fill(absent, float("-inf"))
         kl = kl_to_ranker(cosines, labels, self.teacher_temperature, self.student_temperature)
         terms = {"kl": kl[ranked].mean()}
         if not ranked.all():

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from rankstill.labels.table import LabelledQuery
-from rankstill.retriever.loss import UNLABELLED
+from rankstill.retriever.loss import EXCLUDED, UNLABELLED
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -30,7 +30,8 @@ class Step:
         queries: texts, the `ranked` first ones being those that the step was built around.
         ranked: how many these are.
         positions: of the passages in the corpus. [passages]
-        labels: the ranker's scores, `UNLABELLED` where it gave none. [queries, passages]
+        labels: the ranker's scores, `UNLABELLED` where it gave none, `EXCLUDED` where a query was made from the passage.
+            [queries, passages]
     """
 
     queries: list[str]
@@ -76,6 +77,8 @@ class StepBuilder:
             column = np.searchsorted(positions, query.positions)
             here = positions[np.minimum(column, len(positions) - 1)] == query.positions
             labels[row, column[here]] = query.scores[here]
+            if query.made_from is not None:
+                labels[row, positions == query.made_from] = EXCLUDED
         return Step(queries=[query.text for query in queries], ranked=len(chosen), positions=positions, labels=labels)
 
     def _sample(self, query: LabelledQuery) -> NDArray[np.int64]:

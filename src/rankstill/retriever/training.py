@@ -57,9 +57,9 @@ def train_retriever(
     Raises:
         DataError: no query has two labelled passages, so there is nothing to learn.
     """
-    from datasets import Dataset as Rows
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 
+    from datasets import Dataset as Rows
     from rankstill.retriever.loss import DistillationLoss
     from rankstill.retriever.steps import StepBuilder, StepCollator
 
