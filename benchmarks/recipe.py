@@ -1,10 +1,13 @@
 """The recipe's study: the chain, its plain form and what it must beat, over seeds, on leak-free SciFact.
 
-    python benchmarks/recipe.py [--seeds 3] [--folder workspaces/recipe] [--only chain,no-ranker]
+    python benchmarks/recipe.py [--seeds 3] [--only chain,no-ranker] [--folder FOLDER] [--validate]
 
 Every variant trains on the 537 claims that share no gold passage with a test claim, with the demo's own defaults but for
 what its line changes, and is measured on all 300 test claims. A finished variant is not run again, and the first stage,
-which no seed changes, is made once. Writes `docs/recipe.csv` and `docs/recipe.md`.
+which no seed changes, is made once. Writes `recipe.csv` and `recipe.md` into docs/.
+
+With --validate nothing is measured on test claims: two thirds of the training claims teach and a third, which shares no
+gold passage with them, measures. Choices are made on that; the test split is looked at once, at the end.
 """
 
 from __future__ import annotations
@@ -15,14 +18,16 @@ import datetime
 import json
 import platform
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rankstill.candidates import encode
-from rankstill.config import Config, make_config
+from rankstill.config import Config
 from rankstill.datasets import Dataset, load_dataset
+from rankstill.demo import demo_config
 from rankstill.evaluation import Run, compare, interval, per_query, read_run, write_run
 from rankstill.models import load_bi_encoder
 from rankstill.pipeline import Chain
@@ -35,13 +40,15 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "chain": ("the chain: the demo's defaults", {}),
     "no-ranker": (
         "no ranker: KL to the LLM's order alone, in-batch negatives",
-        {"labels.ranked_by": "llm", "labels.pseudo_queries": 0, "ranker.cross_encoder": False},
+        {"labels.ranked_by": "llm", "labels.pseudo_queries": 0},
     ),
     "no-pseudo": ("the chain without pseudo-queries", {"labels.pseudo_queries": 0}),
+    "cross-encoder": ("the chain with a cross-encoder on top of the prior", {"ranker.cross_encoder": True}),
     "plain": (
         "the paper's plain chain: no prior, the ranker's labels alone, no pseudo-queries, no in-batch negatives",
         {
             "ranker.prior": False,
+            "ranker.cross_encoder": True,
             "labels.ranked_by": "ranker",
             "labels.pseudo_queries": 0,
             "retriever.in_batch": False,
@@ -52,7 +59,32 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
 
 def config_of(variant: str, seed: int) -> Config:
     """The demo's defaults with the variant's changes."""
-    return make_config({"dataset": {"source": "scifact"}}, {**VARIANTS[variant][1], "seed": seed})
+    return demo_config({**VARIANTS[variant][1], "seed": seed})
+
+
+def validation_split(dataset: Dataset, seed: int = 0) -> Dataset:
+    """Training queries alone: a third of them measures, none of which shares a gold passage with those that teach."""
+    group = {query_id: query_id for query_id in dataset.train}
+
+    def root(query_id: str) -> str:
+        while group[query_id] != query_id:
+            query_id = group[query_id]
+        return query_id
+
+    first_with: dict[str, str] = {}
+    for query_id in dataset.train:
+        for passage_id in dataset.qrels.get(query_id, {}):
+            group[root(query_id)] = root(first_with.setdefault(passage_id, query_id))
+    groups: dict[str, list[str]] = {}
+    for query_id in dataset.train:
+        groups.setdefault(root(query_id), []).append(query_id)
+    order = np.random.default_rng(seed).permutation(sorted(groups))
+    test: list[str] = []
+    for name in order:
+        if len(test) < len(dataset.train) // 3:
+            test += groups[name]
+    train = tuple(query_id for query_id in dataset.train if query_id not in set(test))
+    return replace(dataset, name=f"{dataset.name} (validation)", train=train, test=tuple(test))
 
 
 def first_stage(folder: Path, dataset: Dataset) -> Path:
@@ -98,21 +130,25 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--folder", type=Path, default=ROOT / "workspaces" / "recipe")
     parser.add_argument("--only", default=",".join(VARIANTS), help="variants, by comma")
+    parser.add_argument("--validate", action="store_true", help="measure on training claims that do not teach")
     arguments = parser.parse_args()
     dataset = load_dataset(config_of("chain", 0).dataset)
-    base = first_stage(arguments.folder, dataset)
+    folder, name = arguments.folder, "recipe"
+    if arguments.validate:
+        dataset, folder, name = validation_split(dataset), folder / "validation", "recipe-validation"
+    base = first_stage(folder, dataset)
     values: dict[str, dict[str, list[dict[str, float]]]] = {}
     for seed in range(arguments.seeds):
         for variant in arguments.only.split(","):
             say(f"--- {variant}, seed {seed}")
-            for system, run in run_variant(variant, seed, arguments.folder, base, dataset).items():
-                name = f"{variant}: {system}"
+            for system, run in run_variant(variant, seed, folder, base, dataset).items():
+                row = f"{variant}: {system}"
                 for measure, each in per_query(run, dataset.test_qrels(), MEASURES).items():
-                    values.setdefault(name, {}).setdefault(measure, []).append(each)
-        write_table(values, seed + 1, len(dataset.test))
+                    values.setdefault(row, {}).setdefault(measure, []).append(each)
+        write_table(values, seed + 1, len(dataset.test), ROOT / "docs" / name)
 
 
-def write_table(values: dict[str, dict[str, list[dict[str, float]]]], seeds: int, n: int) -> None:
+def write_table(values: dict[str, dict[str, list[dict[str, float]]]], seeds: int, n: int, path: Path) -> None:
     """Means over seeds; intervals and tests over the queries, each query's value being its mean over seeds."""
     rows = []
     baseline = mean_per_query(values["chain: retriever-before"]["nDCG@10"])
@@ -131,17 +167,16 @@ def write_table(values: dict[str, dict[str, list[dict[str, float]]]], seeds: int
             }
         )
     rows.sort(key=lambda row: row["nDCG@10"], reverse=True)
-    docs = ROOT / "docs"
-    with (docs / "recipe.csv").open("w", newline="", encoding="utf-8") as file:
+    with path.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, rows[0])
         writer.writeheader()
         writer.writerows(rows)
     header = list(rows[0])
     lines = [" | ".join(header), " | ".join("---" for _ in header), *(" | ".join(row.values()) for row in rows)]
-    made = f"{datetime.date.today()}, {seeds} seeds, n = {n} test claims, {platform.processor() or platform.machine()}"
+    made = f"{datetime.date.today()}, {seeds} seeds, n = {n} claims, {platform.processor() or platform.machine()}"
     settings = "\n".join(f"- `{name}`: {what}; `{json.dumps(changes)}`" for name, (what, changes) in VARIANTS.items())
     table = "\n".join(f"| {line} |" for line in lines)
-    (docs / "recipe.md").write_text(
+    path.with_suffix(".md").write_text(
         f"<!-- written by benchmarks/recipe.py: {made} -->\n\n{table}\n\n{settings}\n", "utf-8"
     )
 

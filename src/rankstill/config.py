@@ -92,6 +92,9 @@ class LabelsConfig(_Section):
     pseudo_queries: int = Field(
         10_000, ge=0, description="sentences of the corpus to label as if they were queries; 0 for none"
     )
+    pseudo_like_queries: bool = Field(
+        True, description="prefer sentences that look like the training queries; false: draw them evenly"
+    )
     pseudo_by: Literal["prior", "ranker"] = Field(
         "prior", description="who labels pseudo-queries: the ranker's prior, in seconds, or the whole ranker"
     )

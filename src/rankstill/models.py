@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import platform
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,6 +63,36 @@ def _packaged_folder(name: str) -> Path | None:
     return folder
 
 
+def model_identity(name: str) -> str:
+    """What a model is: a digest of the files of a folder, whose weights may change; else the name itself."""
+    folder = Path(name).expanduser()
+    if not folder.is_dir():
+        return name
+    digest = hashlib.sha256()
+    for path in sorted(each for each in folder.rglob("*") if each.is_file()):
+        digest.update(str(path.relative_to(folder)).encode() + b"\0")
+        with path.open("rb") as file:
+            while block := file.read(1 << 20):
+                digest.update(block)
+    return digest.hexdigest()
+
+
+def architecture_of(name: str) -> str:
+    """The class that a model's config names, such as "BertForSequenceClassification"; empty if it names none.
+
+    Raises:
+        ModelError: there is no such model, or it cannot be reached or read.
+    """
+    from transformers import AutoConfig
+
+    place = resolve_model(name)
+    if Path(place).is_dir() and not (Path(place) / "config.json").is_file():
+        return ""  # a bi-encoder of several modules
+    with _as_model_error(name):
+        named = getattr(AutoConfig.from_pretrained(place), "architectures", None)
+    return str(named[0]) if named else ""
+
+
 def load_bi_encoder(name: str, device: str | None = None) -> SentenceTransformer:
     """A sentence-transformers bi-encoder by hub name or folder.
 
@@ -88,13 +119,25 @@ def load_cross_encoder(name: str, device: str | None = None, **arguments: Any) -
 
 def _load(kind: Any, name: str, **arguments: Any) -> Any:
     place = resolve_model(name)
-    try:
+    with _as_model_error(name):
         # Pickled checkpoints can run code; only safetensors are read.
         return kind(place, model_kwargs={"use_safetensors": True}, **arguments)
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0]
+
+
+@contextmanager
+def _as_model_error(name: str) -> Iterator[None]:
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except SafetensorError as error:
         raise ModelError(
-            f'model "{name}" cannot be loaded: {reason} Check the name, your connection (HF_HUB_OFFLINE, HF_TOKEN), '
+            f'model "{name}": its weights are damaged, as by an interrupted download ({error}). Fetch them again.'
+        ) from error
+    except (OSError, ValueError, KeyError) as error:
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise ModelError(
+            f'model "{name}" cannot be loaded: {reason}. Check the name, your connection (HF_HUB_OFFLINE, HF_TOKEN), '
             "or give a local folder; only safetensors weights are read."
         ) from error
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rankstill.config import Config, write_config
-from rankstill.datasets import Dataset, bundled, find_leaks, load_dataset
+from rankstill.datasets import Dataset, bundled, find_leaks, is_bundled, load_dataset
 from rankstill.errors import DataError
+from rankstill.models import model_identity
 from rankstill.progress import say
 from rankstill.workspace import Workspace, write_atomically
 
@@ -26,6 +27,18 @@ if TYPE_CHECKING:
 
 STEPS = ("candidates", "rankings", "ranker", "labels", "retriever", "reranker", "evaluation")
 """In order. Each needs those before it; running one runs whatever is missing of them first."""
+
+
+def _once(step: Callable[[Chain], str]) -> Callable[[Chain], str]:
+    """A step that several later ones ask for is looked up once a run."""
+
+    @wraps(step)
+    def run(self: Chain) -> str:
+        if step.__name__ not in self._fingerprints:
+            self._fingerprints[step.__name__] = step(self)
+        return self._fingerprints[step.__name__]
+
+    return run
 
 
 @dataclass(frozen=True)
@@ -74,6 +87,7 @@ class Chain:
     def __init__(self, config: Config, workspace: Workspace, dataset: Dataset | None = None) -> None:
         self.config = config
         self.workspace = workspace
+        self._fingerprints: dict[str, str] = {}
         self.dataset = dataset or load_dataset(config.dataset)
         for note in self.dataset.notes:
             say(f"note: {note}")
@@ -82,7 +96,12 @@ class Chain:
                 f"{self.dataset.name}: the corpus has {len(self.dataset.corpus)} passages, but candidates.k is "
                 f"{config.candidates.k}. Lower candidates.k or bring a larger corpus."
             )
-        write_atomically(workspace.path("config.yaml"), write_config(config))
+        if not self.dataset.train:
+            raise DataError(
+                f"{self.dataset.name}: no query may teach. Check dataset.train_split, or bring training queries that "
+                "do not leak into the test split."
+            )
+        workspace.write("config.yaml", write_config(config))
 
     def run(self, until: str = "evaluation") -> Outcome:
         """Every step up to this one, and what came of it."""
@@ -90,6 +109,7 @@ class Chain:
             getattr(self, name)()
         return self.outcome()
 
+    @_once
     def candidates(self) -> str:
         """First stage: vectors of the corpus, and candidates of every query that may teach or be labelled."""
         retriever = self.config.retriever
@@ -99,7 +119,7 @@ class Chain:
             outputs=("vectors", "candidates.parquet"),
             settings=[
                 self._section("candidates"),
-                [retriever.model, retriever.query_prompt, retriever.passage_prompt],
+                [self._start, retriever.query_prompt, retriever.passage_prompt],
             ],
             inputs=[self._dataset_fingerprint],
         )
@@ -114,6 +134,7 @@ class Chain:
         found = first_stage.search(self.dataset.texts_of(asked), n)
         write_candidates(dict(zip(asked, found, strict=True)), self.dataset.corpus, folder / "candidates.parquet")
 
+    @_once
     def rankings(self) -> str:
         """Teacher: an order of each training query's candidates."""
         path = self._recorded_rankings
@@ -131,8 +152,8 @@ class Chain:
         if self.config.teacher.rankings:
             return Path(self.config.teacher.rankings).expanduser()
         source = self.config.dataset.source
-        folder = bundled(source) if source.isidentifier() and not Path(source).exists() else Path(source).expanduser()
-        return folder / "rankings.jsonl"
+        place = bundled(source) if is_bundled(source) else Path(source).expanduser()
+        return (place.parent if place.is_file() else place) / "rankings.jsonl"
 
     def _take_rankings(self, folder: Path) -> Sequence[str]:
         from rankstill.teacher import read_rankings, write_rankings
@@ -152,6 +173,7 @@ class Chain:
             say(f"note: {note}")
         return notes
 
+    @_once
     def ranker(self) -> str:
         """LLM -> ranker."""
         return self.workspace.step(
@@ -159,7 +181,7 @@ class Chain:
             self._train_ranker,
             outputs=("ranker", "ranker-losses.json"),
             settings=[self._section("ranker"), self.config.seed],
-            inputs=[self.candidates(), self.rankings()],
+            inputs=[self.candidates(), self.rankings(), *self._ranker_start],
         )
 
     def _train_ranker(self, folder: Path) -> None:
@@ -193,6 +215,7 @@ class Chain:
             )
         ]
 
+    @_once
     def labels(self) -> str:
         """Ranker -> labels."""
         return self.workspace.step(
@@ -246,12 +269,22 @@ class Chain:
         return asked + [Unlabelled(each, queries[each].text, "extra", nothing) for each in self.dataset.extra]
 
     def _pseudo(self) -> list[Unlabelled]:
-        from rankstill.labels import Unlabelled, pseudo_queries
+        from rankstill.candidates import encode
+        from rankstill.labels import Unlabelled, pseudo_queries, query_resemblance
 
+        count, seed = self.config.labels.pseudo_queries, self.config.seed
+        if not count:
+            return []
+        resemblance = None
+        if self.config.labels.pseudo_like_queries:
+            texts = self.dataset.texts_of([*self.dataset.train, *self.dataset.extra])
+            asked = encode(self._model_before, texts, "query", "encoding queries", 128)
+            resemblance = query_resemblance(self._before.vectors.sentences, asked, seed)
         nothing = np.empty(0, dtype=np.int64)
-        drawn = pseudo_queries(self.dataset.corpus, self.config.labels.pseudo_queries, self.config.seed)
+        drawn = pseudo_queries(self.dataset.corpus, count, seed, resemblance)
         return [Unlabelled(each.id, each.text, "pseudo", nothing, made_from=each.made_from) for each in drawn]
 
+    @_once
     def retriever(self) -> str:
         """Labels -> retriever."""
         return self.workspace.step(
@@ -276,6 +309,7 @@ class Chain:
         )
         model.save_pretrained(str(folder / "retriever"), create_model_card=False)
 
+    @_once
     def reranker(self) -> str:
         """The ranker once more, its prior refitted to the new retriever: what goes on top of it."""
         return self.workspace.step(
@@ -298,6 +332,7 @@ class Chain:
         refitted.first_stage = PassageScorer(model, first_stage.bm25.statistics)
         refitted.save(folder / "reranker")
 
+    @_once
     def evaluation(self) -> str:
         """Measure every system on the test queries, with paired tests against the retriever as it was."""
         fingerprint = self.workspace.step(
@@ -348,10 +383,13 @@ class Chain:
             [answer_qrels(run, queries, self.dataset.corpus) for run in runs.values()]
         )
         evaluation = self.config.evaluation
-        table = evaluate_runs(runs, qrels, "retriever before", evaluation.measures, self.config.seed)
+        table = evaluate_runs(
+            runs, qrels, "retriever before", evaluation.measures, self.config.seed, evaluation.resamples
+        )
         leaks = self._leaks()
         write_atomically(folder / "metrics.json", json.dumps({"table": table.to_json(), "leaks": leaks}) + "\n")
-        return [leaks]
+        answers = "no judgements: a passage is relevant if it holds an accepted answer, among all that a system found"
+        return [leaks if self.dataset.test else answers]
 
     def _runs(self, test: Sequence[str]) -> dict[str, Any]:
         """TREC runs of every system over the test queries."""
@@ -388,7 +426,7 @@ class Chain:
         from rankstill.retriever.card import model_card
 
         text = model_card(self.config, self.dataset, self.outcome())
-        write_atomically(self.workspace.path("retriever") / "README.md", text)
+        self.workspace.write("retriever/README.md", text)
 
     def _section(self, name: str) -> Any:
         return getattr(self.config, name).model_dump(mode="json")
@@ -400,6 +438,16 @@ class Chain:
     @cached_property
     def _dataset_fingerprint(self) -> str:
         return self.dataset.fingerprint()
+
+    @cached_property
+    def _ranker_start(self) -> list[str]:
+        own = self.config.ranker.model
+        return [model_identity(own)] if own else []
+
+    @cached_property
+    def _start(self) -> str:
+        """The retriever to improve, by what it is: a folder of the same name may hold other weights by now."""
+        return model_identity(self.config.retriever.model)
 
     @cached_property
     def _model_before(self) -> Any:

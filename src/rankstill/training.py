@@ -81,8 +81,12 @@ def progress_callback(what: str) -> TrainerCallback:
     return Steps()
 
 
-def losses(trainer: Any) -> list[dict[str, float]]:
-    """The training curve: step, loss and its terms, as the trainer logged them."""
+def run_training(trainer: Any) -> list[dict[str, float]]:
+    """Train; returns the training curve: step, loss and its terms, as the trainer logged them."""
+    from transformers import PrinterCallback
+
+    trainer.remove_callback(PrinterCallback)  # standard output belongs to the command that trains
+    trainer.train()
     return [
         {name: float(value) for name, value in entry.items() if name not in ("epoch", "grad_norm")}
         for entry in trainer.state.log_history

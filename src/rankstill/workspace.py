@@ -98,6 +98,7 @@ class Workspace:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        self._seen: set[str] = set()
         try:
             self._claim_folder()
             self._lock = self._take_lock()
@@ -161,7 +162,9 @@ class Workspace:
         known = self._records.get(name)
         making = self.folder / ".making" / f"{name}-{fingerprint}"
         if known and known.fingerprint == fingerprint and all(self.path(output).exists() for output in known.outputs):
-            say(f"{name}: already done ({known.seconds:,.0f} s when it was made)")
+            if name not in self._seen:  # a chain asks for a step again wherever a later one needs it
+                say(f"{name}: already done ({known.seconds:,.0f} s when it was made)")
+                self._seen.add(name)
             shutil.rmtree(making, ignore_errors=True)  # left by a kill right after the step was recorded
             return fingerprint
         say(f"{name} ...")
@@ -171,6 +174,7 @@ class Workspace:
             making.mkdir(parents=True, exist_ok=True)
             notes = tuple(make(making) or ())
             self._commit(name, making, outputs, fingerprint, started, notes)
+        self._seen.add(name)
         say(f"{name}: done in {self._records[name].seconds:,.0f} s")
         return fingerprint
 

@@ -28,7 +28,7 @@ FEATURES = ("dense", "bm25", "sentence")
 BM25_SCALE = 0.1
 """Brings BM25 near the size of a cosine, so that one penalty suits all of the prior's weights."""
 _DEPTH = 100
-"""How deep the dense and the lexical ranking are fused."""
+"""How deep the dense and the lexical ranking are fused, at least."""
 _QUERIES_AT_ONCE = 64
 
 
@@ -127,7 +127,8 @@ class FirstStage:
         for row, (query, dense, lexical) in enumerate(self._score_all(queries)):
             if exclude is not None and exclude[row] >= 0:
                 dense[exclude[row]] = lexical[exclude[row]] = -np.inf
-            positions, fused = reciprocal_rank_fusion([top(dense, _DEPTH), top(lexical, _DEPTH)], n, self._rrf_k)
+            depth = max(_DEPTH, n)
+            positions, fused = reciprocal_rank_fusion([top(dense, depth), top(lexical, depth)], n, self._rrf_k)
             yield Candidates(positions, self._features(query, dense, lexical, positions), fused)
 
     def top(

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rankstill.candidates.bm25 import BM25Statistics
 from rankstill.candidates.dense import encode, sentences
-from rankstill.candidates.first_stage import BM25_SCALE
+from rankstill.candidates.first_stage import BM25_SCALE, FEATURES
 from rankstill.models import load_bi_encoder
 
 if TYPE_CHECKING:
@@ -37,6 +37,8 @@ class PassageScorer:
             query: its text.
             passages: their texts: title, a space, body. A title counts as part of the first sentence here.
         """
+        if not passages:
+            return np.empty((0, len(FEATURES)), dtype=np.float32)
         pieces = [sentences("", passage) for passage in passages]
         texts = [*passages, *(text for piece in pieces for text in piece)]
         encoded = encode(self.model, texts, "document", "encoding passages")

@@ -11,7 +11,7 @@ from rankstill.datasets.leaks import (
     repeated_texts,
     shared_gold,
 )
-from rankstill.datasets.loading import bundled, load_dataset
+from rankstill.datasets.loading import bundled, is_bundled, load_dataset
 from rankstill.datasets.sampling import sample
 from rankstill.datasets.writing import write_beir
 
@@ -25,6 +25,7 @@ __all__ = [
     "bundled",
     "drop_leaks",
     "find_leaks",
+    "is_bundled",
     "load_dataset",
     "mark_leaks",
     "near_duplicates",

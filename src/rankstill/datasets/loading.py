@@ -37,6 +37,11 @@ def load_dataset(config: DatasetConfig) -> Dataset:
     return drop_leaks(dataset) if config.leaks == "drop" else mark_leaks(dataset)
 
 
+def is_bundled(source: str) -> bool:
+    """Whether this source comes with the package. Such a name means the package's, whatever lies in the folder."""
+    return source.isidentifier() and (_BUNDLED / source).is_dir()
+
+
 def bundled(name: str) -> Path:
     """The folder of a dataset that comes with the package, in BEIR layout, with its licence in README.md.
 
@@ -58,7 +63,7 @@ def _read(config: DatasetConfig) -> Parts:
         return read_ir_datasets(rest, config)
     if kind == "hf":
         return read_hub(rest, config)
-    if (_BUNDLED / config.source).is_dir() and config.source.isidentifier():
+    if is_bundled(config.source):
         return read_beir(bundled(config.source), config)
     path = Path(config.source).expanduser()
     if path.is_dir():

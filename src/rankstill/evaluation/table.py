@@ -110,6 +110,7 @@ def evaluate_runs(
     baseline: str,
     measures: Sequence[str] = DEFAULT_MEASURES,
     seed: int = 0,
+    resamples: int = 10_000,
 ) -> EvaluationTable:
     """Measure systems on the same queries and compare each with the baseline, on every measure.
 
@@ -121,6 +122,7 @@ def evaluate_runs(
         baseline: the system compared with, one of the runs.
         measures: names as in `per_query`, the main one first.
         seed: of the resampling; equal seeds give equal tables.
+        resamples: of the bootstrap and of the randomisation test.
 
     Raises:
         RankstillError: the baseline is not among the runs, there are no measures, or one is unknown.
@@ -139,8 +141,10 @@ def evaluate_runs(
             SystemResult(
                 name=name,
                 values=aggregate(values[name]),
-                intervals={measure: interval(_column(by_query), seed) for measure, by_query in values[name].items()},
-                comparisons=None if name == baseline else _comparisons(values[baseline], values[name], seed),
+                intervals={
+                    measure: interval(_column(by_query), seed, resamples) for measure, by_query in values[name].items()
+                },
+                comparisons=None if name == baseline else _comparisons(values[baseline], values[name], seed, resamples),
                 missing=sum(not run.get(query_id) for query_id in qrels),
             )
             for name, run in runs.items()
@@ -218,9 +222,9 @@ def _bracket(ends: tuple[float, float], form: str) -> str:
 
 
 def _comparisons(
-    before: Mapping[str, Mapping[str, float]], after: Mapping[str, Mapping[str, float]], seed: int
+    before: Mapping[str, Mapping[str, float]], after: Mapping[str, Mapping[str, float]], seed: int, resamples: int
 ) -> dict[str, Comparison]:
-    return {measure: compare(_column(before[measure]), _column(after[measure]), seed) for measure in after}
+    return {measure: compare(_column(before[measure]), _column(after[measure]), seed, resamples) for measure in after}
 
 
 def _column(by_query: Mapping[str, float]) -> np.ndarray[Any, np.dtype[np.float64]]:

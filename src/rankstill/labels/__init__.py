@@ -1,7 +1,7 @@
 """Labels: the ranker's scores of as many query-passage pairs as we like."""
 
 from rankstill.labels.labelling import Unlabelled, keep_order, label
-from rankstill.labels.pseudo import PseudoQuery, pseudo_queries
+from rankstill.labels.pseudo import PseudoQuery, pseudo_queries, query_resemblance
 from rankstill.labels.table import LabelledQuery, read_labels, write_labels
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "keep_order",
     "label",
     "pseudo_queries",
+    "query_resemblance",
     "read_labels",
     "write_labels",
 ]

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rankstill.candidates import FEATURES, PassageScorer
 from rankstill.errors import ModelError
-from rankstill.models import autocast, load_bi_encoder, load_cross_encoder
+from rankstill.models import architecture_of, autocast, load_bi_encoder, load_cross_encoder
 from rankstill.progress import progress
 from rankstill.ranker.prior import Features, Prior
 
@@ -190,13 +190,8 @@ def start_cross_encoder(name: str, max_length: int, device: str | None = None) -
     from sentence_transformers import CrossEncoder
     from sentence_transformers.base.modules import Dense
     from sentence_transformers.sentence_transformer.modules import Pooling
-    from transformers import AutoConfig
 
-    from rankstill.models import resolve_model
-
-    place = resolve_model(name)
-    architectures = getattr(AutoConfig.from_pretrained(place), "architectures", None) or [""]
-    if architectures[0].endswith("ForSequenceClassification"):
+    if architecture_of(name).endswith("ForSequenceClassification"):
         return load_cross_encoder(name, device, max_length=max_length)
     encoder: torch.nn.Module = load_bi_encoder(name, device)[0]
     encoder.max_seq_length = max_length

@@ -74,7 +74,7 @@ def fit_prior(features: Sequence[str], lists: Sequence[Features], known: Sequenc
         w = torch.tensor(weights, requires_grad=True)
         loss = plackett_luce_nll(x @ w + pad, leading).mean() + ridge * w.square().sum()
         (gradient,) = torch.autograd.grad(loss, w)
-        return float(loss), gradient.numpy()
+        return float(loss.detach()), gradient.numpy()
 
     found = minimize(loss_and_gradient, np.zeros(len(features)), jac=True, method="L-BFGS-B")
     return Prior(features=tuple(features), weights=tuple(float(weight) for weight in found.x))

@@ -15,7 +15,7 @@ from rankstill.errors import DataError
 from rankstill.models import without_dropout
 from rankstill.ranker.model import Ranker, start_cross_encoder
 from rankstill.ranker.prior import Features, Prior, fit_prior
-from rankstill.training import losses, progress_callback, set_seed, training_arguments
+from rankstill.training import progress_callback, run_training, set_seed, training_arguments
 
 if TYPE_CHECKING:
     from rankstill.config import RankerConfig
@@ -109,8 +109,7 @@ def _train_cross_encoder(
         loss=ListwiseLoss(model, config.loss),
         callbacks=[progress_callback("training the ranker")],
     )
-    trainer.train()
-    (folder / LOSSES).write_text(json.dumps(losses(trainer)), encoding="utf-8")
+    (folder / LOSSES).write_text(json.dumps(run_training(trainer)), encoding="utf-8")
     return model.eval()
 
 
@@ -139,7 +138,9 @@ def fit_weight(ranker: Ranker, unseen: Sequence[RankedList]) -> float:
         padded = torch.nn.utils.rnn.pad_sequence(lists, batch_first=True, padding_value=float("-inf"))
         return float(plackett_luce_nll(padded, known).mean())
 
-    return float(minimize_scalar(loss, bounds=(0.0, 2.0), method="bounded").x)
+    best = float(minimize_scalar(loss, bounds=(0.0, 2.0), method="bounded").x)
+    # The search never quite reaches its bounds; a weight that gains nothing is 0, and spares the cross-encoder's time.
+    return best if loss(0.0) - loss(best) > 1e-3 else 0.0
 
 
 class ListCollator:

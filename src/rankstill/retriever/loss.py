@@ -104,10 +104,9 @@ class DistillationLoss(nn.Module):
         labels, ranked = labels[:, :-1], labels[:, -1] > 0
         absent = torch.isnan(labels)
         labels = labels.masked_fill(absent, UNLABELLED)
-        if not self.in_batch:
-            absent = ~torch.isfinite(labels)
         cosines = (queries @ passages.T).masked_fill(absent, float("-inf"))
-        kl = kl_to_ranker(cosines, labels, self.teacher_temperature, self.student_temperature)
+        compared = cosines if self.in_batch else cosines.masked_fill(~torch.isfinite(labels), float("-inf"))
+        kl = kl_to_ranker(compared, labels, self.teacher_temperature, self.student_temperature)
         terms = {"kl": kl[ranked].mean()}
         if not ranked.all():
             terms["kl_riders"] = self.rider_weight * kl[~ranked].mean()

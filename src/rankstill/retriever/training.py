@@ -11,7 +11,7 @@ from rankstill.datasets import Corpus
 from rankstill.errors import DataError
 from rankstill.labels.table import LabelledQuery
 from rankstill.models import load_bi_encoder, without_dropout
-from rankstill.training import losses, progress_callback, set_seed, training_arguments
+from rankstill.training import progress_callback, run_training, set_seed, training_arguments
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -98,8 +98,7 @@ def train_retriever(
         ),
         callbacks=[progress_callback("training the retriever")],
     )
-    trainer.train()
-    (folder / "retriever-losses.json").write_text(json.dumps(losses(trainer)), encoding="utf-8")
+    (folder / "retriever-losses.json").write_text(json.dumps(run_training(trainer)), encoding="utf-8")
     model.max_seq_length = own_length
     blend(model, before, config.blend)
     return model.eval()

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from rankstill.datasets import Dataset
+from rankstill.datasets.reading import read_jsonl
 from rankstill.errors import DataError
 
 
@@ -54,7 +55,9 @@ def read_rankings(path: Path, dataset: Dataset) -> tuple[list[Ranking], list[str
     rankings: list[Ranking] = []
     aside: dict[str, list[str]] = {"unknown": [], "not training": []}
     seen: dict[str, int] = {}
-    for number, record in _records(path):
+    if not path.is_file():
+        raise DataError(f"rankings file {path}: there is no such file. Set teacher.rankings to your rankings.jsonl.")
+    for number, record in read_jsonl(path):
         ranking = _parse(record, path, number)
         if ranking.query_id in seen:
             raise DataError(
@@ -87,32 +90,9 @@ def write_rankings(rankings: Sequence[Ranking], path: Path) -> None:
             file.write(json.dumps(fields, ensure_ascii=False) + "\n")
 
 
-def _records(path: Path) -> Iterator[tuple[int, Any]]:
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, 1):
-                if line.strip():
-                    yield number, _json(line, path, number)
-    except FileNotFoundError:
-        raise DataError(
-            f"rankings file {path}: there is no such file. Set teacher.rankings to your rankings.jsonl."
-        ) from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path.name}: not UTF-8 at byte {error.start}. Save the file as UTF-8.") from error
-
-
-def _json(line: str, path: Path, number: int) -> Any:
-    try:
-        return json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(
-            f"{path.name}, line {number}: broken JSON ({error.msg}, column {error.colno}). Each line must be one ranking."
-        ) from None
-
-
-def _parse(record: Any, path: Path, number: int) -> Ranking:
+def _parse(record: Mapping[str, Any], path: Path, number: int) -> Ranking:
     where = f"{path.name}, line {number}"
-    lists = [record.get(name) for name in ("candidates", "ranking")] if isinstance(record, dict) else [None]
+    lists = [record.get(name) for name in ("candidates", "ranking")]
     if not all(isinstance(ids, list) and all(isinstance(each, str) for each in ids) for ids in lists) or not isinstance(
         record.get("query_id"), str
     ):

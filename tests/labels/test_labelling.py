@@ -1,0 +1,199 @@
+"""Ranker -> labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankstill.candidates import FEATURES, FirstStage
+from rankstill.datasets import Dataset
+from rankstill.labels import LabelledQuery, Unlabelled, keep_order, label, pseudo_queries
+from rankstill.labels import labelling as module
+from rankstill.labels.labelling import order_alone
+from rankstill.ranker import Prior, Ranker
+from rankstill.ranker.prior import Features
+
+NOTHING = np.empty(0, dtype=np.int64)
+PRIOR = Prior(FEATURES, (2.0, 5.0, 1.0))
+
+
+class CountingRanker(Ranker):
+    """A prior that remembers which queries it scored, and that can be stopped after some calls."""
+
+    def __init__(self, stop_after: int | None = None) -> None:
+        super().__init__(PRIOR, None)
+        self.scored: list[str] = []
+        self.stop_after = stop_after
+
+    def score(self, pairs: Sequence[tuple[str, str]], features: Features | None, batch_size: int = 32) -> Features:
+        if self.stop_after == 0:
+            raise KeyboardInterrupt
+        if self.stop_after is not None:
+            self.stop_after -= 1
+        self.scored += list(dict.fromkeys(query for query, _ in pairs))
+        return super().score(pairs, features, batch_size)
+
+
+@pytest.fixture
+def queries(toy_dataset: Dataset) -> list[Unlabelled]:
+    """The training queries as the LLM ranked them, then the test queries as if unlabelled, then pseudo-queries."""
+    corpus = toy_dataset.corpus
+    draw = np.random.default_rng(0)
+    ranked = [
+        Unlabelled(each, toy_dataset.queries[each].text, "teacher", draw.permutation(60)[:5], draw.permutation(60)[:0])
+        for each in toy_dataset.train
+    ]
+    extra = [Unlabelled(each, toy_dataset.queries[each].text, "extra", NOTHING) for each in toy_dataset.test]
+    pseudo = [
+        Unlabelled(each.id, each.text, "pseudo", NOTHING, made_from=each.made_from)
+        for each in pseudo_queries(corpus, 10, seed=0)
+    ]
+    return [*ranked, *extra, *pseudo]
+
+
+def assert_same(one: list[LabelledQuery], other: list[LabelledQuery]) -> None:
+    for left, right in zip(one, other, strict=True):
+        assert (left.id, left.text, left.source, left.made_from) == (right.id, right.text, right.source, right.made_from)
+        np.testing.assert_array_equal(left.positions, right.positions)
+        np.testing.assert_array_equal(left.scores, right.scores)
+
+
+def test_labels_are_the_rankers_scores_best_first(
+    queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path
+) -> None:
+    labels = label(queries, toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="ranker")
+    assert [each.id for each in labels] == [each.id for each in queries]
+    features = toy_first_stage.features([each.text for each in labels], [each.positions for each in labels])
+    for asked, got, known in zip(queries, labels, features, strict=True):
+        assert len(got.positions) == (5 if asked.source == "teacher" else 9)
+        np.testing.assert_allclose(got.scores, PRIOR.scores(known), atol=2e-2)  # bfloat16 where the machine has it
+        assert (np.diff(got.scores) <= 0).all()
+
+
+def test_the_passages_that_the_llm_ranked_are_labelled_and_those_added(
+    toy_first_stage: FirstStage, tmp_path: Path
+) -> None:
+    query = Unlabelled("q", "how does magma change", "teacher", np.array([7, 0, 33]), np.array([12, 50]))
+    (got,) = label([query], toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both")
+    assert sorted(got.positions) == [0, 7, 12, 33, 50]
+
+
+def test_a_query_that_the_llm_never_saw_gets_the_first_stages_candidates(
+    queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path
+) -> None:
+    extra = [each for each in queries if each.source == "extra"]
+    labels = label(extra, toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both")
+    for got, found in zip(labels, toy_first_stage.search([each.text for each in extra], 9), strict=True):
+        assert set(got.positions) == set(found.positions)
+
+
+def test_a_pseudo_query_never_labels_the_passage_that_it_was_made_from(
+    toy_first_stage: FirstStage, toy_dataset: Dataset, tmp_path: Path
+) -> None:
+    made = [
+        Unlabelled(each.id, each.text, "pseudo", NOTHING, made_from=each.made_from)
+        for each in pseudo_queries(toy_dataset.corpus, 120, seed=1)
+    ]
+    for got in label(made, toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=60, ranked_by="both"):
+        assert sorted([*got.positions, got.made_from]) == list(range(60))
+
+
+def test_the_llms_order_stands_and_the_ranker_gives_the_magnitudes(
+    queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path
+) -> None:
+    ranked = [each for each in queries if each.source == "teacher"]
+    ranker = Ranker(PRIOR, None)
+    kept = label(ranked, toy_first_stage, ranker, tmp_path / "kept", depth=9, ranked_by="both")
+    own = label(ranked, toy_first_stage, ranker, tmp_path / "own", depth=9, ranked_by="ranker")
+    for query, mine, rankers in zip(ranked, kept, own, strict=True):
+        assert mine.positions.tolist() == query.ranked.tolist()
+        assert mine.scores.tolist() == rankers.scores.tolist()
+    assert any(mine.positions.tolist() != rankers.positions.tolist() for mine, rankers in zip(kept, own, strict=True))
+
+
+def test_the_llms_order_alone_weighs_ranks_by_one_over_their_square(
+    toy_first_stage: FirstStage, tmp_path: Path
+) -> None:
+    query = Unlabelled("q", "how does magma change", "teacher", np.array([7, 0, 33]), np.array([12, 50]))
+    (got,) = label([query], toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="llm")
+    assert got.positions.tolist() == [7, 0, 33, 12, 50]
+    assert np.exp(got.scores).tolist() == pytest.approx([1, 1 / 4, 1 / 9, 1 / 16, 1 / 16])
+
+
+def test_what_the_llm_never_ranked_keeps_the_rankers_scores_beside_its_order(
+    queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path
+) -> None:
+    unseen = [each for each in queries if each.source != "teacher"]
+    ranker = Ranker(PRIOR, None)
+    for ranked_by in ("both", "llm"):
+        labels = label(unseen, toy_first_stage, ranker, tmp_path / ranked_by, depth=9, ranked_by=ranked_by)
+        assert_same(labels, label(unseen, toy_first_stage, ranker, tmp_path / "own", depth=9, ranked_by="ranker"))
+
+
+def test_labelling_again_scores_nothing_again(
+    queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_QUERIES_A_PART", 8)
+    first, second = CountingRanker(), CountingRanker()
+    before = label(queries, toy_first_stage, first, tmp_path, depth=9, ranked_by="both")
+    after = label(queries, toy_first_stage, second, tmp_path, depth=9, ranked_by="both")
+    assert first.scored == [each.text for each in queries]
+    assert second.scored == []
+    assert_same(before, after)
+
+
+def test_killed_while_labelling_resumes_without_scoring_a_query_twice(
+    queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_QUERIES_A_PART", 8)
+    whole = label(queries, toy_first_stage, Ranker(PRIOR, None), tmp_path / "whole", depth=9, ranked_by="both")
+    killed, resumed = CountingRanker(stop_after=2), CountingRanker()
+    with pytest.raises(KeyboardInterrupt):
+        label(queries, toy_first_stage, killed, tmp_path / "part", depth=9, ranked_by="both")
+    labels = label(queries, toy_first_stage, resumed, tmp_path / "part", depth=9, ranked_by="both")
+    assert len(killed.scored) == 16
+    assert killed.scored + resumed.scored == [each.text for each in queries]
+    assert_same(labels, whole)
+
+
+def test_a_half_written_part_is_scored_again(
+    queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path
+) -> None:
+    whole = label(queries[:4], toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both")
+    (part,) = tmp_path.iterdir()
+    part.unlink()
+    part.with_suffix(".tmp").write_bytes(b"half a part")
+    assert_same(label(queries[:4], toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both"), whole)
+
+
+def test_no_queries_give_no_labels(toy_first_stage: FirstStage, tmp_path: Path) -> None:
+    assert label([], toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both") == []
+
+
+SCORES = st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=12).map(lambda s: np.array(s, dtype=np.float32))
+
+
+@given(SCORES, st.data())
+def test_kept_order_descends_over_the_same_magnitudes_and_leaves_the_tail_alone(
+    scores: np.ndarray, data: st.DataObject
+) -> None:
+    ranked = data.draw(st.integers(0, len(scores)))
+    before = scores.copy()
+    kept = keep_order(scores, ranked)
+    assert (np.diff(kept[:ranked]) <= 0).all()
+    assert sorted(kept[:ranked]) == sorted(scores[:ranked])
+    assert kept[ranked:].tolist() == scores[ranked:].tolist()
+    assert scores.tolist() == before.tolist()  # the ranker's own scores are not touched
+    assert keep_order(kept, ranked).tolist() == kept.tolist()
+
+
+@given(st.integers(1, 20), st.integers(0, 20))
+def test_an_order_alone_descends_to_a_tail_of_equals(ranked: int, others: int) -> None:
+    scores = order_alone(ranked, ranked + others)
+    assert (np.diff(scores[: ranked + 1]) < 0).all()
+    assert len(set(scores[ranked:].tolist())) <= 1

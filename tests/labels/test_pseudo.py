@@ -1,0 +1,51 @@
+"""Pseudo-queries: sentences of the corpus, asked as if they were queries."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankstill.candidates.dense import sentences
+from rankstill.datasets import Corpus
+from rankstill.labels import pseudo_queries
+
+LONG = "One sentence of five words. Another sentence of five words. A third one, also five."
+CORPUS = Corpus(["a", "b", "c"], ["A title", "", "C"], [LONG, "Short.", LONG])
+"""Passages of 4, 1 and 4 sentences."""
+
+
+def test_the_same_seed_draws_the_same_and_another_seed_others() -> None:
+    assert pseudo_queries(CORPUS, 6, seed=3) == pseudo_queries(CORPUS, 6, seed=3)
+    assert pseudo_queries(CORPUS, 6, seed=3) != pseudo_queries(CORPUS, 6, seed=4)
+
+
+def test_drawing_more_keeps_what_was_drawn_before() -> None:
+    assert pseudo_queries(CORPUS, 9, seed=3)[:4] == pseudo_queries(CORPUS, 4, seed=3)
+
+
+@given(st.integers(0, 12), st.integers(0, 1000))
+def test_every_passage_gives_one_before_any_gives_a_second(count: int, seed: int) -> None:
+    drawn = pseudo_queries(CORPUS, count, seed)
+    assert len(drawn) == min(count, 9)
+    assert len({each.id for each in drawn}) == len(drawn)
+    given_by = Counter(each.made_from for each in drawn)
+    for passage, most in enumerate((4, 1, 4)):
+        rounds_left = max(given_by.values(), default=0) - given_by[passage]
+        assert rounds_left <= 1 or given_by[passage] == most
+
+
+def test_all_sentences_can_be_drawn_each_once() -> None:
+    drawn = pseudo_queries(CORPUS, 100, seed=0)
+    for passage in range(3):
+        own = [each.text for each in drawn if each.made_from == passage]
+        assert sorted(own) == sorted(sentences(CORPUS.titles[passage], CORPUS.bodies[passage]))
+
+
+def test_the_id_names_the_passage_and_the_sentence() -> None:
+    for each in pseudo_queries(CORPUS, 100, seed=0):
+        passage, number = each.id.split("#")
+        assert CORPUS.position(passage) == each.made_from
+        there = sentences(CORPUS.titles[each.made_from], CORPUS.bodies[each.made_from])
+        assert there[int(number)] == each.text

@@ -1,0 +1,180 @@
+"""LLM -> ranker: training on the teacher's lists."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from rankstill.candidates import FEATURES
+from rankstill.config import RankerConfig
+from rankstill.errors import DataError
+from rankstill.ranker import Prior, RankedList, Ranker, fit_prior, refit_prior, train_ranker
+from rankstill.ranker.plackett_luce import plackett_luce_nll
+from rankstill.ranker.training import LOSSES, ListCollator, fit_weight
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder
+
+pytestmark = pytest.mark.usefixtures("full_precision")
+
+QUICK = RankerConfig(epochs=12, learning_rate=3e-3, lists_per_step=4, max_length=64)
+PLAIN = QUICK.model_copy(update={"prior": False})
+
+
+def scores_of(ranker: Ranker, lists: list[RankedList]) -> list[torch.Tensor]:
+    pairs = [(entry.query, passage) for entry in lists for passage in entry.passages]
+    scores = ranker.score(pairs, np.concatenate([entry.features for entry in lists]))
+    return list(torch.from_numpy(scores).split([len(entry.passages) for entry in lists]))
+
+
+def mean_nll(ranker: Ranker, lists: list[RankedList]) -> float:
+    losses = [
+        plackett_luce_nll(scores[None], torch.tensor([entry.known]))
+        for scores, entry in zip(scores_of(ranker, lists), lists, strict=True)
+    ]
+    return float(torch.cat(losses).mean())
+
+
+def ordered_by(scores: np.ndarray, entry: RankedList, draw: np.random.Generator) -> RankedList:
+    """The list's passages in an order drawn from the Plackett-Luce model of these scores."""
+    order = np.argsort(-(scores + draw.gumbel(size=len(scores))))
+    return replace(entry, passages=tuple(entry.passages[row] for row in order), features=entry.features[order])
+
+
+@pytest.fixture
+def many_lists(toy_lists: list[RankedList]) -> list[RankedList]:
+    """Each query with the passages of five other lists: 120 lists of 10."""
+    lists = []
+    for row, entry in enumerate(toy_lists):
+        for step in range(1, 6):
+            other = toy_lists[(row + step) % len(toy_lists)]
+            lists.append(
+                RankedList(
+                    entry.query,
+                    entry.passages + other.passages,
+                    np.concatenate([entry.features, other.features]),
+                    10,
+                )
+            )
+    return lists
+
+
+def test_training_makes_the_teachers_lists_likelier(
+    tiny_model_folder: Path, toy_lists: list[RankedList], tmp_path: Path
+) -> None:
+    ranker = train_ranker(toy_lists, PLAIN, str(tiny_model_folder), tmp_path, seed=0, device="cpu")
+    untrained = np.log(120)  # a cross-encoder that starts at zero finds every order of five equally likely
+    assert mean_nll(ranker, toy_lists) < untrained - 0.5
+
+
+def test_a_trained_ranker_is_no_worse_than_its_prior_on_the_lists(
+    tiny_model_folder: Path, toy_lists: list[RankedList], tmp_path: Path
+) -> None:
+    ranker = train_ranker(toy_lists, QUICK, str(tiny_model_folder), tmp_path, seed=0, device="cpu")
+    assert ranker.prior == fit_prior(FEATURES, [entry.features for entry in toy_lists], [5] * len(toy_lists))
+    assert mean_nll(ranker, toy_lists) <= mean_nll(ranker.prior_alone(), toy_lists) + 1e-3
+
+
+def test_the_same_seed_gives_the_same_ranker_and_another_seed_another(
+    tiny_model_folder: Path, toy_lists: list[RankedList], tmp_path: Path
+) -> None:
+    config = PLAIN.model_copy(update={"epochs": 1})
+    first, again, other = (
+        torch.cat(scores_of(train_ranker(toy_lists, config, str(tiny_model_folder), tmp_path, seed=seed), toy_lists))
+        for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other, atol=1e-4)
+
+
+def test_a_loss_of_the_librarys_teaches_as_well(
+    tiny_model_folder: Path, toy_lists: list[RankedList], tmp_path: Path
+) -> None:
+    config = PLAIN.model_copy(update={"loss": "lambda"})
+    ranker = train_ranker(toy_lists, config, str(tiny_model_folder), tmp_path, seed=0, device="cpu")
+    gold_first = np.mean([int(scores.argmax()) == 0 for scores in scores_of(ranker, toy_lists)])
+    assert gold_first > 0.5  # one in five by chance
+
+
+def test_prior_alone_trains_no_cross_encoder(toy_lists: list[RankedList], tmp_path: Path) -> None:
+    config = QUICK.model_copy(update={"cross_encoder": False})
+    ranker = train_ranker(toy_lists, config, "no model is needed", tmp_path, seed=0)
+    assert ranker.cross_encoder is None
+    assert ranker.prior is not None
+    assert json.loads((tmp_path / LOSSES).read_text()) == []
+
+
+def test_the_training_curve_is_kept(tiny_model_folder: Path, toy_lists: list[RankedList], tmp_path: Path) -> None:
+    train_ranker(toy_lists, PLAIN, str(tiny_model_folder), tmp_path, seed=0, device="cpu")
+    curve = json.loads((tmp_path / LOSSES).read_text())
+    assert [entry["step"] for entry in curve] == [10, 20, 30, 40, 50, 60, 70]
+    assert curve[-1]["loss"] < curve[0]["loss"]
+
+
+def test_training_leaves_standard_output_to_its_caller(
+    tiny_model_folder: Path, toy_lists: list[RankedList], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_ranker(toy_lists, PLAIN, str(tiny_model_folder), tmp_path, seed=0, device="cpu")
+    assert capsys.readouterr().out == ""
+
+
+def test_no_lists_are_nothing_to_learn_from(tiny_model_folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="nothing to learn from"):
+        train_ranker([], QUICK, str(tiny_model_folder), tmp_path, seed=0)
+
+
+def test_a_cross_encoder_that_knows_nothing_of_the_order_gets_no_weight(
+    cross_encoder: CrossEncoder, many_lists: list[RankedList]
+) -> None:
+    prior = Prior(FEATURES, (0.0, 5.0, 0.0))
+    draw = np.random.default_rng(0)
+    lists = [ordered_by(prior.scores(entry.features), entry, draw) for entry in many_lists]
+    assert fit_weight(Ranker(prior, cross_encoder), lists) < 0.1
+
+
+def test_a_cross_encoder_that_knows_the_order_gets_the_weight_that_made_it(
+    cross_encoder: CrossEncoder, many_lists: list[RankedList]
+) -> None:
+    prior = Prior(FEATURES, (0.0, 5.0, 0.0))
+    truth = Ranker(prior, cross_encoder, 0.8)
+    draw = np.random.default_rng(0)
+    lists = [
+        ordered_by(scores.numpy(), entry, draw)
+        for scores, entry in zip(scores_of(truth, many_lists), many_lists, strict=True)
+    ]
+    assert fit_weight(Ranker(prior, cross_encoder), lists) == pytest.approx(0.8, abs=0.15)
+
+
+def test_refitting_the_prior_keeps_the_cross_encoder_and_its_weight(
+    cross_encoder: CrossEncoder, toy_lists: list[RankedList]
+) -> None:
+    old = Ranker(Prior(FEATURES, (1.0, 1.0, 1.0)), cross_encoder, 0.4)
+    new = refit_prior(old, toy_lists)
+    assert new.prior == fit_prior(FEATURES, [entry.features for entry in toy_lists], [5] * len(toy_lists))
+    assert new.cross_encoder is cross_encoder
+    assert new.cross_encoder_weight == 0.4
+
+
+def test_a_plain_ranker_has_no_prior_to_refit(cross_encoder: CrossEncoder, toy_lists: list[RankedList]) -> None:
+    plain = Ranker(None, cross_encoder)
+    assert refit_prior(plain, toy_lists) is plain
+
+
+def test_collated_lists_carry_the_priors_scores(toy_lists: list[RankedList]) -> None:
+    prior = Prior(FEATURES, (1.0, 2.0, 3.0))
+    partial = replace(toy_lists[1], known=2)
+    batch = ListCollator([toy_lists[0], partial], prior)([{"row": 1}, {"row": 0}])
+    assert batch["query"] == [partial.query, toy_lists[0].query]
+    assert batch["passages"] == [list(partial.passages), list(toy_lists[0].passages)]
+    assert batch["label"].tolist() == [2, 5]
+    assert batch["prior"][0].tolist() == prior.scores(partial.features).tolist()
+
+
+def test_without_a_prior_collated_lists_start_at_zero(toy_lists: list[RankedList]) -> None:
+    assert ListCollator(toy_lists, None)([{"row": 3}])["prior"][0].tolist() == [0.0] * 5

@@ -1,0 +1,200 @@
+"""The retriever's loss: KL divergence from the ranker's distribution."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankstill.retriever.loss import EXCLUDED, UNLABELLED, DistillationLoss, contrastive, distribution, kl_to_ranker
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+pytestmark = pytest.mark.usefixtures("full_precision")
+
+QUERIES = ["magma of the volcano", "how does yeast change", "tide"]
+PASSAGES = ["lava", "The crater of the volcano and its lava change each year", "flour and yeast", "tide " * 30, "oven"]
+LABELS = torch.tensor(
+    [
+        [2.0, 1.0, UNLABELLED, UNLABELLED, -1.0],
+        [UNLABELLED, -3.0, 1.5, UNLABELLED, 0.0],
+        [UNLABELLED, EXCLUDED, UNLABELLED, 0.5, 1.0],  # a rider made from the second passage
+    ]
+)
+
+
+def pair(rows: int, columns: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Random cosines and ranker scores."""
+    source = torch.Generator().manual_seed(seed)
+    return torch.rand(rows, columns, generator=source) * 2 - 1, torch.randn(rows, columns, generator=source) * 3
+
+
+def test_two_passages_worked_by_hand() -> None:
+    labels = torch.tensor([[math.log(3), 0.0]])
+    expected = 0.75 * math.log(0.75 / 0.5) + 0.25 * math.log(0.25 / 0.5)
+    assert kl_to_ranker(torch.tensor([[0.2, 0.2]]), labels, 1.0, 0.05).item() == pytest.approx(expected)
+
+
+def test_temperatures_divide_scores_and_cosines() -> None:
+    assert distribution(torch.tensor([[2 * math.log(3), 0.0]]), 2.0)[0].tolist() == pytest.approx([0.75, 0.25])
+    cosines, labels = pair(3, 6, seed=0)
+    tempered = kl_to_ranker(cosines, labels, 2.0, 0.1)
+    torch.testing.assert_close(tempered, kl_to_ranker(cosines / 0.1, labels / 2.0, 1.0, 1.0))
+
+
+@given(st.integers(1, 5), st.integers(2, 9), st.integers(0, 10_000))
+def test_agrees_with_torch(rows: int, columns: int, seed: int) -> None:
+    cosines, labels = pair(rows, columns, seed)
+    got = kl_to_ranker(cosines, labels, 1.5, 0.05)
+    retriever, ranker = torch.log_softmax(cosines / 0.05, dim=1), torch.softmax(labels / 1.5, dim=1)
+    expected = torch.nn.functional.kl_div(retriever, ranker, reduction="none").sum(dim=1)
+    torch.testing.assert_close(got, expected, rtol=1e-4, atol=1e-5)
+    assert (got >= -1e-6).all()
+
+
+@pytest.mark.parametrize(("teacher", "student"), [(1.0, 0.05), (3.0, 0.2)])
+def test_agrees_with_the_librarys_distillation_loss_up_to_its_scale(teacher: float, student: float) -> None:
+    from sentence_transformers.sentence_transformer.losses import DistillKLDivLoss
+    from sentence_transformers.util import pairwise_cos_sim
+
+    source = torch.Generator().manual_seed(1)
+    queries, *passages = (torch.randn(4, 32, generator=source) for _ in range(7))
+    labels = torch.randn(4, 6, generator=source)
+    cosines = torch.stack([pairwise_cos_sim(queries, each) for each in passages], dim=1)
+    library = DistillKLDivLoss(
+        torch.nn.Identity(), similarity_fct=pairwise_cos_sim, teacher_temperature=teacher, student_temperature=student
+    )
+    # The library's loss is scaled by the student temperature squared; ours is the divergence itself.
+    expected = library.compute_loss_from_embeddings([queries, *passages], labels) / student**2
+    assert kl_to_ranker(cosines, labels, teacher, student).mean().item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+@given(st.integers(0, 10_000), st.floats(-5, 5))
+def test_a_retriever_that_agrees_with_the_ranker_has_nothing_to_learn(seed: int, shift: float) -> None:
+    _, labels = pair(3, 5, seed)
+    cosines = (labels / 2.0 + shift) * 0.05
+    torch.testing.assert_close(kl_to_ranker(cosines, labels, 2.0, 0.05), torch.zeros(3), atol=1e-4, rtol=0)
+
+
+def test_a_passage_without_a_label_counts_as_irrelevant_unless_it_is_taken_out() -> None:
+    labels = torch.tensor([[0.0, UNLABELLED]])
+    assert kl_to_ranker(torch.tensor([[0.3, 0.3]]), labels, 1.0, 0.05).item() == pytest.approx(math.log(2))
+    assert kl_to_ranker(torch.tensor([[0.3, -math.inf]]), labels, 1.0, 0.05).item() == 0.0
+
+
+@pytest.mark.parametrize("other", [0.9, -math.inf])
+def test_gradients_stay_finite_where_there_is_no_mass(other: float) -> None:
+    cosines = torch.tensor([[0.1, 0.4, other]], requires_grad=True)
+    kl_to_ranker(cosines, torch.tensor([[1.0, 1e4, UNLABELLED]]), 1.0, 0.05).sum().backward()
+    assert torch.isfinite(cosines.grad).all()
+    assert cosines.grad[0, 1] < 0 < cosines.grad[0, 0]  # up to the ranker's choice, away from the other
+
+
+def test_contrastive_is_cross_entropy_against_the_unlabelled_passages() -> None:
+    cosines = torch.tensor([[0.9, 0.5, 0.1, 0.2]])
+    labels = torch.tensor([[0.0, 3.0, UNLABELLED, UNLABELLED]])  # the second is the best, the first no negative
+    powers = [math.exp(cosine / 0.1) for cosine in (0.5, 0.1, 0.2)]
+    expected = -math.log(powers[0] / sum(powers))
+    assert contrastive(cosines, labels, 0.1).tolist() == pytest.approx([expected])
+
+
+def loss_of(model: SentenceTransformer, **changes: Any) -> DistillationLoss:
+    options = {
+        "teacher_temperature": 1.0,
+        "student_temperature": 0.05,
+        "in_batch": True,
+        "contrastive_weight": 0.0,
+        "rider_weight": 1.0,
+        "micro_batch": 2,
+    }
+    return DistillationLoss(model, **{**options, **changes})
+
+
+def run(model: SentenceTransformer, ranked: int = 2, **changes: Any) -> dict[str, torch.Tensor]:
+    features = [model.preprocess(QUERIES), model.preprocess(PASSAGES)]
+    marks = (torch.arange(3) < ranked).float()
+    return loss_of(model, **changes)(features, torch.column_stack([LABELS, marks]))
+
+
+def cosines_of(model: SentenceTransformer) -> torch.Tensor:
+    return model.encode(QUERIES, convert_to_tensor=True) @ model.encode(PASSAGES, convert_to_tensor=True).T
+
+
+@pytest.mark.parametrize("side", ["right", "left"])
+@pytest.mark.parametrize("micro_batch", [1, 3, 32])
+def test_texts_are_embedded_in_the_given_order_whatever_their_lengths(
+    tiny_model: SentenceTransformer, side: str, micro_batch: int
+) -> None:
+    texts = [*PASSAGES, *QUERIES]
+    expected = tiny_model.encode(texts, convert_to_tensor=True)
+    tiny_model.tokenizer.padding_side = "right"
+    tokens = tiny_model.preprocess(texts)
+    if side == "left":  # the same tokens at the same places of the sentence, the padding before them
+        lengths = tokens["attention_mask"].sum(dim=1)
+        width = tokens["attention_mask"].shape[1]
+        shifted = (torch.arange(width)[None] - (width - lengths[:, None])) % width
+        tokens = {
+            name: value.gather(1, shifted) if isinstance(value, torch.Tensor) else value
+            for name, value in tokens.items()
+        }
+        positions = tiny_model[0].auto_model.embeddings.position_embeddings.weight
+        positions.data.zero_()
+        expected = tiny_model.encode(texts, convert_to_tensor=True)
+    got = loss_of(tiny_model, micro_batch=micro_batch)._embed(tokens)
+    torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
+
+
+def test_in_batch_every_passage_of_the_step_is_in_the_retrievers_distribution(tiny_model: SentenceTransformer) -> None:
+    cosines = cosines_of(tiny_model)
+    terms = run(tiny_model)
+    expected = kl_to_ranker(cosines[:2], LABELS[:2], 1.0, 0.05).mean()
+    assert terms["kl"].item() == pytest.approx(expected.item(), abs=1e-4)
+
+
+def test_without_in_batch_each_query_has_its_own_passages_alone(tiny_model: SentenceTransformer) -> None:
+    cosines = cosines_of(tiny_model)
+    own = [
+        kl_to_ranker(cosines[row, columns][None], LABELS[row, columns][None], 1.0, 0.05).item()
+        for row, columns in ((0, [0, 1, 4]), (1, [1, 2, 4]))
+    ]
+    assert run(tiny_model, in_batch=False)["kl"].item() == pytest.approx(sum(own) / 2, abs=1e-4)
+
+
+def test_a_pseudo_querys_own_passage_is_neither_right_nor_wrong(tiny_model: SentenceTransformer) -> None:
+    kept = [0, 2, 3, 4]  # all but the one that the third query was made from
+    cosines = cosines_of(tiny_model)[2:, kept]
+    expected = kl_to_ranker(cosines, LABELS[2:, kept], 1.0, 0.05).item()
+    assert run(tiny_model)["kl_riders"].item() == pytest.approx(expected, abs=1e-4)
+
+
+def test_riders_have_their_own_weight(tiny_model: SentenceTransformer) -> None:
+    full, half = run(tiny_model), run(tiny_model, rider_weight=0.5)
+    assert half["kl_riders"].item() == pytest.approx(full["kl_riders"].item() / 2)
+    assert half["kl"].item() == full["kl"].item()
+
+
+def test_without_riders_there_is_no_rider_term(tiny_model: SentenceTransformer) -> None:
+    assert set(run(tiny_model, ranked=3)) == {"kl"}
+
+
+@pytest.mark.parametrize("in_batch", [True, False])
+def test_the_contrastive_term_sets_the_best_passage_against_the_rest_of_the_step(
+    tiny_model: SentenceTransformer, in_batch: bool
+) -> None:
+    expected = 0.3 * contrastive(cosines_of(tiny_model)[:2], LABELS[:2], 0.05).mean().item()
+    assert expected > 0.01
+    got = run(tiny_model, contrastive_weight=0.3, in_batch=in_batch)["contrastive"].item()
+    assert got == pytest.approx(expected, abs=1e-4)
+
+
+@pytest.mark.parametrize("in_batch", [True, False])
+def test_every_weight_of_the_model_gets_a_finite_gradient(tiny_model: SentenceTransformer, in_batch: bool) -> None:
+    sum(run(tiny_model, in_batch=in_batch, contrastive_weight=0.1).values()).backward()
+    gradients = [weight.grad for name, weight in tiny_model.named_parameters() if "pooler" not in name]
+    assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
+    assert sum(float(gradient.abs().sum()) for gradient in gradients) > 0
