@@ -122,6 +122,26 @@ def test_a_crash_leaves_the_earlier_output_and_manifest_as_they_were(tmp_path: P
         assert calls == []
 
 
+def test_a_commit_that_stops_half_way_claims_nothing(tmp_path: Path) -> None:
+    def make(folder: Path, names: Sequence[str], text: str) -> None:
+        for name in names:
+            (folder / name).write_text(text)
+
+    def run(workspace: Workspace, names: Sequence[str], text: str) -> None:
+        workspace.step("work", lambda folder: make(folder, names, text), outputs=("a", "b"), settings=text)
+
+    with Workspace(tmp_path / "w") as workspace:
+        run(workspace, ("a", "b"), "old")
+        with pytest.raises(FileNotFoundError):  # after "a" was replaced
+            run(workspace, ("a",), "new")
+    for text in ("new", "old"):
+        copy = shutil.copytree(tmp_path / "w", tmp_path / text)
+        with Workspace(copy) as workspace:
+            assert workspace.record("work") is None
+            run(workspace, ("a", "b"), text)
+            assert [workspace.path(name).read_text() for name in ("a", "b")] == [text, text]
+
+
 def test_a_step_that_crashed_goes_on_from_what_it_had_written(tmp_path: Path) -> None:
     found: list[bool] = []
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 from rankstill.errors import RankstillError
 from rankstill.progress import console, say
@@ -16,7 +17,19 @@ if TYPE_CHECKING:
     from rankstill.config import Config
     from rankstill.pipeline import Outcome
 
+
+class _Commands(TyperGroup):
+    def invoke(self, ctx: Any) -> Any:
+        """Run the command; typer itself would end an interrupt without a word."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            say("Interrupted. Run the same command again: finished steps are kept.")
+            sys.exit(130)
+
+
 app = typer.Typer(
+    cls=_Commands,
     help="Distil a black-box LLM's rankings into a small, fast, better retriever.",
     no_args_is_help=True,
     add_completion=False,
@@ -98,7 +111,10 @@ def init(
 
     if path.exists():
         raise RankstillError(f"{path}: is there already. Name another file or move it away.")
-    path.write_text(commented_config(source), encoding="utf-8")
+    try:
+        path.write_text(commented_config(source), encoding="utf-8")
+    except OSError as error:
+        raise RankstillError(f"{path}: cannot be written ({error.strerror}). Name another file.") from None
     say(f"Wrote {path}. Set dataset.source and teacher.rankings, then: rankstill run {path}")
 
 
@@ -159,7 +175,12 @@ def _changes(
         name, separator, value = each.partition("=")
         if not separator:
             raise RankstillError(f"--set {each}: write it as SECTION.OPTION=VALUE, such as --set ranker.prior=false.")
-        changes[name] = yaml.safe_load(value)
+        try:
+            changes[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise RankstillError(
+                f"--set {each}: the value is not readable as YAML. Put it in quotes: {name}='\"...\"'."
+            ) from None
     return changes
 
 
@@ -190,6 +211,3 @@ def main() -> None:
     except RankstillError as error:
         console.print(f"error: {error}", markup=False, soft_wrap=True)
         sys.exit(2)
-    except KeyboardInterrupt:
-        say("Interrupted. Run the same command again: finished steps are kept.")
-        sys.exit(130)

@@ -108,16 +108,22 @@ class RetrieverConfig(_Section):
     )
     query_prompt: str | None = Field(None, description="put before every query; null: the model's own, if any")
     passage_prompt: str | None = Field(None, description="put before every passage; null: the model's own, if any")
-    epochs: int = Field(1, ge=1, description="passes over the LLM-ranked queries")
+    epochs: int = Field(1, ge=1, description="passes over the queries that steps are built around")
     learning_rate: float = Field(1e-4, gt=0, description="peak, after a linear warm-up over a tenth of the steps")
-    lists_per_step: int = Field(8, ge=1, description="LLM-ranked queries a step")
+    lists_per_step: int = Field(4, ge=1, description="queries a step is built around")
     passages_per_query: int = Field(
-        10, ge=2, description="labelled passages of each of them, sampled from its candidates"
+        6, ge=2, description="labelled passages of each of them, sampled from its candidates"
     )
-    riders_per_step: int = Field(160, ge=0, description="unlabelled and pseudo-queries a step, over the same passages")
+    free_lists: float = Field(
+        1.0, ge=0, description="unlabelled and pseudo-queries to build steps around, for each LLM-ranked query"
+    )
+    riders_per_step: int = Field(60, ge=0, description="unlabelled and pseudo-queries a step, over the same passages")
     rider_weight: float = Field(1.0, ge=0, description="weight of their loss beside that of the LLM-ranked queries")
-    max_length: int = Field(160, ge=16, description="tokens of a passage in training")
-    teacher_temperature: float = Field(1.0, gt=0, description="softens the ranker's distribution")
+    training_length: int = Field(128, ge=16, description="tokens of a passage in training")
+    max_length: int | None = Field(
+        None, ge=16, description="tokens of a passage that the new retriever reads; null: as many as the old one"
+    )
+    teacher_temperature: float = Field(1.0, gt=0, description="divides the ranker's scores; below 1 sharpens")
     student_temperature: float = Field(0.05, gt=0, description="cosines are divided by it")
     in_batch: bool = Field(
         True, description="a step's other passages count as irrelevant; false: KL over the query's own passages alone"
@@ -188,6 +194,8 @@ def read_config(path: str | Path, changes: Mapping[str, Any] | None = None) -> C
         read = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise RankstillError(f"{path}: there is no such config. `rankstill init` writes one.") from None
+    except OSError as error:
+        raise RankstillError(f"{path}: cannot be read as a config ({error.strerror}).") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise RankstillError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
     if not isinstance(read, dict):
@@ -204,21 +212,29 @@ def make_config(values: Mapping[str, Any], changes: Mapping[str, Any] | None = N
     tree: dict[str, Any] = {
         name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()
     }
+    for name, info in Config.model_fields.items():
+        is_section = isinstance(info.annotation, type) and issubclass(info.annotation, _Section)
+        if is_section and tree.get(name, {}) is None:
+            tree[name] = {}  # its options are all left out
     for dotted, value in (changes or {}).items():
         section, _, option = dotted.rpartition(".")
-        if section:
-            tree[section] = {**(tree.get(section) or {}), option: value}
-        else:
+        if not section:
             tree[option] = value
+        elif isinstance(tree.setdefault(section, {}), dict):
+            tree[section][option] = value
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        first = error.errors()[0]
-        option = ".".join(str(part) for part in first["loc"])
-        told = "no such option" if first["type"] == "extra_forbidden" else first["msg"]
         raise RankstillError(
-            f"{where}: {option}: {told}. `rankstill init` writes a config with every option."
+            f"{where}: {_first_mistake(error)}. `rankstill init` writes a config with every option."
         ) from None
+
+
+def _first_mistake(error: ValidationError) -> str:
+    first = error.errors()[0]
+    plainly = {"extra_forbidden": "no such option", "model_type": "a section, with its options below it"}
+    told = plainly.get(first["type"], first["msg"].removeprefix("Value error, "))
+    return ": ".join(filter(None, [".".join(str(part) for part in first["loc"]), told]))
 
 
 def commented_config(source: str) -> str:

@@ -54,10 +54,11 @@ def _packaged_folder(name: str) -> Path | None:
     if found is None or found.origin is None:
         return None
     folder = Path(found.origin).parent / subfolder
-    actual = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+    weights = folder / "model.safetensors"
+    actual = hashlib.sha256(weights.read_bytes()).hexdigest() if weights.is_file() else "none at all"
     if actual != expected:
         raise ModelError(
-            f"{name}: the weights in package {module} have sha256 {actual[:12]}..., not {expected[:12]}.... "
+            f"{name}: the weights in package {module} are damaged (sha256 {actual[:12]}, wanted {expected[:12]}). "
             "Reinstall the package, or give the model as a folder."
         )
     return folder

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -125,10 +125,11 @@ class Chain:
         )
 
     def _find_candidates(self, folder: Path) -> None:
-        from rankstill.candidates import encode_corpus, write_candidates
+        from rankstill.candidates import FirstStage, PassageVectors, encode_corpus, write_candidates
 
         encode_corpus(self._model_before, self.dataset.corpus, folder / "vectors")
-        first_stage = self._first_stage(folder / "vectors")
+        vectors = PassageVectors.load(folder / "vectors")
+        first_stage = FirstStage(self.dataset.corpus, self._model_before, vectors, self.config.candidates)
         asked = [*self.dataset.train, *self.dataset.extra]
         n = max(self.config.candidates.k, self.config.candidates.n)
         found = first_stage.search(self.dataset.texts_of(asked), n)
@@ -321,15 +322,15 @@ class Chain:
         )
 
     def _refit_ranker(self, folder: Path) -> None:
-        from rankstill.candidates import PassageScorer, encode_corpus
+        from rankstill.candidates import PassageScorer, encode_passages
         from rankstill.ranker import Ranker, refit_prior
 
         model = self._model_after
-        encode_corpus(model, self.dataset.corpus, folder / "vectors-after")
-        first_stage = self._first_stage(folder / "vectors-after", model)
+        encode_passages(model, self.dataset.corpus, folder / "vectors-after")
+        first_stage = self._after(folder / "vectors-after", model)
         ranker = Ranker.load(self.workspace.path("ranker"), self.config.device)
         refitted = refit_prior(ranker, self._ranked_lists(first_stage))
-        refitted.first_stage = PassageScorer(model, first_stage.bm25.statistics)
+        refitted.first_stage = PassageScorer(model, first_stage.bm25.statistics, self._model_before)
         refitted.save(folder / "reranker")
 
     @_once
@@ -397,7 +398,7 @@ class Chain:
         from rankstill.ranker import Ranker
 
         queries = {query_id: self.dataset.queries[query_id].text for query_id in test}
-        before, after = self._before, self._first_stage(self.workspace.path("vectors-after"), self._model_after)
+        before, after = self._before, self._after(self.workspace.path("vectors-after"), self._model_after)
         depth, device = self.config.evaluation.rerank_depth, self.config.device
         ranker = Ranker.load(self.workspace.path("ranker"), device)
         reranker = Ranker.load(self.workspace.path("reranker"), device)
@@ -463,14 +464,18 @@ class Chain:
 
     @cached_property
     def _before(self) -> FirstStage:
-        return self._first_stage(self.workspace.path("vectors"))
-
-    def _first_stage(self, vectors: Path, model: Any = None) -> FirstStage:
+        """The first stage with the retriever as it was."""
         from rankstill.candidates import FirstStage, PassageVectors
 
-        return FirstStage(
-            self.dataset.corpus, model or self._model_before, PassageVectors.load(vectors), self.config.candidates
-        )
+        vectors = PassageVectors.load(self.workspace.path("vectors"))
+        return FirstStage(self.dataset.corpus, self._model_before, vectors, self.config.candidates)
+
+    def _after(self, vectors: Path, model: Any) -> FirstStage:
+        """The first stage with the new retriever for passages; sentences stay with the old one, which costs nothing."""
+        from rankstill.candidates import FirstStage
+
+        mixed = replace(self._before.vectors, passages=np.load(vectors / "passages.npy", mmap_mode="r"))
+        return FirstStage(self.dataset.corpus, model, mixed, self.config.candidates, self._model_before)
 
     @property
     def _rankings(self) -> list[Ranking]:

@@ -58,7 +58,12 @@ def queries(toy_dataset: Dataset) -> list[Unlabelled]:
 
 def assert_same(one: list[LabelledQuery], other: list[LabelledQuery]) -> None:
     for left, right in zip(one, other, strict=True):
-        assert (left.id, left.text, left.source, left.made_from) == (right.id, right.text, right.source, right.made_from)
+        assert (left.id, left.text, left.source, left.made_from) == (
+            right.id,
+            right.text,
+            right.source,
+            right.made_from,
+        )
         np.testing.assert_array_equal(left.positions, right.positions)
         np.testing.assert_array_equal(left.scores, right.scores)
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections import Counter
 
+import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from rankstill.candidates.dense import sentences
 from rankstill.datasets import Corpus
-from rankstill.labels import pseudo_queries
+from rankstill.labels import pseudo_queries, query_resemblance
 
 LONG = "One sentence of five words. Another sentence of five words. A third one, also five."
 CORPUS = Corpus(["a", "b", "c"], ["A title", "", "C"], [LONG, "Short.", LONG])
@@ -49,3 +51,29 @@ def test_the_id_names_the_passage_and_the_sentence() -> None:
         assert CORPUS.position(passage) == each.made_from
         there = sentences(CORPUS.titles[each.made_from], CORPUS.bodies[each.made_from])
         assert there[int(number)] == each.text
+
+
+def test_sentences_that_resemble_queries_are_drawn_first_but_each_passage_still_gives_one() -> None:
+    resemblance = np.array([0.0, 50.0, 0.0, 0.0, -50.0, 0.0, 0.0, 0.0, 50.0])
+    for seed in range(20):
+        drawn = pseudo_queries(CORPUS, 3, seed, resemblance)
+        assert {each.id for each in drawn} == {"a#1", "b#0", "c#3"}
+
+
+def test_resemblance_is_the_log_odds_of_being_drawn_before_another_sentence_of_the_passage() -> None:
+    resemblance = np.log([1, 3, 1, 1, 1, 1, 1, 1, 1])
+    first = [
+        next(each.id for each in pseudo_queries(CORPUS, 3, seed, resemblance) if each.made_from == 0)
+        for seed in range(1000)
+    ]
+    assert first.count("a#1") / 1000 == pytest.approx(1 / 2, abs=0.05)  # odds of 3 against 1, 1 and 1
+
+
+def test_sentences_near_the_queries_resemble_them() -> None:
+    draw = np.random.default_rng(0)
+    queries = draw.normal([1, 0, 0, 0], 0.3, size=(40, 4)).astype(np.float32)
+    like = draw.normal([1, 0, 0, 0], 0.3, size=(10, 4)).astype(np.float32)
+    unlike = draw.normal([0, 1, 0, 0], 0.3, size=(200, 4)).astype(np.float32)
+    resemblance = query_resemblance(np.concatenate([unlike, like]), queries, seed=0)
+    assert resemblance.shape == (210,)
+    assert resemblance[200:].min() > np.quantile(resemblance[:200], 0.95)

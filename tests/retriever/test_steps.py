@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
 
-def labelled(name: str, positions: list[int], source: Source = "teacher", made_from: int | None = None) -> LabelledQuery:
+def labelled(
+    name: str, positions: list[int], source: Source = "teacher", made_from: int | None = None
+) -> LabelledQuery:
     """A query whose scores descend from 3 by a tenth, marked by the name's length so that no two queries share them."""
     scores = 3 - 0.1 * np.arange(len(positions)) + 0.001 * len(name)
     return LabelledQuery(
@@ -38,7 +40,7 @@ RIDERS = [
 def test_every_label_stands_in_its_querys_row_and_its_passages_column() -> None:
     step = StepBuilder(MAIN, RIDERS, passages_per_query=4, riders_per_step=10, seed=0).build([1, 0])
     assert step.positions.tolist() == [2, 4, 7, 9, 30, 31, 32]
-    assert step.ranked == 2
+    assert step.main == 2
     assert step.queries == ["text of mm", "text of m", "text of r", "text of rrr"]
     no, nan = -np.inf, np.nan
     expected = [
@@ -50,9 +52,9 @@ def test_every_label_stands_in_its_querys_row_and_its_passages_column() -> None:
     np.testing.assert_allclose(step.labels, expected, atol=1e-5)
 
 
-QUERIES = st.lists(
-    st.lists(st.integers(0, 25), min_size=2, max_size=8, unique=True), min_size=1, max_size=6
-).map(lambda lists: [labelled("m" * (row + 1), positions) for row, positions in enumerate(lists)])
+QUERIES = st.lists(st.lists(st.integers(0, 25), min_size=2, max_size=8, unique=True), min_size=1, max_size=6).map(
+    lambda lists: [labelled("m" * (row + 1), positions) for row, positions in enumerate(lists)]
+)
 PSEUDO = st.lists(
     st.tuples(st.lists(st.integers(0, 25), min_size=2, max_size=8, unique=True), st.integers(26, 30)), max_size=8
 ).map(lambda lists: [labelled("r" * (row + 1), each, "pseudo", made) for row, (each, made) in enumerate(lists)])
@@ -64,18 +66,18 @@ def test_a_step_holds_what_it_promises(
 ) -> None:
     step = StepBuilder(main, riders, per_query, riders_per_step, seed).build(range(len(main)))
     known = {query.text: query for query in (*main, *riders)}
-    assert step.queries[: step.ranked] == [query.text for query in main]
+    assert step.queries[: step.main] == [query.text for query in main]
     assert step.positions.tolist() == sorted(set(step.positions.tolist()))
     for query in main:
         own = set(query.positions.tolist()) & set(step.positions.tolist())
         assert query.positions[0] in own  # the best is always there
         assert len(own) >= min(per_query, len(query.positions))
     assert len(step.positions) <= sum(min(per_query, len(query.positions)) for query in main)
-    assert len(step.queries) - step.ranked <= riders_per_step
+    assert len(step.queries) - step.main <= riders_per_step
     for text, row in zip(step.queries, step.labels, strict=True):
         scores = dict(zip(known[text].positions.tolist(), known[text].scores.tolist(), strict=True))
         assert row.tolist() == [scores.get(position, -np.inf) for position in step.positions.tolist()]
-        assert np.isfinite(row).sum() >= 2 or text in step.queries[: step.ranked]
+        assert np.isfinite(row).sum() >= 2 or text in step.queries[: step.main]
 
 
 def test_every_rider_that_shares_two_passages_comes_along_where_there_is_room() -> None:
@@ -134,7 +136,9 @@ def test_a_batch_holds_the_tokens_of_the_steps_queries_and_passages(tiny_model: 
     passages = [f"passage {position}" for position in (2, 4, 7, 9, 30, 31, 32)]
     for column, texts in (("query", queries), ("passage", passages)):
         decoded = tiny_model.tokenizer.batch_decode(batch[f"{column}_input_ids"], skip_special_tokens=True)
-        expected = tiny_model.tokenizer.batch_decode(tiny_model.preprocess(texts)["input_ids"], skip_special_tokens=True)
+        expected = tiny_model.tokenizer.batch_decode(
+            tiny_model.preprocess(texts)["input_ids"], skip_special_tokens=True
+        )
         assert decoded == expected
 
 

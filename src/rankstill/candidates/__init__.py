@@ -1,7 +1,14 @@
 """The first stage: dense retrieval, BM25, and their fusion."""
 
 from rankstill.candidates.dense import encode
-from rankstill.candidates.first_stage import FEATURES, Candidates, FirstStage, PassageVectors, encode_corpus
+from rankstill.candidates.first_stage import (
+    FEATURES,
+    Candidates,
+    FirstStage,
+    PassageVectors,
+    encode_corpus,
+    encode_passages,
+)
 from rankstill.candidates.scorer import PassageScorer
 from rankstill.candidates.table import read_candidates, write_candidates
 
@@ -13,6 +20,7 @@ __all__ = [
     "PassageVectors",
     "encode",
     "encode_corpus",
+    "encode_passages",
     "read_candidates",
     "write_candidates",
 ]

@@ -79,10 +79,16 @@ def encode_corpus(model: SentenceTransformer, corpus: Corpus, folder: Path) -> N
     """
     folder.mkdir(parents=True, exist_ok=True)
     pieces = [sentences(title, body) for title, body in zip(corpus.titles, corpus.bodies, strict=True)]
+    encode_passages(model, corpus, folder)
     _save(folder / "owners.npy", lambda: np.repeat(np.arange(len(corpus)), [len(piece) for piece in pieces]))
-    _save(folder / "passages.npy", lambda: encode(model, corpus.texts(), "document", "encoding passages"))
     each = [text for piece in pieces for text in piece]
     _save(folder / "sentences.npy", lambda: encode(model, each, "document", "encoding sentences", 128))
+
+
+def encode_passages(model: SentenceTransformer, corpus: Corpus, folder: Path) -> None:
+    """Write vectors of every passage alone. Arguments as for `encode_corpus`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _save(folder / "passages.npy", lambda: encode(model, corpus.texts(), "document", "encoding passages"))
 
 
 def _save(path: Path, make: Callable[[], NDArray[Any]]) -> None:
@@ -97,16 +103,23 @@ class FirstStage:
 
     Args:
         corpus: the passages.
-        model: the bi-encoder that encodes queries; the one that made `vectors`.
+        model: the bi-encoder that made the passages' vectors.
         vectors: of the corpus.
         config: language, BM25's parameters, fusion's constant.
+        sentence_model: the bi-encoder that made the sentences' vectors, if it is another.
     """
 
     def __init__(
-        self, corpus: Corpus, model: SentenceTransformer, vectors: PassageVectors, config: CandidatesConfig
+        self,
+        corpus: Corpus,
+        model: SentenceTransformer,
+        vectors: PassageVectors,
+        config: CandidatesConfig,
+        sentence_model: SentenceTransformer | None = None,
     ) -> None:
         self.corpus = corpus
         self.model = model
+        self.sentence_model = sentence_model or model
         self.vectors = vectors
         self.bm25 = BM25Index(corpus.texts(), config.language, config.k1, config.b)
         self._rrf_k = config.rrf_k
@@ -154,13 +167,16 @@ class FirstStage:
             yield self._features(query, dense, lexical, wanted)
 
     def _score_all(self, queries: Sequence[str]) -> Iterator[tuple[Embeddings, Embeddings, Embeddings]]:
-        """Each query's vector [dimensions], and its dense and lexical scores of the whole corpus [passages]."""
+        """Each query's vector for sentences [dimensions], and its scores of the corpus, dense and lexical [passages]."""
         encoded = encode(self.model, queries, "query", "encoding queries", 128)
+        for_sentences = encoded
+        if self.sentence_model is not self.model:
+            for_sentences = encode(self.sentence_model, queries, "query", "encoding queries", 128)
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             rows = slice(start, start + _QUERIES_AT_ONCE)
             dense = encoded[rows] @ self.vectors.passages.T
             lexical = self.bm25.scores(queries[rows]) * BM25_SCALE
-            yield from zip(encoded[rows], dense, lexical, strict=True)
+            yield from zip(for_sentences[rows], dense, lexical, strict=True)
 
     def _features(
         self, query: Embeddings, dense: Embeddings, lexical: Embeddings, positions: NDArray[np.int64]

@@ -10,12 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.candidates.bm25 import BM25Statistics
-from rankstill.candidates.dense import encode, sentences
+from rankstill.candidates.dense import Embeddings, encode, sentences
 from rankstill.candidates.first_stage import BM25_SCALE, FEATURES
 from rankstill.models import load_bi_encoder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
+
+_FOR_SENTENCES = "bi-encoder-for-sentences"
 
 
 class PassageScorer:
@@ -24,10 +26,14 @@ class PassageScorer:
     Args:
         model: the bi-encoder of the dense scores.
         bm25: statistics of the corpus that BM25 was built on.
+        sentence_model: the bi-encoder of the sentences' scores, if it is another.
     """
 
-    def __init__(self, model: SentenceTransformer, bm25: BM25Statistics) -> None:
+    def __init__(
+        self, model: SentenceTransformer, bm25: BM25Statistics, sentence_model: SentenceTransformer | None = None
+    ) -> None:
         self.model = model
+        self.sentence_model = sentence_model or model
         self.bm25 = bm25
 
     def features(self, query: str, passages: Sequence[str]) -> NDArray[np.float32]:
@@ -40,22 +46,32 @@ class PassageScorer:
         if not passages:
             return np.empty((0, len(FEATURES)), dtype=np.float32)
         pieces = [sentences("", passage) for passage in passages]
-        texts = [*passages, *(text for piece in pieces for text in piece)]
-        encoded = encode(self.model, texts, "document", "encoding passages")
-        asked = encode(self.model, [query], "query", "encoding the query")[0]
-        cosines = encoded @ asked
+        dense = _cosines(self.model, query, passages)
+        each = _cosines(self.sentence_model, query, [text for piece in pieces for text in piece])
         starts = np.cumsum([0, *(len(piece) for piece in pieces[:-1])])
-        best_sentence = np.maximum.reduceat(cosines[len(passages) :], starts)
         lexical = self.bm25.scores(query, passages) * BM25_SCALE
-        return np.stack([cosines[: len(passages)], lexical, best_sentence], axis=-1)
+        return np.stack([dense, lexical, np.maximum.reduceat(each, starts)], axis=-1)
 
     def save(self, folder: Path) -> None:
-        """The bi-encoder and the statistics."""
+        """The bi-encoders and the statistics."""
         folder.mkdir(parents=True)
         self.model.save_pretrained(str(folder / "bi-encoder"), create_model_card=False)
+        if self.sentence_model is not self.model:
+            self.sentence_model.save_pretrained(str(folder / _FOR_SENTENCES), create_model_card=False)
         self.bm25.save(folder / "bm25.json")
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> PassageScorer:
         """As `save` wrote it."""
-        return cls(load_bi_encoder(str(folder / "bi-encoder"), device), BM25Statistics.load(folder / "bm25.json"))
+        for_sentences = folder / _FOR_SENTENCES
+        return cls(
+            load_bi_encoder(str(folder / "bi-encoder"), device),
+            BM25Statistics.load(folder / "bm25.json"),
+            load_bi_encoder(str(for_sentences), device) if for_sentences.exists() else None,
+        )
+
+
+def _cosines(model: SentenceTransformer, query: str, texts: Sequence[str]) -> Embeddings:
+    documents = encode(model, texts, "document", "encoding passages")
+    cosines: Embeddings = documents @ encode(model, [query], "query", "encoding the query")[0]
+    return cosines

@@ -69,13 +69,13 @@ class DistillationLoss(nn.Module):
         student_temperature: tau_s.
         in_batch: see above; False is the paper's loss over the query's own passages.
         contrastive_weight: weight of `contrastive`.
-        rider_weight: weight of the queries that the LLM did not rank.
+        rider_weight: weight of the queries that ride along.
         micro_batch: texts a forward pass; texts are sorted by length, so that little is padding.
 
     Inputs:
-        features: tokens of the queries, those that the LLM ranked first, and of the passages.
+        features: tokens of the queries, those that the step was built around first, and of the passages.
         labels: the ranker's scores, `UNLABELLED` or `EXCLUDED` [queries, passages], with a last column that is 1 for
-            LLM-ranked queries, else 0.
+            queries that the step was built around, 0 for riders.
     """
 
     def __init__(
@@ -101,17 +101,17 @@ class DistillationLoss(nn.Module):
     def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> dict[str, Tensor]:
         """The weighted loss terms of a step, to be summed."""
         queries, passages = (self._embed(texts) for texts in features)
-        labels, ranked = labels[:, :-1], labels[:, -1] > 0
+        labels, main = labels[:, :-1], labels[:, -1] > 0
         absent = torch.isnan(labels)
         labels = labels.masked_fill(absent, UNLABELLED)
         cosines = (queries @ passages.T).masked_fill(absent, float("-inf"))
         compared = cosines if self.in_batch else cosines.masked_fill(~torch.isfinite(labels), float("-inf"))
         kl = kl_to_ranker(compared, labels, self.teacher_temperature, self.student_temperature)
-        terms = {"kl": kl[ranked].mean()}
-        if not ranked.all():
-            terms["kl_riders"] = self.rider_weight * kl[~ranked].mean()
+        terms = {"kl": kl[main].mean()}
+        if not main.all():
+            terms["kl_riders"] = self.rider_weight * kl[~main].mean()
         if self.contrastive_weight:
-            nce = contrastive(cosines[ranked], labels[ranked], self.student_temperature)
+            nce = contrastive(cosines[main], labels[main], self.student_temperature)
             terms["contrastive"] = self.contrastive_weight * nce.mean()
         return terms
 

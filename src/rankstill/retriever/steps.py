@@ -27,15 +27,15 @@ class Step:
     """Queries against passages.
 
     Args:
-        queries: texts, the `ranked` first ones being those that the step was built around.
-        ranked: how many these are.
+        queries: texts, the `main` first ones being those that the step was built around.
+        main: how many these are.
         positions: of the passages in the corpus. [passages]
         labels: the ranker's scores, `UNLABELLED` where it gave none, `EXCLUDED` where a query was made from the passage.
             [queries, passages]
     """
 
     queries: list[str]
-    ranked: int
+    main: int
     positions: NDArray[np.int64]
     labels: NDArray[np.float32]
 
@@ -44,9 +44,9 @@ class StepBuilder:
     """Builds steps around given queries.
 
     Args:
-        main: queries to build around: those that the LLM ranked, or all if there are none.
+        main: queries to build around: those that the LLM ranked, and some that it did not.
         riders: queries that may ride along.
-        passages_per_query: how many labelled passages of a main query a step takes, sampled evenly over its list with the
+        passages_per_query: how many labelled passages of a main query a step takes, drawn by the ranker's distribution, the
             best always among them.
         riders_per_step: at most.
         seed: of the sampling.
@@ -79,13 +79,13 @@ class StepBuilder:
             labels[row, column[here]] = query.scores[here]
             if query.made_from is not None:
                 labels[row, positions == query.made_from] = EXCLUDED
-        return Step(queries=[query.text for query in queries], ranked=len(chosen), positions=positions, labels=labels)
+        return Step(queries=[query.text for query in queries], main=len(chosen), positions=positions, labels=labels)
 
     def _sample(self, query: LabelledQuery) -> NDArray[np.int64]:
-        others = np.arange(1, len(query.positions))
-        wanted = min(self._passages_per_query - 1, len(others))
-        drawn = self._random.choice(others, size=wanted, replace=False) if wanted else others
-        return query.positions[np.concatenate([[0], drawn])]
+        """The best passage and further ones drawn by the ranker's distribution: mostly hard ones, seldom a far one."""
+        keys = query.scores + self._random.gumbel(size=len(query.scores))
+        keys[0] = np.inf
+        return query.positions[np.argsort(-keys)[: self._passages_per_query]]
 
     def _fitting_riders(self, positions: NDArray[np.int64]) -> list[LabelledQuery]:
         """Riders drawn by how much of the ranker's distribution falls on these passages."""
@@ -144,9 +144,9 @@ class StepCollator:
         self._model = model
 
     def __call__(self, rows: list[dict[str, int]]) -> dict[str, Any]:
-        """Tokens of queries and passages, and `label`: scores with a last column that marks LLM-ranked queries."""
+        """Tokens of queries and passages, and `label`: scores with a last column that marks the main queries."""
         step = self._builder.build([row["row"] for row in rows])
-        marks = np.arange(len(step.queries)) < step.ranked
+        marks = np.arange(len(step.queries)) < step.main
         batch: dict[str, Any] = {
             "label": torch.from_numpy(np.column_stack([step.labels, marks]).astype(np.float32)),
         }

@@ -7,8 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from rankstill.datasets import Corpus
-from rankstill.errors import DataError
+from rankstill.errors import DataError, ModelError
 from rankstill.labels.table import LabelledQuery
 from rankstill.models import load_bi_encoder, without_dropout
 from rankstill.training import progress_callback, run_training, set_seed, training_arguments
@@ -44,7 +46,7 @@ def train_retriever(
     """Distil labels into a retriever (Li et al. 2024, stage 2), starting from the configured model.
 
     Args:
-        labels: the ranker's scores. Steps are built around the queries that the LLM ranked, or around all if there are none.
+        labels: the ranker's scores. Steps are built around the queries that the LLM ranked; if there are none, around all.
         corpus: the passages.
         config: see `RetrieverConfig`.
         folder: for the training curve, `retriever-losses.json`.
@@ -55,6 +57,7 @@ def train_retriever(
         The trained model, blended with the old weights as configured.
 
     Raises:
+        ModelError: the configured model cannot be loaded, or cannot read as many tokens as configured.
         DataError: no query has two labelled passages, so there is nothing to learn.
     """
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
@@ -63,17 +66,19 @@ def train_retriever(
     from rankstill.retriever.loss import DistillationLoss
     from rankstill.retriever.steps import StepBuilder, StepCollator
 
-    usable = [query for query in labels if len(query.positions) >= 2]
-    ranked = [query for query in usable if query.source == "teacher"]
-    main, riders = (ranked, [query for query in usable if query.source != "teacher"]) if ranked else (usable, [])
+    main, riders = _deal(labels, config.free_lists, seed)
     if not main:
         raise DataError("labels: no query has two labelled passages, so there is nothing to learn. Check the rankings.")
     set_seed(seed)
     model = load_retriever(config, device)
     before = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
     without_dropout(model)
+    model.model_card_data.widget = ["none"]  # or the trainer would look for some, with progress of its own
     own_length = model.max_seq_length
-    model.max_seq_length = min(config.max_length, own_length or config.max_length)
+    most = getattr(model[0].auto_model.config, "max_position_embeddings", None) if config.max_length else None
+    if most and config.max_length and config.max_length > most:
+        raise ModelError(f"retriever.max_length: {config.model} reads at most {most} tokens. Set {most} or less.")
+    model.max_seq_length = min(config.training_length, own_length or config.training_length)
     builder = StepBuilder(main, riders, config.passages_per_query, config.riders_per_step, seed)
     trainer = SentenceTransformerTrainer(
         model=model,
@@ -99,13 +104,27 @@ def train_retriever(
         callbacks=[progress_callback("training the retriever")],
     )
     (folder / "retriever-losses.json").write_text(json.dumps(run_training(trainer)), encoding="utf-8")
-    model.max_seq_length = own_length
+    model.max_seq_length = config.max_length or own_length
     blend(model, before, config.blend)
     return model.eval()
 
 
+def _deal(
+    labels: Sequence[LabelledQuery], free_lists: float, seed: int
+) -> tuple[list[LabelledQuery], list[LabelledQuery]]:
+    """Queries to build steps around, and queries to ride along."""
+    usable = [query for query in labels if len(query.positions) >= 2]
+    ranked = [query for query in usable if query.source == "teacher"]
+    free = [query for query in usable if query.source != "teacher"]
+    if not ranked:
+        return free, []
+    random = np.random.default_rng(seed)
+    wanted = min(len(free), round(free_lists * len(ranked)))
+    return ranked + [free[row] for row in random.choice(len(free), size=wanted, replace=False)], free
+
+
 def blend(model: SentenceTransformer, before: dict[str, object], share: float) -> None:
-    """Set each weight to share * new + (1 - share) * old, to keep what the model knew elsewhere (Wortsman et al. 2022)."""
+    """Set each weight to share * new + (1 - share) * old, to keep what it knew elsewhere (Wortsman et al. 2022)."""
     import torch
 
     if share == 1.0:

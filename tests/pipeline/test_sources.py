@@ -1,0 +1,160 @@
+"""The chain on the data that users bring: judged or not, leaking, partly ranked, DPR-style, with further queries."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import rankstill
+from rankstill.config import Config
+from rankstill.datasets import Dataset
+from rankstill.datasets.records import digest_id
+from rankstill.errors import DataError
+from rankstill.labels import read_labels
+from rankstill.pipeline import Chain
+from rankstill.workspace import Workspace
+
+MakeConfig = Callable[..., Config]
+
+
+def read_rankings_file(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "rankings.jsonl").read_text().splitlines()]
+
+
+def write_rankings_file(path: Path, records: list[dict[str, Any]]) -> None:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+
+
+def test_without_judgements_the_chain_runs_and_says_that_nothing_was_measured(
+    toy_config: MakeConfig, toy_copy: Path, tmp_path: Path
+) -> None:
+    shutil.rmtree(toy_copy / "qrels")
+    outcome = rankstill.distill(toy_config(source=toy_copy), tmp_path / "w")
+    assert outcome.table is None
+    assert any("could not be measured" in note for note in outcome.notes)
+    assert "8 training queries have no ranking" in " ".join(outcome.notes)
+    card = (outcome.retriever / "README.md").read_text()
+    assert "Not measured" in card
+    assert "could not be measured" in card
+    assert json.loads((outcome.workspace / "metrics.json").read_text())["table"] is None
+    assert (outcome.retriever / "model.safetensors").is_file()
+
+
+def _let_two_queries_leak(folder: Path, dataset: Dataset) -> None:
+    with (folder / "qrels" / "train.tsv").open("a") as qrels:
+        for taught, tested in zip(dataset.train[:2], dataset.test[:2], strict=True):
+            qrels.write(f"{taught}\t{next(iter(dataset.qrels[tested]))}\t1\n")
+
+
+def test_leaks_that_are_kept_are_said_wherever_the_result_is_shown(
+    toy_config: MakeConfig, toy_copy: Path, toy_dataset: Dataset, tmp_path: Path
+) -> None:
+    _let_two_queries_leak(toy_copy, toy_dataset)
+    outcome = rankstill.distill(toy_config({"dataset.leaks": "keep"}, toy_copy), tmp_path / "w")
+    said = "toy: LEAKING: 2 of 24 training queries share a gold passage"
+    assert any(said in note for note in outcome.notes)
+    assert said in (outcome.retriever / "README.md").read_text()
+    assert "(2 of 24)" in json.loads((outcome.workspace / "metrics.json").read_text())["leaks"]
+    assert len(read_rankings_file(outcome.workspace)) == 24
+
+
+def test_leaking_queries_are_dropped_by_default_and_neither_teach_nor_are_labelled(
+    toy_config: MakeConfig, toy_copy: Path, toy_dataset: Dataset, tmp_path: Path
+) -> None:
+    _let_two_queries_leak(toy_copy, toy_dataset)
+    with Workspace(tmp_path / "w") as workspace:
+        outcome = Chain(toy_config(source=toy_copy), workspace).run("labels")
+    assert not any("LEAKING" in note for note in outcome.notes)
+    assert "2 of 24 training queries leak into the test split and were dropped" in " ".join(outcome.notes)
+    labelled = {query.id for query in read_labels(tmp_path / "w" / "labels.parquet")}
+    assert labelled.isdisjoint(toy_dataset.train[:2])
+    assert labelled.issuperset(toy_dataset.train[2:])
+
+
+def test_a_partial_ranking_teaches(toy_config: MakeConfig, toy_copy: Path, tmp_path: Path) -> None:
+    partial = [{**each, "ranking": each["ranking"][:2]} for each in read_rankings_file(toy_copy)]
+    write_rankings_file(toy_copy / "rankings.jsonl", partial)
+    outcome = rankstill.distill(toy_config(source=toy_copy), tmp_path / "w")
+    assert outcome.table is not None
+    assert all(len(each["ranking"]) == 2 for each in read_rankings_file(outcome.workspace))
+    taught = [each for each in read_labels(outcome.workspace / "labels.parquet") if each.source == "teacher"]
+    assert all(len(each.positions) > 2 for each in taught)  # the rest of its passages is labelled by the ranker
+
+
+def test_unlabelled_queries_from_a_file_are_labelled(toy_config: MakeConfig, tmp_path: Path) -> None:
+    asked = ["where does the tide go", "why is the crust brown"]
+    (tmp_path / "extra.txt").write_text("\n".join(asked) + "\n")
+    config = toy_config({"dataset.extra_queries": str(tmp_path / "extra.txt")})
+    with Workspace(tmp_path / "w") as workspace:
+        Chain(config, workspace).run("retriever")
+    extra = [query for query in read_labels(tmp_path / "w" / "labels.parquet") if query.source == "extra"]
+    assert [query.text for query in extra] == asked
+    assert all(len(query.positions) == 8 for query in extra)
+
+
+def _write_dpr(folder: Path, dataset: Dataset, *, judged: bool) -> tuple[Path, Path]:
+    """The toy dataset as two DPR-style files with answers and rankings.jsonl beside them."""
+    corpus = dataset.corpus
+
+    def entry(query_id: str, positive: bool) -> dict[str, Any]:
+        answer = next(iter(dataset.qrels[query_id]))
+        contexts = [
+            {"passage_id": each, "title": corpus.titles[row], "text": corpus.bodies[row]}
+            for row, each in enumerate(corpus.ids)
+            if not positive or each == answer
+        ]
+        answers = [corpus.bodies[corpus.position(answer)].partition(".")[0]]
+        key = "positive_ctxs" if positive else "negative_ctxs"
+        return {"question": dataset.queries[query_id].text, "answers": answers, key: contexts}
+
+    folder.mkdir()
+    for split, ids, positive in (("train", dataset.train, False), ("test", dataset.test, judged)):
+        (folder / f"{split}.json").write_text(json.dumps([entry(each, positive) for each in ids]))
+    return folder / "train.json", folder / "test.json"
+
+
+@pytest.mark.parametrize("judged", [False, True])
+def test_a_dpr_file_with_answers_is_measured_by_positives_or_else_by_answers(
+    toy_config: MakeConfig, toy_dataset: Dataset, toy_dataset_folder: Path, tmp_path: Path, judged: bool
+) -> None:
+    train, test = _write_dpr(tmp_path / "dpr", toy_dataset, judged=judged)
+    rankings = [
+        {**each, "query_id": digest_id("q", toy_dataset.queries[each["query_id"]].text)}
+        for each in read_rankings_file(toy_dataset_folder)
+    ]
+    write_rankings_file(tmp_path / "dpr" / "rankings.jsonl", rankings)
+    outcome = rankstill.distill(toy_config({"dataset.test_source": str(test)}, train), tmp_path / "w")
+    assert outcome.table is not None
+    assert outcome.table.n == 8
+    assert outcome.table.system("BM25").values["Hit@1"] == 1.0  # the one passage that holds the answer
+    assert ("holds an accepted answer" in " ".join(outcome.notes)) != judged
+
+
+def test_a_dpr_file_without_a_second_one_says_that_nothing_was_measured(
+    toy_config: MakeConfig, toy_dataset: Dataset, toy_dataset_folder: Path, tmp_path: Path
+) -> None:
+    train, _ = _write_dpr(tmp_path / "dpr", toy_dataset, judged=False)
+    rankings = read_rankings_file(toy_dataset_folder)
+    for each in rankings:
+        each["query_id"] = digest_id("q", toy_dataset.queries[each["query_id"]].text)
+    write_rankings_file(tmp_path / "own.jsonl", rankings)
+    config = toy_config({"teacher.rankings": str(tmp_path / "own.jsonl")}, train)
+    outcome = rankstill.distill(config, tmp_path / "w")
+    assert outcome.table is None
+    assert "could not be measured" in " ".join(outcome.notes)
+
+
+def test_the_packages_own_dataset_brings_its_rankings_whatever_lies_in_the_current_folder(
+    toy_config: MakeConfig, toy_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "scifact").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with Workspace(tmp_path / "w") as workspace:
+        chain = Chain(toy_config(source=Path("scifact")), workspace, toy_dataset)
+        with pytest.raises(DataError, match=r"bundled/scifact/rankings\.jsonl: no ranking belongs to a query"):
+            chain.rankings()

@@ -1,0 +1,42 @@
+"""The model card of a distilled retriever."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import yaml
+
+from rankstill.config import Config, make_config
+from rankstill.pipeline import Outcome
+from rankstill.retriever.card import model_card
+
+if TYPE_CHECKING:
+    from rankstill.datasets import Dataset
+
+
+def card(dataset: Dataset, notes: tuple[str, ...] = ()) -> tuple[str, Config]:
+    config = make_config({"dataset": {"source": "somewhere"}, "seed": 3})
+    outcome = Outcome(Path("w"), Path("w/retriever"), Path("w/reranker"), table=None, notes=notes)
+    return model_card(config, dataset, outcome), config
+
+
+def test_the_metadata_block_is_what_model_hubs_read(toy_dataset: Dataset) -> None:
+    text, config = card(toy_dataset)
+    metadata = yaml.safe_load(text.split("---")[1])
+    assert metadata["library_name"] == "sentence-transformers"
+    assert metadata["base_model"] == config.retriever.model
+    assert "rankstill" in metadata["tags"]
+
+
+def test_the_settings_on_the_card_make_the_same_experiment_again(toy_dataset: Dataset) -> None:
+    text, config = card(toy_dataset)
+    settings = text.split("```yaml\n")[1].split("```")[0]
+    assert make_config(yaml.safe_load(settings)) == config
+
+
+def test_the_card_says_on_what_it_was_made_and_what_must_be_known(toy_dataset: Dataset) -> None:
+    text, _ = card(toy_dataset, notes=("12 training queries leak",))
+    assert "60 passages, 24 queries that could teach" in text
+    assert "- 12 training queries leak" in text
+    assert "Not measured" in text

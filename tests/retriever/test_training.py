@@ -1,0 +1,203 @@
+"""Labels -> retriever: training by KL divergence."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+
+from rankstill.candidates import FEATURES, FirstStage
+from rankstill.config import RetrieverConfig
+from rankstill.errors import DataError, ModelError
+from rankstill.labels import LabelledQuery, Unlabelled, label, pseudo_queries
+from rankstill.ranker import Prior, Ranker
+from rankstill.retriever import load_retriever, train_retriever
+from rankstill.retriever.loss import kl_to_ranker
+from rankstill.retriever.training import blend
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from rankstill.datasets import Corpus, Dataset
+
+pytestmark = pytest.mark.usefixtures("full_precision")
+
+
+@pytest.fixture(scope="session")
+def toy_labels(
+    toy_dataset: Dataset, toy_first_stage: FirstStage, tmp_path_factory: pytest.TempPathFactory
+) -> list[LabelledQuery]:
+    """BM25's opinion of ten passages for each training query, and for forty pseudo-queries."""
+    corpus, nothing = toy_dataset.corpus, np.empty(0, dtype=np.int64)
+    asked = toy_dataset.texts_of(toy_dataset.train)
+    found = toy_first_stage.search(asked, 10)
+    queries = [
+        Unlabelled(query_id, text, "teacher", nothing, candidates.positions)
+        for query_id, text, candidates in zip(toy_dataset.train, asked, found, strict=True)
+    ]
+    queries += [
+        Unlabelled(each.id, each.text, "pseudo", nothing, made_from=each.made_from)
+        for each in pseudo_queries(corpus, 40, seed=0)
+    ]
+    ranker = Ranker(Prior(FEATURES, (0.0, 20.0, 0.0)), None)
+    return label(queries, toy_first_stage, ranker, tmp_path_factory.mktemp("labels"), depth=10, ranked_by="ranker")
+
+
+@pytest.fixture
+def quick(tiny_model_folder: Path) -> RetrieverConfig:
+    return RetrieverConfig(model=str(tiny_model_folder), epochs=4, learning_rate=3e-3, passages_per_query=6)
+
+
+def divergence(model: SentenceTransformer, labels: list[LabelledQuery], corpus: Corpus) -> float:
+    """The mean KL divergence over each query's whole list."""
+    total = 0.0
+    for query in labels:
+        passages = model.encode_document(corpus.texts(query.positions), convert_to_tensor=True)
+        cosines = model.encode_query([query.text], convert_to_tensor=True) @ passages.T
+        total += kl_to_ranker(cosines.cpu(), torch.from_numpy(query.scores.copy())[None], 1.0, 0.05).item()
+    return total / len(labels)
+
+
+def weights(model: SentenceTransformer) -> torch.Tensor:
+    return torch.cat([weight.flatten().cpu() for weight in model.state_dict().values() if weight.is_floating_point()])
+
+
+def test_training_brings_the_retriever_nearer_to_the_ranker_on_both_kinds_of_queries(
+    toy_labels: list[LabelledQuery],
+    toy_dataset: Dataset,
+    tiny_model: SentenceTransformer,
+    quick: RetrieverConfig,
+    tmp_path: Path,
+) -> None:
+    trained = train_retriever(toy_labels, toy_dataset.corpus, quick, tmp_path, seed=0, device="cpu")
+    for source in ("teacher", "pseudo"):
+        some = [query for query in toy_labels if query.source == source]
+        before = divergence(tiny_model, some, toy_dataset.corpus)
+        assert divergence(trained, some, toy_dataset.corpus) < 0.8 * before
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
+    toy_labels: list[LabelledQuery], toy_dataset: Dataset, quick: RetrieverConfig, tmp_path: Path
+) -> None:
+    config = quick.model_copy(update={"epochs": 1})
+    first, again, other = (
+        weights(train_retriever(toy_labels, toy_dataset.corpus, config, tmp_path, seed=seed, device="cpu"))
+        for seed in (0, 0, 1)
+    )
+    assert torch.equal(first, again)
+    assert not torch.allclose(first, other, atol=1e-4)
+
+
+def test_without_llm_ranked_queries_the_others_teach(
+    toy_labels: list[LabelledQuery],
+    toy_dataset: Dataset,
+    tiny_model: SentenceTransformer,
+    quick: RetrieverConfig,
+    tmp_path: Path,
+) -> None:
+    pseudo = [query for query in toy_labels if query.source == "pseudo"]
+    trained = train_retriever(pseudo, toy_dataset.corpus, quick, tmp_path, seed=0, device="cpu")
+    before = divergence(tiny_model, pseudo, toy_dataset.corpus)
+    assert divergence(trained, pseudo, toy_dataset.corpus) < 0.8 * before
+
+
+def test_queries_with_fewer_than_two_passages_teach_nothing(
+    toy_dataset: Dataset, quick: RetrieverConfig, tmp_path: Path
+) -> None:
+    one = LabelledQuery("q", "magma", "teacher", np.array([3]), np.float32([1.0]))
+    none = LabelledQuery("r", "lava", "extra", np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
+    with pytest.raises(DataError, match="no query has two labelled passages"):
+        train_retriever([one, none], toy_dataset.corpus, quick, tmp_path, seed=0)
+
+
+def test_what_is_saved_is_a_plain_sentence_transformers_folder(
+    toy_labels: list[LabelledQuery], toy_dataset: Dataset, quick: RetrieverConfig, tmp_path: Path
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    config = quick.model_copy(update={"epochs": 1, "training_length": 16, "query_prompt": "tulip: ", "passage_prompt": ""})
+    trained = train_retriever(toy_labels, toy_dataset.corpus, config, tmp_path, seed=0, device="cpu")
+    trained.save_pretrained(str(tmp_path / "saved"), create_model_card=False)
+    loaded = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
+    texts = toy_dataset.corpus.texts()
+    np.testing.assert_array_equal(loaded.encode_query(texts), trained.encode_query(texts))
+    assert loaded.prompts["query"] == "tulip: "
+    assert loaded.max_seq_length == 128  # shortened for training only
+    assert not trained.training
+
+
+def test_the_training_curve_tells_the_terms_apart(
+    toy_labels: list[LabelledQuery], toy_dataset: Dataset, quick: RetrieverConfig, tmp_path: Path
+) -> None:
+    train_retriever(toy_labels, toy_dataset.corpus, quick, tmp_path, seed=0, device="cpu")
+    (entry,) = json.loads((tmp_path / "retriever-losses.json").read_text())  # 12 steps, noted every tenth
+    assert entry["step"] == 10
+    assert entry["loss"] == pytest.approx(entry["kl"] + entry["kl_riders"], rel=1e-2)
+
+
+def test_training_prints_nothing_of_the_librarys(
+    toy_labels: list[LabelledQuery],
+    toy_dataset: Dataset,
+    quick: RetrieverConfig,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    train_retriever(toy_labels, toy_dataset.corpus, quick, tmp_path, seed=0, device="cpu")
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "widget examples" not in printed.err
+
+
+def test_the_saved_weights_are_the_configured_blend(
+    toy_labels: list[LabelledQuery],
+    toy_dataset: Dataset,
+    tiny_model: SentenceTransformer,
+    quick: RetrieverConfig,
+    tmp_path: Path,
+) -> None:
+    old = weights(tiny_model)
+    new, mixed = (
+        weights(
+            train_retriever(
+                toy_labels,
+                toy_dataset.corpus,
+                quick.model_copy(update={"epochs": 1, "blend": share}),
+                tmp_path,
+                seed=0,
+                device="cpu",
+            )
+        )
+        for share in (1.0, 0.25)
+    )
+    assert not torch.allclose(new, old, atol=1e-4)
+    torch.testing.assert_close(mixed, 0.25 * new + 0.75 * old)
+
+
+def test_half_a_blend_is_the_mean_and_a_whole_one_the_new_weights(tiny_model: SentenceTransformer) -> None:
+    before = {name: weight.clone() for name, weight in tiny_model.state_dict().items()}
+    old = weights(tiny_model)
+    with torch.no_grad():
+        for weight in tiny_model.parameters():
+            weight.add_(torch.randn(weight.shape))
+    new = weights(tiny_model)
+    blend(tiny_model, before, 1.0)
+    assert torch.equal(weights(tiny_model), new)
+    blend(tiny_model, before, 0.5)
+    torch.testing.assert_close(weights(tiny_model), (new + old) / 2)
+
+
+def test_configured_prompts_stand_over_the_models_own_and_null_leaves_these(tiny_model_folder: Path) -> None:
+    name = str(tiny_model_folder)
+    prompted = load_retriever(RetrieverConfig(model=name, query_prompt="ask: ", passage_prompt="read: "), "cpu")
+    assert (prompted.prompts["query"], prompted.prompts["document"]) == ("ask: ", "read: ")
+    plain = load_retriever(RetrieverConfig(model=name), "cpu")
+    assert (plain.prompts["query"], plain.prompts["document"]) == ("", "")
+
+
+def test_a_retriever_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="there is no such folder"):
+        load_retriever(RetrieverConfig(model=str(tmp_path / "nowhere")), "cpu")

@@ -1,0 +1,259 @@
+"""The command line: quick to start, one line for a mistake, and nothing lost when interrupted."""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from rankstill.cli import main
+from rankstill.config import make_config, read_config
+
+HEAVY = ("torch", "sentence_transformers", "transformers", "datasets", "ir_datasets", "pyarrow", "scipy", "ir_measures")
+COMMANDS = (
+    "demo",
+    "run",
+    "candidates",
+    "teach",
+    "train-ranker",
+    "label",
+    "train-retriever",
+    "evaluate",
+    "init",
+    "check",
+)
+START = "from rankstill.cli import main; main()"
+
+
+@dataclass
+class Ran:
+    """What a command ended with."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def cli(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Callable[..., Ran]:
+    """Runs `rankstill` with arguments, in a folder of the test's own."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str | Path) -> Ran:
+        monkeypatch.setattr(sys, "argv", ["rankstill", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        captured = capsys.readouterr()
+        return Ran(int(stopped.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture
+def config(tiny_model_folder: Path, toy_dataset_folder: Path, tmp_path: Path) -> Path:
+    """A small experiment on the toy dataset."""
+    path = tmp_path / "toy.yaml"
+    path.write_text(
+        f"""
+dataset: {{source: "{toy_dataset_folder}"}}
+candidates: {{k: 5, n: 5}}
+ranker: {{cross_encoder: false}}
+labels: {{pseudo_queries: 20, depth: 10}}
+retriever: {{model: "{tiny_model_folder}", passages_per_query: 5}}
+""",
+        encoding="utf-8",
+    )
+    return path
+
+
+def python(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([sys.executable, *arguments], capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize("imported", ["rankstill", "rankstill.cli", "rankstill.config"])
+def test_importing_loads_none_of_the_heavy_libraries(imported: str) -> None:
+    ran = python("-c", f"import {imported}, sys; print(sorted(set({HEAVY}) & set(sys.modules)))")
+    assert ran.stdout == "[]\n", ran.stderr
+
+
+def test_help_names_every_command_within_a_second() -> None:
+    before = resource.getrusage(resource.RUSAGE_CHILDREN)
+    ran = python("-c", START, "--help")
+    after = resource.getrusage(resource.RUSAGE_CHILDREN)
+    assert ran.returncode == 0, ran.stderr
+    assert all(re.search(rf"^\s+{command}\s", ran.stdout, flags=re.MULTILINE) for command in COMMANDS)
+    # Time of its own on the processor: what else the machine does must not fail the test.
+    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
+
+
+def test_every_public_name_can_be_had_from_the_package() -> None:
+    import rankstill
+
+    assert {name: getattr(rankstill, name).__name__ for name in rankstill.__all__} == {
+        name: name for name in rankstill.__all__
+    }
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        rankstill.nothing  # noqa: B018
+
+
+def test_init_writes_a_config_that_loads_and_names_the_dataset(cli: Callable[..., Ran]) -> None:
+    ran = cli("init", "mine.yaml", "--source", "my/folder")
+    assert ran.code == 0
+    assert "rankstill run mine.yaml" in ran.err
+    assert read_config("mine.yaml") == make_config({"dataset": {"source": "my/folder"}})
+
+
+def test_init_does_not_overwrite(cli: Callable[..., Ran], tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text("precious")
+    ran = cli("init", "mine.yaml")
+    assert (ran.code, ran.err) == (2, "error: mine.yaml: is there already. Name another file or move it away.\n")
+    assert (tmp_path / "mine.yaml").read_text() == "precious"
+
+
+MISTAKES = {
+    "run": "say what to work on",
+    "check": "say what to work on",
+    "run none.yaml": "none.yaml: there is no such config",
+    "run toy.yaml --set ranker.epoch=3": "toy.yaml: ranker.epoch: no such option",
+    "run toy.yaml --set ranker.epochs": "--set ranker.epochs: write it as SECTION.OPTION=VALUE",
+    "run toy.yaml --set ranker.epochs=[1": "--set ranker.epochs=[1: the value is not readable as YAML",
+    "run toy.yaml --source nowhere": "nowhere",
+    "run --source toy.yaml": "toy.yaml: not a BEIR folder",
+    "candidates toy.yaml --model ./nowhere": "model folder ./nowhere: there is no such folder",
+    "candidates toy.yaml --model no-such/model": 'model "no-such/model" cannot be loaded',
+    "candidates toy.yaml --set candidates.k=61 --set candidates.n=61": "the corpus has 60 passages",
+    "teach toy.yaml --rankings none.jsonl": "rankings file none.jsonl: there is no such file",
+    "run toy.yaml --workspace toy.yaml": "toy.yaml: a file, not a folder",
+    "init no/such/folder/mine.yaml": "no/such/folder/mine.yaml: cannot be written",
+}
+
+
+@pytest.mark.usefixtures("config")
+@pytest.mark.parametrize("command", MISTAKES)
+def test_a_mistake_ends_in_one_line_and_exit_code_2(command: str, cli: Callable[..., Ran]) -> None:
+    ran = cli(*command.split())
+    *progress, error = ran.err.splitlines()
+    assert error.startswith("error: ")
+    assert MISTAKES[command] in error
+    assert ran.code == 2
+    assert ran.out == ""
+    assert "Traceback" not in ran.err
+    assert not any(line.startswith("error") for line in progress)
+
+
+def test_marks_in_a_message_are_printed_as_they_are(cli: Callable[..., Ran]) -> None:
+    ran = cli("run", "[bold]none[/bold].yaml")
+    assert ran.err.startswith("error: [bold]none[/bold].yaml: ")
+
+
+def open_once_it_is_read(pipe: Path) -> int:
+    """A descriptor to write to a named pipe, as soon as another process reads it."""
+    for _ in range(3000):
+        with suppress(OSError):  # nobody reads yet
+            return os.open(pipe, os.O_WRONLY | os.O_NONBLOCK)
+        time.sleep(0.02)
+    raise TimeoutError(f"nobody reads {pipe}")
+
+
+def test_interrupted_says_that_nothing_is_lost(tmp_path: Path) -> None:
+    pipe = tmp_path / "never.yaml"
+    os.mkfifo(pipe)  # reading it waits until someone writes: the command is caught in the midst of its work
+    running = subprocess.Popen(
+        [sys.executable, "-c", START, "run", str(pipe)],
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+    )
+    writer = open_once_it_is_read(pipe)
+    running.send_signal(signal.SIGINT)
+    _, told = running.communicate(timeout=60)
+    os.close(writer)
+    assert told.strip() == "Interrupted. Run the same command again: finished steps are kept."
+    assert running.returncode == 130
+
+
+def test_run_ends_with_the_table_and_the_lines_that_load_the_new_retriever(
+    cli: Callable[..., Ran], config: Path, tmp_path: Path
+) -> None:
+    ran = cli("run", config, "--workspace", "mine", "--seed", "3", "--set", "evaluation.resamples=200")
+    assert ran.code == 0, ran.err
+    for told in ("nDCG@10", "retriever before", "retriever AFTER", "BM25", "Workspace: mine"):
+        assert told in ran.out
+    assert max(map(len, ran.out.splitlines())) <= 120
+    lines = [line.removeprefix("    ") for line in ran.out.splitlines() if line.startswith("    ")]
+    snippet = "\n".join(lines[-3:])
+    shown = python("-c", f"{snippet}\nprint(vectors.shape)")
+    assert shown.stdout == "(2, 32)\n", shown.stderr
+    settled = read_config(tmp_path / "mine" / "config.yaml")
+    assert (settled.seed, settled.evaluation.resamples) == (3, 200)
+
+
+def test_a_stage_of_its_own_stops_there_and_the_next_goes_on(
+    cli: Callable[..., Ran], config: Path, tmp_path: Path
+) -> None:
+    assert cli("candidates", config, "-w", "mine").code == 0
+    assert (tmp_path / "mine" / "candidates.parquet").exists()
+    assert not (tmp_path / "mine" / "rankings.jsonl").exists()
+    ran = cli("train-ranker", config, "-w", "mine")
+    assert "candidates: already done" in ran.err
+    assert (tmp_path / "mine" / "ranker" / "ranker.json").exists()
+    assert not (tmp_path / "mine" / "labels.parquet").exists()
+
+
+def test_flags_set_the_options_that_they_name(
+    cli: Callable[..., Ran], config: Path, toy_dataset_folder: Path, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    rankings = shutil.copy(toy_dataset_folder / "rankings.jsonl", tmp_path / "mine.jsonl")
+    flags = ["--source", toy_dataset_folder, "--rankings", rankings, "--model", tiny_model_folder, "--seed", "5"]
+    sets = ["--set", "candidates.k=4", "--set", "candidates.n=7", "--set", "candidates.language=null"]
+    ran = cli("teach", *flags, *sets, "-w", "mine")
+    assert ran.code == 0, ran.err
+    settled = read_config(tmp_path / "mine" / "config.yaml")
+    assert settled.dataset.source == str(toy_dataset_folder)
+    assert settled.teacher.rankings == str(rankings)
+    assert settled.retriever.model == str(tiny_model_folder)
+    assert (settled.seed, settled.candidates.k, settled.candidates.n, settled.candidates.language) == (5, 4, 7, None)
+
+
+def test_check_tells_the_sizes_and_that_nothing_leaks(cli: Callable[..., Ran], config: Path) -> None:
+    ran = cli("check", config)
+    assert ran.code == 0
+    assert "60 passages, 24 training, 8 test and 0 unlabelled queries" in ran.out
+    assert "leaks: " in ran.out
+    assert "leak-free" not in ran.out
+
+
+def test_check_tells_how_many_training_queries_leak_and_how_many_do_not(
+    cli: Callable[..., Ran], toy_dataset_folder: Path, tmp_path: Path
+) -> None:
+    folder = shutil.copytree(toy_dataset_folder, tmp_path / "leaking")
+    train, test = folder / "qrels" / "train.tsv", folder / "qrels" / "test.tsv"
+    shared = [line.split("\t")[1] for line in test.read_text().splitlines()[1:4]]
+    rows = train.read_text().splitlines()
+    for row, passage in enumerate(shared, 1):
+        rows[row] = f"{rows[row].split(chr(9))[0]}\t{passage}\t1"
+    train.write_text("\n".join(rows) + "\n")
+    ran = cli("check", "--source", folder)
+    assert ran.code == 0
+    assert "3 of 8 test queries" in ran.out
+    assert "leak-free: 21 training queries." in ran.out
+
+
+def test_check_near_looks_for_near_duplicate_queries_too(
+    cli: Callable[..., Ran], config: Path, toy_dataset_folder: Path, tmp_path: Path
+) -> None:
+    near = cli("check", config, "--near")
+    assert near.code == 0, near.err
+    assert near.out != cli("check", config).out
