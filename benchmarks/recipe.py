@@ -2,9 +2,9 @@
 
     python benchmarks/recipe.py [--seeds 3] [--only chain,no-ranker] [--folder FOLDER] [--validate]
 
-Every variant trains on the 537 claims that share no gold passage with a test claim, with the demo's own defaults but for
-what its line changes, and is measured on all 300 test claims. A finished variant is not run again, and the first stage,
-which no seed changes, is made once. Writes `recipe.csv` and `recipe.md` into docs/.
+Every variant trains on the 537 claims that share no gold passage with a test claim, with the demo's own defaults but
+for what its line changes, and is measured on all 300 test claims. A finished variant is not run again, and the first
+stage, which no seed changes, is made once. Writes `recipe.csv` and `recipe.md` into docs/.
 
 With --validate nothing is measured on test claims: two thirds of the training claims teach and a third, which shares no
 gold passage with them, measures. Choices are made on that; the test split is looked at once, at the end.

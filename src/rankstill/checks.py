@@ -17,20 +17,21 @@ def check_dataset(config: Config, *, near_duplicates: bool) -> list[str]:
         DataError: the dataset cannot be used.
     """
     kept = load_dataset(config.dataset.model_copy(update={"leaks": "keep"}))
-    vectors = []
+    train_vectors = test_vectors = None
     if near_duplicates and kept.train and kept.test:
         from rankstill.candidates import encode
         from rankstill.retriever import load_retriever
 
         model = load_retriever(config.retriever, config.device)
-        for ids in (kept.train, kept.test):
-            vectors.append(encode(model, kept.texts_of(ids), "query", "encoding queries", 128))
+        train_vectors, test_vectors = (
+            encode(model, kept.texts_of(ids), "query", "encoding queries", 128) for ids in (kept.train, kept.test)
+        )
     clean = load_dataset(config.dataset.model_copy(update={"leaks": "drop"}))
     lines = [
         f"{kept.name}: {len(kept.corpus):,} passages, {len(kept.train):,} training, {len(kept.test):,} test and "
         f"{len(kept.extra):,} unlabelled queries",
         *(f"note: {note}" for note in kept.notes),
-        f"leaks: {find_leaks(kept, *vectors).describe()}",
+        f"leaks: {find_leaks(kept, train_vectors, test_vectors).describe()}",
     ]
     if len(clean.train) < len(kept.train):
         lines.append(

@@ -19,8 +19,8 @@ class DatasetConfig(_Section):
     """Where the corpus, the queries and the judgements come from, and which queries may teach."""
 
     source: str = Field(
-        description="a BEIR folder; ir_datasets:<id>; hf:<repository or local path> in BEIR layout; a DPR-style .json or "
-        ".jsonl file (also .gz); or scifact, the set that comes with the package"
+        description="a BEIR folder; ir_datasets:<id>; hf:<repository or local path> in BEIR layout; a DPR-style .json "
+        "or .jsonl file (also .gz); or scifact, the set that comes with the package"
     )
     train_split: str | None = Field(
         "train",
@@ -85,8 +85,8 @@ class LabelsConfig(_Section):
 
     ranked_by: Literal["both", "ranker", "llm"] = Field(
         "both",
-        description="where the LLM ranked: both: its order with the ranker's magnitudes; ranker: the ranker alone, as in "
-        "the paper; llm: its order alone, no ranker, weights 1/rank^2",
+        description="where the LLM ranked: both: its order with the ranker's magnitudes; ranker: the ranker alone, as "
+        "in the paper; llm: its order alone, no ranker, weights 1/rank^2",
     )
     depth: int = Field(50, ge=2, description="passages to label of a query that the LLM did not rank")
     pseudo_queries: int = Field(

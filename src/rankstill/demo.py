@@ -46,7 +46,8 @@ def run_demo(
     if quick:
         dataset = _sample(dataset)
     say(
-        f"{dataset.name}: {len(dataset.corpus):,} passages, {len(dataset.train)} claims teach, {len(dataset.test)} measure"
+        f"{dataset.name}: {len(dataset.corpus):,} passages, {len(dataset.train)} claims teach, "
+        f"{len(dataset.test)} measure"
     )
     return distill(config, workspace, dataset)
 

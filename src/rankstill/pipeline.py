@@ -162,8 +162,8 @@ class Chain:
         rankings, notes = read_rankings(self._recorded_rankings, self.dataset)
         if not rankings:
             raise DataError(
-                f"{self._recorded_rankings}: no ranking belongs to a query that may teach. Check that its query ids are "
-                "those of the dataset's training split."
+                f"{self._recorded_rankings}: no ranking belongs to a query that may teach. Check that its query ids "
+                "are those of the dataset's training split."
             )
         write_rankings(rankings, folder / "rankings.jsonl")
         ranked = {ranking.query_id for ranking in rankings}
@@ -417,11 +417,11 @@ class Chain:
 
         if not self.dataset.test:
             return find_leaks(self.dataset).describe()
-        vectors = [
+        taught, asked = (
             encode(self._model_before, self.dataset.texts_of(ids), "query", "encoding queries", 128)
             for ids in (self.dataset.train, self.dataset.test)
-        ]
-        return find_leaks(self.dataset, *vectors).describe()
+        )
+        return find_leaks(self.dataset, taught, asked).describe()
 
     def _write_card(self) -> None:
         from rankstill.retriever.card import model_card

@@ -14,6 +14,7 @@ from rankstill.candidates import (
     PassageScorer,
     PassageVectors,
     encode_corpus,
+    encode_passages,
     read_candidates,
     write_candidates,
 )
@@ -21,6 +22,7 @@ from rankstill.candidates.dense import encode, sentences
 from rankstill.candidates.first_stage import top
 from rankstill.config import CandidatesConfig
 from rankstill.datasets import Corpus
+from rankstill.models import load_bi_encoder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -134,6 +136,34 @@ def test_passages_given_as_text_score_as_in_the_corpus(tiny_model: SentenceTrans
     scorer = PassageScorer.load(tmp_path / "scorer", "cpu")
     for query, expected in zip(QUERIES, first_stage.features(QUERIES, [np.arange(4)] * 3), strict=True):
         np.testing.assert_allclose(scorer.features(query, bodies), expected, atol=1e-5)
+
+
+def test_sentences_may_be_scored_by_another_model_than_passages(
+    tiny_model: SentenceTransformer, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    import torch
+
+    other = load_bi_encoder(str(tiny_model_folder), "cpu")
+    with torch.no_grad():
+        other[0].auto_model.embeddings.word_embeddings.weight.copy_(
+            torch.randn(other[0].auto_model.config.vocab_size, 32)
+        )
+    corpus = Corpus(list("ab"), ["", ""], ["The crater fills with lava today. Ash falls on every roof.", "Short."])
+    encode_corpus(other, corpus, tmp_path / "vectors")
+    (tmp_path / "vectors" / "passages.npy").unlink()
+    encode_passages(tiny_model, corpus, tmp_path / "vectors")
+    vectors = PassageVectors.load(tmp_path / "vectors")
+    mixed = FirstStage(corpus, tiny_model, vectors, CandidatesConfig(), sentence_model=other)
+    plain, others = (
+        first_stage_over(corpus, each, tmp_path / name) for each, name in ((tiny_model, "a"), (other, "b"))
+    )
+    got, own, foreign = (next(stage.features([QUERIES[0]], [np.arange(2)])) for stage in (mixed, plain, others))
+    np.testing.assert_allclose(got[:, :2], own[:, :2], atol=1e-5)
+    np.testing.assert_allclose(got[:, 2], foreign[:, 2], atol=1e-5)
+    assert not np.allclose(own[:, 2], foreign[:, 2], atol=1e-2)
+    PassageScorer(tiny_model, mixed.bm25.statistics, other).save(tmp_path / "scorer")
+    scorer = PassageScorer.load(tmp_path / "scorer", "cpu")
+    np.testing.assert_allclose(scorer.features(QUERIES[0], corpus.bodies), got, atol=1e-5)
 
 
 def test_no_passages_have_no_features(toy_first_stage: FirstStage) -> None:

@@ -102,12 +102,13 @@ def test_no_riders_are_taken_where_none_are_wanted() -> None:
     assert StepBuilder(MAIN, RIDERS, 4, riders_per_step=0, seed=0).build([0]).queries == ["text of m"]
 
 
-def test_passages_are_sampled_anew_for_each_step_and_all_have_their_turn() -> None:
-    builder = StepBuilder([labelled("m", list(range(10)))], [], passages_per_query=3, riders_per_step=0, seed=0)
-    drawn = [builder.build([0]).positions.tolist() for _ in range(200)]
-    assert all(len(positions) == 3 and positions[0] == 0 for positions in drawn)
-    counts = np.bincount(np.concatenate(drawn), minlength=10)[1:]
-    assert counts.min() > 200 * 2 / 9 * 0.6  # evenly, as far as chance allows
+def test_beside_the_best_passages_are_drawn_anew_for_each_step_by_the_rankers_distribution() -> None:
+    query = LabelledQuery("m", "m", "teacher", np.array([3, 1, 5, 8]), np.float32([9.0, np.log(6), np.log(3), 0.0]))
+    builder = StepBuilder([query], [], passages_per_query=2, riders_per_step=0, seed=0)
+    drawn = [builder.build([0]).positions.tolist() for _ in range(3000)]
+    assert all(len(positions) == 2 and 3 in positions for positions in drawn)
+    shares = [sum(passage in positions for positions in drawn) / 3000 for passage in (1, 5, 8)]
+    assert shares == pytest.approx([0.6, 0.3, 0.1], abs=0.04)
 
 
 def test_the_same_seed_builds_the_same_steps_and_another_seed_others() -> None:

@@ -17,7 +17,7 @@ from rankstill.labels import LabelledQuery, Unlabelled, label, pseudo_queries
 from rankstill.ranker import Prior, Ranker
 from rankstill.retriever import load_retriever, train_retriever
 from rankstill.retriever.loss import kl_to_ranker
-from rankstill.retriever.training import blend
+from rankstill.retriever.training import _deal, blend
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -119,7 +119,8 @@ def test_what_is_saved_is_a_plain_sentence_transformers_folder(
 ) -> None:
     from sentence_transformers import SentenceTransformer
 
-    config = quick.model_copy(update={"epochs": 1, "training_length": 16, "query_prompt": "tulip: ", "passage_prompt": ""})
+    changes = {"epochs": 1, "training_length": 16, "query_prompt": "tulip: ", "passage_prompt": ""}
+    config = quick.model_copy(update=changes)
     trained = train_retriever(toy_labels, toy_dataset.corpus, config, tmp_path, seed=0, device="cpu")
     trained.save_pretrained(str(tmp_path / "saved"), create_model_card=False)
     loaded = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
@@ -134,9 +135,10 @@ def test_the_training_curve_tells_the_terms_apart(
     toy_labels: list[LabelledQuery], toy_dataset: Dataset, quick: RetrieverConfig, tmp_path: Path
 ) -> None:
     train_retriever(toy_labels, toy_dataset.corpus, quick, tmp_path, seed=0, device="cpu")
-    (entry,) = json.loads((tmp_path / "retriever-losses.json").read_text())  # 12 steps, noted every tenth
-    assert entry["step"] == 10
-    assert entry["loss"] == pytest.approx(entry["kl"] + entry["kl_riders"], rel=1e-2)
+    curve = json.loads((tmp_path / "retriever-losses.json").read_text())
+    assert [entry["step"] for entry in curve] == [*range(10, 10 * len(curve) + 1, 10)]
+    for entry in curve:
+        assert entry["loss"] == pytest.approx(entry["kl"] + entry["kl_riders"], rel=1e-2)
 
 
 def test_training_prints_nothing_of_the_librarys(
@@ -188,6 +190,27 @@ def test_half_a_blend_is_the_mean_and_a_whole_one_the_new_weights(tiny_model: Se
     assert torch.equal(weights(tiny_model), new)
     blend(tiny_model, before, 0.5)
     torch.testing.assert_close(weights(tiny_model), (new + old) / 2)
+
+
+@pytest.mark.parametrize(("free_lists", "expected"), [(0.0, 0), (0.5, 12), (1.0, 24), (9.0, 40)])
+def test_steps_are_built_around_every_llm_ranked_query_and_as_many_free_ones_as_configured(
+    toy_labels: list[LabelledQuery], free_lists: float, expected: int
+) -> None:
+    main, riders = _deal(toy_labels, free_lists, seed=0)
+    names = [query.id for query in main]
+    assert names[:24] == [query.id for query in toy_labels if query.source == "teacher"]
+    assert len(set(names[24:])) == len(names[24:]) == expected
+    assert {query.source for query in riders} == {"pseudo"}
+
+
+def test_the_new_retriever_reads_as_many_tokens_as_configured(
+    toy_labels: list[LabelledQuery], toy_dataset: Dataset, quick: RetrieverConfig, tmp_path: Path
+) -> None:
+    config = quick.model_copy(update={"epochs": 1, "max_length": 100})
+    assert train_retriever(toy_labels, toy_dataset.corpus, config, tmp_path, seed=0).max_seq_length == 100
+    too_long = quick.model_copy(update={"max_length": 129})
+    with pytest.raises(ModelError, match="reads at most 128 tokens"):
+        train_retriever(toy_labels, toy_dataset.corpus, too_long, tmp_path, seed=0)
 
 
 def test_configured_prompts_stand_over_the_models_own_and_null_leaves_these(tiny_model_folder: Path) -> None:

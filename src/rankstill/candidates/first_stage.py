@@ -147,7 +147,7 @@ class FirstStage:
     def top(
         self, queries: Sequence[str], depth: int, *, lexical: bool
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """The best passages of each query by one score alone, and these scores: dense, or BM25 where any term matches."""
+        """The best passages of each query by one score alone, with it: dense, or BM25 where any term matches."""
         for _, dense, bm25 in self._score_all(queries):
             scores = np.where(bm25 > 0, bm25, -np.inf) if lexical else dense
             best = top(scores, depth)
@@ -167,7 +167,7 @@ class FirstStage:
             yield self._features(query, dense, lexical, wanted)
 
     def _score_all(self, queries: Sequence[str]) -> Iterator[tuple[Embeddings, Embeddings, Embeddings]]:
-        """Each query's vector for sentences [dimensions], and its scores of the corpus, dense and lexical [passages]."""
+        """Each query's vector for sentences [dimensions], and its dense and lexical scores of the corpus [passages]."""
         encoded = encode(self.model, queries, "query", "encoding queries", 128)
         for_sentences = encoded
         if self.sentence_model is not self.model:

@@ -139,7 +139,7 @@ def _pattern(answer: str) -> Any:
 @lru_cache(maxsize=2**14)
 def _compiled(pattern: str) -> Any:
     """The pattern with DPR's flags, in the syntax of the package `regex`; ValueError if it is none."""
-    import regex  # type: ignore[import-untyped]
+    import regex
 
     try:
         return regex.compile(pattern, regex.IGNORECASE | regex.UNICODE | regex.MULTILINE)

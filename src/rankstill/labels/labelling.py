@@ -89,7 +89,7 @@ def keep_order(scores: NDArray[np.float32], ranked: int) -> NDArray[np.float32]:
         scores: the ranker's, the passages that the LLM ranked first, in its order. [passages]
         ranked: how many these are.
     """
-    kept = scores.copy()
+    kept: NDArray[np.float32] = scores.copy()
     kept[:ranked] = -np.sort(-scores[:ranked])
     return kept
 

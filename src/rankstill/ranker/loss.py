@@ -13,7 +13,7 @@ _PADDING = -1e30
 
 
 class _Scored:
-    """Stands in for a cross-encoder whose scores are already computed, so that the library's losses take them as they are."""
+    """Stands in for a cross-encoder whose scores are computed already, so that the library's losses take these."""
 
     num_labels = 1
 
@@ -60,7 +60,7 @@ class ListwiseLoss(nn.Module):
 
     def __init__(self, model: nn.Module, name: str, micro_batch: int = 20) -> None:
         super().__init__()
-        self.model = model
+        self.model: Any = model
         self.name = name
         self.micro_batch = micro_batch
 
@@ -72,7 +72,8 @@ class ListwiseLoss(nn.Module):
         scores = scores + torch.cat(list(prior)).to(scores.device)
         sizes = [len(listed) for listed in passages]
         if self.name == "listmle":
-            padded = nn.utils.rnn.pad_sequence(scores.split(sizes), batch_first=True, padding_value=_PADDING)
+            lists = list(torch.split(scores, sizes))
+            padded = nn.utils.rnn.pad_sequence(lists, batch_first=True, padding_value=_PADDING)
             return plackett_luce_nll(padded, labels.to(scores.device)).mean()
         # The library's losses know grades, not positions: the tail, which has no order, shares grade 0.
         grades = [

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,7 +69,7 @@ class Ranker:
 
         Args:
             pairs: (query, passage) texts.
-            features: first-stage scores of the pairs, columns as in `FEATURES`; None if there is no prior. [pairs, features]
+            features: first-stage scores, columns as in `FEATURES`; None if there is no prior. [pairs, features]
             batch_size: pairs a forward pass.
 
         Returns:
@@ -193,7 +193,7 @@ def start_cross_encoder(name: str, max_length: int, device: str | None = None) -
 
     if architecture_of(name).endswith("ForSequenceClassification"):
         return load_cross_encoder(name, device, max_length=max_length)
-    encoder: torch.nn.Module = load_bi_encoder(name, device)[0]
+    encoder: Any = load_bi_encoder(name, device)[0]
     encoder.max_seq_length = max_length
     width = encoder.get_embedding_dimension()
     head = Dense(width, 1, activation_function=torch.nn.Identity(), module_output_name="scores")

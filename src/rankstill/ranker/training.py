@@ -18,6 +18,8 @@ from rankstill.ranker.prior import Features, Prior, fit_prior
 from rankstill.training import progress_callback, run_training, set_seed, training_arguments
 
 if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder
+
     from rankstill.config import RankerConfig
 
 
@@ -130,7 +132,7 @@ def fit_weight(ranker: Ranker, unseen: Sequence[RankedList]) -> float:
     assert ranker.prior is not None
     prior = [torch.from_numpy(ranker.prior.scores(entry.features)) for entry in unseen]
     pairs = [(entry.query, passage) for entry in unseen for passage in entry.passages]
-    scores = torch.from_numpy(ranker.cross_encode(pairs)).split([len(entry.passages) for entry in unseen])
+    scores = torch.split(torch.from_numpy(ranker.cross_encode(pairs)), [len(entry.passages) for entry in unseen])
     known = torch.tensor([entry.known for entry in unseen])
 
     def loss(weight: float) -> float:

@@ -120,7 +120,7 @@ class DistillationLoss(nn.Module):
         lengths = texts["attention_mask"].sum(dim=1)
         order = torch.argsort(lengths, descending=True, stable=True)
         vectors = []
-        for rows in order.split(self.micro_batch):
+        for rows in torch.split(order, self.micro_batch):
             used = texts["attention_mask"][rows].any(dim=0)  # whichever side the tokenizer pads
             part: dict[str, Any] = {
                 name: values[rows][:, used] if isinstance(values, Tensor) and values.ndim == 2 else values

@@ -30,8 +30,8 @@ class Step:
         queries: texts, the `main` first ones being those that the step was built around.
         main: how many these are.
         positions: of the passages in the corpus. [passages]
-        labels: the ranker's scores, `UNLABELLED` where it gave none, `EXCLUDED` where a query was made from the passage.
-            [queries, passages]
+        labels: the ranker's scores, `UNLABELLED` where it gave none, `EXCLUDED` where a query was made from the
+            passage. [queries, passages]
     """
 
     queries: list[str]
@@ -46,8 +46,8 @@ class StepBuilder:
     Args:
         main: queries to build around: those that the LLM ranked, and some that it did not.
         riders: queries that may ride along.
-        passages_per_query: how many labelled passages of a main query a step takes, drawn by the ranker's distribution, the
-            best always among them.
+        passages_per_query: how many labelled passages of a main query a step takes, drawn by the ranker's distribution,
+            the best always among them.
         riders_per_step: at most.
         seed: of the sampling.
     """
@@ -102,7 +102,7 @@ class StepBuilder:
             # Gumbel noise: sampling without replacement in proportion to the mass (Efraimidis and Spirakis 2006).
             keys = np.log(mass[fitting] + 1e-12) + self._random.gumbel(size=len(fitting))
             fitting = fitting[np.argpartition(-keys, self._riders_per_step)[: self._riders_per_step]]
-        return [self.riders[row] for row in fitting]
+        return [self.riders[int(row)] for row in fitting]
 
 
 def _by_passage(riders: Sequence[LabelledQuery]) -> tuple[NDArray[np.int64], NDArray[np.float64], dict[int, slice]]:
@@ -120,8 +120,9 @@ def _by_passage(riders: Sequence[LabelledQuery]) -> tuple[NDArray[np.int64], NDA
 
 
 def _softmax(scores: NDArray[np.float32]) -> NDArray[np.float64]:
-    powers = np.exp(scores.astype(np.float64) - scores.max())
-    return powers / powers.sum()
+    powers: NDArray[np.float64] = np.exp(scores.astype(np.float64) - scores.max())
+    shares: NDArray[np.float64] = powers / powers.sum()
+    return shares
 
 
 class StepCollator:

@@ -46,7 +46,8 @@ def train_retriever(
     """Distil labels into a retriever (Li et al. 2024, stage 2), starting from the configured model.
 
     Args:
-        labels: the ranker's scores. Steps are built around the queries that the LLM ranked; if there are none, around all.
+        labels: the ranker's scores. Steps are built around the queries that the LLM ranked and some of the others; if
+            there are no ranked ones, around all.
         corpus: the passages.
         config: see `RetrieverConfig`.
         folder: for the training curve, `retriever-losses.json`.
