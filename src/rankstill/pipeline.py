@@ -5,25 +5,23 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import cached_property, wraps
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rankstill.config import Config, write_config
-from rankstill.datasets import Dataset, bundled, find_leaks, is_bundled, load_dataset
+from rankstill.datasets import Dataset, load_dataset
 from rankstill.errors import DataError
-from rankstill.models import model_identity
+from rankstill.parts import Parts, check_usable
 from rankstill.progress import say
 from rankstill.workspace import Workspace, write_atomically
 
 if TYPE_CHECKING:
-    from rankstill.candidates import FirstStage
     from rankstill.evaluation import EvaluationTable
     from rankstill.labels import Unlabelled
-    from rankstill.teacher import Ranking
 
 STEPS = ("candidates", "rankings", "ranker", "labels", "retriever", "reranker", "evaluation")
 """In order. Each needs those before it; running one runs whatever is missing of them first."""
@@ -88,19 +86,11 @@ class Chain:
         self.config = config
         self.workspace = workspace
         self._fingerprints: dict[str, str] = {}
-        self.dataset = dataset or load_dataset(config.dataset)
+        self._parts = Parts(config, workspace, dataset or load_dataset(config.dataset))
+        self.dataset = self._parts.dataset
         for note in self.dataset.notes:
             say(f"note: {note}")
-        if len(self.dataset.corpus) < config.candidates.k:
-            raise DataError(
-                f"{self.dataset.name}: the corpus has {len(self.dataset.corpus)} passages, but candidates.k is "
-                f"{config.candidates.k}. Lower candidates.k or bring a larger corpus."
-            )
-        if not self.dataset.train:
-            raise DataError(
-                f"{self.dataset.name}: no query may teach. Check dataset.train_split, or bring training queries that "
-                "do not leak into the test split."
-            )
+        check_usable(config, self.dataset)
         workspace.write("config.yaml", write_config(config))
 
     def run(self, until: str = "evaluation") -> Outcome:
@@ -119,17 +109,17 @@ class Chain:
             outputs=("vectors", "candidates.parquet"),
             settings=[
                 self._section("candidates"),
-                [self._start, retriever.query_prompt, retriever.passage_prompt],
+                [self._parts.retriever_identity, retriever.query_prompt, retriever.passage_prompt],
             ],
-            inputs=[self._dataset_fingerprint],
+            inputs=[self._parts.dataset_fingerprint],
         )
 
     def _find_candidates(self, folder: Path) -> None:
         from rankstill.candidates import FirstStage, PassageVectors, encode_corpus, write_candidates
 
-        encode_corpus(self._model_before, self.dataset.corpus, folder / "vectors")
+        encode_corpus(self._parts.model_before, self.dataset.corpus, folder / "vectors")
         vectors = PassageVectors.load(folder / "vectors")
-        first_stage = FirstStage(self.dataset.corpus, self._model_before, vectors, self.config.candidates)
+        first_stage = FirstStage(self.dataset.corpus, self._parts.model_before, vectors, self.config.candidates)
         asked = [*self.dataset.train, *self.dataset.extra]
         n = max(self.config.candidates.k, self.config.candidates.n)
         found = first_stage.search(self.dataset.texts_of(asked), n)
@@ -138,32 +128,24 @@ class Chain:
     @_once
     def rankings(self) -> str:
         """Teacher: an order of each training query's candidates."""
-        path = self._recorded_rankings
+        path = self._parts.recorded_rankings
         content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         return self.workspace.step(
             "rankings",
             self._take_rankings,
             outputs=("rankings.jsonl",),
             settings=[self.config.teacher.kind, content],
-            inputs=[self._dataset_fingerprint],
+            inputs=[self._parts.dataset_fingerprint],
         )
-
-    @property
-    def _recorded_rankings(self) -> Path:
-        if self.config.teacher.rankings:
-            return Path(self.config.teacher.rankings).expanduser()
-        source = self.config.dataset.source
-        place = bundled(source) if is_bundled(source) else Path(source).expanduser()
-        return (place.parent if place.is_file() else place) / "rankings.jsonl"
 
     def _take_rankings(self, folder: Path) -> Sequence[str]:
         from rankstill.teacher import read_rankings, write_rankings
 
-        rankings, notes = read_rankings(self._recorded_rankings, self.dataset)
+        rankings, notes = read_rankings(self._parts.recorded_rankings, self.dataset)
         if not rankings:
             raise DataError(
-                f"{self._recorded_rankings}: no ranking belongs to a query that may teach. Check that its query ids "
-                "are those of the dataset's training split."
+                f"{self._parts.recorded_rankings}: no ranking belongs to a query that may teach. Check that its query "
+                "ids are those of the dataset's training split."
             )
         write_rankings(rankings, folder / "rankings.jsonl")
         ranked = {ranking.query_id for ranking in rankings}
@@ -182,7 +164,7 @@ class Chain:
             self._train_ranker,
             outputs=("ranker", "ranker-losses.json"),
             settings=[self._section("ranker"), self.config.seed],
-            inputs=[self.candidates(), self.rankings(), *self._ranker_start],
+            inputs=[self.candidates(), self.rankings(), *self._parts.ranker_identity],
         )
 
     def _train_ranker(self, folder: Path) -> None:
@@ -190,31 +172,15 @@ class Chain:
         from rankstill.ranker import train_ranker
 
         ranker = train_ranker(
-            self._ranked_lists(self._before),
+            self._parts.ranked_lists(self._parts.before),
             self.config.ranker,
             self.config.retriever.model,
             folder,
             seed=self.config.seed,
             device=self.config.device,
         )
-        ranker.first_stage = PassageScorer(self._model_before, self._before.bm25.statistics)
+        ranker.first_stage = PassageScorer(self._parts.model_before, self._parts.before.bm25.statistics)
         ranker.save(folder / "ranker")
-
-    def _ranked_lists(self, first_stage: FirstStage) -> list[Any]:
-        from rankstill.ranker import RankedList
-
-        rankings = self._rankings
-        corpus = self.dataset.corpus
-        queries = self.dataset.texts_of(ranking.query_id for ranking in rankings)
-        positions = [
-            np.array([corpus.position(each) for each in (*ranking.ranking, *ranking.unranked)]) for ranking in rankings
-        ]
-        return [
-            RankedList(query, tuple(corpus.texts(here)), features, len(ranking.ranking))
-            for query, here, features, ranking in zip(
-                queries, positions, first_stage.features(queries, positions), rankings, strict=True
-            )
-        ]
 
     @_once
     def labels(self) -> str:
@@ -237,7 +203,7 @@ class Chain:
         for name, scorer, queries in (("asked", ranker, self._asked()), ("pseudo", free, self._pseudo())):
             labelled += label(
                 queries,
-                self._before,
+                self._parts.before,
                 scorer,
                 folder / name,
                 depth=self.config.labels.depth,
@@ -253,7 +219,7 @@ class Chain:
         corpus, queries = self.dataset.corpus, self.dataset.queries
         found = read_candidates(self.workspace.path("candidates.parquet"), corpus)
         asked = []
-        for ranking in self._rankings:
+        for ranking in self._parts.rankings:
             ranked = np.array([corpus.position(each) for each in ranking.ranking])
             others = [position for position in found[ranking.query_id] if position not in ranked]
             room = max(0, self.config.candidates.n - len(ranked))
@@ -279,8 +245,8 @@ class Chain:
         resemblance = None
         if self.config.labels.pseudo_like_queries:
             texts = self.dataset.texts_of([*self.dataset.train, *self.dataset.extra])
-            asked = encode(self._model_before, texts, "query", "encoding queries", 128)
-            resemblance = query_resemblance(self._before.vectors.sentences, asked, seed)
+            asked = encode(self._parts.model_before, texts, "query", "encoding queries", 128)
+            resemblance = query_resemblance(self._parts.before.vectors.sentences, asked, seed)
         nothing = np.empty(0, dtype=np.int64)
         drawn = pseudo_queries(self.dataset.corpus, count, seed, resemblance)
         return [Unlabelled(each.id, each.text, "pseudo", nothing, made_from=each.made_from) for each in drawn]
@@ -325,12 +291,12 @@ class Chain:
         from rankstill.candidates import PassageScorer, encode_passages
         from rankstill.ranker import Ranker, refit_prior
 
-        model = self._model_after
+        model = self._parts.model_after
         encode_passages(model, self.dataset.corpus, folder / "vectors-after")
-        first_stage = self._after(folder / "vectors-after", model)
+        first_stage = self._parts.after(folder / "vectors-after", model)
         ranker = Ranker.load(self.workspace.path("ranker"), self.config.device)
-        refitted = refit_prior(ranker, self._ranked_lists(first_stage))
-        refitted.first_stage = PassageScorer(model, first_stage.bm25.statistics, self._model_before)
+        refitted = refit_prior(ranker, self._parts.ranked_lists(first_stage))
+        refitted.first_stage = PassageScorer(model, first_stage.bm25.statistics, self._parts.model_before)
         refitted.save(folder / "reranker")
 
     @_once
@@ -370,7 +336,9 @@ class Chain:
         from rankstill.evaluation import answer_qrels, evaluate_runs, merge_qrels, write_run
 
         test = self.dataset.test or tuple(
-            query.id for query in self.dataset.queries.values() if query.answers and query.id not in self._taught
+            query.id
+            for query in self.dataset.queries.values()
+            if query.answers and query.id not in set(self.dataset.train)
         )
         if not test:
             (folder / "runs").mkdir(exist_ok=True)
@@ -387,7 +355,7 @@ class Chain:
         table = evaluate_runs(
             runs, qrels, "retriever before", evaluation.measures, self.config.seed, evaluation.resamples
         )
-        leaks = self._leaks()
+        leaks = self._parts.leaks()
         write_atomically(folder / "metrics.json", json.dumps({"table": table.to_json(), "leaks": leaks}) + "\n")
         answers = "no judgements: a passage is relevant if it holds an accepted answer, among all that a system found"
         return [leaks if self.dataset.test else answers]
@@ -398,7 +366,8 @@ class Chain:
         from rankstill.ranker import Ranker
 
         queries = {query_id: self.dataset.queries[query_id].text for query_id in test}
-        before, after = self._before, self._after(self.workspace.path("vectors-after"), self._model_after)
+        before = self._parts.before
+        after = self._parts.after(self.workspace.path("vectors-after"), self._parts.model_after)
         depth, device = self.config.evaluation.rerank_depth, self.config.device
         ranker = Ranker.load(self.workspace.path("ranker"), device)
         reranker = Ranker.load(self.workspace.path("reranker"), device)
@@ -411,18 +380,6 @@ class Chain:
             "ranker on AFTER": reranked_run(after, reranker, queries, depth),
         }
 
-    def _leaks(self) -> str:
-        """How far the training queries leak into the test queries, in one sentence."""
-        from rankstill.candidates import encode
-
-        if not self.dataset.test:
-            return find_leaks(self.dataset).describe()
-        taught, asked = (
-            encode(self._model_before, self.dataset.texts_of(ids), "query", "encoding queries", 128)
-            for ids in (self.dataset.train, self.dataset.test)
-        )
-        return find_leaks(self.dataset, taught, asked).describe()
-
     def _write_card(self) -> None:
         from rankstill.retriever.card import model_card
 
@@ -431,55 +388,3 @@ class Chain:
 
     def _section(self, name: str) -> Any:
         return getattr(self.config, name).model_dump(mode="json")
-
-    @property
-    def _taught(self) -> set[str]:
-        return set(self.dataset.train)
-
-    @cached_property
-    def _dataset_fingerprint(self) -> str:
-        return self.dataset.fingerprint()
-
-    @cached_property
-    def _ranker_start(self) -> list[str]:
-        own = self.config.ranker.model
-        return [model_identity(own)] if own else []
-
-    @cached_property
-    def _start(self) -> str:
-        """The retriever to improve, by what it is: a folder of the same name may hold other weights by now."""
-        return model_identity(self.config.retriever.model)
-
-    @cached_property
-    def _model_before(self) -> Any:
-        from rankstill.retriever import load_retriever
-
-        return load_retriever(self.config.retriever, self.config.device)
-
-    @property
-    def _model_after(self) -> Any:
-        from rankstill.models import load_bi_encoder
-
-        return load_bi_encoder(str(self.workspace.path("retriever")), self.config.device)
-
-    @cached_property
-    def _before(self) -> FirstStage:
-        """The first stage with the retriever as it was."""
-        from rankstill.candidates import FirstStage, PassageVectors
-
-        vectors = PassageVectors.load(self.workspace.path("vectors"))
-        return FirstStage(self.dataset.corpus, self._model_before, vectors, self.config.candidates)
-
-    def _after(self, vectors: Path, model: Any) -> FirstStage:
-        """The first stage with the new retriever for passages; sentences stay with the old one, which costs nothing."""
-        from rankstill.candidates import FirstStage
-
-        mixed = replace(self._before.vectors, passages=np.load(vectors / "passages.npy", mmap_mode="r"))
-        return FirstStage(self.dataset.corpus, model, mixed, self.config.candidates, self._model_before)
-
-    @property
-    def _rankings(self) -> list[Ranking]:
-        from rankstill.teacher import read_rankings
-
-        rankings, _ = read_rankings(self.workspace.path("rankings.jsonl"), self.dataset)
-        return rankings

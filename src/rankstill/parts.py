@@ -1,0 +1,145 @@
+"""The parts of one experiment that its steps share: the dataset, the models, the first stage, the rankings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rankstill.config import Config
+from rankstill.datasets import Dataset, bundled, find_leaks, is_bundled
+from rankstill.errors import DataError
+from rankstill.models import load_bi_encoder, model_identity
+from rankstill.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from rankstill.candidates import FirstStage
+    from rankstill.ranker import RankedList
+    from rankstill.teacher import Ranking
+
+
+def check_usable(config: Config, dataset: Dataset) -> None:
+    """Whether the chain can run on this dataset at all.
+
+    Raises:
+        DataError: the corpus is smaller than k, or no query may teach.
+    """
+    if len(dataset.corpus) < config.candidates.k:
+        raise DataError(
+            f"{dataset.name}: the corpus has {len(dataset.corpus)} passages, but candidates.k is "
+            f"{config.candidates.k}. Lower candidates.k or bring a larger corpus."
+        )
+    if not dataset.train:
+        raise DataError(
+            f"{dataset.name}: no query may teach. Check dataset.train_split, or bring training queries that do not "
+            "leak into the test split."
+        )
+
+
+class Parts:
+    """What several steps need, each made on first use and kept.
+
+    Args:
+        config: the experiment.
+        workspace: where its steps are kept.
+        dataset: what it works on.
+    """
+
+    def __init__(self, config: Config, workspace: Workspace, dataset: Dataset) -> None:
+        self.config = config
+        self.workspace = workspace
+        self.dataset = dataset
+
+    @property
+    def recorded_rankings(self) -> Path:
+        """The rankings to replay: as configured, or those beside the dataset."""
+        if self.config.teacher.rankings:
+            return Path(self.config.teacher.rankings).expanduser()
+        source = self.config.dataset.source
+        place = bundled(source) if is_bundled(source) else Path(source).expanduser()
+        return (place.parent if place.is_file() else place) / "rankings.jsonl"
+
+    def ranked_lists(self, first_stage: FirstStage) -> list[RankedList]:
+        """The rankings with what a first stage knows of their passages."""
+        from rankstill.ranker import RankedList
+
+        rankings = self.rankings
+        corpus = self.dataset.corpus
+        queries = self.dataset.texts_of(ranking.query_id for ranking in rankings)
+        positions = [
+            np.array([corpus.position(each) for each in (*ranking.ranking, *ranking.unranked)]) for ranking in rankings
+        ]
+        return [
+            RankedList(query, tuple(corpus.texts(here)), features, len(ranking.ranking))
+            for query, here, features, ranking in zip(
+                queries, positions, first_stage.features(queries, positions), rankings, strict=True
+            )
+        ]
+
+    def leaks(self) -> str:
+        """How far the training queries leak into the test queries, in one sentence."""
+        from rankstill.candidates import encode
+
+        if not self.dataset.test:
+            return find_leaks(self.dataset).describe()
+        taught, asked = (
+            encode(self.model_before, self.dataset.texts_of(ids), "query", "encoding queries", 128)
+            for ids in (self.dataset.train, self.dataset.test)
+        )
+        return find_leaks(self.dataset, taught, asked).describe()
+
+    @cached_property
+    def dataset_fingerprint(self) -> str:
+        """Of everything that the chain reads from the dataset."""
+        return self.dataset.fingerprint()
+
+    @cached_property
+    def ranker_identity(self) -> list[str]:
+        """The cross-encoder's own starting weights, if the config names any."""
+        own = self.config.ranker.model
+        return [model_identity(own)] if own else []
+
+    @cached_property
+    def retriever_identity(self) -> str:
+        """The retriever to improve, by what it is: a folder of the same name may hold other weights by now."""
+        return model_identity(self.config.retriever.model)
+
+    @cached_property
+    def model_before(self) -> SentenceTransformer:
+        """The retriever to improve."""
+        from rankstill.retriever import load_retriever
+
+        return load_retriever(self.config.retriever, self.config.device)
+
+    @property
+    def model_after(self) -> SentenceTransformer:
+        """The distilled retriever."""
+        return load_bi_encoder(str(self.workspace.path("retriever")), self.config.device)
+
+    @cached_property
+    def before(self) -> FirstStage:
+        """The first stage with the retriever as it was."""
+        from rankstill.candidates import FirstStage, PassageVectors
+
+        vectors = PassageVectors.load(self.workspace.path("vectors"))
+        return FirstStage(self.dataset.corpus, self.model_before, vectors, self.config.candidates)
+
+    def after(self, vectors: Path, model: SentenceTransformer) -> FirstStage:
+        """The first stage with the new retriever for passages; sentences stay with the old one, which costs nothing."""
+        from rankstill.candidates import FirstStage
+
+        mixed = replace(self.before.vectors, passages=np.load(vectors / "passages.npy", mmap_mode="r"))
+        return FirstStage(self.dataset.corpus, model, mixed, self.config.candidates, self.model_before)
+
+    @property
+    def rankings(self) -> list[Ranking]:
+        """The teacher's, as the workspace holds them."""
+        from rankstill.teacher import read_rankings
+
+        rankings, _ = read_rankings(self.workspace.path("rankings.jsonl"), self.dataset)
+        return rankings
