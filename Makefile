@@ -22,6 +22,7 @@ lint: $(STAMP)
 
 study: $(STAMP)
 	$(BIN)/python benchmarks/recipe.py
+	$(BIN)/python benchmarks/figure.py
 
 # torch comes first and alone: with it installed, nothing else asks for a build with CUDA.
 $(STAMP): pyproject.toml constraints.txt

@@ -4,7 +4,7 @@
 
 Every variant trains on the 537 claims that share no gold passage with a test claim, with the demo's own defaults but
 for what its line changes, and is measured on all 300 test claims. A finished variant is not run again, and the first
-stage, which no seed changes, is made once. Writes `recipe.csv` and `recipe.md` into docs/.
+stage, which no seed changes, is made once. Writes `recipe-table.csv` and `recipe-table.md` into docs/.
 
 With --validate nothing is measured on test claims: two thirds of the training claims teach and a third, which shares no
 gold passage with them, measures. Choices are made on that; the test split is looked at once, at the end.
@@ -133,13 +133,14 @@ def main() -> None:
     parser.add_argument("--validate", action="store_true", help="measure on training claims that do not teach")
     arguments = parser.parse_args()
     dataset = load_dataset(config_of("chain", 0).dataset)
-    folder, name = arguments.folder, "recipe"
+    folder, name = arguments.folder, "recipe-table"
     if arguments.validate:
-        dataset, folder, name = validation_split(dataset), folder / "validation", "recipe-validation"
+        dataset, folder, name = validation_split(dataset), folder / "validation", "recipe-validation-table"
     base = first_stage(folder, dataset)
     values: dict[str, dict[str, list[dict[str, float]]]] = {}
     for seed in range(arguments.seeds):
-        for variant in arguments.only.split(","):
+        # The chain always runs: its "before" is what everything is compared with.
+        for variant in dict.fromkeys(["chain", *arguments.only.split(",")]):
             say(f"--- {variant}, seed {seed}")
             for system, run in run_variant(variant, seed, folder, base, dataset).items():
                 row = f"{variant}: {system}"

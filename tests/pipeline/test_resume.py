@@ -117,6 +117,12 @@ def kill_when(process: ForkServerProcess, reached: Callable[[], bool]) -> bool:
     return process.exitcode != 0
 
 
+def other_than_now(path: Path) -> Callable[[], bool]:
+    """Whether something else lies there by then, or nothing."""
+    now = path.stat().st_ino
+    return lambda: not path.exists() or path.stat().st_ino != now
+
+
 def finish(start: Start, config: Config, folder: Path) -> None:
     process = start(distill, config, folder)
     process.join()
@@ -193,9 +199,8 @@ def test_killed_while_a_step_replaces_another_configs_outputs_the_chain_ends_the
     output = folder / finished_steps(other)[step]["outputs"][0]
     for _ in range(20):
         shutil.copytree(other, folder)
-        replaced = output.stat().st_ino
-        process = start(distill, toy_config(), folder)
-        if kill_when(process, lambda: not output.exists() or output.stat().st_ino != replaced):
+        replaced = other_than_now(output)
+        if kill_when(start(distill, toy_config(), folder), replaced):
             break
         shutil.rmtree(folder)
     assert folder.exists()
