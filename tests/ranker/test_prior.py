@@ -44,10 +44,15 @@ def test_a_constant_feature_gets_no_weight() -> None:
     assert fit_prior(NAMES, lists, [10] * 50).weights[2] == pytest.approx(0.0, abs=1e-3)
 
 
-def test_a_perfect_feature_gets_a_finite_weight() -> None:
+def test_a_perfect_feature_gets_the_weight_at_which_the_penalty_stops_paying() -> None:
     lists = [np.array([[3.0, 0, 0], [2.0, 0, 0], [1.0, 0, 0]], dtype=np.float32)] * 20
-    weight = fit_prior(NAMES, lists, [3] * 20).weights[0]
-    assert 3 < weight < 100
+    weight = fit_prior(NAMES, lists, [3] * 20, ridge=0.01).weights[0]
+
+    def penalised(w: float) -> float:
+        return np.log1p(np.exp(-w) + np.exp(-2 * w)) + np.log1p(np.exp(-w)) + 0.01 * w**2
+
+    assert weight > 1
+    assert penalised(weight) < min(penalised(0.9 * weight), penalised(1.1 * weight))
 
 
 def test_score_is_the_weighted_sum() -> None:
