@@ -135,12 +135,9 @@ def check(
 
 
 def _run(until: str, path: Path | None, workspace: Path, changes: dict[str, Any]) -> None:
-    from rankstill.pipeline import Chain
-    from rankstill.workspace import Workspace
+    from rankstill.pipeline import distill
 
-    settled = _config(path, changes)
-    with Workspace(workspace) as opened:
-        outcome = Chain(settled, opened).run(until)
+    outcome = distill(_config(path, changes), workspace, until=until)
     if until == "evaluation":
         show(outcome)
 

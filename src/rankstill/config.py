@@ -109,17 +109,17 @@ class RetrieverConfig(_Section):
     query_prompt: str | None = Field(None, description="put before every query; null: the model's own, if any")
     passage_prompt: str | None = Field(None, description="put before every passage; null: the model's own, if any")
     epochs: int = Field(1, ge=1, description="passes over the queries that steps are built around")
-    learning_rate: float = Field(1e-4, gt=0, description="peak, after a linear warm-up over a tenth of the steps")
-    lists_per_step: int = Field(4, ge=1, description="queries a step is built around")
+    learning_rate: float = Field(5e-5, gt=0, description="peak, after a linear warm-up over a tenth of the steps")
+    lists_per_step: int = Field(5, ge=1, description="queries a step is built around")
     passages_per_query: int = Field(
-        6, ge=2, description="labelled passages of each of them, sampled from its candidates"
+        10, ge=2, description="labelled passages of each of them, sampled from its candidates"
     )
     free_lists: float = Field(
-        1.0, ge=0, description="unlabelled and pseudo-queries to build steps around, for each LLM-ranked query"
+        0.0, ge=0, description="unlabelled and pseudo-queries to build steps around, for each LLM-ranked query"
     )
-    riders_per_step: int = Field(60, ge=0, description="unlabelled and pseudo-queries a step, over the same passages")
+    riders_per_step: int = Field(150, ge=0, description="unlabelled and pseudo-queries a step, over the same passages")
     rider_weight: float = Field(1.0, ge=0, description="weight of their loss beside that of the LLM-ranked queries")
-    training_length: int = Field(128, ge=16, description="tokens of a passage in training")
+    training_length: int = Field(160, ge=16, description="tokens of a passage in training")
     max_length: int | None = Field(
         None, ge=16, description="tokens of a passage that the new retriever reads; null: as many as the old one"
     )

@@ -120,9 +120,29 @@ def load_cross_encoder(name: str, device: str | None = None, **arguments: Any) -
 
 def _load(kind: Any, name: str, **arguments: Any) -> Any:
     place = resolve_model(name)
-    with _as_model_error(name):
+    with _as_model_error(name), _without_bars():
         # Pickled checkpoints can run code; only safetensors are read.
         return kind(place, model_kwargs={"use_safetensors": True}, **arguments)
+
+
+def save_model(model: CrossEncoder | SentenceTransformer, folder: Path) -> None:
+    """Save a model as a plain sentence-transformers folder, safetensors weights, without a card."""
+    with _without_bars():
+        model.save_pretrained(str(folder), create_model_card=False)
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """Loading and saving take a second; the library's bars for it would fill a log."""
+    from transformers.utils import logging
+
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 @contextmanager

@@ -64,6 +64,22 @@ class Parts:
         place = bundled(source) if is_bundled(source) else Path(source).expanduser()
         return (place.parent if place.is_file() else place) / "rankings.jsonl"
 
+    def recorded(self) -> tuple[list[Ranking], list[str]]:
+        """The rankings to replay, and notes of those left aside.
+
+        Raises:
+            DataError: they cannot be read, or none belongs to a query that may teach.
+        """
+        from rankstill.teacher import read_rankings
+
+        rankings, notes = read_rankings(self.recorded_rankings, self.dataset)
+        if not rankings:
+            raise DataError(
+                f"{self.recorded_rankings}: no ranking belongs to a query that may teach. Check that its query ids are "
+                "those of the dataset's training split."
+            )
+        return rankings, notes
+
     def ranked_lists(self, first_stage: FirstStage) -> list[RankedList]:
         """The rankings with what a first stage knows of their passages."""
         from rankstill.ranker import RankedList

@@ -14,7 +14,7 @@ import numpy as np
 
 from rankstill.config import Config, write_config
 from rankstill.datasets import Dataset, load_dataset
-from rankstill.errors import DataError
+from rankstill.models import save_model
 from rankstill.parts import Parts, check_usable
 from rankstill.progress import say
 from rankstill.workspace import Workspace, write_atomically
@@ -58,19 +58,24 @@ class Outcome:
     notes: tuple[str, ...]
 
 
-def distill(config: Config, workspace: str | Path, dataset: Dataset | None = None) -> Outcome:
+def distill(
+    config: Config, workspace: str | Path, dataset: Dataset | None = None, until: str = "evaluation"
+) -> Outcome:
     """Distil an LLM's rankings into a retriever. Steps that the workspace already holds are not repeated.
 
     Args:
         config: the experiment.
         workspace: its folder; made if it is not there.
         dataset: instead of loading the one that the config names.
+        until: the last step to make, one of `STEPS`.
 
     Raises:
         RankstillError: something that the user can mend; the message says what and where.
     """
+    # The dataset comes first: a mistake in it should leave no empty workspace behind.
+    dataset = dataset or load_dataset(config.dataset)
     with Workspace(workspace) as opened:
-        return Chain(config, opened, dataset).run()
+        return Chain(config, opened, dataset).run(until)
 
 
 class Chain:
@@ -79,15 +84,15 @@ class Chain:
     Args:
         config: the experiment.
         workspace: where its steps are kept.
-        dataset: instead of loading the one that the config names.
+        dataset: what it works on.
     """
 
-    def __init__(self, config: Config, workspace: Workspace, dataset: Dataset | None = None) -> None:
+    def __init__(self, config: Config, workspace: Workspace, dataset: Dataset) -> None:
         self.config = config
         self.workspace = workspace
         self._fingerprints: dict[str, str] = {}
-        self._parts = Parts(config, workspace, dataset or load_dataset(config.dataset))
-        self.dataset = self._parts.dataset
+        self._parts = Parts(config, workspace, dataset)
+        self.dataset = dataset
         for note in self.dataset.notes:
             say(f"note: {note}")
         check_usable(config, self.dataset)
@@ -95,6 +100,8 @@ class Chain:
 
     def run(self, until: str = "evaluation") -> Outcome:
         """Every step up to this one, and what came of it."""
+        if until != "candidates":
+            self._parts.recorded()  # a mistake in the rankings shows before minutes of encoding, not after
         for name in STEPS[: STEPS.index(until) + 1]:
             getattr(self, name)()
         return self.outcome()
@@ -139,14 +146,9 @@ class Chain:
         )
 
     def _take_rankings(self, folder: Path) -> Sequence[str]:
-        from rankstill.teacher import read_rankings, write_rankings
+        from rankstill.teacher import write_rankings
 
-        rankings, notes = read_rankings(self._parts.recorded_rankings, self.dataset)
-        if not rankings:
-            raise DataError(
-                f"{self._parts.recorded_rankings}: no ranking belongs to a query that may teach. Check that its query "
-                "ids are those of the dataset's training split."
-            )
+        rankings, notes = self._parts.recorded()
         write_rankings(rankings, folder / "rankings.jsonl")
         ranked = {ranking.query_id for ranking in rankings}
         missing = [query_id for query_id in self.dataset.train if query_id not in ranked]
@@ -274,7 +276,7 @@ class Chain:
             seed=self.config.seed,
             device=self.config.device,
         )
-        model.save_pretrained(str(folder / "retriever"), create_model_card=False)
+        save_model(model, folder / "retriever")
 
     @_once
     def reranker(self) -> str:

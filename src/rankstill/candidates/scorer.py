@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rankstill.candidates.bm25 import BM25Statistics
 from rankstill.candidates.dense import Embeddings, encode, sentences
 from rankstill.candidates.first_stage import BM25_SCALE, FEATURES
-from rankstill.models import load_bi_encoder
+from rankstill.models import load_bi_encoder, save_model
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -55,9 +55,9 @@ class PassageScorer:
     def save(self, folder: Path) -> None:
         """The bi-encoders and the statistics."""
         folder.mkdir(parents=True)
-        self.model.save_pretrained(str(folder / "bi-encoder"), create_model_card=False)
+        save_model(self.model, folder / "bi-encoder")
         if self.sentence_model is not self.model:
-            self.sentence_model.save_pretrained(str(folder / _FOR_SENTENCES), create_model_card=False)
+            save_model(self.sentence_model, folder / _FOR_SENTENCES)
         self.bm25.save(folder / "bm25.json")
 
     @classmethod

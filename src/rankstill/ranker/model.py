@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rankstill.candidates import FEATURES, PassageScorer
 from rankstill.errors import ModelError
-from rankstill.models import architecture_of, autocast, load_bi_encoder, load_cross_encoder
+from rankstill.models import architecture_of, autocast, load_bi_encoder, load_cross_encoder, save_model
 from rankstill.progress import progress
 from rankstill.ranker.prior import Features, Prior
 
@@ -137,7 +137,7 @@ class Ranker:
         if self.prior is not None:
             self.prior.save(folder / "prior.json")
         if self.cross_encoder is not None:
-            self.cross_encoder.save_pretrained(str(folder / "cross-encoder"), create_model_card=False)
+            save_model(self.cross_encoder, folder / "cross-encoder")
         if self.first_stage is not None:
             self.first_stage.save(folder / "first-stage")
         description = {
@@ -158,7 +158,10 @@ class Ranker:
         description = folder / "ranker.json"
         if not description.is_file():
             raise ModelError(f'{folder}: no "ranker.json" in it. Give the ranker folder of a workspace.')
-        found = json.loads(description.read_text(encoding="utf-8"))
+        try:
+            found = json.loads(description.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise ModelError(f"{description}: damaged ({error}). Train the ranker again.") from None
         if (found.get("format"), found.get("features")) != (_FORMAT, list(FEATURES)):
             raise ModelError(f"{folder}: made by another version of rankstill. Train the ranker again.")
         part = {name: folder / name for name in ("prior.json", "cross-encoder", "first-stage")}

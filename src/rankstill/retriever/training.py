@@ -120,8 +120,9 @@ def _deal(
     if not ranked:
         return free, []
     random = np.random.default_rng(seed)
-    wanted = min(len(free), round(free_lists * len(ranked)))
-    return ranked + [free[row] for row in random.choice(len(free), size=wanted, replace=False)], free
+    order = random.permutation(len(free))
+    wanted = round(free_lists * len(ranked))
+    return ranked + [free[row] for row in order[:wanted]], [free[row] for row in order[wanted:]]
 
 
 def blend(model: SentenceTransformer, before: dict[str, object], share: float) -> None:
