@@ -109,7 +109,7 @@ class RetrieverConfig(_Section):
     query_prompt: str | None = Field(None, description="put before every query; null: the model's own, if any")
     passage_prompt: str | None = Field(None, description="put before every passage; null: the model's own, if any")
     epochs: int = Field(1, ge=1, description="passes over the queries that steps are built around")
-    learning_rate: float = Field(5e-5, gt=0, description="peak, after a linear warm-up over a tenth of the steps")
+    learning_rate: float = Field(1e-4, gt=0, description="peak, after a linear warm-up over a tenth of the steps")
     lists_per_step: int = Field(5, ge=1, description="queries a step is built around")
     passages_per_query: int = Field(
         10, ge=2, description="labelled passages of each of them, sampled from its candidates"
@@ -124,7 +124,7 @@ class RetrieverConfig(_Section):
         None, ge=16, description="tokens of a passage that the new retriever reads; null: as many as the old one"
     )
     teacher_temperature: float = Field(1.0, gt=0, description="divides the ranker's scores; below 1 sharpens")
-    student_temperature: float = Field(0.05, gt=0, description="cosines are divided by it")
+    student_temperature: float = Field(0.1, gt=0, description="cosines are divided by it")
     in_batch: bool = Field(
         True, description="a step's other passages count as irrelevant; false: KL over the query's own passages alone"
     )
