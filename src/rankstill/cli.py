@@ -64,22 +64,10 @@ def demo(
     show(run_demo(workspace, quick=quick, all_claims=all_claims, changes=_changes(seed=seed, set_=set_)))
 
 
-@app.command()
-def run(
-    config: ConfigFile = None,
-    workspace: Folder = Path("workspace"),
-    source: Source = None,
-    rankings: Rankings = None,
-    model: Model = None,
-    seed: Seed = None,
-    set_: Set = None,
-) -> None:
-    """Run the whole chain on your own data; run again, it goes on where it stopped."""
-    _run("evaluation", config, workspace, _changes(source, rankings, model, seed, set_))
+def _command(name: str, until: str, what: str) -> None:
+    """A command that runs the chain up to a step; steps before it that are missing are made first."""
 
-
-def _stage(name: str, until: str, what: str) -> None:
-    def stage(
+    def command(
         config: ConfigFile = None,
         workspace: Folder = Path("workspace"),
         source: Source = None,
@@ -90,15 +78,16 @@ def _stage(name: str, until: str, what: str) -> None:
     ) -> None:
         _run(until, config, workspace, _changes(source, rankings, model, seed, set_))
 
-    app.command(name, help=f"{what} Steps before it that are missing are made first.")(stage)
+    app.command(name, help=what)(command)
 
 
-_stage("candidates", "candidates", "First stage: find candidates for every query.")
-_stage("teach", "rankings", "Teacher: get an order of each training query's candidates.")
-_stage("train-ranker", "ranker", "LLM -> ranker.")
-_stage("label", "labels", "Ranker -> labels.")
-_stage("train-retriever", "retriever", "Labels -> retriever.")
-_stage("evaluate", "evaluation", "Measure every system on the test queries.")
+_command("run", "evaluation", "Run the whole chain on your own data; run again, it goes on where it stopped.")
+_command("candidates", "candidates", "First stage: find candidates for every query.")
+_command("teach", "rankings", "Teacher: get an order of each training query's candidates.")
+_command("train-ranker", "ranker", "LLM -> ranker.")
+_command("label", "labels", "Ranker -> labels.")
+_command("train-retriever", "retriever", "Labels -> retriever.")
+_command("evaluate", "evaluation", "Measure every system on the test queries.")
 
 
 @app.command()
