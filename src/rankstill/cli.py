@@ -51,7 +51,7 @@ Set = Annotated[
 @app.command()
 def demo(
     workspace: Folder = Path("rankstill-demo"),
-    quick: Annotated[bool, typer.Option("--quick", help="A sample: the same shape in under 3 minutes.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="A sample: the same shape in a few minutes.")] = False,
     all_claims: Annotated[
         bool, typer.Option("--all-claims", help="Train on all 809 claims, leaking ones too; every figure says so.")
     ] = False,
