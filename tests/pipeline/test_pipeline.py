@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 import rankstill
 from rankstill.config import Config, read_config
-from rankstill.datasets import Dataset
+from rankstill.datasets import Dataset, load_dataset
 from rankstill.evaluation.runs import read_run
 from rankstill.labels import read_labels
 from rankstill.pipeline import STEPS, Chain, Outcome
@@ -219,12 +219,12 @@ def test_other_weights_in_the_same_model_folder_make_everything_anew_that_read_t
     model = shutil.copytree(tiny_model_folder, tmp_path / "model")
     config = toy_config({"retriever.model": str(model)})
     with Workspace(tmp_path / "w") as workspace:
-        Chain(config, workspace).run("rankings")
+        Chain(config, workspace, load_dataset(config.dataset)).run("rankings")
     before = made_at(tmp_path / "w")
     changed = {name: -weight for name, weight in load_file(model / "model.safetensors").items()}
     save_file(changed, model / "model.safetensors", metadata={"format": "pt"})
     with Workspace(tmp_path / "w") as workspace:
-        Chain(config, workspace).run("rankings")
+        Chain(config, workspace, load_dataset(config.dataset)).run("rankings")
     after = made_at(tmp_path / "w")
     assert after["candidates"] != before["candidates"]
     assert after["rankings"] == before["rankings"]

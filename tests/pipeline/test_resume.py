@@ -41,6 +41,7 @@ _DRIVER = """
 import json
 
 def label(config, folder, log):
+    from rankstill.datasets import load_dataset
     from rankstill.labels import labelling
     from rankstill.pipeline import Chain
     from rankstill.ranker import Ranker
@@ -56,7 +57,7 @@ def label(config, folder, log):
 
     Ranker.score = score_and_log
     with Workspace(folder) as workspace:
-        Chain(config, workspace).run("labels")
+        Chain(config, workspace, load_dataset(config.dataset)).run("labels")
 """
 
 

@@ -12,7 +12,7 @@ import pytest
 
 import rankstill
 from rankstill.config import Config
-from rankstill.datasets import Dataset
+from rankstill.datasets import Dataset, load_dataset
 from rankstill.datasets.records import digest_id
 from rankstill.errors import DataError
 from rankstill.labels import read_labels
@@ -68,7 +68,8 @@ def test_leaking_queries_are_dropped_by_default_and_neither_teach_nor_are_labell
 ) -> None:
     _let_two_queries_leak(toy_copy, toy_dataset)
     with Workspace(tmp_path / "w") as workspace:
-        outcome = Chain(toy_config(source=toy_copy), workspace).run("labels")
+        config = toy_config(source=toy_copy)
+        outcome = Chain(config, workspace, load_dataset(config.dataset)).run("labels")
     assert not any("LEAKING" in note for note in outcome.notes)
     assert "2 of 24 training queries leak into the test split and were dropped" in " ".join(outcome.notes)
     labelled = {query.id for query in read_labels(tmp_path / "w" / "labels.parquet")}
@@ -91,7 +92,7 @@ def test_unlabelled_queries_from_a_file_are_labelled(toy_config: MakeConfig, tmp
     (tmp_path / "extra.txt").write_text("\n".join(asked) + "\n")
     config = toy_config({"dataset.extra_queries": str(tmp_path / "extra.txt")})
     with Workspace(tmp_path / "w") as workspace:
-        Chain(config, workspace).run("retriever")
+        Chain(config, workspace, load_dataset(config.dataset)).run("retriever")
     extra = [query for query in read_labels(tmp_path / "w" / "labels.parquet") if query.source == "extra"]
     assert [query.text for query in extra] == asked
     assert all(len(query.positions) == 8 for query in extra)
