@@ -76,9 +76,7 @@ def train_retriever(
     without_dropout(model)
     model.model_card_data.widget = ["none"]  # or the trainer would look for some, with progress of its own
     own_length = model.max_seq_length
-    most = getattr(model[0].auto_model.config, "max_position_embeddings", None) if config.max_length else None
-    if most and config.max_length and config.max_length > most:
-        raise ModelError(f"retriever.max_length: {config.model} reads at most {most} tokens. Set {most} or less.")
+    _check_length(model, config)
     model.max_seq_length = min(config.training_length, own_length or config.training_length)
     builder = StepBuilder(main, riders, config.passages_per_query, config.riders_per_step, seed)
     trainer = SentenceTransformerTrainer(
@@ -108,6 +106,14 @@ def train_retriever(
     model.max_seq_length = config.max_length or own_length
     blend(model, before, config.blend)
     return model.eval()
+
+
+def _check_length(model: SentenceTransformer, config: RetrieverConfig) -> None:
+    if config.max_length is None:
+        return
+    most = getattr(model[0].auto_model.config, "max_position_embeddings", None)
+    if most and config.max_length > most:
+        raise ModelError(f"retriever.max_length: {config.model} reads at most {most} tokens. Set {most} or less.")
 
 
 def _deal(
