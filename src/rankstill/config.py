@@ -101,7 +101,7 @@ class LabelsConfig(_Section):
 
 
 class RetrieverConfig(_Section):
-    """Labels -> retriever: a bi-encoder by KL divergence."""
+    """Labels -> retriever, first part: a bi-encoder by KL divergence."""
 
     model: str = Field(
         "sentence-transformers/all-MiniLM-L6-v2", description="the retriever to improve: a hub name or a folder"
@@ -134,6 +134,20 @@ class RetrieverConfig(_Section):
     )
 
 
+class AdapterConfig(_Section):
+    """Labels -> retriever, second part: a small network on the passages' vectors that sees the whole corpus at a step."""
+
+    width: int = Field(2048, ge=0, description="hidden units; 0 for no adapter: the encoder alone, as in the paper")
+    steps: int = Field(500, ge=1, description="optimiser steps")
+    learning_rate: float = Field(1e-3, gt=0, description="peak, after 20 steps of warm-up; then it falls to 0")
+    queries_per_step: int = Field(512, ge=1, description="unlabelled and pseudo-queries a step")
+    ranked_per_step: int = Field(64, ge=0, description="LLM-ranked queries a step")
+    ranked_weight: float = Field(0.3, ge=0, description="weight of their loss beside that of the others")
+    anchor: float = Field(
+        1.0, ge=0, description="weight of the squared distance by which passages move; above 0 keeps what was known"
+    )
+
+
 class EvaluationConfig(_Section):
     """What is measured, and how surely."""
 
@@ -153,6 +167,7 @@ class Config(_Section):
     ranker: RankerConfig = Field(default_factory=RankerConfig)
     labels: LabelsConfig = Field(default_factory=LabelsConfig)
     retriever: RetrieverConfig = Field(default_factory=RetrieverConfig)
+    adapter: AdapterConfig = Field(default_factory=AdapterConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
 
     @model_validator(mode="after")

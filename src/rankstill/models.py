@@ -172,6 +172,21 @@ def without_dropout(model: torch.nn.Module) -> None:
             module.p = 0.0
 
 
+@contextmanager
+def attention_for_training(model: SentenceTransformer) -> Iterator[None]:
+    """Plain attention while training on a CPU, where the backward pass of torch's fused one takes twice as long."""
+    encoder = getattr(model[0], "auto_model", None)
+    if model.device.type != "cpu" or encoder is None:
+        yield
+        return
+    own = encoder.config._attn_implementation
+    encoder.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        encoder.set_attn_implementation(own)
+
+
 def fast_precision(device: str) -> bool:
     """Whether bfloat16 arithmetic is native to this device: most recent GPUs, and CPUs with AVX512-BF16 or AMX."""
     import torch

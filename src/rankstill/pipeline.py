@@ -259,23 +259,33 @@ class Chain:
         return self.workspace.step(
             "retriever",
             self._train_retriever,
-            outputs=("retriever", "retriever-losses.json"),
-            settings=[self._section("retriever"), self.config.seed],
+            outputs=("retriever", "retriever-losses.json", "adapter-losses.json"),
+            settings=[self._section("retriever"), self._section("adapter"), self.config.seed],
             inputs=[self.labels()],
         )
 
     def _train_retriever(self, folder: Path) -> None:
+        from rankstill.candidates import encode
         from rankstill.labels import read_labels
-        from rankstill.retriever import train_retriever
+        from rankstill.retriever import train_adapter, train_retriever, with_adapter
 
-        model = train_retriever(
-            read_labels(self.workspace.path("labels.parquet")),
-            self.dataset.corpus,
-            self.config.retriever,
-            folder,
-            seed=self.config.seed,
-            device=self.config.device,
-        )
+        config, corpus = self.config.retriever, self.dataset.corpus
+        labels = read_labels(self.workspace.path("labels.parquet"))
+        model = train_retriever(labels, corpus, config, folder, seed=self.config.seed, device=self.config.device)
+        curve: list[dict[str, float]] = []
+        if self.config.adapter.width:
+            adapter, curve = train_adapter(
+                labels,
+                encode(model, [query.text for query in labels], "query", "encoding labelled queries", 128),
+                encode(model, corpus.texts(), "document", "encoding passages"),
+                self.config.adapter,
+                teacher_temperature=config.teacher_temperature,
+                student_temperature=config.student_temperature,
+                seed=self.config.seed,
+                device=str(model.device),
+            )
+            model = with_adapter(model, adapter)
+        write_atomically(folder / "adapter-losses.json", json.dumps(curve))
         save_model(model, folder / "retriever")
 
     @_once

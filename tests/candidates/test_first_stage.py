@@ -13,6 +13,7 @@ from rankstill.candidates import (
     FirstStage,
     PassageScorer,
     PassageVectors,
+    Sentence,
     encode_corpus,
     encode_passages,
     read_candidates,
@@ -72,13 +73,23 @@ def test_features_of_given_passages_are_those_that_searching_gives(toy_first_sta
         np.testing.assert_allclose(features, each.features[order], atol=1e-6)
 
 
-def test_an_excluded_passage_is_never_found_and_the_others_are(toy_first_stage: FirstStage) -> None:
-    (free,) = toy_first_stage.search([QUERIES[0]], 60)
-    excluded = int(free.positions[0])
-    one, other = toy_first_stage.search([QUERIES[0], QUERIES[0]], 60, exclude=[excluded, -1])
-    assert sorted(one.positions) == [p for p in range(60) if p != excluded]
-    assert np.isfinite(one.features).all()
-    assert other.positions.tolist() == free.positions.tolist()
+def test_a_sentence_of_the_corpus_is_not_the_best_sentence_of_its_own_passage(
+    tiny_model: SentenceTransformer, tmp_path: Path
+) -> None:
+    first, second = "The crater fills with lava after a while.", "Then ash falls on every roof."
+    corpus = Corpus(list("ab"), ["", ""], [f"{first} {second}", "Quiet."])
+    stage = first_stage_over(corpus, tiny_model, tmp_path)
+    stays, hidden = stage.search([first, first], 2, made_from=[None, Sentence(0, 0)])
+    (alone,) = stage.search(["Quiet."], 2, made_from=[Sentence(1, 0)])
+    asked, other = encode(tiny_model, [first, second], "document", "encoding")
+    column = FEATURES.index("sentence")
+    (own,) = np.flatnonzero(hidden.positions == 0)
+    assert stays.features[own, column] == pytest.approx(1.0, abs=1e-5)
+    assert hidden.features[own, column] == pytest.approx(float(asked @ other), abs=1e-5)
+    hidden.features[own, column] = stays.features[own, column]
+    np.testing.assert_allclose(hidden.features, stays.features, atol=1e-6)
+    (own,) = np.flatnonzero(alone.positions == 1)  # a passage of one sentence: the passage stands in for it
+    assert alone.features[own, column] == pytest.approx(float(alone.features[own, FEATURES.index("dense")]), abs=1e-5)
 
 
 def test_more_candidates_than_passages_gives_all_passages(toy_first_stage: FirstStage) -> None:

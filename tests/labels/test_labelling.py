@@ -71,6 +71,7 @@ def assert_same(one: list[LabelledQuery], other: list[LabelledQuery]) -> None:
 def test_labels_are_the_rankers_scores_best_first(
     queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path
 ) -> None:
+    queries = [query for query in queries if query.source != "pseudo"]
     labels = label(queries, toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="ranker")
     assert [each.id for each in labels] == [each.id for each in queries]
     features = toy_first_stage.features([each.text for each in labels], [each.positions for each in labels])
@@ -97,15 +98,24 @@ def test_a_query_that_the_llm_never_saw_gets_the_first_stages_candidates(
         assert set(got.positions) == set(found.positions)
 
 
-def test_a_pseudo_query_never_labels_the_passage_that_it_was_made_from(
+def test_a_pseudo_query_labels_its_own_passage_as_if_the_sentence_were_not_its_best(
     toy_first_stage: FirstStage, toy_dataset: Dataset, tmp_path: Path
 ) -> None:
     made = [
         Unlabelled(each.id, each.text, "pseudo", NOTHING, made_from=each.made_from)
         for each in pseudo_queries(toy_dataset.corpus, 120, seed=1)
     ]
-    for got in label(made, toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=60, ranked_by="both"):
-        assert sorted([*got.positions, got.made_from]) == list(range(60))
+    sentence_alone = Ranker(Prior(FEATURES, (0.0, 0.0, 1.0)), None)
+    asked = label(made, toy_first_stage, sentence_alone, tmp_path / "a", depth=60, ranked_by="both")
+    typed = [Unlabelled(each.id, each.text, "extra", NOTHING) for each in made]
+    as_a_users = label(typed, toy_first_stage, sentence_alone, tmp_path / "b", depth=60, ranked_by="both")
+    for query, got, other in zip(made, asked, as_a_users, strict=True):
+        assert query.made_from is not None
+        assert got.made_from == query.made_from.passage
+        mine, theirs = (dict(zip(each.positions, each.scores, strict=True)) for each in (got, other))
+        assert theirs.pop(got.made_from) == pytest.approx(1.0, abs=1e-2)  # the sentence itself
+        assert mine.pop(got.made_from) < 0.99
+        assert mine == pytest.approx(theirs)
 
 
 def test_the_llms_order_stands_and_the_ranker_gives_the_magnitudes(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rankstill.candidates import Sentence
 from rankstill.candidates.dense import sentences
 from rankstill.datasets import Corpus
 from rankstill.labels import pseudo_queries, query_resemblance
@@ -32,7 +33,7 @@ def test_every_passage_gives_one_before_any_gives_a_second(count: int, seed: int
     drawn = pseudo_queries(CORPUS, count, seed)
     assert len(drawn) == min(count, 9)
     assert len({each.id for each in drawn}) == len(drawn)
-    given_by = Counter(each.made_from for each in drawn)
+    given_by = Counter(each.made_from.passage for each in drawn)
     for passage, most in enumerate((4, 1, 4)):
         rounds_left = max(given_by.values(), default=0) - given_by[passage]
         assert rounds_left <= 1 or given_by[passage] == most
@@ -41,16 +42,16 @@ def test_every_passage_gives_one_before_any_gives_a_second(count: int, seed: int
 def test_all_sentences_can_be_drawn_each_once() -> None:
     drawn = pseudo_queries(CORPUS, 100, seed=0)
     for passage in range(3):
-        own = [each.text for each in drawn if each.made_from == passage]
+        own = [each.text for each in drawn if each.made_from.passage == passage]
         assert sorted(own) == sorted(sentences(CORPUS.titles[passage], CORPUS.bodies[passage]))
 
 
 def test_the_id_names_the_passage_and_the_sentence() -> None:
     for each in pseudo_queries(CORPUS, 100, seed=0):
         passage, number = each.id.split("#")
-        assert CORPUS.position(passage) == each.made_from
-        there = sentences(CORPUS.titles[each.made_from], CORPUS.bodies[each.made_from])
-        assert there[int(number)] == each.text
+        position = CORPUS.position(passage)
+        assert each.made_from == Sentence(position, int(number))
+        assert sentences(CORPUS.titles[position], CORPUS.bodies[position])[int(number)] == each.text
 
 
 def test_sentences_that_resemble_queries_are_drawn_first_but_each_passage_still_gives_one() -> None:
@@ -63,7 +64,7 @@ def test_sentences_that_resemble_queries_are_drawn_first_but_each_passage_still_
 def test_resemblance_is_the_log_odds_of_being_drawn_before_another_sentence_of_the_passage() -> None:
     resemblance = np.log([1, 3, 1, 1, 1, 1, 1, 1, 1])
     first = [
-        next(each.id for each in pseudo_queries(CORPUS, 3, seed, resemblance) if each.made_from == 0)
+        next(each.id for each in pseudo_queries(CORPUS, 3, seed, resemblance) if each.made_from.passage == 0)
         for seed in range(1000)
     ]
     assert first.count("a#1") / 1000 == pytest.approx(1 / 2, abs=0.05)  # odds of 3 against 1, 1 and 1

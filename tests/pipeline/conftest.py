@@ -33,6 +33,8 @@ def toy_config(toy_dataset_folder: Path, tiny_model_folder: Path) -> MakeConfig:
             "retriever.model": str(tiny_model_folder),
             "retriever.training_length": 32,
             "retriever.learning_rate": 1e-3,
+            "adapter.width": 64,
+            "adapter.steps": 30,
             "evaluation.resamples": 200,
             "device": "cpu",
         }

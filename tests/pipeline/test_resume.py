@@ -120,8 +120,15 @@ def kill_when(process: ForkServerProcess, reached: Callable[[], bool]) -> bool:
 
 def other_than_now(path: Path) -> Callable[[], bool]:
     """Whether something else lies there by then, or nothing."""
-    now = path.stat().st_ino
-    return lambda: not path.exists() or path.stat().st_ino != now
+
+    def inode() -> int | None:
+        try:
+            return path.stat().st_ino
+        except FileNotFoundError:
+            return None
+
+    now = inode()
+    return lambda: inode() != now
 
 
 def finish(start: Start, config: Config, folder: Path) -> None:

@@ -6,6 +6,7 @@ from rankstill.candidates.first_stage import (
     Candidates,
     FirstStage,
     PassageVectors,
+    Sentence,
     encode_corpus,
     encode_passages,
 )
@@ -18,6 +19,7 @@ __all__ = [
     "FirstStage",
     "PassageScorer",
     "PassageVectors",
+    "Sentence",
     "encode",
     "encode_corpus",
     "encode_passages",

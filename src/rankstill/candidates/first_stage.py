@@ -48,6 +48,19 @@ class Candidates:
 
 
 @dataclass(frozen=True)
+class Sentence:
+    """A sentence of the corpus.
+
+    Args:
+        passage: position of its passage in the corpus.
+        number: its place among the passage's sentences, the title's being 0.
+    """
+
+    passage: int
+    number: int
+
+
+@dataclass(frozen=True)
 class PassageVectors:
     """What one retriever makes of a corpus.
 
@@ -126,23 +139,26 @@ class FirstStage:
         self._first_sentence = np.searchsorted(vectors.owners, np.arange(len(corpus)))
         self._sentence_count = np.bincount(vectors.owners, minlength=len(corpus))
 
-    def search(self, queries: Sequence[str], n: int, exclude: Sequence[int] | None = None) -> Iterator[Candidates]:
+    def search(
+        self, queries: Sequence[str], n: int, made_from: Sequence[Sentence | None] | None = None
+    ) -> Iterator[Candidates]:
         """The n best passages of each query by fusion of the dense and the lexical ranking.
 
         Args:
             queries: their texts.
             n: how many passages; all of the corpus if it is smaller.
-            exclude: one passage a query that must not be found, the one that it was made from; -1 for none.
+            made_from: the sentence of the corpus that each query is, or None; it is not its passage's best sentence.
 
         Yields:
             The candidates of each query, in the order of `queries`.
         """
         for row, (query, dense, lexical) in enumerate(self._score_all(queries)):
-            if exclude is not None and exclude[row] >= 0:
-                dense[exclude[row]] = lexical[exclude[row]] = -np.inf
             depth = max(_DEPTH, n)
             positions, fused = reciprocal_rank_fusion([top(dense, depth), top(lexical, depth)], n, self._rrf_k)
-            yield Candidates(positions, self._features(query, dense, lexical, positions), fused)
+            features = self._features(query, dense, lexical, positions)
+            if made_from is not None and (own := made_from[row]) is not None:
+                features[positions == own.passage, FEATURES.index("sentence")] = self._best_other_sentence(query, own)
+            yield Candidates(positions, features, fused)
 
     def top(
         self, queries: Sequence[str], depth: int, *, lexical: bool
@@ -183,6 +199,13 @@ class FirstStage:
     ) -> NDArray[np.float32]:
         columns = [dense[positions], lexical[positions], self._best_sentence(query, positions)]
         return np.stack(columns, axis=-1).astype(np.float32, copy=False)
+
+    def _best_other_sentence(self, query: Embeddings, own: Sentence) -> float:
+        """The cosine of the query and the nearest of its passage's other sentences; of the passage if it has none."""
+        first = int(self._first_sentence[own.passage])
+        cosines = self.vectors.sentences[first : first + int(self._sentence_count[own.passage])] @ query
+        others = np.delete(cosines, own.number)
+        return float(others.max() if len(others) else self.vectors.passages[own.passage] @ query)
 
     def _best_sentence(self, query: Embeddings, positions: NDArray[np.int64]) -> Embeddings:
         """The cosine of the query and each passage's nearest sentence. [positions]"""

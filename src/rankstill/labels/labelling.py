@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.candidates import FirstStage
+from rankstill.candidates import FirstStage, Sentence
 from rankstill.labels.table import LabelledQuery, Source, read_labels, write_labels
 from rankstill.progress import progress
 from rankstill.ranker.model import Ranker
@@ -31,7 +31,7 @@ class Unlabelled:
         source: where it comes from.
         ranked: positions of the passages that the LLM ranked, best first; empty if it never saw the query. [ranked]
         others: positions of further passages to label; None: those that the first stage finds. [others]
-        made_from: position of the passage that a pseudo-query stands in, which must not be its own answer.
+        made_from: the sentence that a pseudo-query is.
     """
 
     id: str
@@ -39,7 +39,7 @@ class Unlabelled:
     source: Source
     ranked: NDArray[np.int64]
     others: NDArray[np.int64] | None = None
-    made_from: int | None = None
+    made_from: Sentence | None = None
 
 
 def label(
@@ -115,11 +115,10 @@ def _label_part(
     part: Sequence[Unlabelled], first_stage: FirstStage, ranker: Ranker, depth: int, ranked_by: RankedBy
 ) -> list[LabelledQuery]:
     unseen = [query for query in part if not len(query.ranked) and query.others is None]
-    exclude = [query.made_from if query.made_from is not None else -1 for query in unseen]
     found = dict(
         zip(
             [query.id for query in unseen],
-            first_stage.search([query.text for query in unseen], depth, exclude),
+            first_stage.search([query.text for query in unseen], depth, [query.made_from for query in unseen]),
             strict=True,
         )
     )
@@ -159,4 +158,5 @@ def _score(
 def _labelled(query: Unlabelled, positions: NDArray[np.int64], scores: NDArray[np.float32]) -> LabelledQuery:
     # A stable sort, so that ties between kept magnitudes stay in the LLM's order.
     best_first = np.argsort(-scores, kind="stable")
-    return LabelledQuery(query.id, query.text, query.source, positions[best_first], scores[best_first], query.made_from)
+    made_from = query.made_from.passage if query.made_from else None
+    return LabelledQuery(query.id, query.text, query.source, positions[best_first], scores[best_first], made_from)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.candidates import Sentence
 from rankstill.candidates.dense import Embeddings, sentences
 from rankstill.datasets import Corpus
 
@@ -20,12 +21,12 @@ class PseudoQuery:
     Args:
         id: the passage's id and the sentence's number in it.
         text: the sentence.
-        made_from: position of the passage it stands in, which must not be its own answer.
+        made_from: where it stands.
     """
 
     id: str
     text: str
-    made_from: int
+    made_from: Sentence
 
 
 def pseudo_queries(
@@ -54,7 +55,7 @@ def pseudo_queries(
         for position in random.permutation(list(left))[: count - len(drawn)]:
             number = left[position].pop()
             text = sentences(corpus.titles[position], corpus.bodies[position])[number]
-            drawn.append(PseudoQuery(f"{corpus.ids[position]}#{number}", text, int(position)))
+            drawn.append(PseudoQuery(f"{corpus.ids[position]}#{number}", text, Sentence(int(position), number)))
             if not left[position]:
                 del left[position]
     return drawn

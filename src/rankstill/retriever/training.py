@@ -1,4 +1,4 @@
-"""Labels -> retriever: train the bi-encoder by KL divergence to the ranker's distribution."""
+"""Labels -> retriever, first part: train the bi-encoder by KL divergence to the ranker's distribution."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 from rankstill.datasets import Corpus
 from rankstill.errors import DataError, ModelError
 from rankstill.labels.table import LabelledQuery
-from rankstill.models import load_bi_encoder, without_dropout
+from rankstill.models import attention_for_training, load_bi_encoder, without_dropout
 from rankstill.training import progress_callback, run_training, set_seed, training_arguments
 
 if TYPE_CHECKING:
@@ -102,7 +102,9 @@ def train_retriever(
         ),
         callbacks=[progress_callback("training the retriever")],
     )
-    (folder / "retriever-losses.json").write_text(json.dumps(run_training(trainer)), encoding="utf-8")
+    with attention_for_training(model):
+        curve = run_training(trainer)
+    (folder / "retriever-losses.json").write_text(json.dumps(curve), encoding="utf-8")
     model.max_seq_length = config.max_length or own_length
     blend(model, before, config.blend)
     return model.eval()
