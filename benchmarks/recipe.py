@@ -3,8 +3,8 @@
     python benchmarks/recipe.py [--seeds 3] [--only chain,no-ranker] [--folder FOLDER] [--validate]
 
 Every variant trains on the 537 claims that share no gold passage with a test claim, with the demo's own defaults but
-for what its line changes, and is measured on all 300 test claims. A finished variant is not run again, and the first
-stage, which no seed changes, is made once. Writes `recipe-table.csv` and `recipe-table.md` into docs/.
+for what its line changes, and is measured on all 300 test claims. A finished variant is not run again, and what
+variants share, such as the first stage and the labels, is made once. Writes `recipe-table.csv` and `recipe-table.md` into docs/.
 
 With --validate nothing is measured on test claims: two thirds of the training claims teach and a third, which shares no
 gold passage with them, measures. Choices are made on that; the test split is looked at once, at the end.
@@ -38,11 +38,12 @@ ROOT = Path(__file__).resolve().parent.parent
 MEASURES = ("nDCG@10", "Hit@1", "Recall@100")
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "chain": ("the chain: the demo's defaults", {}),
+    "adapter": ("the passage adapter alone, the encoder as it was", {"retriever.epochs": 0}),
+    "encoder": ("the encoder alone, no passage adapter", {"adapter.width": 0}),
     "no-ranker": (
-        "no ranker: KL to the LLM's order alone, in-batch negatives",
-        {"labels.ranked_by": "llm", "labels.pseudo_queries": 0},
+        "no ranker: KL to the LLM's order alone, in-batch negatives, no free labels and so no adapter",
+        {"labels.ranked_by": "llm", "labels.pseudo_queries": 0, "adapter.width": 0},
     ),
-    "no-pseudo": ("the chain without pseudo-queries", {"labels.pseudo_queries": 0}),
     "cross-encoder": ("the chain with a cross-encoder on top of the prior", {"ranker.cross_encoder": True}),
     "plain": (
         "the paper's plain chain: no prior, the ranker's labels alone, no pseudo-queries, no in-batch negatives",
@@ -52,6 +53,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
             "labels.ranked_by": "ranker",
             "labels.pseudo_queries": 0,
             "retriever.in_batch": False,
+            "adapter.width": 0,
         },
     ),
 }
@@ -95,11 +97,11 @@ def first_stage(folder: Path, dataset: Dataset) -> Path:
     return base
 
 
-def run_variant(variant: str, seed: int, folder: Path, base: Path, dataset: Dataset) -> dict[str, Run]:
+def run_variant(variant: str, seed: int, folder: Path, start: Path, dataset: Dataset) -> dict[str, Run]:
     """TREC runs of one variant's systems; the chain is evaluated whole, the others by their retriever alone."""
     place = folder / f"{variant}-{seed}"
     if not place.exists():
-        shutil.copytree(base, place)
+        shutil.copytree(start, place)
     with Workspace(place) as workspace:
         chain = Chain(config_of(variant, seed), workspace, dataset)
         if variant == "chain":
@@ -142,7 +144,8 @@ def main() -> None:
         # The chain always runs: its "before" is what everything is compared with.
         for variant in dict.fromkeys(["chain", *arguments.only.split(",")]):
             say(f"--- {variant}, seed {seed}")
-            for system, run in run_variant(variant, seed, folder, base, dataset).items():
+            start = base if variant == "chain" else folder / f"chain-{seed}"  # what a variant shares is not made again
+            for system, run in run_variant(variant, seed, folder, start, dataset).items():
                 row = f"{variant}: {system}"
                 for measure, each in per_query(run, dataset.test_qrels(), MEASURES).items():
                     values.setdefault(row, {}).setdefault(measure, []).append(each)

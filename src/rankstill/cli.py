@@ -185,7 +185,10 @@ def show(outcome: Outcome) -> None:
     out.print(f"\nWorkspace: {outcome.workspace}\nUse the new retriever:\n", markup=False)
     out.print("    from sentence_transformers import SentenceTransformer", markup=False)
     out.print(f'    retriever = SentenceTransformer("{outcome.retriever}")', markup=False, soft_wrap=True)
-    out.print('    vectors = retriever.encode_document(["a passage", "another"])', markup=False)
+    out.print(
+        '    passages, query = retriever.encode_document(["a passage"]), retriever.encode_query("a query")',
+        markup=False,
+    )
 
 
 def main() -> None:

@@ -280,7 +280,6 @@ class Chain:
                 encode(model, corpus.texts(), "document", "encoding passages"),
                 self.config.adapter,
                 teacher_temperature=config.teacher_temperature,
-                student_temperature=config.student_temperature,
                 seed=self.config.seed,
                 device=str(model.device),
             )

@@ -43,7 +43,14 @@ def labels(source: str = "pseudo") -> list[LabelledQuery]:
 
 
 def config(**changes: float) -> AdapterConfig:
-    small = {"width": 256, "steps": 200, "queries_per_step": 60, "ranked_per_step": 30, "anchor": 0.0}
+    small = {
+        "width": 256,
+        "steps": 200,
+        "queries_per_step": 60,
+        "ranked_per_step": 30,
+        "anchor": 0.0,
+        "student_temperature": 0.1,
+    }
     return AdapterConfig.model_validate({**small, **changes})
 
 
@@ -56,7 +63,6 @@ def train(
         CORPUS,
         settings,
         teacher_temperature=1.0,
-        student_temperature=0.1,
         seed=seed,
         device="cpu",
     )

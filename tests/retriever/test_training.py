@@ -100,6 +100,20 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
     assert not torch.allclose(first, other, atol=1e-4)
 
 
+def test_no_epochs_leave_the_encoder_as_it_was(
+    toy_labels: list[LabelledQuery],
+    toy_dataset: Dataset,
+    tiny_model: SentenceTransformer,
+    quick: RetrieverConfig,
+    tmp_path: Path,
+) -> None:
+    config = quick.model_copy(update={"epochs": 0, "max_length": 100})
+    same = train_retriever(toy_labels, toy_dataset.corpus, config, tmp_path, seed=0, device="cpu")
+    assert torch.equal(weights(same), weights(tiny_model))
+    assert same.max_seq_length == 100
+    assert json.loads((tmp_path / "retriever-losses.json").read_text()) == []
+
+
 def test_without_llm_ranked_queries_the_others_teach(
     toy_labels: list[LabelledQuery],
     toy_dataset: Dataset,

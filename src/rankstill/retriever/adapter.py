@@ -91,7 +91,6 @@ def train_adapter(
     config: AdapterConfig,
     *,
     teacher_temperature: float,
-    student_temperature: float,
     seed: int,
     device: str,
 ) -> tuple[PassageAdapter, list[dict[str, float]]]:
@@ -105,7 +104,6 @@ def train_adapter(
         passages: the corpus's unit vectors. [passages, dimensions]
         config: see `AdapterConfig`.
         teacher_temperature: tau_t.
-        student_temperature: tau_s.
         seed: of the weights and of the sampling.
         device: where to train.
 
@@ -131,7 +129,7 @@ def train_adapter(
                 after = adapter(before)
                 cosines = (asked[torch.from_numpy(rows).to(device)] @ after.T).float()
             wanted = torch.from_numpy(_label_matrix([labels[row] for row in rows], chosen)).to(device)
-            kl = kl_to_ranker(cosines, wanted, teacher_temperature, student_temperature)
+            kl = kl_to_ranker(cosines, wanted, teacher_temperature, config.student_temperature)
             terms = {"anchor": config.anchor * (after - before).square().sum(dim=1).mean()}
             for name, part, weight in (
                 ("kl", kl[: len(drawn[0])], 1.0),

@@ -44,7 +44,9 @@ LLM -> ranker -> retriever (Li, Zhang and Zhang 2024, arXiv 2406.12169).
 from sentence_transformers import SentenceTransformer
 
 model = SentenceTransformer("path/to/this/folder")
-vectors = model.encode_document(["a passage"])
+passages = model.encode_document(["a passage"])  # `encode` does the same
+query = model.encode_query("a query")  # queries have a way of their own through the model
+print(model.similarity(query, passages))
 ```
 
 ## Made on

@@ -77,6 +77,10 @@ def train_retriever(
     model.model_card_data.widget = ["none"]  # or the trainer would look for some, with progress of its own
     own_length = model.max_seq_length
     _check_length(model, config)
+    if not config.epochs:
+        (folder / "retriever-losses.json").write_text("[]", encoding="utf-8")
+        model.max_seq_length = config.max_length or own_length
+        return model.eval()
     model.max_seq_length = min(config.training_length, own_length or config.training_length)
     builder = StepBuilder(main, riders, config.passages_per_query, config.riders_per_step, seed)
     trainer = SentenceTransformerTrainer(
