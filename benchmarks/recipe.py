@@ -4,7 +4,8 @@
 
 Every variant trains on the 537 claims that share no gold passage with a test claim, with the demo's own defaults but
 for what its line changes, and is measured on all 300 test claims. A finished variant is not run again, and what
-variants share, such as the first stage and the labels, is made once. Writes `recipe-table.csv` and `recipe-table.md` into docs/.
+variants share, such as the first stage and the labels, is made once. Writes `recipe-table.csv` and `recipe-table.md`
+into docs/.
 
 With --validate nothing is measured on test claims: two thirds of the training claims teach and a third, which shares no
 gold passage with them, measures. Choices are made on that; the test split is looked at once, at the end.

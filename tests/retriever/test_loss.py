@@ -198,3 +198,23 @@ def test_every_weight_of_the_model_gets_a_finite_gradient(tiny_model: SentenceTr
     gradients = [weight.grad for name, weight in tiny_model.named_parameters() if "pooler" not in name]
     assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
     assert sum(float(gradient.abs().sum()) for gradient in gradients) > 0
+
+
+def test_gradients_in_micro_batches_are_those_of_the_whole_step_at_once(tiny_model: SentenceTransformer) -> None:
+    sum(run(tiny_model, contrastive_weight=0.1).values()).backward()
+    got = {name: weight.grad.clone() for name, weight in tiny_model.named_parameters() if weight.grad is not None}
+    tiny_model.zero_grad()
+    loss = loss_of(tiny_model, contrastive_weight=0.1)
+    queries, passages = (
+        torch.nn.functional.normalize(tiny_model(tiny_model.preprocess(texts))["sentence_embedding"], dim=1)
+        for texts in (QUERIES, PASSAGES)
+    )
+    absent = torch.isnan(LABELS)
+    labels, cosines = LABELS.masked_fill(absent, UNLABELLED), (queries @ passages.T).masked_fill(absent, -math.inf)
+    kl = kl_to_ranker(cosines, labels, loss.teacher_temperature, loss.student_temperature)
+    nce = contrastive(cosines[:2], labels[:2], loss.student_temperature).mean()
+    (kl[:2].mean() + kl[2:].mean() + 0.1 * nce).backward()
+    expected = {name: weight.grad for name, weight in tiny_model.named_parameters() if weight.grad is not None}
+    assert got.keys() == expected.keys()
+    for name, gradient in expected.items():
+        torch.testing.assert_close(got[name], gradient, rtol=1e-4, atol=1e-6)

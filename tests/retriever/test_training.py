@@ -61,12 +61,13 @@ def quick(tiny_model_folder: Path) -> RetrieverConfig:
 
 
 def divergence(model: SentenceTransformer, labels: list[LabelledQuery], corpus: Corpus) -> float:
-    """The mean KL divergence over each query's whole list."""
+    """The mean KL divergence over each query's list, without the passage that a pseudo-query was made from."""
     total = 0.0
     for query in labels:
-        passages = model.encode_document(corpus.texts(query.positions), convert_to_tensor=True)
+        others = query.positions != query.made_from
+        passages = model.encode_document(corpus.texts(query.positions[others]), convert_to_tensor=True)
         cosines = model.encode_query([query.text], convert_to_tensor=True) @ passages.T
-        total += kl_to_ranker(cosines.cpu(), torch.from_numpy(query.scores.copy())[None], 1.0, 0.05).item()
+        total += kl_to_ranker(cosines.cpu(), torch.from_numpy(query.scores[others])[None], 1.0, 0.05).item()
     return total / len(labels)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -119,13 +120,43 @@ class DistillationLoss(nn.Module):
         """Unit vectors in the order given, computed longest first in micro-batches without needless padding."""
         lengths = texts["attention_mask"].sum(dim=1)
         order = torch.argsort(lengths, descending=True, stable=True)
-        vectors = []
+        parts = []
         for rows in torch.split(order, self.micro_batch):
             used = texts["attention_mask"][rows].any(dim=0)  # whichever side the tokenizer pads
-            part: dict[str, Any] = {
-                name: values[rows][:, used] if isinstance(values, Tensor) and values.ndim == 2 else values
-                for name, values in texts.items()
-            }
-            vectors.append(self.model(part)["sentence_embedding"].float())
-        restored = torch.argsort(order)
-        return nn.functional.normalize(torch.cat(vectors)[restored], dim=1)
+            parts.append(
+                {
+                    name: values[rows][:, used] if isinstance(values, Tensor) and values.ndim == 2 else values
+                    for name, values in texts.items()
+                }
+            )
+        traced = torch.zeros((), requires_grad=True)  # so that there is a backward pass
+        vectors: Tensor = _InParts.apply(traced, self._embed_part, parts)  # type: ignore[no-untyped-call]
+        return vectors[torch.argsort(order)]
+
+    def _embed_part(self, part: dict[str, Any]) -> Tensor:
+        return nn.functional.normalize(self.model(dict(part))["sentence_embedding"].float(), dim=1)
+
+
+class _InParts(torch.autograd.Function):
+    """Embeds a step's texts a micro-batch at a time, and again in the backward pass (GradCache: Gao et al. 2021).
+
+    The second forward pass costs a fifth of the time; without it a step holds the activations of all its texts at once.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, _: Tensor, embed: Callable[[dict[str, Any]], Tensor], parts: list[dict[str, Any]]) -> Tensor:
+        device = parts[0]["attention_mask"].device.type
+        ctx.embed, ctx.parts = embed, parts
+        ctx.precision = (device, torch.get_autocast_dtype(device), torch.is_autocast_enabled(device))
+        return torch.cat([embed(part) for part in parts])
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None, None]:
+        device, dtype, enabled = ctx.precision
+        start = 0
+        for part in ctx.parts:
+            with torch.enable_grad(), torch.autocast(device, dtype=dtype, enabled=enabled):
+                vectors = ctx.embed(part)
+            vectors.backward(gradient[start : start + len(vectors)])
+            start += len(vectors)
+        return None, None, None
