@@ -39,11 +39,10 @@ ROOT = Path(__file__).resolve().parent.parent
 MEASURES = ("nDCG@10", "Hit@1", "Recall@100")
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "chain": ("the chain: the demo's defaults", {}),
-    "adapter": ("the passage adapter alone, the encoder as it was", {"retriever.epochs": 0}),
-    "encoder": ("the encoder alone, no passage adapter", {"adapter.width": 0}),
+    "encoder": ("the encoder trained too, before the adapter", {"retriever.epochs": 1}),
     "no-ranker": (
-        "no ranker: KL to the LLM's order alone, in-batch negatives, no free labels and so no adapter",
-        {"labels.ranked_by": "llm", "labels.pseudo_queries": 0, "adapter.width": 0},
+        "no ranker: the encoder trained on the LLM's order alone by KL, in-batch negatives; no free labels, no adapter",
+        {"labels.ranked_by": "llm", "labels.pseudo_queries": 0, "retriever.epochs": 1, "adapter.width": 0},
     ),
     "cross-encoder": ("the chain with a cross-encoder on top of the prior", {"ranker.cross_encoder": True}),
     "plain": (
@@ -54,6 +53,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
             "labels.ranked_by": "ranker",
             "labels.pseudo_queries": 0,
             "retriever.in_batch": False,
+            "retriever.epochs": 1,
             "adapter.width": 0,
         },
     ),

@@ -109,7 +109,9 @@ class RetrieverConfig(_Section):
     query_prompt: str | None = Field(None, description="put before every query; null: the model's own, if any")
     passage_prompt: str | None = Field(None, description="put before every passage; null: the model's own, if any")
     epochs: int = Field(
-        1, ge=0, description="passes over the queries that steps are built around; 0 leaves the encoder as it is"
+        0,
+        ge=0,
+        description="passes over the queries that steps are built around; 0 leaves the encoder as it is",
     )
     learning_rate: float = Field(1e-4, gt=0, description="peak, after a linear warm-up over a tenth of the steps")
     lists_per_step: int = Field(5, ge=1, description="queries a step is built around")
@@ -140,11 +142,13 @@ class AdapterConfig(_Section):
     """Labels -> retriever, second part: a small network on passage vectors that sees the whole corpus at every step."""
 
     width: int = Field(2048, ge=0, description="hidden units; 0 for no adapter: the encoder alone, as in the paper")
-    steps: int = Field(600, ge=1, description="optimiser steps")
+    steps: int = Field(1000, ge=1, description="optimiser steps")
     learning_rate: float = Field(1e-3, gt=0, description="peak, after 20 steps of warm-up; then it falls to 0")
     student_temperature: float = Field(0.05, gt=0, description="cosines are divided by it")
     queries_per_step: int = Field(512, ge=1, description="unlabelled and pseudo-queries a step")
-    ranked_per_step: int = Field(64, ge=0, description="LLM-ranked queries a step")
+    ranked_per_step: int = Field(
+        0, ge=0, description="LLM-ranked queries a step; 0: their rankings teach the ranker alone, and it the adapter"
+    )
     ranked_weight: float = Field(0.3, ge=0, description="weight of their loss beside that of the others")
     anchor: float = Field(
         0.3, ge=0, description="weight of the squared distance by which passages move; above 0 keeps what was known"

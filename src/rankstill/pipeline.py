@@ -274,10 +274,13 @@ class Chain:
         model = train_retriever(labels, corpus, config, folder, seed=self.config.seed, device=self.config.device)
         curve: list[dict[str, float]] = []
         if self.config.adapter.width:
+            passages = self._parts.before.vectors.passages
+            if config.epochs:  # another encoder by now
+                passages = encode(model, corpus.texts(), "document", "encoding passages")
             adapter, curve = train_adapter(
                 labels,
                 encode(model, [query.text for query in labels], "query", "encoding labelled queries", 128),
-                encode(model, corpus.texts(), "document", "encoding passages"),
+                passages,
                 self.config.adapter,
                 teacher_temperature=config.teacher_temperature,
                 seed=self.config.seed,

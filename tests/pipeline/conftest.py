@@ -32,6 +32,7 @@ def toy_config(toy_dataset_folder: Path, tiny_model_folder: Path) -> MakeConfig:
             "labels.pseudo_queries": 30,
             "retriever.model": str(tiny_model_folder),
             "retriever.training_length": 32,
+            "retriever.epochs": 1,
             "retriever.learning_rate": 1e-3,
             "adapter.width": 64,
             "adapter.steps": 30,

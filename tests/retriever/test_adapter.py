@@ -105,7 +105,7 @@ def test_the_same_seed_gives_the_same_adapter_and_another_seed_another() -> None
 
 def test_the_curve_tells_its_terms_apart() -> None:
     mixed = labels("teacher")[:50] + labels()[50:]
-    _, curve = train(mixed, config(steps=30, anchor=1.0))
+    _, curve = train(mixed, config(steps=30, anchor=1.0, ranked_per_step=30))
     assert [entry["step"] for entry in curve] == [10, 20, 30]
     for entry in curve:
         assert entry["loss"] == pytest.approx(entry["anchor"] + entry["kl"] + entry["kl_ranked"], rel=1e-5)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 Embeddings = NDArray[np.float32]
 """Unit vectors, one a row. [texts, dimensions]"""
 
+_CHARACTERS_A_BATCH = 48_000
+_LONGEST_READ = 1_500
+"""Characters: about what 256 tokens hold; what is longer is cut by the model."""
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+(?=[^a-z\s])|(?<=[。！？])")
 _SHORTEST_SENTENCE = 5
 """Words. Shorter pieces are headings and broken abbreviations; they match everything."""
@@ -31,7 +34,7 @@ def encode(model: SentenceTransformer, texts: Sequence[str], kind: str, what: st
         texts: what to encode.
         kind: "query" or "document": whose prompt to prepend.
         what: for the progress line.
-        batch_size: texts a forward pass.
+        batch_size: texts a forward pass, at most; fewer of long ones, so that memory stays flat.
 
     Returns:
         Unit vectors in the order of `texts`. [texts, dimensions]
@@ -44,9 +47,10 @@ def encode(model: SentenceTransformer, texts: Sequence[str], kind: str, what: st
     with progress(what, len(texts)) as advance, autocast(str(model.device)):
         for start in range(0, len(order), chunk):
             rows = order[start : start + chunk]
+            fitting = _CHARACTERS_A_BATCH // max(1, min(len(texts[rows[0]]), _LONGEST_READ))
             vectors[rows] = encode_batch(
                 [texts[row] for row in rows],
-                batch_size=batch_size,
+                batch_size=max(1, min(batch_size, fitting)),
                 show_progress_bar=False,
                 normalize_embeddings=True,
             )

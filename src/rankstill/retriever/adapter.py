@@ -150,8 +150,10 @@ def train_adapter(
 
 
 def _deal(labels: Sequence[LabelledQuery]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Rows of the queries that the LLM ranked, and of the others."""
+    """Rows of the queries that the LLM ranked, and of the free ones; where none is free, all count as free."""
     ranked = np.array([query.source == "teacher" for query in labels], dtype=bool)
+    if ranked.all():
+        ranked = ~ranked
     return np.flatnonzero(ranked), np.flatnonzero(~ranked)
 
 
