@@ -9,12 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from rankstill import models
 from rankstill.errors import ModelError
 from rankstill.models import (
     architecture_of,
+    attention_for_training,
     autocast,
     load_bi_encoder,
     load_cross_encoder,
@@ -202,3 +204,13 @@ def test_bfloat16_is_used_where_it_is_native_and_nowhere_else(native: bool, monk
 
 def test_an_unknown_kind_of_device_gets_full_precision() -> None:
     assert models.fast_precision("mps") is False
+
+
+def test_training_on_a_cpu_uses_plain_attention_and_afterwards_the_models_own(tiny_model: SentenceTransformer) -> None:
+    config = tiny_model[0].auto_model.config
+    own = config._attn_implementation
+    before = tiny_model.encode(["magma of the volcano", "lava"])
+    with attention_for_training(tiny_model):
+        assert config._attn_implementation == "eager"
+        np.testing.assert_allclose(tiny_model.encode(["magma of the volcano", "lava"]), before, atol=1e-2)
+    assert config._attn_implementation == own != "eager"
