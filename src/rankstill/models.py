@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import importlib.util
 import platform
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -185,6 +186,12 @@ def attention_for_training(model: SentenceTransformer) -> Iterator[None]:
         yield
     finally:
         encoder.set_attn_implementation(own)
+
+
+def release_memory() -> None:
+    """Give freed memory back to the system: glibc keeps it, in pieces that tensors of other sizes do not fit."""
+    with suppress(OSError, AttributeError):  # another C library, which has no such call
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def fast_precision(device: str) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.models import autocast
+from rankstill.models import autocast, release_memory
 from rankstill.progress import progress
 
 if TYPE_CHECKING:
@@ -54,6 +54,7 @@ def encode(model: SentenceTransformer, texts: Sequence[str], kind: str, what: st
                 show_progress_bar=False,
                 normalize_embeddings=True,
             )
+            release_memory()
             advance(len(rows))
     return vectors
 

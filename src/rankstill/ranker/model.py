@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rankstill.candidates import FEATURES, PassageScorer
 from rankstill.errors import ModelError
-from rankstill.models import architecture_of, autocast, load_bi_encoder, load_cross_encoder, save_model
+from rankstill.models import architecture_of, autocast, load_bi_encoder, load_cross_encoder, release_memory, save_model
 from rankstill.progress import progress
 from rankstill.ranker.prior import Features, Prior
 
@@ -107,6 +107,7 @@ class Ranker:
                     # The default sigmoid would flatten the distribution that the retriever learns from.
                     activation_fn=torch.nn.Identity(),
                 )
+                release_memory()
                 advance(len(rows))
         return scores
 
