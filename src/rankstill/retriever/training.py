@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -61,12 +61,6 @@ def train_retriever(
         ModelError: the configured model cannot be loaded, or cannot read as many tokens as configured.
         DataError: no query has two labelled passages, so there is nothing to learn.
     """
-    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-
-    from datasets import Dataset as Rows
-    from rankstill.retriever.loss import DistillationLoss
-    from rankstill.retriever.steps import StepBuilder, StepCollator
-
     main, riders = _deal(labels, config.free_lists, seed)
     if not main:
         raise DataError("labels: no query has two labelled passages, so there is nothing to learn. Check the rankings.")
@@ -82,8 +76,32 @@ def train_retriever(
         model.max_seq_length = config.max_length or own_length
         return model.eval()
     model.max_seq_length = min(config.training_length, own_length or config.training_length)
+    trainer = _trainer(model, main, riders, corpus, config, folder, seed)
+    with attention_for_training(model):
+        curve = run_training(trainer)
+    (folder / "retriever-losses.json").write_text(json.dumps(curve), encoding="utf-8")
+    model.max_seq_length = config.max_length or own_length
+    blend(model, before, config.blend)
+    return model.eval()
+
+
+def _trainer(
+    model: SentenceTransformer,
+    main: Sequence[LabelledQuery],
+    riders: Sequence[LabelledQuery],
+    corpus: Corpus,
+    config: RetrieverConfig,
+    folder: Path,
+    seed: int,
+) -> Any:
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+
+    from datasets import Dataset as Rows
+    from rankstill.retriever.loss import DistillationLoss
+    from rankstill.retriever.steps import StepBuilder, StepCollator
+
     builder = StepBuilder(main, riders, config.passages_per_query, config.riders_per_step, seed)
-    trainer = SentenceTransformerTrainer(
+    return SentenceTransformerTrainer(
         model=model,
         args=training_arguments(
             SentenceTransformerTrainingArguments,
@@ -106,12 +124,6 @@ def train_retriever(
         ),
         callbacks=[progress_callback("training the retriever")],
     )
-    with attention_for_training(model):
-        curve = run_training(trainer)
-    (folder / "retriever-losses.json").write_text(json.dumps(curve), encoding="utf-8")
-    model.max_seq_length = config.max_length or own_length
-    blend(model, before, config.blend)
-    return model.eval()
 
 
 def _check_length(model: SentenceTransformer, config: RetrieverConfig) -> None:
