@@ -34,8 +34,9 @@ def toy_config(toy_dataset_folder: Path, tiny_model_folder: Path) -> MakeConfig:
             "retriever.training_length": 32,
             "retriever.epochs": 1,
             "retriever.learning_rate": 1e-3,
-            "adapter.width": 64,
-            "adapter.steps": 30,
+            "head.width": 64,
+            "head.token_dimensions": 16,
+            "head.steps": 30,
             "evaluation.resamples": 200,
             "device": "cpu",
         }

@@ -1,6 +1,6 @@
 """The retriever: a bi-encoder distilled from the ranker's labels."""
 
-from rankstill.retriever.adapter import train_adapter, with_adapter
+from rankstill.retriever.head_training import put_head_on
 from rankstill.retriever.training import load_retriever, train_retriever
 
-__all__ = ["load_retriever", "train_adapter", "train_retriever", "with_adapter"]
+__all__ = ["load_retriever", "put_head_on", "train_retriever"]
