@@ -195,7 +195,7 @@ def test_run_ends_with_the_table_and_the_lines_that_load_the_new_retriever(
     lines = [line.removeprefix("    ") for line in ran.out.splitlines() if line.startswith("    ")]
     snippet = "\n".join(lines[-3:])
     shown = python("-c", f"{snippet}\nprint(passages.shape, query.shape)")
-    assert shown.stdout == "(1, 32) (32,)\n", shown.stderr
+    assert shown.stdout == "(1, 672) (672,)\n", shown.stderr
     settled = read_config(tmp_path / "mine" / "config.yaml")
     assert (settled.seed, settled.evaluation.resamples) == (3, 200)
 

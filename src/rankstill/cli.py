@@ -83,11 +83,91 @@ def _command(name: str, until: str, what: str) -> None:
 
 _command("run", "evaluation", "Run the whole chain on your own data; run again, it goes on where it stopped.")
 _command("candidates", "candidates", "First stage: find candidates for every query.")
-_command("teach", "rankings", "Teacher: get an order of each training query's candidates.")
 _command("train-ranker", "ranker", "LLM -> ranker.")
 _command("label", "labels", "Ranker -> labels.")
 _command("train-retriever", "retriever", "Labels -> retriever.")
 _command("evaluate", "evaluation", "Measure every system on the test queries.")
+
+
+@app.command()
+def teach(
+    config: ConfigFile = None,
+    workspace: Folder = Path("workspace"),
+    source: Source = None,
+    rankings: Rankings = None,
+    model: Model = None,
+    seed: Seed = None,
+    set_: Set = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and price; ask nothing.")] = False,
+    export_prompts: Annotated[
+        Path | None, typer.Option(help="Write the prompts that wait for an answer here; ask nothing.")
+    ] = None,
+    import_rankings: Annotated[
+        Path | None, typer.Option(help='Take answers to exported prompts back: each line with its "answer".')
+    ] = None,
+) -> None:
+    """Teacher: get an order of each training query's candidates."""
+    from rankstill import teaching
+
+    changes = _changes(source, rankings, model, seed, set_)
+    if not (dry_run or export_prompts or import_rankings):
+        _run("rankings", config, workspace, changes)
+        return
+    settings = _config(config, changes)
+    if dry_run:
+        typer.echo(f"expected: {teaching.quote(settings, workspace)}")
+    if export_prompts:
+        count = teaching.export_prompts(settings, workspace, export_prompts)
+        typer.echo(f"{count:,} prompts written to {export_prompts}" if count else "no prompt waits for an answer")
+    if import_rankings:
+        count, notes = teaching.import_answers(settings, workspace, import_rankings)
+        for note in notes:
+            say(f"note: {note}")
+        typer.echo(f"{count:,} answers taken; `rankstill teach` goes on from them")
+
+
+@app.command("check-teacher")
+def check_teacher(
+    config: ConfigFile = None,
+    workspace: Folder = Path("workspace"),
+    source: Source = None,
+    queries: Annotated[int, typer.Option(help="How many queries to ask about.")] = 30,
+    set_: Set = None,
+) -> None:
+    """Ask about a few queries: does the LLM rank better than the first stage, and what would all of them cost?"""
+    from rankstill.teacher.checking import check_teacher
+
+    for line in check_teacher(_config(config, _changes(source=source, set_=set_)), workspace, queries).lines():
+        typer.echo(line)
+
+
+@app.command("write-queries")
+def write_queries(
+    config: ConfigFile = None,
+    workspace: Folder = Path("workspace"),
+    source: Source = None,
+    count: Annotated[int, typer.Option(help="Passages to have queries written for.")] = 1_000,
+    to: Annotated[Path, typer.Option(help="Where to write them.")] = Path("written-queries.jsonl"),
+    set_: Set = None,
+) -> None:
+    """Have the LLM write queries for passages, and keep those that find their passage again."""
+    from rankstill.teacher.writing import write_queries
+
+    written = write_queries(_config(config, _changes(source=source, set_=set_)), workspace, count, to)
+    for line in written.lines():
+        typer.echo(line)
+
+
+@app.command()
+def ledger(
+    path: Annotated[Path | None, typer.Argument(help="A ledger; the one of all workspaces if left out.")] = None,
+) -> None:
+    """Show what was spent on LLMs, and how they did: calls, failures, tokens, price, latency."""
+    from rich.console import Console
+
+    from rankstill.teaching import ledger_table
+
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(ledger_table(path))
 
 
 @app.command()

@@ -52,13 +52,87 @@ class CandidatesConfig(_Section):
     rrf_k: float = Field(60.0, gt=0, description="constant of reciprocal rank fusion")
 
 
-class TeacherConfig(_Section):
-    """The black box that ranks."""
+class ModelPrice(_Section):
+    """USD per million tokens."""
 
-    kind: Literal["recorded"] = Field("recorded", description="recorded: replay a rankings.jsonl made before")
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+class TeacherConfig(_Section):
+    """The black box that ranks: whom to ask, how, and for how much."""
+
+    kind: Literal["recorded", "api", "litellm", "local"] = Field(
+        "recorded",
+        description="recorded: replay a rankings.jsonl; api: any OpenAI-compatible endpoint; litellm: whatever litellm "
+        "reaches; local: a llama.cpp server for a GGUF model, started here",
+    )
     rankings: str | None = Field(
         None, description="the rankings.jsonl to replay; null: the one that lies beside the dataset"
     )
+    model: str | None = Field(
+        None, description="the LLM: its name at the endpoint; for local a GGUF file, or <hub repository>:<file>.gguf"
+    )
+    endpoint: str = Field("https://api.openai.com/v1", description="base URL of the API; not used by local")
+    api_key_env: str = Field("OPENAI_API_KEY", description="name of the environment variable that holds the API key")
+    queries: int | None = Field(None, ge=1, description="training queries to have ranked; null: all of them")
+    strategy: Literal["listwise", "setwise", "pairwise"] = Field(
+        "listwise",
+        description="listwise: orders of a window; setwise: the best of a few, for small models; pairwise: the better "
+        "of two, for the smallest",
+    )
+    window: int = Field(
+        20, ge=2, description="passages that a listwise prompt shows; longer lists slide it, tail first"
+    )
+    step: int = Field(10, ge=1, description="how far the window slides")
+    set_size: int = Field(4, ge=2, description="passages that a setwise prompt shows")
+    top: int = Field(10, ge=1, description="how many of the best setwise finds")
+    labels: Literal["numbers", "letters"] = Field("numbers", description="what names the passages in a prompt")
+    template: str | None = Field(
+        None, description="a prompt template of your own (Jinja2); null: ours for the strategy"
+    )
+    passage_tokens: int = Field(300, ge=8, description="of a passage in a prompt, about; the rest is cut at a word")
+    structured: bool = Field(False, description="ask for JSON by schema, where the endpoint can")
+    shuffles: int = Field(
+        1, ge=1, description="orders in which each list is shown; above 1 their agreement weighs the list"
+    )
+    aggregate: Literal["borda", "kemeny"] = Field("borda", description="how the shuffles' answers become one order")
+    ask_again: int = Field(2, ge=0, description="times to ask again for an answer that cannot be read")
+    temperature: float = Field(0.0, ge=0, description="of the LLM's sampling")
+    answer_tokens: int = Field(512, ge=1, description="of an answer, at most; a model that reasons needs thousands")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="further ones of the request; null takes one of ours out"
+    )
+    batch: bool = Field(False, description="ask through the provider's batch API: slower, and often half the price")
+    concurrency: int = Field(16, ge=1, description="calls at once, at most; fewer when the endpoint says so")
+    timeout: float = Field(120.0, gt=0, description="seconds that one try of a call may take")
+    tries: int = Field(6, ge=1, description="of a call that fails for a reason that may heal")
+    context: int = Field(8192, ge=256, description="tokens of a local model's prompt and answer together")
+    max_cost: float | None = Field(None, ge=0, description="USD; asking stops before the call that could pass it")
+    max_tokens: int | None = Field(None, ge=0, description="in and out together; likewise")
+    max_calls: int | None = Field(None, ge=0, description="likewise")
+    prices: dict[str, ModelPrice] = Field(
+        default_factory=dict, description="USD per million tokens by model, {name: {input: 1, output: 2}}, over our own"
+    )
+    ledger: str | None = Field(
+        None, description="the SQLite file that keeps every call; null: one for all workspaces ($RANKSTILL_LEDGER)"
+    )
+
+    def what_is_asked(self) -> dict[str, Any]:
+        """The options that rankings depend on; the others say how fast, how dear and where they are asked for."""
+        others = {"api_key_env", "batch", "concurrency", "timeout", "tries", "prices", "ledger", "rankings"}
+        limits = {"max_cost", "max_tokens", "max_calls"}
+        return self.model_dump(mode="json", exclude=others | limits)
+
+    @model_validator(mode="after")
+    def _can_ask(self) -> TeacherConfig:
+        if self.kind in ("api", "litellm", "local") and not self.model:
+            raise ValueError(f"teacher.model: say which model to ask (teacher.kind is {self.kind})")
+        if self.strategy == "listwise" and self.step >= self.window:
+            raise ValueError("teacher.step must be below teacher.window; half of it is a good step")
+        if self.batch and self.kind != "api":
+            raise ValueError("teacher.batch needs teacher.kind: api")
+        return self
 
 
 class RankerConfig(_Section):
@@ -138,21 +212,26 @@ class RetrieverConfig(_Section):
     )
 
 
-class AdapterConfig(_Section):
-    """Labels -> retriever, second part: a small network on passage vectors that sees the whole corpus at every step."""
+class HeadConfig(_Section):
+    """Labels -> retriever, second part: a head on the encoder's vectors that sees the whole corpus at every step."""
 
-    width: int = Field(2048, ge=0, description="hidden units; 0 for no adapter: the encoder alone, as in the paper")
-    steps: int = Field(1000, ge=1, description="optimiser steps")
-    learning_rate: float = Field(1e-3, gt=0, description="peak, after 20 steps of warm-up; then it falls to 0")
+    width: int = Field(2048, ge=0, description="hidden units of the adapter that moves passages; 0 for no adapter")
+    token_dimensions: int = Field(
+        640, ge=0, multiple_of=2, description="of the token vectors beside the encoder's vector; 0 for none"
+    )
+    steps: int = Field(400, ge=0, description="optimiser steps; 0 leaves the head as it starts")
+    learning_rate: float = Field(1e-3, gt=0, description="of the adapter: peak, after 20 steps; then it falls to 0")
+    token_learning_rate: float = Field(2e-3, gt=0, description="of the token vectors: peak, likewise")
     student_temperature: float = Field(0.05, gt=0, description="cosines are divided by it")
     queries_per_step: int = Field(512, ge=1, description="unlabelled and pseudo-queries a step")
-    ranked_per_step: int = Field(
-        0, ge=0, description="LLM-ranked queries a step; 0: their rankings teach the ranker alone, and it the adapter"
-    )
-    ranked_weight: float = Field(0.3, ge=0, description="weight of their loss beside that of the others")
     anchor: float = Field(
         0.3, ge=0, description="weight of the squared distance by which passages move; above 0 keeps what was known"
     )
+
+    @property
+    def absent(self) -> bool:
+        """Whether there is no head: the encoder alone, as in the paper."""
+        return not (self.width or self.token_dimensions)
 
 
 class EvaluationConfig(_Section):
@@ -174,7 +253,7 @@ class Config(_Section):
     ranker: RankerConfig = Field(default_factory=RankerConfig)
     labels: LabelsConfig = Field(default_factory=LabelsConfig)
     retriever: RetrieverConfig = Field(default_factory=RetrieverConfig)
-    adapter: AdapterConfig = Field(default_factory=AdapterConfig)
+    head: HeadConfig = Field(default_factory=HeadConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
 
     @model_validator(mode="after")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from rankstill.candidates import FirstStage
     from rankstill.ranker import RankedList
-    from rankstill.teacher import Ranking
+    from rankstill.teacher import CandidateList, Ranking, Teacher
 
 
 def check_usable(config: Config, dataset: Dataset) -> None:
@@ -80,6 +80,38 @@ class Parts:
             )
         return rankings, notes
 
+    def teacher(self) -> Teacher:
+        """The black box to ask; a context manager.
+
+        Raises:
+            RankstillError: its ledger, its prompt template or a local model cannot be used, or its limits not be kept.
+        """
+        from rankstill.teacher import Teacher
+
+        return Teacher(self.config.teacher, str(self.workspace.folder.resolve()), self.config.seed)
+
+    def candidate_lists(self) -> list[CandidateList]:
+        """What the teacher is to rank: the k candidates of every training query, or of as many as configured."""
+        from rankstill.candidates import read_candidates
+        from rankstill.teacher import CandidateList
+
+        corpus, k = self.dataset.corpus, self.config.candidates.k
+        found = read_candidates(self.workspace.path("candidates.parquet"), corpus)
+        asked = list(self.dataset.train)
+        if self.config.teacher.queries is not None:
+            # The first of a fixed order: to ask for more later pays for the new ones alone.
+            order = np.random.default_rng(self.config.seed).permutation(len(asked))
+            asked = [asked[row] for row in order[: self.config.teacher.queries]]
+        return [
+            CandidateList(
+                query_id,
+                self.dataset.queries[query_id].text,
+                tuple(corpus.ids[int(position)] for position in found[query_id][:k]),
+                tuple(corpus.texts(int(position) for position in found[query_id][:k])),
+            )
+            for query_id in asked
+        ]
+
     def ranked_lists(self, first_stage: FirstStage) -> list[RankedList]:
         """The rankings with what a first stage knows of their passages."""
         from rankstill.ranker import RankedList
@@ -91,7 +123,7 @@ class Parts:
             np.array([corpus.position(each) for each in (*ranking.ranking, *ranking.unranked)]) for ranking in rankings
         ]
         return [
-            RankedList(query, tuple(corpus.texts(here)), features, len(ranking.ranking))
+            RankedList(query, tuple(corpus.texts(here)), features, len(ranking.ranking), weight=ranking.weight)
             for query, here, features, ranking in zip(
                 queries, positions, first_stage.features(queries, positions), rankings, strict=True
             )

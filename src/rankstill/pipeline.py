@@ -14,6 +14,7 @@ import numpy as np
 
 from rankstill.config import Config, write_config
 from rankstill.datasets import Dataset, load_dataset
+from rankstill.errors import DataError
 from rankstill.models import save_model
 from rankstill.parts import Parts, check_usable
 from rankstill.progress import say
@@ -91,7 +92,7 @@ class Chain:
         self.config = config
         self.workspace = workspace
         self._fingerprints: dict[str, str] = {}
-        self._parts = Parts(config, workspace, dataset)
+        self.parts = Parts(config, workspace, dataset)
         self.dataset = dataset
         for note in self.dataset.notes:
             say(f"note: {note}")
@@ -100,8 +101,8 @@ class Chain:
 
     def run(self, until: str = "evaluation") -> Outcome:
         """Every step up to this one, and what came of it."""
-        if until != "candidates":
-            self._parts.recorded()  # a mistake in the rankings shows before minutes of encoding, not after
+        if until != "candidates" and self.config.teacher.kind == "recorded":
+            self.parts.recorded()  # a mistake in the rankings shows before minutes of encoding, not after
         for name in STEPS[: STEPS.index(until) + 1]:
             getattr(self, name)()
         return self.outcome()
@@ -116,17 +117,17 @@ class Chain:
             outputs=("vectors", "candidates.parquet"),
             settings=[
                 self._section("candidates"),
-                [self._parts.retriever_identity, retriever.query_prompt, retriever.passage_prompt],
+                [self.parts.retriever_identity, retriever.query_prompt, retriever.passage_prompt],
             ],
-            inputs=[self._parts.dataset_fingerprint],
+            inputs=[self.parts.dataset_fingerprint],
         )
 
     def _find_candidates(self, folder: Path) -> None:
         from rankstill.candidates import FirstStage, PassageVectors, encode_corpus, write_candidates
 
-        encode_corpus(self._parts.model_before, self.dataset.corpus, folder / "vectors")
+        encode_corpus(self.parts.model_before, self.dataset.corpus, folder / "vectors")
         vectors = PassageVectors.load(folder / "vectors")
-        first_stage = FirstStage(self.dataset.corpus, self._parts.model_before, vectors, self.config.candidates)
+        first_stage = FirstStage(self.dataset.corpus, self.parts.model_before, vectors, self.config.candidates)
         asked = [*self.dataset.train, *self.dataset.extra]
         n = max(self.config.candidates.k, self.config.candidates.n)
         found = first_stage.search(self.dataset.texts_of(asked), n)
@@ -135,20 +136,44 @@ class Chain:
     @_once
     def rankings(self) -> str:
         """Teacher: an order of each training query's candidates."""
-        path = self._parts.recorded_rankings
+        if self.config.teacher.kind != "recorded":
+            return self.workspace.step(
+                "rankings",
+                self._ask_teacher,
+                outputs=("rankings.jsonl", "teacher.json"),
+                settings=[self.config.teacher.what_is_asked(), self.config.candidates.k, self.config.seed],
+                inputs=[self.candidates()],
+            )
+        path = self.parts.recorded_rankings
         content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         return self.workspace.step(
             "rankings",
             self._take_rankings,
             outputs=("rankings.jsonl",),
-            settings=[self.config.teacher.kind, content],
-            inputs=[self._parts.dataset_fingerprint],
+            settings=["recorded", content],
+            inputs=[self.parts.dataset_fingerprint],
         )
+
+    def _ask_teacher(self, folder: Path) -> Sequence[str]:
+        from rankstill.teacher import write_rankings
+
+        with self.parts.teacher() as teacher:
+            rankings, health = teacher.rank(self.parts.candidate_lists())
+        for line in health.lines():
+            say(line)
+        if not rankings:
+            raise DataError(
+                f"teacher {health.model}: no list got an answer that ranks anything, so there is nothing to learn. "
+                "`rankstill check-teacher` shows what it says; a small model may need teacher.strategy: setwise."
+            )
+        write_rankings(rankings, folder / "rankings.jsonl")
+        write_atomically(folder / "teacher.json", json.dumps(health.to_json(), ensure_ascii=False) + "\n")
+        return health.lines()
 
     def _take_rankings(self, folder: Path) -> Sequence[str]:
         from rankstill.teacher import write_rankings
 
-        rankings, notes = self._parts.recorded()
+        rankings, notes = self.parts.recorded()
         write_rankings(rankings, folder / "rankings.jsonl")
         ranked = {ranking.query_id for ranking in rankings}
         missing = [query_id for query_id in self.dataset.train if query_id not in ranked]
@@ -166,7 +191,7 @@ class Chain:
             self._train_ranker,
             outputs=("ranker", "ranker-losses.json"),
             settings=[self._section("ranker"), self.config.seed],
-            inputs=[self.candidates(), self.rankings(), *self._parts.ranker_identity],
+            inputs=[self.candidates(), self.rankings(), *self.parts.ranker_identity],
         )
 
     def _train_ranker(self, folder: Path) -> None:
@@ -174,14 +199,14 @@ class Chain:
         from rankstill.ranker import train_ranker
 
         ranker = train_ranker(
-            self._parts.ranked_lists(self._parts.before),
+            self.parts.ranked_lists(self.parts.before),
             self.config.ranker,
             self.config.retriever.model,
             folder,
             seed=self.config.seed,
             device=self.config.device,
         )
-        ranker.first_stage = PassageScorer(self._parts.model_before, self._parts.before.bm25.statistics)
+        ranker.first_stage = PassageScorer(self.parts.model_before, self.parts.before.bm25.statistics)
         ranker.save(folder / "ranker")
 
     @_once
@@ -205,7 +230,7 @@ class Chain:
         for name, scorer, queries in (("asked", ranker, self._asked()), ("pseudo", free, self._pseudo())):
             labelled += label(
                 queries,
-                self._parts.before,
+                self.parts.before,
                 scorer,
                 folder / name,
                 depth=self.config.labels.depth,
@@ -221,7 +246,7 @@ class Chain:
         corpus, queries = self.dataset.corpus, self.dataset.queries
         found = read_candidates(self.workspace.path("candidates.parquet"), corpus)
         asked = []
-        for ranking in self._parts.rankings:
+        for ranking in self.parts.rankings:
             ranked = np.array([corpus.position(each) for each in ranking.ranking])
             others = [position for position in found[ranking.query_id] if position not in ranked]
             room = max(0, self.config.candidates.n - len(ranked))
@@ -247,8 +272,8 @@ class Chain:
         resemblance = None
         if self.config.labels.pseudo_like_queries:
             texts = self.dataset.texts_of([*self.dataset.train, *self.dataset.extra])
-            asked = encode(self._parts.model_before, texts, "query", "encoding queries", 128)
-            resemblance = query_resemblance(self._parts.before.vectors.sentences, asked, seed)
+            asked = encode(self.parts.model_before, texts, "query", "encoding queries", 128)
+            resemblance = query_resemblance(self.parts.before.vectors.sentences, asked, seed)
         nothing = np.empty(0, dtype=np.int64)
         drawn = pseudo_queries(self.dataset.corpus, count, seed, resemblance)
         return [Unlabelled(each.id, each.text, "pseudo", nothing, made_from=each.made_from) for each in drawn]
@@ -259,35 +284,31 @@ class Chain:
         return self.workspace.step(
             "retriever",
             self._train_retriever,
-            outputs=("retriever", "retriever-losses.json", "adapter-losses.json"),
-            settings=[self._section("retriever"), self._section("adapter"), self.config.seed],
+            outputs=("retriever", "retriever-losses.json", "head-losses.json"),
+            settings=[self._section("retriever"), self._section("head"), self.config.seed],
             inputs=[self.labels()],
         )
 
     def _train_retriever(self, folder: Path) -> None:
-        from rankstill.candidates import encode
         from rankstill.labels import read_labels
-        from rankstill.retriever import train_adapter, train_retriever, with_adapter
+        from rankstill.retriever import put_head_on, train_retriever
 
         config, corpus = self.config.retriever, self.dataset.corpus
         labels = read_labels(self.workspace.path("labels.parquet"))
         model = train_retriever(labels, corpus, config, folder, seed=self.config.seed, device=self.config.device)
         curve: list[dict[str, float]] = []
-        if self.config.adapter.width:
-            passages = self._parts.before.vectors.passages
-            if config.epochs:  # another encoder by now
-                passages = encode(model, corpus.texts(), "document", "encoding passages")
-            adapter, curve = train_adapter(
+        if not self.config.head.absent:
+            model, curve = put_head_on(
+                model,
                 labels,
-                encode(model, [query.text for query in labels], "query", "encoding labelled queries", 128),
-                passages,
-                self.config.adapter,
+                corpus,
+                self.config.head,
+                # Training makes another encoder, whose vectors are not known yet.
+                vectors=None if config.epochs else self.parts.before.vectors.passages,
                 teacher_temperature=config.teacher_temperature,
                 seed=self.config.seed,
-                device=str(model.device),
             )
-            model = with_adapter(model, adapter)
-        write_atomically(folder / "adapter-losses.json", json.dumps(curve))
+        write_atomically(folder / "head-losses.json", json.dumps(curve))
         save_model(model, folder / "retriever")
 
     @_once
@@ -305,12 +326,12 @@ class Chain:
         from rankstill.candidates import PassageScorer, encode_passages
         from rankstill.ranker import Ranker, refit_prior
 
-        model = self._parts.model_after
+        model = self.parts.model_after
         encode_passages(model, self.dataset.corpus, folder / "vectors-after")
-        first_stage = self._parts.after(folder / "vectors-after", model)
+        first_stage = self.parts.after(folder / "vectors-after", model)
         ranker = Ranker.load(self.workspace.path("ranker"), self.config.device)
-        refitted = refit_prior(ranker, self._parts.ranked_lists(first_stage))
-        refitted.first_stage = PassageScorer(model, first_stage.bm25.statistics, self._parts.model_before)
+        refitted = refit_prior(ranker, self.parts.ranked_lists(first_stage))
+        refitted.first_stage = PassageScorer(model, first_stage.bm25.statistics, self.parts.model_before)
         refitted.save(folder / "reranker")
 
     @_once
@@ -369,7 +390,7 @@ class Chain:
         table = evaluate_runs(
             runs, qrels, "retriever before", evaluation.measures, self.config.seed, evaluation.resamples
         )
-        leaks = self._parts.leaks()
+        leaks = self.parts.leaks()
         write_atomically(folder / "metrics.json", json.dumps({"table": table.to_json(), "leaks": leaks}) + "\n")
         answers = "no judgements: a passage is relevant if it holds an accepted answer, among all that a system found"
         return [leaks if self.dataset.test else answers]
@@ -380,8 +401,8 @@ class Chain:
         from rankstill.ranker import Ranker
 
         queries = {query_id: self.dataset.queries[query_id].text for query_id in test}
-        before = self._parts.before
-        after = self._parts.after(self.workspace.path("vectors-after"), self._parts.model_after)
+        before = self.parts.before
+        after = self.parts.after(self.workspace.path("vectors-after"), self.parts.model_after)
         depth, device = self.config.evaluation.rerank_depth, self.config.device
         ranker = Ranker.load(self.workspace.path("ranker"), device)
         reranker = Ranker.load(self.workspace.path("reranker"), device)

@@ -37,6 +37,7 @@ class Batch:
         self.passages = [list(entry.passages[:size]) for entry, size in zip(lists, (5, 3, 4), strict=False)]
         self.prior = [torch.randn(size, generator=torch.Generator().manual_seed(size)) for size in (5, 3, 4)]
         self.known = torch.tensor([5, 2, 2])
+        self.labels = torch.tensor([[5.0, 1.0], [2.0, 1.0], [2.0, 1.0]])
 
     def grades(self) -> list[torch.Tensor]:
         return [torch.tensor([5, 4, 3, 2, 1]), torch.tensor([2, 1, 0]), torch.tensor([2, 1, 0, 0])]
@@ -56,7 +57,7 @@ def batch(toy_lists: list[RankedList]) -> Batch:
 def test_every_loss_is_finite_and_teaches_every_part_of_the_model(
     cross_encoder: CrossEncoder, batch: Batch, name: str
 ) -> None:
-    loss = ListwiseLoss(cross_encoder, name, micro_batch=4)([batch.queries, batch.passages, batch.prior], batch.known)
+    loss = ListwiseLoss(cross_encoder, name, micro_batch=4)([batch.queries, batch.passages, batch.prior], batch.labels)
     assert loss.shape == ()
     assert 0 < loss.item() < 100
     loss.backward()
@@ -70,8 +71,18 @@ def test_listmle_is_the_likelihood_of_prior_plus_cross_encoder(cross_encoder: Cr
         plackett_luce_nll(scores[None], known[None])
         for scores, known in zip(batch.scores(cross_encoder), batch.known, strict=True)
     ]
-    loss = ListwiseLoss(cross_encoder, "listmle")([batch.queries, batch.passages, batch.prior], batch.known)
+    loss = ListwiseLoss(cross_encoder, "listmle")([batch.queries, batch.passages, batch.prior], batch.labels)
     assert loss.item() == pytest.approx(torch.cat(alone).mean().item(), rel=1e-4)
+
+
+def test_a_list_that_weighs_nothing_teaches_listmle_nothing(cross_encoder: CrossEncoder, batch: Batch) -> None:
+    batch.labels[:, 1] = torch.tensor([0.5, 0.0, 1.0])
+    first, _, third = (
+        plackett_luce_nll(scores[None], known[None]).item()
+        for scores, known in zip(batch.scores(cross_encoder), batch.known, strict=True)
+    )
+    loss = ListwiseLoss(cross_encoder, "listmle")([batch.queries, batch.passages, batch.prior], batch.labels)
+    assert loss.item() == pytest.approx((0.5 * first + third) / 1.5, rel=1e-4)
 
 
 @pytest.mark.parametrize("micro_batch", [1, 5, 100])
@@ -79,15 +90,15 @@ def test_the_size_of_a_forward_pass_does_not_change_the_loss(
     cross_encoder: CrossEncoder, batch: Batch, micro_batch: int
 ) -> None:
     inputs = [batch.queries, batch.passages, batch.prior]
-    expected = ListwiseLoss(cross_encoder, "listmle", micro_batch=3)(inputs, batch.known)
-    got = ListwiseLoss(cross_encoder, "listmle", micro_batch)(inputs, batch.known)
+    expected = ListwiseLoss(cross_encoder, "listmle", micro_batch=3)(inputs, batch.labels)
+    got = ListwiseLoss(cross_encoder, "listmle", micro_batch)(inputs, batch.labels)
     assert got.item() == pytest.approx(expected.item(), rel=1e-4)
 
 
 @pytest.mark.parametrize("name", LIBRARY)
 def test_the_librarys_losses_are_the_librarys(cross_encoder: CrossEncoder, batch: Batch, name: str) -> None:
     nothing = [torch.zeros_like(prior) for prior in batch.prior]
-    loss = ListwiseLoss(cross_encoder, name)([batch.queries, batch.passages, nothing], batch.known)
+    loss = ListwiseLoss(cross_encoder, name)([batch.queries, batch.passages, nothing], batch.labels)
     expected = LIBRARY[name](cross_encoder)([batch.queries, batch.passages], batch.grades())
     assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
 
@@ -98,6 +109,6 @@ def test_the_librarys_losses_see_the_prior_as_they_would_see_a_models_scores(
 ) -> None:
     silent = start_cross_encoder(str(tiny_model_folder), 64, "cpu")  # scores 0, so that all comes from the prior
     scores = [score - prior for score, prior in zip(batch.scores(cross_encoder), batch.prior, strict=True)]
-    loss = ListwiseLoss(silent, name)([batch.queries, batch.passages, scores], batch.known)
+    loss = ListwiseLoss(silent, name)([batch.queries, batch.passages, scores], batch.labels)
     expected = LIBRARY[name](cross_encoder)([batch.queries, batch.passages], batch.grades())
     assert loss.item() == pytest.approx(expected.item(), rel=1e-4)

@@ -66,3 +66,12 @@ def test_a_prior_survives_saving_exactly(tmp_path: Path) -> None:
     prior = Prior(NAMES, (1 / 3, -0.0, 1e-17))
     prior.save(tmp_path / "prior.json")
     assert Prior.load(tmp_path / "prior.json") == prior
+
+
+def test_lists_count_by_their_weight() -> None:
+    lists = ranked_by((5.0, 2.0, -1.0), 300, (10,), seed=4)
+    contrary = [rows[::-1] for rows in lists]
+    alone = fit_prior(NAMES, lists, [10] * 300).weights
+    both = fit_prior(NAMES, [*lists, *contrary], [10] * 600, [1.0] * 300 + [0.0] * 300).weights
+    assert both == pytest.approx(alone, rel=1e-3)
+    assert fit_prior(NAMES, [*lists, *contrary], [10] * 600).weights[0] < 0.5 * alone[0]

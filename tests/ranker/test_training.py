@@ -170,11 +170,11 @@ def test_a_plain_ranker_has_no_prior_to_refit(cross_encoder: CrossEncoder, toy_l
 
 def test_collated_lists_carry_the_priors_scores(toy_lists: list[RankedList]) -> None:
     prior = Prior(FEATURES, (1.0, 2.0, 3.0))
-    partial = replace(toy_lists[1], known=2)
+    partial = replace(toy_lists[1], known=2, weight=0.25)
     batch = ListCollator([toy_lists[0], partial], prior)([{"row": 1}, {"row": 0}])
     assert batch["query"] == [partial.query, toy_lists[0].query]
     assert batch["passages"] == [list(partial.passages), list(toy_lists[0].passages)]
-    assert batch["label"].tolist() == [2, 5]
+    assert batch["label"].tolist() == [[2.0, 0.25], [5.0, 1.0]]
     assert batch["prior"][0].tolist() == prior.scores(partial.features).tolist()
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rankstill.ranker.plackett_luce import plackett_luce_nll
+from rankstill.ranker.plackett_luce import plackett_luce_nll, weighted_mean
 
 _PADDING = -1e30
 
@@ -55,7 +55,8 @@ class ListwiseLoss(nn.Module):
 
     Inputs:
         inputs: queries, their passages in the teacher's order, and the prior's scores of these. Each [lists]
-        labels: how many leading passages of each list the teacher itself placed. [lists]
+        labels: how many leading passages of each list the teacher itself placed, and the list's weight, which
+            "listmle" alone heeds. [lists, 2]
     """
 
     def __init__(self, model: nn.Module, name: str, micro_batch: int = 20) -> None:
@@ -71,14 +72,15 @@ class ListwiseLoss(nn.Module):
         scores = self._cross_encode(pairs)
         scores = scores + torch.cat(list(prior)).to(scores.device)
         sizes = [len(listed) for listed in passages]
+        known, weights = labels.to(scores.device).unbind(dim=1)
         if self.name == "listmle":
             lists = list(torch.split(scores, sizes))
             padded = nn.utils.rnn.pad_sequence(lists, batch_first=True, padding_value=_PADDING)
-            return plackett_luce_nll(padded, labels.to(scores.device)).mean()
+            return weighted_mean(plackett_luce_nll(padded, known), weights)
         # The library's losses know grades, not positions: the tail, which has no order, shares grade 0.
         grades = [
-            torch.clamp(known - torch.arange(size, device=known.device), min=0)
-            for known, size in zip(labels, sizes, strict=True)
+            torch.clamp(leading - torch.arange(size, device=leading.device), min=0)
+            for leading, size in zip(known, sizes, strict=True)
         ]
         loss: Tensor = _library_loss(self.name, _Scored(scores))([queries, passages], grades)
         return loss

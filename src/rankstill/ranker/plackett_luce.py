@@ -28,3 +28,14 @@ def plackett_luce_nll(scores: Tensor, known: Tensor) -> Tensor:
     remaining = torch.logcumsumexp(scores.flip(1), dim=1).flip(1)
     given = torch.arange(scores.shape[1], device=scores.device) < known[:, None]
     return torch.where(given, remaining - scores, torch.zeros_like(scores)).sum(dim=1)
+
+
+def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
+    """The mean of the lists' losses, each counted by its weight; 0 where all weights are 0.
+
+    Args:
+        losses: one a list. [lists]
+        weights: not below 0. [lists]
+    """
+    weights = weights.to(losses)
+    return (losses * weights).sum() / weights.sum().clamp_min(1e-9)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.ranker.plackett_luce import plackett_luce_nll
+from rankstill.ranker.plackett_luce import plackett_luce_nll, weighted_mean
 
 Features = NDArray[np.float32]
 """First-stage scores of passages, one column a feature. [passages, features]"""
@@ -47,13 +47,20 @@ class Prior:
         return cls(features=tuple(read["features"]), weights=tuple(read["weights"]))
 
 
-def fit_prior(features: Sequence[str], lists: Sequence[Features], known: Sequence[int], ridge: float = 1e-3) -> Prior:
+def fit_prior(
+    features: Sequence[str],
+    lists: Sequence[Features],
+    known: Sequence[int],
+    weights: Sequence[float] | None = None,
+    ridge: float = 1e-3,
+) -> Prior:
     """The weights under which the teacher's rankings are likeliest (ListMLE, which is convex in them).
 
     Args:
         features: names of the columns.
         lists: features of each list's passages, rows in the teacher's order, best first. Each [passages, features]
         known: how many leading rows of each list the teacher itself gave.
+        weights: of the lists; None for equal ones.
         ridge: penalty on the squared weights, so that a feature that is constant gets weight 0.
 
     Returns:
@@ -68,11 +75,12 @@ def fit_prior(features: Sequence[str], lists: Sequence[Features], known: Sequenc
     for row, passages in enumerate(lists):
         padded[row, : len(passages)] = passages
         padding[row, len(passages) :] = -np.inf
+    of_lists = torch.ones(len(lists)) if weights is None else torch.as_tensor(weights, dtype=torch.float32)
     x, pad, leading = torch.from_numpy(padded), torch.from_numpy(padding), torch.as_tensor(known)
 
-    def loss_and_gradient(weights: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        w = torch.tensor(weights, requires_grad=True)
-        loss = plackett_luce_nll(x @ w + pad, leading).mean() + ridge * w.square().sum()
+    def loss_and_gradient(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        w = torch.tensor(point, requires_grad=True)
+        loss = weighted_mean(plackett_luce_nll(x @ w + pad, leading), of_lists) + ridge * w.square().sum()
         (gradient,) = torch.autograd.grad(loss, w)
         return float(loss.detach()), gradient.numpy()
 

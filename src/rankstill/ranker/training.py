@@ -36,12 +36,14 @@ class RankedList:
         passages: their texts, in the teacher's order, best first.
         features: their first-stage scores, columns as in `FEATURES`. [passages, features]
         known: how many leading passages the teacher itself placed; the rest is an unordered tail.
+        weight: of the list in the loss.
     """
 
     query: str
     passages: tuple[str, ...]
     features: Features
     known: int
+    weight: float = 1.0
 
 
 def train_ranker(
@@ -64,7 +66,7 @@ def train_ranker(
         raise DataError("rankings: no ranking belongs to a training query, so there is nothing to learn from.")
     prior = None
     if config.prior:
-        prior = fit_prior(FEATURES, [entry.features for entry in lists], [entry.known for entry in lists])
+        prior = _fit_prior(lists)
     if not config.cross_encoder:
         (folder / LOSSES).write_text("[]", encoding="utf-8")
         return Ranker(prior, None)
@@ -76,6 +78,15 @@ def train_ranker(
     )
     cross_encoder = _train_cross_encoder(taught, prior, config, start, folder, seed, device)
     return Ranker(prior, cross_encoder, fit_weight(Ranker(prior, cross_encoder), unseen))
+
+
+def _fit_prior(lists: Sequence[RankedList]) -> Prior:
+    return fit_prior(
+        FEATURES,
+        [entry.features for entry in lists],
+        [entry.known for entry in lists],
+        [entry.weight for entry in lists],
+    )
 
 
 def _train_cross_encoder(
@@ -127,18 +138,19 @@ def fit_weight(ranker: Ranker, unseen: Sequence[RankedList]) -> float:
     import torch
     from scipy.optimize import minimize_scalar
 
-    from rankstill.ranker.plackett_luce import plackett_luce_nll
+    from rankstill.ranker.plackett_luce import plackett_luce_nll, weighted_mean
 
     assert ranker.prior is not None
     prior = [torch.from_numpy(ranker.prior.scores(entry.features)) for entry in unseen]
     pairs = [(entry.query, passage) for entry in unseen for passage in entry.passages]
     scores = torch.split(torch.from_numpy(ranker.cross_encode(pairs)), [len(entry.passages) for entry in unseen])
     known = torch.tensor([entry.known for entry in unseen])
+    weights = torch.tensor([entry.weight for entry in unseen])
 
     def loss(weight: float) -> float:
         lists = [base + weight * score for base, score in zip(prior, scores, strict=True)]
         padded = torch.nn.utils.rnn.pad_sequence(lists, batch_first=True, padding_value=float("-inf"))
-        return float(plackett_luce_nll(padded, known).mean())
+        return float(weighted_mean(plackett_luce_nll(padded, known), weights))
 
     best = float(minimize_scalar(loss, bounds=(0.0, 2.0), method="bounded").x)
     # The search never quite reaches its bounds; a weight that gains nothing is 0, and spares the cross-encoder's time.
@@ -158,14 +170,14 @@ class ListCollator:
         self._prior = prior
 
     def __call__(self, rows: list[dict[str, int]]) -> dict[str, Any]:
-        """Columns `query`, `passages`, `prior`, and as labels how many leading passages of each list are known."""
+        """Columns `query`, `passages`, `prior`, and as labels each list's number of known passages and its weight."""
         import torch
 
         chosen = [self._lists[row["row"]] for row in rows]
         zeros = [np.zeros(len(entry.passages), dtype=np.float32) for entry in chosen]
         scores = [self._prior.scores(entry.features) for entry in chosen] if self._prior else zeros
         return {
-            "label": torch.tensor([entry.known for entry in chosen]),
+            "label": torch.tensor([[entry.known, entry.weight] for entry in chosen]),
             "query": [entry.query for entry in chosen],
             "passages": [list(entry.passages) for entry in chosen],
             "prior": [torch.from_numpy(score) for score in scores],
@@ -181,5 +193,4 @@ def refit_prior(ranker: Ranker, lists: Sequence[RankedList]) -> Ranker:
     """
     if ranker.prior is None:
         return ranker
-    prior = fit_prior(FEATURES, [entry.features for entry in lists], [entry.known for entry in lists])
-    return Ranker(prior, ranker.cross_encoder, ranker.cross_encoder_weight)
+    return Ranker(_fit_prior(lists), ranker.cross_encoder, ranker.cross_encoder_weight)

@@ -23,6 +23,8 @@ class Ranking:
         ranking: ids of those that it placed, best first; shorter than `candidates` when it left some out.
         teacher: who ranked, if known.
         status: how the answer was read, if known: "exact" or "repaired".
+        agreement: between the shuffles in which the list was asked, mean Kendall's tau, if it was asked several times.
+        prompt: the template that asked, if known.
     """
 
     query_id: str
@@ -30,12 +32,19 @@ class Ranking:
     ranking: tuple[str, ...]
     teacher: str | None = None
     status: str | None = None
+    agreement: float | None = None
+    prompt: str | None = None
 
     @property
     def unranked(self) -> tuple[str, ...]:
         """The candidates that the teacher did not place, in the order shown."""
         placed = set(self.ranking)
         return tuple(each for each in self.candidates if each not in placed)
+
+    @property
+    def weight(self) -> float:
+        """In the ranker's loss: how far the teacher agrees with itself, 1 where it was asked once, never below 0."""
+        return 1.0 if self.agreement is None else max(0.0, self.agreement)
 
 
 def read_rankings(path: Path, dataset: Dataset) -> tuple[list[Ranking], list[str]]:
@@ -103,6 +112,8 @@ def _parse(record: Mapping[str, Any], path: Path, number: int) -> Ranking:
         ranking=tuple(record["ranking"]),
         teacher=record.get("teacher"),
         status=record.get("status"),
+        agreement=_agreement(record, where),
+        prompt=record.get("prompt"),
     )
     invented = [each for each in ranking.ranking if each not in set(ranking.candidates)]
     if invented:
@@ -120,6 +131,15 @@ def _parse(record: Mapping[str, Any], path: Path, number: int) -> Ranking:
     if len(ranking.candidates) < 2 or not ranking.ranking:
         raise DataError(f"{where}: query {ranking.query_id} ranks fewer than two candidates. Take the line out.")
     return ranking
+
+
+def _agreement(record: Mapping[str, Any], where: str) -> float | None:
+    value = record.get("agreement")
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not -1 <= value <= 1:
+        raise DataError(f"{where}: agreement is {value!r}; it must be a number from -1 to 1, or left out.")
+    return float(value)
 
 
 def _check_passages(ranking: Ranking, dataset: Dataset, path: Path, number: int) -> None:

@@ -1,0 +1,208 @@
+"""How a list of candidates is asked about: which calls it takes, and what their answers make of it.
+
+A list's state is nothing but what the ledger holds: its strategies are replayed from the answers that are there, until
+one is missing. So asking goes on where it stopped, and an answer may come from anywhere: a live endpoint, a provider's
+batch, a person.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from rankstill.teacher.calls import Answer, Ask, Call, Reading, Status
+from rankstill.teacher.consistency import agreement, borda, kemeny
+from rankstill.teacher.prompts import Template, load_template, render_ask, response_schema
+from rankstill.teacher.rankings import Ranking
+from rankstill.teacher.reading import read_answer
+from rankstill.teacher.strategies import Order, Strategy, listwise, pairwise, setwise, shuffles
+
+if TYPE_CHECKING:
+    from rankstill.config import TeacherConfig
+
+Lookup = Callable[[Call], Answer | None]
+
+_WARMER = 0.7
+"""Temperature, at least, when an unreadable answer is asked for again: at 0 the same one would come back."""
+
+
+@dataclass(frozen=True)
+class CandidateList:
+    """What is ranked.
+
+    Args:
+        query_id: whose candidates they are.
+        query: its text.
+        ids: of the candidates, in the first stage's order.
+        passages: their texts.
+    """
+
+    query_id: str
+    query: str
+    ids: tuple[str, ...]
+    passages: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A list that the LLM has ranked, as well as it could.
+
+    Args:
+        of: the list.
+        order: of its candidates, over all shuffles.
+        shuffles: for each, the candidates in the order shown, and what the LLM made of them.
+        statuses: of every answer that counted.
+        agreement: between shuffles, mean Kendall's tau; None for one shuffle.
+    """
+
+    of: CandidateList
+    order: Order
+    shuffles: tuple[tuple[tuple[int, ...], Order], ...]
+    statuses: tuple[Status, ...] = field(repr=False)
+    agreement: float | None
+
+    def ranking(self, teacher: str, prompt: str) -> Ranking | None:
+        """What the ranker learns from it: the LLM's own positions alone; None if it decided nothing."""
+        own = self.order.order[: self.order.own]
+        if not own:
+            return None
+        return Ranking(
+            query_id=self.of.query_id,
+            candidates=self.of.ids,
+            ranking=tuple(self.of.ids[number] for number in own),
+            teacher=teacher,
+            status=self.order.status,
+            agreement=self.agreement,
+            prompt=prompt,
+        )
+
+
+class Asker:
+    """Turns lists into calls, and answers into rankings.
+
+    Args:
+        config: how to ask.
+        endpoint: what the calls name as theirs; no key in it.
+        model: likewise.
+        seed: of the shuffles.
+
+    Raises:
+        PromptError: the prompt template cannot be used.
+    """
+
+    def __init__(self, config: TeacherConfig, endpoint: str, model: str, seed: int) -> None:
+        self._config = config
+        self._endpoint = endpoint
+        self.model = model
+        self._seed = seed
+        self.template: Template = load_template(config.template or f"{config.strategy}-v1")
+
+    def advance(self, listed: CandidateList, lookup: Lookup) -> Asked | tuple[Call, ...]:
+        """The list's ranking, or the calls that must be answered before it can go on.
+
+        Args:
+            listed: the list.
+            lookup: finds the answer to a call, if there is one.
+        """
+        missing: list[Call] = []
+        done: list[tuple[tuple[int, ...], Order]] = []
+        statuses: list[Status] = []
+        for shown in self._shuffles(listed):
+            reached = self._replay(self._strategy(shown), listed, lookup, statuses)
+            if isinstance(reached, Order):
+                done.append((shown, reached))
+            else:
+                missing += reached
+        if missing:
+            return tuple(missing)
+        orders = [order for _, order in done]
+        if len(orders) == 1:
+            [order] = orders
+        else:
+            order = kemeny(orders) if self._config.aggregate == "kemeny" else borda(orders)
+        return Asked(listed, order, tuple(done), tuple(statuses), agreement(orders))
+
+    def expected(self, listed: CandidateList, lookup: Lookup) -> Iterator[tuple[Ask, Call]]:
+        """The asks and calls that ranking a list is expected to take, without those that have an answer.
+
+        Expected is that every answer can be read and repeats the order shown.
+        """
+        for shown in self._shuffles(listed):
+            strategy = self._strategy(shown)
+            asks = next(strategy, None)
+            while asks is not None:
+                for ask in asks:
+                    call = self._call(ask, listed, attempt=0)
+                    if lookup(call) is None:
+                        yield ask, call
+                readings = [
+                    Reading("exact", tuple(range(len(ask.shown))) if ask.kind == "listwise" else (0,)) for ask in asks
+                ]
+                try:
+                    asks = strategy.send(readings)
+                except StopIteration:
+                    asks = None
+
+    def _shuffles(self, listed: CandidateList) -> list[tuple[int, ...]]:
+        return shuffles(len(listed.ids), self._config.shuffles, f"{self._seed}\n{listed.query_id}")
+
+    def _strategy(self, shown: tuple[int, ...]) -> Strategy:
+        config = self._config
+        if config.strategy == "pairwise":
+            return pairwise(shown)
+        if config.strategy == "setwise":
+            return setwise(shown, config.set_size, config.top)
+        return listwise(shown, config.window, config.step)
+
+    def _replay(
+        self, strategy: Strategy, listed: CandidateList, lookup: Lookup, statuses: list[Status]
+    ) -> Order | list[Call]:
+        readings: list[Reading] | None = None
+        while True:
+            try:
+                asks = next(strategy) if readings is None else strategy.send(readings)
+            except StopIteration as end:
+                order: Order = end.value
+                return order
+            found = [self._read(ask, listed, lookup) for ask in asks]
+            missing = [each for each in found if isinstance(each, Call)]
+            if missing:
+                return missing
+            readings = [each for each in found if isinstance(each, Reading)]
+            statuses += [reading.status for reading in readings]
+
+    def _read(self, ask: Ask, listed: CandidateList, lookup: Lookup) -> Reading | Call:
+        """What the LLM said, after as many attempts as allowed to get something readable; or the call to make next."""
+        reading = Reading("unreadable")
+        for attempt in range(1 + self._config.ask_again):
+            call = self._call(ask, listed, attempt)
+            answer = lookup(call)
+            if answer is None:
+                return call
+            reading = read_answer(answer.text, len(ask.shown), ask.kind, self._config.labels)
+            if reading.order:
+                return reading
+            if answer.finish == "content_filter":
+                reading = Reading("refused")
+        return reading
+
+    def _call(self, ask: Ask, listed: CandidateList, attempt: int) -> Call:
+        config = self._config
+        messages = render_ask(
+            self.template,
+            listed.query,
+            [listed.passages[number] for number in ask.shown],
+            config.labels,
+            config.passage_tokens,
+            structured=config.structured,
+        )
+        parameters: dict[str, Any] = {
+            "temperature": max(config.temperature, _WARMER) if attempt else config.temperature,
+            "max_tokens": config.answer_tokens,
+        }
+        if config.structured:
+            parameters["response_format"] = response_schema(ask.kind, len(ask.shown), config.labels)
+        parameters.update(config.parameters)
+        set_ones = {name: value for name, value in parameters.items() if value is not None}
+        return Call(self._endpoint, self.model, messages, set_ones, attempt)

@@ -1,0 +1,83 @@
+"""What goes to an LLM and comes back: a question about candidates, the call that carries it, the answer."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+Kind = Literal["listwise", "setwise", "pairwise"]
+Labels = Literal["numbers", "letters"]
+Status = Literal["exact", "repaired", "refused", "unreadable"]
+
+
+@dataclass(frozen=True)
+class Ask:
+    """A question about some of a query's candidates.
+
+    Args:
+        kind: "listwise" asks for an order, "setwise" for the best of several, "pairwise" for the better of two.
+        shown: candidate numbers, from 0 in the first stage's order, in the order shown.
+    """
+
+    kind: Kind
+    shown: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is hashed, sent and paid.
+
+    Args:
+        endpoint: base URL; no key in it.
+        model: name of the model there.
+        messages: of the chat: {"role", "content"}.
+        parameters: of the request: temperature, max_tokens, response_format and others.
+        attempt: from 0; asking again after an unreadable answer is another call.
+    """
+
+    endpoint: str
+    model: str
+    messages: tuple[dict[str, str], ...]
+    parameters: dict[str, Any]
+    attempt: int = 0
+
+    @cached_property
+    def key(self) -> str:
+        """SHA-256 of all of it: the same call is never paid twice."""
+        text = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What came back for a call.
+
+    Args:
+        text: of the reply.
+        tokens_in: that the endpoint counted, or an estimate.
+        tokens_out: likewise.
+        seconds: that it took.
+        finish: why it ended, if said: "stop", "length" or "content_filter".
+    """
+
+    text: str
+    tokens_in: int
+    tokens_out: int
+    seconds: float
+    finish: str | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What an answer said.
+
+    Args:
+        status: "exact" (a whole permutation, in the form asked for), "repaired", "refused" or "unreadable".
+        order: positions of the ask's `shown`, from 0, best first: the LLM's own only, so perhaps not all.
+    """
+
+    status: Status
+    order: tuple[int, ...] = ()

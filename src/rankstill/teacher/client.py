@@ -1,0 +1,148 @@
+"""The client: one call in, one answer out, however often the endpoint stumbles on the way."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import time
+from collections.abc import Callable
+from types import TracebackType
+from typing import Literal
+
+import openai
+
+from rankstill.errors import RankstillError
+from rankstill.teacher.calls import Answer, Call
+from rankstill.teacher.failures import BadReplyError, Failure, failure_of
+from rankstill.teacher.limiter import Limiter
+from rankstill.teacher.transport import answer_in, is_loopback, litellm_send, openai_client, openai_send
+
+_FIRST_BACKOFF = 0.5  # seconds
+_LONGEST_BACKOFF = 30.0
+
+
+class TeacherError(RankstillError):
+    """An endpoint that cannot be asked: no call would fare better."""
+
+
+class CallFailed(TeacherError):  # noqa: N818 - what happened, not a mistake of the user's
+    """A call that was given up; other calls may fare better."""
+
+
+class ChatClient:
+    """Asks a chat endpoint, many calls at once, and tries again what may heal. An async context manager.
+
+    Tried again, after an exponential backoff with full jitter (Brooker 2015, "Exponential Backoff And Jitter", AWS
+    Architecture Blog) or as long as the endpoint asks: connection errors, timeouts, 408, 409, 425, 429, 5xx, and
+    replies that are cut short or hold no answer. Anything else stops at once. How many calls are under way adapts to
+    the endpoint (`Limiter`).
+
+    Args:
+        endpoint: base URL of an OpenAI-compatible API; for litellm, empty for the one it knows.
+        api_key_env: name of the environment variable that holds the API key. An endpoint on this machine needs none.
+        timeout: seconds for one try, from the request to the last byte of the reply.
+        tries: of a call, at least 1. To be told "too many requests" counts as a try only if the endpoint has answered
+            no other call since the last one: an endpoint that answers others will answer this one in its turn.
+        concurrency: most calls at once, at least 1.
+        on_failure: told of each failed try, the last one too: the call, why, the seconds it took.
+        provider: "openai" for the `openai` library, "litellm" for litellm.
+
+    Raises:
+        TeacherError: the endpoint is no URL, its key is missing, or litellm is not installed.
+    """
+
+    def __init__(
+        self,
+        endpoint: str,
+        api_key_env: str,
+        *,
+        timeout: float,
+        tries: int,
+        concurrency: int,
+        on_failure: Callable[[Call, str, float], None],
+        provider: Literal["openai", "litellm"] = "openai",
+    ) -> None:
+        self._endpoint = endpoint
+        self._timeout = timeout
+        self._tries = tries
+        self._on_failure = on_failure
+        self._key = os.environ.get(api_key_env, "").strip() or None
+        self._limiter = Limiter(concurrency)
+        self._draw = random.Random()  # not the global one, whose seed the experiment may have set
+        self._answered = 0
+        self._client: openai.AsyncOpenAI | None = None
+        if provider == "litellm":
+            try:
+                self._send = litellm_send(endpoint, self._key, timeout)
+            except ImportError as error:
+                raise TeacherError(
+                    f"provider litellm: the package cannot be imported ({error}). pip install 'rankstill[litellm]'"
+                ) from error
+            return
+        if not endpoint.startswith(("http://", "https://")):
+            raise TeacherError(f'endpoint "{endpoint}": not a URL. Give one like https://api.openai.com/v1.')
+        if self._key is None and not is_loopback(endpoint):
+            raise TeacherError(
+                f"{endpoint}: no API key in the environment variable {api_key_env}. Set it: export {api_key_env}=... "
+                "(any word, if this endpoint wants no key)."
+            )
+        if self._key is not None and not (self._key.isascii() and self._key.isprintable()):
+            raise TeacherError(
+                f"{endpoint}: the key in {api_key_env} holds characters that no header can. Copy it anew."
+            )
+        self._client = openai_client(endpoint, self._key, timeout)
+        self._send = openai_send(self._client)
+
+    async def __aenter__(self) -> ChatClient:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._client is not None:
+            await self._client.close()
+
+    async def ask(self, call: Call) -> Answer:
+        """The endpoint's answer to this call.
+
+        Raises:
+            CallFailed: given up after as many tries as allowed, or refused by the provider's content filter.
+            TeacherError: the endpoint refuses for a reason that does not heal: the key, the credit, the request.
+        """
+        where = f"{self._endpoint or 'litellm'}, model {call.model}"
+        failed, answered = 0, self._answered
+        while True:
+            result = await self._try(call)
+            if isinstance(result, Answer):
+                return result
+            if result.then == "stop":
+                raise TeacherError(f"{where}: {result.what}. {result.advice}")
+            if result.then == "skip":
+                raise CallFailed(f"{where}: {result.what}. {result.advice}")
+            if result.then != "slower" or self._answered == answered:
+                failed += 1
+            answered = self._answered
+            if failed >= self._tries:
+                raise CallFailed(
+                    f"{where}: a call was given up after {failed} {'try' if failed == 1 else 'tries'}, the last one: "
+                    f"{result.what}. Run the same command again to ask it anew."
+                )
+            backoff = self._draw.uniform(0, min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** max(0, failed - 1)))
+            await asyncio.sleep(max(backoff, result.wait or 0.0))
+
+    async def _try(self, call: Call) -> Answer | Failure:
+        async with self._limiter:
+            started = time.monotonic()
+            try:
+                reply = await asyncio.wait_for(self._send(call), self._timeout)
+                answer = answer_in(reply, call, time.monotonic() - started)
+            except (openai.APIError, asyncio.TimeoutError, BadReplyError) as error:
+                failure = failure_of(error, self._timeout, self._key)
+                if failure.then == "slower":
+                    self._limiter.refused(failure.wait)
+                self._on_failure(call, failure.what, time.monotonic() - started)
+                return failure
+            self._limiter.accepted()
+            self._answered += 1
+            return answer

@@ -1,0 +1,59 @@
+"""Whom to ask: the configured endpoint, or a local server that is there as long as it is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rankstill.config import TeacherConfig
+
+_AT_ONCE_LOCALLY = 4
+"""Calls that a local server works on at once: each takes its own share of memory for the context."""
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """Where calls go.
+
+    Args:
+        url: base URL.
+        concurrency: calls at once, at most.
+    """
+
+    url: str
+    concurrency: int
+
+
+def named(config: TeacherConfig) -> tuple[str, str]:
+    """Endpoint and model as calls name them: the same from run to run, which a local server's port is not.
+
+    Raises:
+        ModelError: a local model cannot be found.
+    """
+    model = config.model or ""
+    if config.kind != "local":
+        return config.endpoint, model
+    from rankstill.teacher.local import find_gguf
+
+    path = find_gguf(model)
+    return "local", f"{path.name}, {path.stat().st_size:,} bytes"
+
+
+@contextmanager
+def reach(config: TeacherConfig) -> Iterator[Endpoint]:
+    """The endpoint, ready to be asked.
+
+    Raises:
+        ModelError: a local model cannot be found or run.
+    """
+    if config.kind != "local":
+        yield Endpoint(config.endpoint, config.concurrency)
+        return
+    from rankstill.teacher.local import LocalServer
+
+    at_once = min(config.concurrency, _AT_ONCE_LOCALLY)
+    with LocalServer(config.model or "", config.context, at_once) as server:
+        yield Endpoint(server.url, at_once)

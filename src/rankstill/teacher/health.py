@@ -1,0 +1,92 @@
+"""How the teacher did: what could be read, how far it agrees with itself, what it took."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rankstill.teacher.asking import Asked
+from rankstill.teacher.consistency import PositionBias, position_bias
+from rankstill.teacher.ledger import Spend
+from rankstill.teacher.prices import dollars
+
+
+@dataclass(frozen=True)
+class Health:
+    """A teacher's health over some lists.
+
+    Args:
+        model: that was asked.
+        lists: that it ranked.
+        left_out: of the others: query id and why.
+        statuses: how many answers were read in which way.
+        agreement: between shuffles of a list, mean Kendall's tau; None for one shuffle.
+        bias: of position; None for one shuffle.
+        spend: what this experiment has paid for, in all its runs.
+        cost: of that, USD; None where the price is not known.
+    """
+
+    model: str
+    lists: int
+    left_out: Mapping[str, str]
+    statuses: Mapping[str, int]
+    agreement: float | None
+    bias: PositionBias | None
+    spend: Spend
+    cost: float | None
+
+    def to_json(self) -> dict[str, Any]:
+        """For a file or a report."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """For people, a line a finding."""
+        answers = sum(self.statuses.values())
+        read = ", ".join(f"{count:,} {status}" for status, count in sorted(self.statuses.items()))
+        lines = [f"teacher {self.model}: {self.lists:,} lists ranked; of {answers:,} answers {read or 'none'}"]
+        if self.left_out:
+            reasons = "; ".join(f"{query_id}: {why}" for query_id, why in list(self.left_out.items())[:3])
+            lines.append(f"{len(self.left_out):,} lists left out, they teach nothing ({reasons}{_more(self.left_out)})")
+        if self.agreement is not None:
+            lines.append(f"agreement between shuffles: Kendall's tau {self.agreement:.2f} (1: always the same order)")
+        if self.bias is not None:
+            lines.append(
+                f"position bias: {self.bias.slope:.2f} (0: none; 1: repeats the order shown; below 0: prefers the end)"
+            )
+        cost = "price unknown" if self.cost is None else dollars(self.cost)
+        lines.append(
+            f"paid for by this experiment: {self.spend.calls:,} calls, {self.spend.tokens_in:,} tokens in, "
+            f"{self.spend.tokens_out:,} out, {cost}"
+        )
+        return lines
+
+
+def health_of(
+    asked: Sequence[Asked], left_out: Mapping[str, str], model: str, spend: Spend, cost: float | None
+) -> Health:
+    """Sum up.
+
+    Args:
+        asked: lists that were asked to the end.
+        left_out: lists without a ranking: query id and why.
+        model: that was asked.
+        spend: what it took.
+        cost: of that, USD, if known.
+    """
+    agreements = [each.agreement for each in asked if each.agreement is not None]
+    return Health(
+        model=model,
+        lists=sum(each.order.own > 0 for each in asked),
+        left_out=dict(left_out),
+        statuses=dict(Counter(status for each in asked for status in each.statuses)),
+        agreement=sum(agreements) / len(agreements) if agreements else None,
+        bias=position_bias(each.shuffles for each in asked),
+        spend=spend,
+        cost=cost,
+    )
+
+
+def _more(left_out: Mapping[str, str]) -> str:
+    return "; ..." if len(left_out) > 3 else ""

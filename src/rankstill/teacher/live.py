@@ -1,0 +1,144 @@
+"""Asking live: many lists at once, within a budget, every answer in the ledger before anything is made of it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Protocol
+
+from rankstill.progress import Advance
+from rankstill.teacher.asking import Asked, Asker, CandidateList
+from rankstill.teacher.budget import Budget, Reservation
+from rankstill.teacher.calls import Answer, Call
+from rankstill.teacher.client import CallFailed
+from rankstill.teacher.ledger import Ledger
+
+
+class Client(Protocol):
+    """Whoever answers calls."""
+
+    async def ask(self, call: Call) -> Answer:
+        """The answer to a call."""
+
+
+_ENOUGH = 3
+"""Calls that are given up, with none answered, before no more are made."""
+
+
+class _StoppedError(Exception):
+    """Another call met what stops them all."""
+
+
+class Payer:
+    """Makes calls: what the ledger holds is not asked, what is asked is paid within the budget and kept.
+
+    When a call meets what stops all of them, such as a limit of the budget or a refused key, no new call is let out,
+    and those under way are awaited and kept: they are paid for.
+
+    Args:
+        client: answers.
+        ledger: keeps answers.
+        budget: lets calls through.
+    """
+
+    def __init__(self, client: Client, ledger: Ledger, budget: Budget) -> None:
+        self._client = client
+        self._ledger = ledger
+        self._budget = budget
+        self._under_way: dict[str, asyncio.Task[Answer]] = {}
+        self._answered = False
+        self._given_up = 0
+        self.stopped_by: BaseException | None = None
+
+    async def answer(self, call: Call) -> Answer:
+        """The answer to a call; two that ask for the same one at the same time pay once.
+
+        Raises:
+            CallFailed: it was given up.
+            RankstillError: nothing more can be asked.
+        """
+        known = self._ledger.get(call)
+        if known is not None:
+            return known
+        task = self._under_way.get(call.key)
+        if task is None:
+            task = asyncio.create_task(self._pay(call))
+            self._under_way[call.key] = task
+            task.add_done_callback(lambda _: self._under_way.pop(call.key))
+        return await task
+
+    async def _pay(self, call: Call) -> Answer:
+        try:
+            reservation = await self._admit(call)
+            try:
+                answer = await self._client.ask(call)
+            except BaseException:
+                self._budget.release(reservation)
+                raise
+            self._budget.settle(reservation, answer)
+            # In a thread: an fsync a call must not hold up the other calls' answers.
+            await asyncio.to_thread(self._ledger.put, call, answer)
+        except CallFailed as error:
+            self._given_up += 1
+            if not self._answered and self._given_up >= _ENOUGH:
+                self.stopped_by = self.stopped_by or error  # nobody is there
+            raise
+        except BaseException as error:
+            self.stopped_by = self.stopped_by or error
+            raise
+        self._answered = True
+        return answer
+
+    async def _admit(self, call: Call) -> Reservation:
+        """Room in the budget, unless another call has met what stops all while this one waited."""
+        if self.stopped_by is not None:
+            raise _StoppedError
+        reservation = await self._budget.admit(call)
+        if self.stopped_by is not None:
+            self._budget.release(reservation)
+            raise _StoppedError
+        return reservation
+
+
+async def ask_live(
+    lists: Iterable[CandidateList], asker: Asker, payer: Payer, ledger: Ledger, at_once: int, advance: Advance
+) -> dict[str, str]:
+    """Make the calls that every list needs, until the ledger holds the answers.
+
+    Args:
+        lists: what to rank.
+        asker: turns lists into calls.
+        payer: answers the calls.
+        ledger: holds the answers.
+        at_once: lists under way; enough of them keep the client busy.
+        advance: told of each list that is done.
+
+    Returns:
+        Of the lists that were given up: query id and why.
+
+    Raises:
+        RankstillError: the budget is reached or the endpoint cannot be asked. Every answer that was paid is kept.
+    """
+    waiting = iter(lists)
+    failed: dict[str, str] = {}
+
+    async def work() -> None:
+        for listed in waiting:
+            while not isinstance(state := asker.advance(listed, ledger.get), Asked):
+                answers = await asyncio.gather(*(payer.answer(call) for call in state), return_exceptions=True)
+                errors = [each for each in answers if isinstance(each, BaseException)]
+                for error in errors:
+                    if not isinstance(error, CallFailed):
+                        raise error
+                if errors:
+                    failed[listed.query_id] = str(errors[0])
+                    break
+            advance(1)
+
+    workers = await asyncio.gather(*(work() for _ in range(at_once)), return_exceptions=True)
+    if payer.stopped_by is not None:
+        raise payer.stopped_by
+    for result in workers:
+        if isinstance(result, BaseException):
+            raise result
+    return failed

@@ -1,0 +1,171 @@
+"""Ask the teacher: an order of each list from a black-box LLM, within the budget, every answer kept."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankstill.progress import progress, say
+from rankstill.teacher.asking import Asked, Asker, CandidateList
+from rankstill.teacher.budget import Budget
+from rankstill.teacher.calls import Answer, Call
+from rankstill.teacher.endpoint import named, reach
+from rankstill.teacher.health import Health, health_of
+from rankstill.teacher.ledger import Ledger, default_ledger_path
+from rankstill.teacher.prices import Price, Quote, price_of, quote
+from rankstill.teacher.prompts import count_tokens
+from rankstill.teacher.rankings import Ranking
+
+if TYPE_CHECKING:
+    from rankstill.config import TeacherConfig
+    from rankstill.teacher.client import ChatClient
+
+_LISTS_A_CALL = 2
+"""Lists under way for each call that may be: while one list waits for its ledger row, another one asks."""
+
+
+class Teacher:
+    """A black-box LLM with its ledger and its budget. A context manager, which closes the ledger.
+
+    Args:
+        config: whom to ask and how.
+        paid_by: on whose account new calls are noted, such as a workspace; its budget counts what is noted there.
+        seed: of the shuffles.
+
+    Raises:
+        RankstillError: the ledger, the prompt template or a local model cannot be used, or a limit cannot be kept.
+    """
+
+    def __init__(self, config: TeacherConfig, paid_by: str, seed: int) -> None:
+        endpoint, model = named(config)
+        self.config = config
+        self.asker = Asker(config, endpoint, model, seed)
+        self.price = price_in(config, model)
+        path = Path(config.ledger).expanduser() if config.ledger else default_ledger_path()
+        self.ledger = Ledger(path, paid_by)
+        self.budget = Budget(config.max_cost, config.max_tokens, config.max_calls, self.price, self.ledger.own())
+
+    def __enter__(self) -> Teacher:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.ledger.close()
+
+    def pending(self, lists: Iterable[CandidateList]) -> Iterator[tuple[CandidateList, tuple[Call, ...]]]:
+        """The lists that are not ranked yet, and for each the calls to make next."""
+        for listed in lists:
+            state = self.asker.advance(listed, self.ledger.get)
+            if not isinstance(state, Asked):
+                yield listed, state
+
+    def quote(self, lists: Iterable[CandidateList]) -> Quote:
+        """What ranking the lists is expected to take beyond what the ledger holds."""
+        earlier = self.ledger.totals(self.asker.model)
+        said = earlier.tokens_out / earlier.calls if earlier.calls else None
+
+        def expected() -> Iterator[tuple[int, int]]:
+            for listed in lists:
+                for ask, call in self.asker.expected(listed, self.ledger.get):
+                    asked = sum(count_tokens(text) for message in call.messages for text in message.values())
+                    yield asked, round(said or 4 * (len(ask.shown) if ask.kind == "listwise" else 1))
+
+        return quote(expected(), self.price)
+
+    def rank(self, lists: Sequence[CandidateList]) -> tuple[list[Ranking], Health]:
+        """Every list's ranking, and how the teacher did.
+
+        A list that got no readable answer, or whose call was given up, is left out, counted and named.
+
+        Raises:
+            RankstillError: the budget is reached or the endpoint cannot be asked. What is done is kept.
+        """
+        failed: dict[str, str] = {}
+        if any(True for _ in self.pending(lists)):  # else no key and no server is needed
+            if self.config.batch:
+                from rankstill.teacher.batch import ask_in_batches
+
+                failed = ask_in_batches(self, lists)
+            else:
+                failed = self._ask_live(lists)
+        asked = []
+        for listed in lists:
+            state = None if listed.query_id in failed else self.asker.advance(listed, self.ledger.get)
+            if isinstance(state, Asked):
+                asked.append(state)
+        rankings = [each.ranking(self.asker.model, self.asker.template.identity) for each in asked]
+        left_out = {each.of.query_id: each.order.status for each, made in zip(asked, rankings, strict=True) if not made}
+        health = health_of(asked, {**failed, **left_out}, self.asker.model, self.ledger.own(), self.budget.cost)
+        return [ranking for ranking in rankings if ranking], health
+
+    def answers(self, calls: Sequence[Call], what: str) -> list[Answer | None]:
+        """The answer to each call, paid within the budget; None for one that was given up.
+
+        Args:
+            calls: to answer.
+            what: for the progress line.
+
+        Raises:
+            RankstillError: as `rank`.
+        """
+        from rankstill.teacher.client import CallFailed
+        from rankstill.teacher.live import Payer
+
+        async def ask_all() -> list[Answer | None]:
+            with progress(what, len(calls)) as advance:
+                async with self._client(place.url, place.concurrency) as client:
+                    payer = Payer(client, self.ledger, self.budget)
+
+                    async def one(call: Call) -> Answer | None:
+                        try:
+                            return await payer.answer(call)
+                        except CallFailed as error:
+                            say(f"note: {error}")
+                            return None
+                        finally:
+                            advance(1)
+
+                    found = await asyncio.gather(*(one(call) for call in calls), return_exceptions=True)
+                    if payer.stopped_by is not None:
+                        raise payer.stopped_by
+            return [each for each in found if not isinstance(each, BaseException)]
+
+        if all(self.ledger.get(call) for call in calls):
+            return [self.ledger.get(call) for call in calls]
+        with reach(self.config) as place:
+            return asyncio.run(ask_all())
+
+    def _ask_live(self, lists: Sequence[CandidateList]) -> dict[str, str]:
+        from rankstill.teacher.live import Payer, ask_live
+
+        async def ask_all() -> dict[str, str]:
+            with progress("asking the teacher", len(lists)) as advance:
+                async with self._client(place.url, place.concurrency) as client:
+                    payer = Payer(client, self.ledger, self.budget)
+                    at_once = _LISTS_A_CALL * place.concurrency
+                    return await ask_live(lists, self.asker, payer, self.ledger, at_once, advance)
+
+        with reach(self.config) as place:
+            return asyncio.run(ask_all())
+
+    def _client(self, url: str, concurrency: int) -> ChatClient:
+        from rankstill.teacher.client import ChatClient
+
+        return ChatClient(
+            url,
+            self.config.api_key_env,
+            timeout=self.config.timeout,
+            tries=self.config.tries,
+            concurrency=concurrency,
+            on_failure=self.ledger.fail,
+            provider="litellm" if self.config.kind == "litellm" else "openai",
+        )
+
+
+def price_in(config: TeacherConfig, model: str) -> Price | None:
+    """The model's price: the config's, ours, or None; a local model costs nothing."""
+    if config.kind == "local":
+        return price_of("local")
+    own = {name: Price(price.input, price.output) for name, price in config.prices.items()}
+    return price_of(model, own)

@@ -1,0 +1,129 @@
+"""One HTTP request for one call: by the `openai` library, or by `litellm` for what speaks another protocol."""
+
+from __future__ import annotations
+
+import ipaddress
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+import openai
+
+from rankstill.teacher.calls import Answer, Call
+from rankstill.teacher.failures import BadReplyError, message_in
+
+Send = Callable[[Call], Awaitable[Any]]
+"""Sends a call once and returns the JSON value of the reply."""
+
+_BYTES_A_TOKEN = 4
+"""For English text and byte-pair encodings, roughly; used only where an endpoint does not count."""
+
+
+def is_loopback(endpoint: str) -> bool:
+    """Whether the endpoint is on this machine."""
+    host = urlsplit(endpoint).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def openai_client(endpoint: str, key: str | None, timeout: float) -> openai.AsyncOpenAI:
+    """A client of an OpenAI-compatible endpoint whose every request is one of ours: it does not retry by itself.
+
+    Args:
+        endpoint: base URL.
+        key: of the API; None sends a placeholder, for servers that want none.
+        timeout: in seconds.
+    """
+    # A proxy for the outside world does not lead to this machine.
+    direct = openai.DefaultAsyncHttpxClient(trust_env=False) if is_loopback(endpoint) else None
+    return openai.AsyncOpenAI(
+        base_url=endpoint, api_key=key or "no-key-needed", timeout=timeout, max_retries=0, http_client=direct
+    )
+
+
+def openai_send(client: openai.AsyncOpenAI) -> Send:
+    """Sends calls by this client. The call's parameters go into the request's body as they are."""
+
+    async def send(call: Call) -> Any:
+        # Not chat.completions.create, which takes as long again to check every message against its schema.
+        body = {"model": call.model, "messages": call.messages, **call.parameters}
+        try:
+            reply = await client.post("/chat/completions", cast_to=object, body=body)
+            # The library reads JSON only where the reply's content type says so, which some servers leave out.
+            return json.loads(reply) if isinstance(reply, str) else reply
+        except ValueError as error:
+            raise BadReplyError(f"the reply is cut short or not JSON ({error})") from error
+
+    return send
+
+
+def litellm_send(endpoint: str, key: str | None, timeout: float) -> Send:
+    """Sends calls by litellm, which finds the keys of its many providers in the environment itself.
+
+    Args:
+        endpoint: base URL, or empty for the one that litellm knows.
+        key: of the API, or None to let litellm find it.
+        timeout: in seconds.
+
+    Raises:
+        ImportError: litellm is not installed.
+    """
+    import litellm
+
+    async def send(call: Call) -> Any:
+        reply = await litellm.acompletion(
+            model=call.model,
+            messages=list(call.messages),
+            api_base=endpoint or None,
+            api_key=key,
+            timeout=timeout,
+            num_retries=0,
+            max_retries=0,
+            **call.parameters,
+        )
+        return reply.model_dump()
+
+    return send
+
+
+def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
+    """The answer that a reply holds, with token counts estimated where the endpoint gives none.
+
+    Args:
+        reply: the JSON value of a chat completion.
+        call: that it answers.
+        seconds: that it took.
+
+    Raises:
+        BadReplyError: it is no chat completion, or an error sent with a good status.
+    """
+    try:
+        choice = reply["choices"][0]
+        message = choice["message"]
+        text = message.get("content") or message.get("refusal") or ""
+    except (TypeError, KeyError, IndexError, AttributeError) as error:
+        said = message_in(reply) or json.dumps(reply)
+        raise BadReplyError(f"the reply is no chat completion: {said}") from error
+    if not isinstance(text, str):
+        raise BadReplyError("the reply's content is not text")
+    # Half an emoji, from an answer cut between two escapes, cannot be stored.
+    text = text.encode("utf-8", "replace").decode("utf-8")
+    usage = reply.get("usage")
+    finish = choice.get("finish_reason")
+    return Answer(
+        text=text,
+        tokens_in=_count(usage, "prompt_tokens", "".join(each["content"] for each in call.messages)),
+        tokens_out=_count(usage, "completion_tokens", text),
+        seconds=seconds,
+        finish=finish if isinstance(finish, str) else None,
+    )
+
+
+def _count(usage: Any, name: str, text: str) -> int:
+    counted = usage.get(name) if isinstance(usage, dict) else None
+    if isinstance(counted, int) and counted >= 0:
+        return counted
+    return -(-len(text.encode("utf-8", "replace")) // _BYTES_A_TOKEN)

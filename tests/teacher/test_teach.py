@@ -1,0 +1,260 @@
+"""The teacher, asked over HTTP: every list answered once, nothing paid twice, limits kept, killed or not."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llm_server import FakeLLM, Messages, Reply, error
+
+from rankstill.config import TeacherConfig
+from rankstill.errors import RankstillError
+from rankstill.teacher.asking import CandidateList
+from rankstill.teacher.budget import Budget, BudgetReached
+from rankstill.teacher.client import TeacherError
+from rankstill.teacher.teach import Teacher
+
+SIZE = 5
+
+
+def a_list(number: int) -> CandidateList:
+    """Its passages say how good they are."""
+    worth = random.Random(number).sample(range(100, 1000), SIZE)
+    ids = tuple(f"q{number}-{each}" for each in worth)
+    return CandidateList(f"q{number}", f"question {number}", ids, tuple(f"worth {each} points" for each in worth))
+
+
+def oracle(messages: Messages) -> str:
+    """Ranks by what the passages say of themselves."""
+    shown = re.findall(r"^\[(\d+)\] worth (\d+) points", messages[-1]["content"], re.MULTILINE)
+    return " > ".join(f"[{number}]" for number, _ in sorted(shown, key=lambda each: -int(each[1])))
+
+
+def config(url: str, folder: Path, **options: Any) -> TeacherConfig:
+    values = {"kind": "api", "model": "fake", "endpoint": url, "ledger": str(folder / "ledger.sqlite")}
+    return TeacherConfig.model_validate({**values, **options})
+
+
+def right(number: int) -> tuple[str, ...]:
+    return tuple(sorted(a_list(number).ids, key=lambda each: -int(each.split("-")[1])))
+
+
+def test_every_list_is_ranked_and_asked_once(tmp_path: Path) -> None:
+    lists = [a_list(number) for number in range(30)]
+    with FakeLLM(oracle) as server, Teacher(config(server.url, tmp_path), "w", 0) as teacher:
+        rankings, health = teacher.rank(lists)
+        again, _ = teacher.rank(lists)
+    assert [each.ranking for each in rankings] == [right(number) for number in range(30)]
+    assert again == rankings
+    assert server.answered.total() == 30
+    assert (health.lists, health.left_out, health.statuses) == (30, {}, {"exact": 30})
+    assert (health.spend.calls, health.spend.tokens_in, health.cost) == (30, 210, None)
+
+
+def test_the_same_call_is_not_paid_again_in_another_workspace(tmp_path: Path) -> None:
+    lists = [a_list(number) for number in range(5)]
+    with FakeLLM(oracle) as server:
+        for workspace in ("one", "two"):
+            with Teacher(config(server.url, tmp_path), workspace, 0) as teacher:
+                rankings, health = teacher.rank(lists)
+            assert len(rankings) == 5
+    assert server.answered.total() == 5
+    assert health.spend.calls == 0  # the second workspace paid nothing
+
+
+def test_two_lists_that_ask_the_same_pay_once(tmp_path: Path) -> None:
+    twins = [CandidateList(name, "question", a_list(1).ids, a_list(1).passages) for name in ("q1", "q2")]
+    with FakeLLM(oracle, latency=0.1) as server, Teacher(config(server.url, tmp_path), "w", 0) as teacher:
+        rankings, _ = teacher.rank(twins)
+    assert [each.query_id for each in rankings] == ["q1", "q2"]
+    assert server.answered.total() == 1
+
+
+def test_with_injected_faults_every_list_is_answered_once_and_none_is_lost(tmp_path: Path) -> None:
+    faults = {"429": 0.05, "500": 0.05, "drop": 0.05, "truncate": 0.03, "cut": 0.02}
+    lists = [a_list(number) for number in range(150)]
+    settings = config("http://set-below", tmp_path, concurrency=32, tries=10)
+    with FakeLLM(oracle, faults=faults, seed=3) as server:
+        settings = settings.model_copy(update={"endpoint": server.url})
+        with Teacher(settings, "w", 0) as teacher:
+            rankings, health = teacher.rank(lists)
+    assert [each.ranking for each in rankings] == [right(number) for number in range(150)]
+    assert set(server.answered.values()) == {1}
+    assert health.left_out == {}
+    assert health.spend.failures > 10  # they are in the ledger
+
+
+def test_a_list_that_cannot_be_read_is_left_out_counted_and_named(tmp_path: Path) -> None:
+    def sometimes(messages: Messages) -> str:
+        return "I like them all." if "question 3" in messages[-1]["content"] else oracle(messages)
+
+    lists = [a_list(number) for number in range(6)]
+    with FakeLLM(sometimes) as server, Teacher(config(server.url, tmp_path), "w", 0) as teacher:
+        rankings, health = teacher.rank(lists)
+    assert [each.query_id for each in rankings] == ["q0", "q1", "q2", "q4", "q5"]
+    assert dict(health.left_out) == {"q3": "unreadable"}
+    assert any("q3" in line for line in health.lines())
+    assert server.answered.total() == 6 + 2  # asked again twice
+
+
+def worst_tokens(settings: TeacherConfig) -> int:
+    """The most that one of our calls could take, by the budget's own account."""
+    with Teacher(settings, "nobody", 0) as teacher:
+        [(_, calls)] = teacher.pending([a_list(0)])
+        worst = Budget().reserve(calls[0])
+    assert worst is not None
+    return worst.tokens_in + worst.tokens_out
+
+
+@pytest.mark.parametrize("limit", ["max_calls", "max_tokens", "max_cost"])
+def test_a_limit_stops_before_it_is_passed_and_the_same_command_goes_on(tmp_path: Path, limit: str) -> None:
+    lists = [a_list(number) for number in range(20)]
+    options: dict[str, Any] = {"prices": {"fake": {"input": 1.0, "output": 1.0}}, "answer_tokens": 50}
+    with FakeLLM(oracle) as server:
+        # Calls take 10 tokens each, so the last one that may be made leaves room for the worst of one.
+        tokens = worst_tokens(config(server.url, tmp_path, **options)) + 65
+        limits: dict[str, float] = {"max_calls": 7, "max_tokens": tokens, "max_cost": tokens / 1e6}
+        for _ in range(2):  # the second run has what the first has spent against it
+            with (
+                Teacher(config(server.url, tmp_path, **options, **{limit: limits[limit]}), "w", 0) as teacher,
+                pytest.raises(BudgetReached, match=limit),
+            ):
+                teacher.rank(lists)
+            assert server.answered.total() == teacher.budget.spent.calls == 7
+        with Teacher(config(server.url, tmp_path, **options), "w", 0) as teacher:
+            rankings, _ = teacher.rank(lists)
+    assert len(rankings) == 20
+    assert server.answered.total() == 20
+
+
+def test_a_refused_key_stops_at_once_with_one_line(tmp_path: Path) -> None:
+    replies = [Reply(401, error("Incorrect API key provided"))] * 100
+    with (
+        FakeLLM(oracle, script=replies) as server,
+        Teacher(config(server.url, tmp_path, concurrency=4), "w", 0) as teacher,
+        pytest.raises(TeacherError, match="Incorrect API key") as caught,
+    ):
+        teacher.rank([a_list(number) for number in range(50)])
+    assert "\n" not in str(caught.value)
+    assert server.requests.total() <= 8  # those that were on their way
+
+
+def test_nobody_there_is_found_out_after_a_few_calls(tmp_path: Path) -> None:
+    settings = config("http://127.0.0.1:9/v1", tmp_path, tries=1, concurrency=1)
+    with Teacher(settings, "w", 0) as teacher, pytest.raises(TeacherError):
+        teacher.rank([a_list(number) for number in range(50)])
+    assert teacher.ledger.path.exists()
+
+
+def test_a_quote_asks_nothing_and_leaves_out_what_is_paid(tmp_path: Path) -> None:
+    lists = [a_list(number) for number in range(10)]
+    options = {"prices": {"fake": {"input": 2.0, "output": 8.0}}}
+    with FakeLLM(oracle) as server, Teacher(config(server.url, tmp_path, **options), "w", 0) as teacher:
+        before = teacher.quote(lists)
+        assert server.requests.total() == 0
+        teacher.rank(lists[:4])
+        after = teacher.quote(lists)
+    assert (before.calls, after.calls) == (10, 6)
+    assert before.cost is not None
+    assert before.cost == pytest.approx((before.tokens_in * 2 + before.tokens_out * 8) / 1e6)
+    assert after.tokens_out == 6 * 3  # by now it is known how long the answers are
+
+
+def test_no_key_is_needed_when_nothing_is_left_to_ask(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("A_KEY", "secret-of-mine")
+    lists = [a_list(number) for number in range(3)]
+    with FakeLLM(oracle) as server:
+        settings = config(server.url, tmp_path, api_key_env="A_KEY")
+        with Teacher(settings, "w", 0) as teacher:
+            rankings, _ = teacher.rank(lists)
+        assert server.headers[0]["authorization"] == "Bearer secret-of-mine"
+    monkeypatch.delenv("A_KEY")
+    with Teacher(settings, "w", 0) as teacher:
+        assert teacher.rank(lists)[0] == rankings
+    assert b"secret-of-mine" not in b"".join(path.read_bytes() for path in tmp_path.glob("ledger*"))
+
+
+ASK = """
+import json, sys
+from test_teach import a_list, config
+from pathlib import Path
+from rankstill.teacher.teach import Teacher
+url, folder, count = sys.argv[1], Path(sys.argv[2]), int(sys.argv[3])
+with Teacher(config(url, folder, concurrency=16), "w", 0) as teacher:
+    rankings, _ = teacher.rank([a_list(number) for number in range(count)])
+print(json.dumps([each.ranking for each in rankings]))
+"""
+
+
+def test_killed_at_random_moments_it_ends_with_the_same_rankings_and_loses_only_calls_in_flight(tmp_path: Path) -> None:
+    count, at_once, kills = 200, 16, 0
+    draw = random.Random(5)
+    with FakeLLM(oracle, latency=0.05) as server:
+
+        def start() -> subprocess.Popen[str]:
+            arguments = [sys.executable, "-c", ASK, server.url, str(tmp_path), str(count)]
+            environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+            return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment)
+
+        for _ in range(10):
+            running, paid = start(), server.answered.total()
+            wanted = min(paid + draw.randint(1, 25), count - 5)
+            deadline = time.monotonic() + 60
+            while server.answered.total() < wanted and running.poll() is None and time.monotonic() < deadline:
+                time.sleep(0.002)
+            running.send_signal(signal.SIGKILL)
+            kills += running.wait() == -signal.SIGKILL
+        last = start()
+        said, _ = last.communicate(timeout=120)
+    assert kills == 10
+    assert json.loads(said) == [list(right(number)) for number in range(count)]
+    paid_again = server.answered.total() - len(server.answered)
+    assert len(server.answered) == count
+    assert paid_again <= kills * at_once
+
+
+@pytest.mark.slow
+def test_a_thousand_lists_take_no_more_than_a_tenth_beyond_the_ideal(tmp_path: Path) -> None:
+    count, at_once, latency = 1000, 64, 0.5
+    lists = [a_list(number) for number in range(count)]
+    took = []
+    for trial in range(3):  # a busy machine may spoil one
+        folder = tmp_path / str(trial)
+        with FakeLLM(oracle, latency=latency) as server:
+            settings = config(server.url, folder, concurrency=at_once)
+            with Teacher(settings, "w", 0) as teacher:
+                started = time.monotonic()
+                rankings, _ = teacher.rank(lists)
+                took.append(time.monotonic() - started)
+        assert len(rankings) == count
+        assert server.answered.total() == count
+        if took[-1] <= 1.1 * count / at_once * latency:
+            break
+    assert min(took) <= 1.1 * count / at_once * latency
+
+
+def test_a_template_of_ones_own_is_named_in_each_ranking(tmp_path: Path) -> None:
+    own = tmp_path / "mine.jinja"
+    own.write_text(
+        "{% block user %}{{ query }}\n{% for passage in passages %}{{ passage.identifier }} {{ passage.text }}\n"
+        "{% endfor %}{% if structured %}JSON{% endif %}{% endblock %}"
+    )
+    with FakeLLM(oracle) as server, Teacher(config(server.url, tmp_path, template=str(own)), "w", 0) as teacher:
+        [ranking], _ = teacher.rank([a_list(0)])
+    assert ranking.prompt is not None
+    assert ranking.prompt.startswith("mine.jinja@")
+    assert ranking.ranking == right(0)
+
+
+def test_a_limit_in_dollars_needs_a_price(tmp_path: Path) -> None:
+    with pytest.raises(RankstillError, match="price"):
+        Teacher(config("http://127.0.0.1:9/v1", tmp_path, max_cost=1.0), "w", 0)

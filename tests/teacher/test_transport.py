@@ -1,0 +1,71 @@
+from typing import Any
+
+import pytest
+from llm_server import completion
+
+from rankstill.teacher.calls import Call
+from rankstill.teacher.failures import BadReplyError
+from rankstill.teacher.transport import answer_in, is_loopback
+
+CALL = Call("http://127.0.0.1/v1", "m", ({"role": "user", "content": "é" * 10},), {})
+
+
+def test_an_answer_keeps_the_counts_of_the_endpoint() -> None:
+    answer = answer_in(completion("[1] > [2]", finish="length"), CALL, 1.5)
+    assert (answer.text, answer.tokens_in, answer.tokens_out) == ("[1] > [2]", 7, 3)
+    assert (answer.seconds, answer.finish) == (1.5, "length")
+
+
+@pytest.mark.parametrize("usage", [None, {}, {"prompt_tokens": None, "completion_tokens": "3"}, []])
+def test_missing_counts_are_estimated_from_bytes(usage: Any) -> None:
+    answer = answer_in({**completion("12345"), "usage": usage}, CALL, 0)
+    assert (answer.tokens_in, answer.tokens_out) == (5, 2)
+
+
+def test_an_answer_that_never_left_the_reasoning_is_empty_text() -> None:
+    assert answer_in(completion(None, finish="length"), CALL, 0).text == ""
+
+
+def test_a_refusal_in_a_field_of_its_own_is_the_text() -> None:
+    reply = completion(None)
+    reply["choices"][0]["message"]["refusal"] = "I'm sorry."
+    assert answer_in(reply, CALL, 0).text == "I'm sorry."
+
+
+def test_half_an_emoji_is_replaced_so_that_the_text_can_be_stored() -> None:
+    assert answer_in(completion("ok \ud83d"), CALL, 0).text == "ok ?"
+
+
+@pytest.mark.parametrize(
+    ("reply", "problem"),
+    [
+        ({"error": {"message": "upstream is down", "code": 502}}, "upstream is down"),
+        ({"choices": []}, "no chat completion"),
+        ({"choices": None}, "no chat completion"),
+        ({"choices": [{"message": None}]}, "no chat completion"),
+        ({"choices": [{"message": {"content": [{"text": "a"}]}}]}, "not text"),
+        ([], "no chat completion"),
+        ("pong", "pong"),
+        (None, "null"),
+    ],
+)
+def test_a_good_status_without_an_answer_is_a_bad_reply(reply: Any, problem: str) -> None:
+    with pytest.raises(BadReplyError, match=problem):
+        answer_in(reply, CALL, 0)
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "here"),
+    [
+        ("http://localhost:8000/v1", True),
+        ("http://127.0.0.9/v1", True),
+        ("http://[::1]:1/v1", True),
+        ("https://api.openai.com/v1", False),
+        ("http://192.168.0.2/v1", False),
+        ("https://localhost.example.com/v1", False),
+        ("https://127.0.0.1.example.com/v1", False),
+        ("", False),
+    ],
+)
+def test_only_addresses_of_this_machine_are_loopback(endpoint: str, here: bool) -> None:
+    assert is_loopback(endpoint) == here
