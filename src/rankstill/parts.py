@@ -23,21 +23,29 @@ if TYPE_CHECKING:
     from rankstill.teacher import CandidateList, Ranking, Teacher
 
 
-def check_usable(config: Config, dataset: Dataset) -> None:
-    """Whether the chain can run on this dataset at all.
+def check_corpus(config: Config, dataset: Dataset) -> None:
+    """Whether there is a corpus to search.
 
     Raises:
-        DataError: the corpus is smaller than k, or no query may teach.
+        DataError: it is smaller than k.
     """
     if len(dataset.corpus) < config.candidates.k:
         raise DataError(
             f"{dataset.name}: the corpus has {len(dataset.corpus)} passages, but candidates.k is "
             f"{config.candidates.k}. Lower candidates.k or bring a larger corpus."
         )
+
+
+def check_queries(dataset: Dataset) -> None:
+    """Whether anything can be learned.
+
+    Raises:
+        DataError: no query may teach.
+    """
     if not dataset.train:
         raise DataError(
             f"{dataset.name}: no query may teach. Check dataset.train_split, or bring training queries that do not "
-            "leak into the test split."
+            "leak into the test split; if you have none, `rankstill write-queries` has an LLM write some."
         )
 
 
@@ -88,7 +96,12 @@ class Parts:
         """
         from rankstill.teacher import Teacher
 
-        return Teacher(self.config.teacher, str(self.workspace.folder.resolve()), self.config.seed)
+        return Teacher(self.config.teacher, self.account, self.config.seed)
+
+    @property
+    def account(self) -> str:
+        """On which this experiment's calls to an LLM are noted."""
+        return str(self.workspace.folder.resolve())
 
     def candidate_lists(self) -> list[CandidateList]:
         """What the teacher is to rank: the k candidates of every training query, or of as many as configured."""

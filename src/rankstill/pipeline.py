@@ -16,7 +16,7 @@ from rankstill.config import Config, write_config
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.errors import DataError
 from rankstill.models import save_model
-from rankstill.parts import Parts, check_usable
+from rankstill.parts import Parts, check_corpus, check_queries
 from rankstill.progress import say
 from rankstill.workspace import Workspace, write_atomically
 
@@ -96,11 +96,12 @@ class Chain:
         self.dataset = dataset
         for note in self.dataset.notes:
             say(f"note: {note}")
-        check_usable(config, self.dataset)
+        check_corpus(config, self.dataset)
         workspace.write("config.yaml", write_config(config))
 
     def run(self, until: str = "evaluation") -> Outcome:
         """Every step up to this one, and what came of it."""
+        check_queries(self.dataset)
         if until != "candidates" and self.config.teacher.kind == "recorded":
             self.parts.recorded()  # a mistake in the rankings shows before minutes of encoding, not after
         for name in STEPS[: STEPS.index(until) + 1]:

@@ -13,8 +13,11 @@ from rankstill.errors import RankstillError
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from rankstill.pipeline import Chain
     from rankstill.teacher import CandidateList, Teacher
+    from rankstill.teacher.checking import TeacherCheck
     from rankstill.teacher.prices import Quote
+    from rankstill.teacher.writing import WrittenQueries
 
 
 def quote(config: Config, workspace: str | Path) -> Quote:
@@ -43,24 +46,49 @@ def import_answers(config: Config, workspace: str | Path, path: Path) -> tuple[i
         return by_hand.import_answers(teacher, lists, path)
 
 
+def check_teacher(config: Config, workspace: str | Path, count: int) -> TeacherCheck:
+    """Ask about a few queries: whether the LLM ranks better than the first stage, and what all of them would cost.
+
+    Raises:
+        RankstillError: as `rankstill.teacher.checking.check_teacher`.
+    """
+    from rankstill.teacher.checking import check_teacher
+
+    with _chain(config, workspace) as chain:
+        chain.run("candidates")
+        return check_teacher(config, chain.dataset, chain.parts.before, count, chain.parts.account)
+
+
+def write_queries(config: Config, workspace: str | Path, count: int, path: Path) -> WrittenQueries:
+    """Have the LLM write queries for passages, and keep those that find their passage again.
+
+    Raises:
+        RankstillError: as `rankstill.teacher.writing.write_queries`.
+    """
+    from rankstill.teacher.writing import write_queries
+
+    with _chain(config, workspace) as chain:
+        chain.candidates()
+        return write_queries(config, chain.dataset, chain.parts.before, count, path, chain.parts.account)
+
+
 @contextmanager
 def _at_work(config: Config, workspace: str | Path) -> Iterator[tuple[Teacher, list[CandidateList]]]:
     """The teacher and what it is to rank, once the first stage has found it."""
+    with _chain(config, workspace) as chain, chain.parts.teacher() as teacher:
+        chain.run("candidates")
+        yield teacher, chain.parts.candidate_lists()
+
+
+@contextmanager
+def _chain(config: Config, workspace: str | Path) -> Iterator[Chain]:
     from rankstill.datasets import load_dataset
     from rankstill.pipeline import Chain
     from rankstill.workspace import Workspace
 
-    if config.teacher.kind == "recorded":
-        raise RankstillError(
-            "teacher.kind is recorded: its rankings are there already and cost nothing. Set teacher.kind to api, "
-            "litellm or local, and teacher.model."
-        )
     dataset = load_dataset(config.dataset)
     with Workspace(workspace) as opened:
-        chain = Chain(config, opened, dataset)
-        chain.run("candidates")
-        with chain.parts.teacher() as teacher:
-            yield teacher, chain.parts.candidate_lists()
+        yield Chain(config, opened, dataset)
 
 
 def ledger_table(path: Path | None) -> Table:

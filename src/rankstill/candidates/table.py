@@ -23,6 +23,11 @@ def write_candidates(found: Mapping[str, Candidates], corpus: Corpus, path: Path
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not found:  # no query yet
+        nothing = Candidates(
+            np.empty(0, dtype=np.int64), np.empty((0, len(FEATURES)), np.float32), np.empty(0, np.float32)
+        )
+        found = {"": nothing}
     queries = [query_id for query_id, candidates in found.items() for _ in candidates.positions]
     positions = np.concatenate([candidates.positions for candidates in found.values()])
     features = np.concatenate([candidates.features for candidates in found.values()])

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rankstill.config import DatasetConfig
-from rankstill.datasets.dataset import Corpus, Qrels
+from rankstill.datasets.dataset import Corpus, Qrels, Query
 from rankstill.datasets.reading import find_file, read_jsonl, read_lines
 from rankstill.datasets.records import Parts, Place, gather_passages, gather_qrels, gather_queries, tally
 from rankstill.errors import DataError
@@ -30,10 +30,17 @@ def read_beir(folder: Path, config: DatasetConfig, name: str | None = None) -> P
     Raises:
         DataError: a file is missing, damaged, or holds what cannot be used.
     """
-    corpus_path, queries_path = _wanted(folder, "corpus.jsonl"), _wanted(folder, "queries.jsonl")
+    corpus_path = _wanted(folder, "corpus.jsonl")
+    # A corpus alone is enough to have queries written for it; judgements without their queries are a mistake.
+    queries_path = (
+        _wanted(folder, "queries.jsonl") if (folder / "qrels").is_dir() else find_file(folder, "queries.jsonl")
+    )
     merge = config.merge_duplicates
     corpus, corpus_notes = gather_passages(read_jsonl(corpus_path), Place(str(corpus_path)), merge)
-    queries, query_notes = gather_queries(read_jsonl(queries_path), Place(str(queries_path)), merge)
+    queries: dict[str, Query] = {}
+    query_notes: tuple[str, ...] = (f"{folder}: there are no queries.",)
+    if queries_path is not None:
+        queries, query_notes = gather_queries(read_jsonl(queries_path), Place(str(queries_path)), merge)
     train, train_notes = _read_split(folder, config.train_split, queries, corpus, merge)
     listed, list_notes = _read_list(folder, config.train_split, queries)
     test, test_notes = _read_split(folder, config.test_split, queries, corpus, merge)

@@ -73,6 +73,7 @@ class Budget:
         self.price = price
         self.spent = spent or Spend()
         self._open: set[Reservation] = set()
+        self._open_in = self._open_out = 0  # sums over the open ones: a batch reserves tens of thousands
         self._waiting: list[asyncio.Future[None]] = []
 
     @property
@@ -122,12 +123,16 @@ class Budget:
         if self._passed(worst):
             return None
         self._open.add(worst)
+        self._open_in += worst.tokens_in
+        self._open_out += worst.tokens_out
         return worst
 
     def _close(self, reservation: Reservation) -> None:
         if reservation not in self._open:
             raise ValueError("a reservation is settled or released once, by the budget that gave it")
         self._open.remove(reservation)
+        self._open_in -= reservation.tokens_in
+        self._open_out -= reservation.tokens_out
         # Those who wait look again on the loop's next turn, when the caller has also counted what was spent.
         for change in self._waiting:
             if not change.done():
@@ -136,8 +141,8 @@ class Budget:
 
     def _passed(self, worst: Reservation) -> str | None:
         """The first limit that one more call could pass."""
-        tokens_in = self.spent.tokens_in + worst.tokens_in + sum(each.tokens_in for each in self._open)
-        tokens_out = self.spent.tokens_out + worst.tokens_out + sum(each.tokens_out for each in self._open)
+        tokens_in = self.spent.tokens_in + worst.tokens_in + self._open_in
+        tokens_out = self.spent.tokens_out + worst.tokens_out + self._open_out
         if self.max_calls is not None and self.spent.calls + len(self._open) + 1 > self.max_calls:
             return "max_calls"
         if self.max_tokens is not None and tokens_in + tokens_out > self.max_tokens:

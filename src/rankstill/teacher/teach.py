@@ -95,7 +95,7 @@ class Teacher:
             if isinstance(state, Asked):
                 asked.append(state)
         rankings = [each.ranking(self.asker.model, self.asker.template.identity) for each in asked]
-        left_out = {each.of.query_id: each.order.status for each, made in zip(asked, rankings, strict=True) if not made}
+        left_out = {each.of.query_id: _why(each) for each, made in zip(asked, rankings, strict=True) if made is None}
         health = health_of(asked, {**failed, **left_out}, self.asker.model, self.ledger.own(), self.budget.cost)
         return [ranking for ranking in rankings if ranking], health
 
@@ -169,3 +169,10 @@ def price_in(config: TeacherConfig, model: str) -> Price | None:
         return price_of("local")
     own = {name: Price(price.input, price.output) for name, price in config.prices.items()}
     return price_of(model, own)
+
+
+def _why(asked: Asked) -> str:
+    """Why a list that was asked to the end decided nothing."""
+    if asked.order.status in ("refused", "unreadable"):
+        return asked.order.status
+    return "its answers contradict one another"

@@ -1,0 +1,224 @@
+"""Asking through a provider's batch API: slower, often at half the price, and safe to stop at any moment.
+
+The loop is that of asking live: collect the calls that the lists need next, have them answered, look again. A batch is
+remembered on disk before it is started, and forgotten when its answers are in the ledger.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
+
+from openai.types import Batch
+
+from rankstill.progress import say
+from rankstill.teacher.asking import CandidateList
+from rankstill.teacher.batch_api import BatchAPI, BatchRefused, batch_line
+from rankstill.teacher.batch_records import Submission, Submissions
+from rankstill.teacher.budget import BudgetReached, Reservation
+from rankstill.teacher.calls import Answer, Call
+from rankstill.teacher.client import TeacherError
+from rankstill.teacher.failures import Failure
+
+if TYPE_CHECKING:
+    from rankstill.teacher.teach import Teacher
+
+MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000
+"""In one batch file, as OpenAI limits it."""
+
+
+def ask_in_batches(teacher: Teacher, lists: Sequence[CandidateList]) -> dict[str, str]:
+    """Have the calls that every list needs answered in batches, until the ledger holds the answers.
+
+    Killed at any moment, it goes on with the batches under way: no call is submitted twice. A round of calls is
+    submitted whole or not at all: its worst case must fit the budget, at the full price of a live call.
+
+    Args:
+        teacher: whom to ask.
+        lists: what to rank.
+
+    Returns:
+        Of the lists that were given up: query id and why.
+
+    Raises:
+        BudgetReached: the next round of calls could pass a limit; nothing of it was submitted.
+        TeacherError: the endpoint cannot be asked, or a batch failed, expired or was cancelled. What was answered is
+            kept.
+        LedgerError: the ledger, or a record beside it, cannot be used.
+    """
+
+    async def ask_all() -> dict[str, str]:
+        async with BatchAPI(teacher.config) as api:
+            return await _Rounds(teacher, lists, api).run()
+
+    return asyncio.run(ask_all())
+
+
+class _Rounds:
+    """Batch after batch. Prompts are made anew whenever they are needed, for all of them at once may be gigabytes."""
+
+    def __init__(self, teacher: Teacher, lists: Sequence[CandidateList], api: BatchAPI) -> None:
+        self._teacher = teacher
+        self._lists = lists
+        self._api = api
+        self._submissions = Submissions(teacher.ledger.path)
+        self._failures: Counter[str] = Counter()
+        self._given_up: dict[str, str] = {}
+
+    async def run(self) -> dict[str, str]:
+        missing = {call.key for call in self._missing()}
+        self._tell_of_others(missing)
+        while missing:
+            under_way = [each for each in self._submissions if each.keys & missing]
+            for submission in under_way or await self._submit():
+                await self._collect(submission)
+            missing = {call.key for call in self._missing()}
+        return {
+            listed.query_id: why
+            for listed, calls in self._teacher.pending(self._lists)
+            if (why := self._why_given_up(calls)) is not None
+        }
+
+    def _missing(self) -> Iterator[Call]:
+        """The calls to make next, each once, without those of lists that are given up."""
+        return self._each_once(given_up=False)
+
+    def _each_once(self, given_up: bool) -> Iterator[Call]:
+        seen: set[str] = set()
+        for _, calls in self._teacher.pending(self._lists):
+            if given_up or self._why_given_up(calls) is None:
+                for call in calls:
+                    if call.key not in seen:
+                        seen.add(call.key)
+                        yield call
+
+    def _why_given_up(self, calls: Sequence[Call]) -> str | None:
+        return next((self._given_up[call.key] for call in calls if call.key in self._given_up), None)
+
+    def _tell_of_others(self, missing: set[str]) -> None:
+        for each in self._submissions:
+            if each.paid_by != self._teacher.ledger.paid_by or each.keys & missing:
+                continue
+            if left := self._unanswered(each.keys):
+                say(
+                    f"note: batch {each.batch or each.file}, submitted from here earlier, holds {len(left):,} calls "
+                    "that are not needed now (other settings?); what they cost is not counted. "
+                    f"Its record: {self._submissions.path(each)}"
+                )
+            else:  # stopped just when it had been collected
+                self._submissions.collected(each, left=left)
+
+    def _unanswered(self, keys: Iterable[str]) -> frozenset[str]:
+        return frozenset(key for key in keys if not self._teacher.ledger.answered(key))
+
+    async def _submit(self) -> list[Submission]:
+        with TemporaryDirectory(prefix="rankstill-batch-") as folder:
+            submitted = []
+            for file, keys in self._write(Path(folder)):
+                uploaded = await self._api.upload(file)
+                submission = self._submissions.add(uploaded, frozenset(keys), self._teacher.ledger.paid_by)
+                batch = await self._api.start(uploaded)
+                submitted.append(self._submissions.started(submission, batch))
+                say(
+                    f"batch {batch} submitted, its calls: {len(keys):,}. It may take a day; if you stop this command, "
+                    "run it again later and it goes on from there."
+                )
+            return submitted
+
+    def _write(self, folder: Path) -> list[tuple[Path, list[str]]]:
+        """The calls to make next as batch files, each with its calls' keys; only if the budget has room for all."""
+        budget = self._teacher.budget
+        parts: list[tuple[Path, list[str]]] = []
+        reservations: list[Reservation] = []
+        size = 0
+        try:
+            for call in self._missing():
+                reservation = budget.reserve(call)
+                if reservation is None:
+                    raise BudgetReached(self._no_room(len(reservations)))
+                reservations.append(reservation)
+                line = batch_line(call)
+                if not parts or len(parts[-1][1]) == MOST_REQUESTS or size + len(line) > MOST_BYTES:
+                    parts.append((folder / f"calls-{len(parts) + 1}.jsonl", []))
+                    size = 0
+                file, keys = parts[-1]
+                with file.open("ab") as out:
+                    out.write(line)
+                keys.append(call.key)
+                size += len(line)
+        finally:
+            for reservation in reservations:
+                budget.release(reservation)
+        return parts
+
+    def _no_room(self, fitting: int) -> str:
+        budget = self._teacher.budget
+        calls = sum(1 for _ in self._missing())
+        limits = [name for name in ("max_cost", "max_tokens", "max_calls") if getattr(budget, name) is not None]
+        names = " and ".join(f"teacher.{name}" for name in limits)
+        return (
+            f"{names}: of the {calls:,} calls of the next batch only {fitting:,} are sure to fit, each counted at its "
+            f"worst, so none was submitted. Raise {names}, lower teacher.queries, or set teacher.batch to false, "
+            "and run the same command again: what is done is kept."
+        )
+
+    async def _collect(self, submission: Submission) -> None:
+        if submission.batch is None:  # stopped just when it was being started
+            found = await self._api.find(submission.file)
+            if found is None:
+                self._submissions.collected(submission, left=frozenset())
+                return
+            submission = self._submissions.started(submission, found)
+        assert submission.batch is not None
+        try:
+            batch = await self._api.wait(submission.batch, len(submission.keys))
+            results = await self._api.results(batch)
+        except BatchRefused as error:
+            raise TeacherError(
+                f"{error} If batch {submission.batch} is gone, move {self._submissions.path(submission)} away and run "
+                "the same command again to submit its calls anew."
+            ) from error
+
+        looked_at: set[str] = set()
+        answered = 0
+        refused: Failure | None = None
+        for call in self._each_once(given_up=True):
+            if call.key not in submission.keys:
+                continue
+            looked_at.add(call.key)
+            if call.key not in results and batch.status != "completed":
+                continue  # not a failure of this call
+            outcome = self._api.outcome(results.get(call.key), call)
+            if isinstance(outcome, Answer):
+                self._teacher.ledger.put(call, outcome)
+                answered += 1
+            else:
+                self._fail(call, outcome)
+                refused = outcome if outcome.then == "stop" else refused
+        self._teacher.budget.spent = self._teacher.ledger.own()
+        # Calls of lists that this run does not have: another one, which shares the ledger, will look for them.
+        self._submissions.collected(submission, left=self._unanswered(submission.keys & results.keys() - looked_at))
+        if batch.status != "completed":
+            raise TeacherError(self._ended(batch, answered, len(submission.keys)))
+        if refused is not None and not self._teacher.budget.spent.calls:  # never an answer: it is not this call alone
+            raise self._api.refused(refused)
+
+    def _fail(self, call: Call, failure: Failure) -> None:
+        self._teacher.ledger.fail(call, failure.what, 0.0)
+        self._failures[call.key] += 1
+        if failure.then in ("stop", "skip"):
+            self._given_up[call.key] = f"{failure.what}. {failure.advice}"
+        elif self._failures[call.key] >= self._teacher.config.tries:
+            self._given_up[call.key] = (
+                f"a call was given up after {self._failures[call.key]} batches, the last time: {failure.what}"
+            )
+
+    def _ended(self, batch: Batch, answered: int, calls: int) -> str:
+        return (
+            f"batch {batch.id} {self._api.reason(batch)}. {answered:,} of its {calls:,} calls were answered and are "
+            "kept; run the same command again to submit the others."
+        )
