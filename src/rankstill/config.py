@@ -164,10 +164,10 @@ class LabelsConfig(_Section):
     )
     depth: int = Field(50, ge=2, description="passages to label of a query that the LLM did not rank")
     pseudo_queries: int = Field(
-        25_000, ge=0, description="sentences of the corpus to label as if they were queries; 0 for none"
+        50_000, ge=0, description="sentences of the corpus to label as if they were queries; 0 for none"
     )
     pseudo_like_queries: bool = Field(
-        True, description="prefer sentences that look like the training queries; false: draw them evenly"
+        True, description="learn more often from sentences that look like the training queries; false: from all alike"
     )
     pseudo_by: Literal["prior", "ranker"] = Field(
         "prior", description="who labels pseudo-queries: the ranker's prior, in seconds, or the whole ranker"
@@ -219,7 +219,7 @@ class HeadConfig(_Section):
     token_dimensions: int = Field(
         640, ge=0, multiple_of=2, description="of the token vectors beside the encoder's vector; 0 for none"
     )
-    steps: int = Field(400, ge=0, description="optimiser steps; 0 leaves the head as it starts")
+    steps: int = Field(300, ge=0, description="optimiser steps; 0 leaves the head as it starts")
     learning_rate: float = Field(1e-3, gt=0, description="of the adapter: peak, after 20 steps; then it falls to 0")
     token_learning_rate: float = Field(2e-3, gt=0, description="of the token vectors: peak, likewise")
     student_temperature: float = Field(0.05, gt=0, description="cosines are divided by it")

@@ -277,7 +277,10 @@ class Chain:
             resemblance = query_resemblance(self.parts.before.vectors.sentences, asked, seed)
         nothing = np.empty(0, dtype=np.int64)
         drawn = pseudo_queries(self.dataset.corpus, count, seed, resemblance)
-        return [Unlabelled(each.id, each.text, "pseudo", nothing, made_from=each.made_from) for each in drawn]
+        return [
+            Unlabelled(each.id, each.text, "pseudo", nothing, made_from=each.made_from, weight=each.likeness)
+            for each in drawn
+        ]
 
     @_once
     def retriever(self) -> str:

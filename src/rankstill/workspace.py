@@ -26,7 +26,7 @@ from typing import IO, Any
 from rankstill.errors import RankstillError, WorkspaceError
 from rankstill.progress import say
 
-FORMAT = 1
+FORMAT = 2
 """Version of what lies in a workspace. Raised when a step's files change their meaning."""
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)

@@ -78,3 +78,11 @@ def test_sentences_near_the_queries_resemble_them() -> None:
     resemblance = query_resemblance(np.concatenate([unlike, like]), queries, seed=0)
     assert resemblance.shape == (210,)
     assert resemblance[200:].min() > np.quantile(resemblance[:200], 0.95)
+
+
+def test_likeness_is_the_probability_of_being_a_query() -> None:
+    resemblance = np.arange(9) - 4.0
+    for each in pseudo_queries(CORPUS, 9, 0, resemblance):
+        place = (0, 4, 5)[each.made_from.passage] + each.made_from.number
+        assert each.likeness == pytest.approx(1 / (1 + np.exp(-resemblance[place])))
+    assert {each.likeness for each in pseudo_queries(CORPUS, 9, 0)} == {1.0}

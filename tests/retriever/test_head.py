@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -62,7 +63,8 @@ def config(**changes: float) -> HeadConfig:
 
 def train(taught: list[LabelledQuery], settings: HeadConfig, seed: int = 0) -> tuple[Head, list[dict[str, float]]]:
     counted = bool(settings.token_dimensions)
-    asked, passages = (each if counted else Encoded(each.vectors) for each in (QUERIES, CORPUS))
+    every = QUERIES[np.arange(len(taught)) % len(QUERIES)]  # labels may come to the same queries twice
+    asked, passages = (each if counted else Encoded(each.vectors) for each in (every, CORPUS))
     head = new_head(passages, settings, special_tokens=[0], seed=seed)
     curve = train_head(head, taught, asked, passages, settings, teacher_temperature=1.0, seed=seed, device="cpu")
     return head, curve
@@ -195,3 +197,11 @@ def test_the_folder_holds_encoder_and_token_vectors_once_and_no_code(
     held = sorted(path.parent.name for path in tmp_path.rglob("model.safetensors"))
     assert [name.split("_")[-1] for name in held] == ["Dense", "Dense", "Transformer", "WordEmbeddings", "Dense"]
     assert not [path for path in tmp_path.rglob("*") if path.suffix in (".py", ".bin", ".pt", ".pkl")]
+
+
+def test_a_query_that_weighs_nothing_is_never_drawn() -> None:
+    contrary = [replace(query, positions=query.positions[::-1], weight=0.0) for query in labels()]
+    with_contrary, _ = train(labels() + contrary, config())
+    assert hits(with_contrary) > hits(NOTHING) + 0.2
+    equal, _ = train(labels() + [replace(query, weight=1.0) for query in contrary], config())
+    assert hits(equal) < hits(with_contrary)

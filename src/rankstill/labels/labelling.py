@@ -32,6 +32,7 @@ class Unlabelled:
         ranked: positions of the passages that the LLM ranked, best first; empty if it never saw the query. [ranked]
         others: positions of further passages to label; None: those that the first stage finds. [others]
         made_from: the sentence that a pseudo-query is.
+        weight: how often it is to be drawn in training, beside others.
     """
 
     id: str
@@ -40,6 +41,7 @@ class Unlabelled:
     ranked: NDArray[np.int64]
     others: NDArray[np.int64] | None = None
     made_from: Sentence | None = None
+    weight: float = 1.0
 
 
 def label(
@@ -159,4 +161,6 @@ def _labelled(query: Unlabelled, positions: NDArray[np.int64], scores: NDArray[n
     # A stable sort, so that ties between kept magnitudes stay in the LLM's order.
     best_first = np.argsort(-scores, kind="stable")
     made_from = query.made_from.passage if query.made_from else None
-    return LabelledQuery(query.id, query.text, query.source, positions[best_first], scores[best_first], made_from)
+    return LabelledQuery(
+        query.id, query.text, query.source, positions[best_first], scores[best_first], made_from, query.weight
+    )

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from rankstill.candidates import Sentence
 from rankstill.candidates.dense import Embeddings, sentences
@@ -22,11 +23,13 @@ class PseudoQuery:
         id: the passage's id and the sentence's number in it.
         text: the sentence.
         made_from: where it stands.
+        likeness: to the user's queries: the probability that it is one, or 1 where that was not asked.
     """
 
     id: str
     text: str
     made_from: Sentence
+    likeness: float = 1.0
 
 
 def pseudo_queries(
@@ -43,19 +46,23 @@ def pseudo_queries(
     """
     random = np.random.default_rng(seed)
     left: dict[int, list[int]] = {}
+    starts: list[int] = []
     first = 0
     for position in range(len(corpus)):
         many = len(sentences(corpus.titles[position], corpus.bodies[position]))
         # Sorting by log-odds plus Gumbel noise draws without replacement in proportion to the odds.
         keys = random.gumbel(size=many) + (resemblance[first : first + many] if resemblance is not None else 0.0)
         left[position] = [int(number) for number in np.argsort(keys)]
+        starts.append(first)
         first += many
     drawn: list[PseudoQuery] = []
     while left and len(drawn) < count:
         for position in random.permutation(list(left))[: count - len(drawn)]:
             number = left[position].pop()
             text = sentences(corpus.titles[position], corpus.bodies[position])[number]
-            drawn.append(PseudoQuery(f"{corpus.ids[position]}#{number}", text, Sentence(int(position), number)))
+            likeness = 1.0 if resemblance is None else float(expit(resemblance[starts[position] + number]))
+            made_from = Sentence(int(position), number)
+            drawn.append(PseudoQuery(f"{corpus.ids[position]}#{number}", text, made_from, likeness))
             if not left[position]:
                 del left[position]
     return drawn

@@ -24,7 +24,8 @@ class LabelledQuery:
         source: see `Source`.
         positions: of the passages in the corpus, best first. [passages]
         scores: the ranker's, descending. [passages]
-        made_from: position of the passage that a pseudo-query stands in, which is neither right nor wrong for it.
+        made_from: position of the passage that a pseudo-query stands in.
+        weight: how often it is drawn in training, beside others.
     """
 
     id: str
@@ -33,6 +34,7 @@ class LabelledQuery:
     positions: NDArray[np.int64]
     scores: NDArray[np.float32]
     made_from: int | None = None
+    weight: float = 1.0
 
 
 def write_labels(labels: Sequence[LabelledQuery], path: Path) -> None:
@@ -48,6 +50,7 @@ def write_labels(labels: Sequence[LabelledQuery], path: Path) -> None:
             "passages": pa.array([query.positions for query in labels], pa.list_(pa.int64())),
             "scores": pa.array([query.scores for query in labels], pa.list_(pa.float32())),
             "made_from": pa.array([query.made_from for query in labels], pa.int64()),
+            "weight": pa.array([query.weight for query in labels], pa.float64()),
         }
     )
     pq.write_table(table, path)
@@ -58,7 +61,8 @@ def read_labels(path: Path) -> list[LabelledQuery]:
     import pyarrow.parquet as pq
 
     table = pq.read_table(path)
-    columns = [table.column(name) for name in ("query_id", "text", "source", "passages", "scores", "made_from")]
+    names = ("query_id", "text", "source", "passages", "scores", "made_from", "weight")
+    columns = [table.column(name) for name in names]
     return [
         LabelledQuery(
             id=query_id.as_py(),
@@ -67,6 +71,7 @@ def read_labels(path: Path) -> list[LabelledQuery]:
             positions=passages.values.to_numpy(),
             scores=scores.values.to_numpy(),
             made_from=made_from.as_py(),
+            weight=weight.as_py(),
         )
-        for query_id, text, source, passages, scores, made_from in zip(*columns, strict=True)
+        for query_id, text, source, passages, scores, made_from, weight in zip(*columns, strict=True)
     ]

@@ -109,7 +109,8 @@ def train_head(
 ) -> list[dict[str, float]]:
     """Distil labels into a head: the KL divergence of Li et al. 2024, stage 2, over the whole corpus.
 
-    A passage that the ranker did not label for a query is irrelevant to it. The queries that the LLM ranked are left
+    A passage that the ranker did not label for a query is irrelevant to it. Queries are drawn in proportion to their
+    weights. The queries that the LLM ranked are left
     out, if there are others: their rankings teach the ranker alone, and so it can be fitted to them once more.
 
     Args:
@@ -128,6 +129,8 @@ def train_head(
     random = np.random.default_rng(seed)
     free = np.flatnonzero([query.source != "teacher" for query in labels])
     taught = free if len(free) else np.arange(len(labels))
+    weights = np.array([labels[row].weight for row in taught.tolist()])
+    often = weights / weights.sum()
     head.to(device).train()
     rates = {head.adapter: config.learning_rate, head.tokens: config.token_learning_rate}
     groups = [{"params": part.parameters(), "rate": rate} for part, rate in rates.items() if part is not None]
@@ -137,7 +140,7 @@ def train_head(
         for step in range(config.steps):
             for group in optimizer.param_groups:
                 group["lr"] = group["rate"] * min(1.0, (step + 1) / 20) * (1 - step / config.steps)
-            rows = random.choice(taught, min(config.queries_per_step, len(taught)), replace=False)
+            rows = random.choice(taught, config.queries_per_step, p=often)
             asked = [labels[row] for row in rows]
             chosen = _step_passages(asked, len(passages), random)
             with autocast(device):
