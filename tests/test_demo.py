@@ -1,0 +1,38 @@
+"""The demo with a local LLM in place of the recorded rankings: a real server, a real model, real malformed answers."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rankstill.demo import run_demo
+
+LOCAL = {
+    "teacher.kind": "local",
+    "teacher.model": "SmolLM2-135M-Instruct",
+    "teacher.strategy": "setwise",
+    "teacher.top": 2,
+    "teacher.queries": 3,
+    "teacher.passage_tokens": 60,
+    "teacher.answer_tokens": 12,
+    "teacher.context": 2048,
+    "labels.pseudo_queries": 200,
+    "head.steps": 5,
+}
+
+
+@pytest.mark.usefixtures("minilm")
+def test_the_demo_runs_with_a_local_llm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RANKSTILL_LEDGER", str(tmp_path / "ledger.sqlite"))
+    outcome = run_demo(tmp_path / "w", quick=True, changes=LOCAL)
+    assert outcome.table is not None
+    rankings = [json.loads(line) for line in (tmp_path / "w" / "rankings.jsonl").read_text().splitlines()]
+    assert 1 <= len(rankings) <= 3
+    assert all(
+        each["teacher"].startswith("SmolLM2") and set(each["ranking"]) <= set(each["candidates"]) for each in rankings
+    )
+    health = json.loads((tmp_path / "w" / "teacher.json").read_text())
+    assert health["spend"]["calls"] >= 3
+    assert health["cost"] == 0
