@@ -37,12 +37,14 @@ from rankstill.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parent.parent
 MEASURES = ("nDCG@10", "Hit@1", "Recall@100")
+NO_HEAD = {"head.width": 0, "head.token_dimensions": 0}
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "chain": ("the chain: the demo's defaults", {}),
-    "encoder": ("the encoder trained too, before the adapter", {"retriever.epochs": 1}),
+    "untrained": ("the chain with a head that has learned nothing", {"head.steps": 0}),
+    "adapter": ("the chain without token vectors", {"head.token_dimensions": 0}),
     "no-ranker": (
-        "no ranker: the encoder trained on the LLM's order alone by KL, in-batch negatives; no free labels, no adapter",
-        {"labels.ranked_by": "llm", "labels.pseudo_queries": 0, "retriever.epochs": 1, "adapter.width": 0},
+        "no ranker: the encoder trained on the LLM's order alone by KL, in-batch negatives; no free labels, no head",
+        {"labels.ranked_by": "llm", "labels.pseudo_queries": 0, "retriever.epochs": 1, **NO_HEAD},
     ),
     "cross-encoder": ("the chain with a cross-encoder on top of the prior", {"ranker.cross_encoder": True}),
     "plain": (
@@ -54,7 +56,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
             "labels.pseudo_queries": 0,
             "retriever.in_batch": False,
             "retriever.epochs": 1,
-            "adapter.width": 0,
+            **NO_HEAD,
         },
     ),
 }

@@ -13,10 +13,11 @@ LOCAL = {
     "teacher.kind": "local",
     "teacher.model": "SmolLM2-135M-Instruct",
     "teacher.strategy": "setwise",
+    "teacher.structured": True,  # llama.cpp holds the model to the schema
     "teacher.top": 2,
     "teacher.queries": 3,
     "teacher.passage_tokens": 60,
-    "teacher.answer_tokens": 12,
+    "teacher.answer_tokens": 24,
     "teacher.context": 2048,
     "labels.pseudo_queries": 200,
     "head.steps": 5,

@@ -69,7 +69,7 @@ def run(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
         (folder / "answered.jsonl").write_text("")
     words = [word.replace("model.gguf", "SmolLM2-135M-Instruct") for word in words]
     if "teacher.kind=local" in words:
-        small = {"queries": 6, "top": 1, "passage_tokens": 30, "answer_tokens": 12, "context": 1024}
+        small = {"queries": 6, "top": 1, "passage_tokens": 30, "answer_tokens": 24, "context": 1024}
         words += [piece for name, value in small.items() for piece in ("--set", f"teacher.{name}={value}")]
         words[words.index("my-workspace")] = "local-workspace"
     monkeypatch.setattr("sys.argv", words)
