@@ -95,7 +95,7 @@ def teach(
     workspace: Folder = Path("workspace"),
     source: Source = None,
     rankings: Rankings = None,
-    model: Model = None,
+    model: Annotated[str | None, typer.Option(help="The LLM to ask: sets teacher.model.")] = None,
     seed: Seed = None,
     set_: Set = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and price; ask nothing.")] = False,
@@ -109,13 +109,16 @@ def teach(
     """Teacher: get an order of each training query's candidates."""
     from rankstill import teaching
 
-    changes = _changes(source, rankings, model, seed, set_)
+    changes = _changes(source, rankings, seed=seed, set_=set_)
+    if model is not None:
+        changes["teacher.model"] = model
     if not (dry_run or export_prompts or import_rankings):
         _run("rankings", config, workspace, changes)
         return
     settings = _config(config, changes)
     if dry_run:
-        typer.echo(f"expected: {teaching.quote(settings, workspace)}")
+        for line in teaching.quote(settings, workspace):
+            typer.echo(line)
     if export_prompts:
         count = teaching.export_prompts(settings, workspace, export_prompts)
         typer.echo(f"{count:,} prompts written to {export_prompts}" if count else "no prompt waits for an answer")
@@ -131,7 +134,7 @@ def check_teacher(
     config: ConfigFile = None,
     workspace: Folder = Path("workspace"),
     source: Source = None,
-    queries: Annotated[int, typer.Option(help="How many queries to ask about.")] = 30,
+    queries: Annotated[int, typer.Option(min=1, help="How many queries to ask about.")] = 30,
     set_: Set = None,
 ) -> None:
     """Ask about a few queries: does the LLM rank better than the first stage, and what would all of them cost?"""
@@ -146,7 +149,7 @@ def write_queries(
     config: ConfigFile = None,
     workspace: Folder = Path("workspace"),
     source: Source = None,
-    count: Annotated[int, typer.Option(help="Passages to have queries written for.")] = 1_000,
+    count: Annotated[int, typer.Option(min=1, help="Passages to have queries written for.")] = 1_000,
     to: Annotated[Path, typer.Option(help="Where to write them.")] = Path("written-queries.jsonl"),
     set_: Set = None,
 ) -> None:

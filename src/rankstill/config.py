@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from rankstill.errors import RankstillError
 
@@ -52,6 +54,9 @@ class CandidatesConfig(_Section):
     rrf_k: float = Field(60.0, gt=0, description="constant of reciprocal rank fusion")
 
 
+_OPENAI = "https://api.openai.com/v1"
+
+
 class ModelPrice(_Section):
     """USD per million tokens."""
 
@@ -59,8 +64,22 @@ class ModelPrice(_Section):
     output: float = Field(ge=0)
 
 
+_SET_ELSEWHERE = {
+    "model": "teacher.model",
+    "timeout": "teacher.timeout",
+    "num_retries": "teacher.tries",
+    "max_retries": "teacher.tries",
+    "api_key": "the variable that teacher.api_key_env names",
+    "api_base": "teacher.endpoint",
+    "base_url": "teacher.endpoint",
+}
+_FIXED = {"messages", "stream", "n"}
+
+
 class TeacherConfig(_Section):
     """The black box that ranks: whom to ask, how, and for how much."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # it may be a key, put where its variable's name belongs
 
     kind: Literal["recorded", "api", "litellm", "local"] = Field(
         "recorded",
@@ -73,8 +92,16 @@ class TeacherConfig(_Section):
     model: str | None = Field(
         None, description="the LLM: its name at the endpoint; for local a GGUF file, or <hub repository>:<file>.gguf"
     )
-    endpoint: str = Field("https://api.openai.com/v1", description="base URL of the API; not used by local")
-    api_key_env: str = Field("OPENAI_API_KEY", description="name of the environment variable that holds the API key")
+    endpoint: str | None = Field(
+        None,
+        description="base URL of the API; null: https://api.openai.com/v1 for api, the one it knows for litellm; not "
+        "used by local",
+    )
+    api_key_env: str | None = Field(
+        None,
+        description="name of the environment variable that holds the API key; null: OPENAI_API_KEY for OpenAI, the one it "
+        "knows for litellm",
+    )
     queries: int | None = Field(None, ge=1, description="training queries to have ranked; null: all of them")
     strategy: Literal["listwise", "setwise", "pairwise"] = Field(
         "listwise",
@@ -118,11 +145,62 @@ class TeacherConfig(_Section):
         None, description="the SQLite file that keeps every call; null: one for all workspaces ($RANKSTILL_LEDGER)"
     )
 
+    def base_url(self) -> str | None:
+        """The API's address: the one set, or OpenAI's; None where litellm knows it, or no API is asked."""
+        return self.endpoint or (_OPENAI if self.kind == "api" else None)
+
+    def key_name(self) -> str | None:
+        """The environment variable that holds the key: the one set, or for OpenAI's own address OpenAI's."""
+        return self.api_key_env or ("OPENAI_API_KEY" if self.base_url() == _OPENAI else None)
+
     def what_is_asked(self) -> dict[str, Any]:
         """The options that rankings depend on; the others say how fast, how dear and where they are asked for."""
         others = {"api_key_env", "batch", "concurrency", "timeout", "tries", "prices", "ledger", "rankings"}
         limits = {"max_cost", "max_tokens", "max_calls"}
-        return self.model_dump(mode="json", exclude=others | limits)
+        return {**self.model_dump(mode="json", exclude=others | limits), "endpoint": self.base_url()}
+
+    # These messages never repeat a value: where a name or an address belongs, keys have been seen.
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_a_name(cls, name: str | None) -> str | None:
+        if name is None:
+            return None
+        is_name = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)
+        like_a_key = len(name) >= 24 and re.search(r"[a-z]", name) and re.search(r"[0-9]", name)
+        if not is_name or like_a_key:
+            raise ValueError(
+                "not the name of an environment variable. Put the key into one, such as MY_API_KEY, and its name here"
+            )
+        return name
+
+    @field_validator("endpoint")
+    @classmethod
+    def _holds_no_secret(cls, endpoint: str | None) -> str | None:
+        try:
+            query = parse_qsl(urlsplit(endpoint or "").query, keep_blank_values=True)
+        except ValueError:
+            raise ValueError("not a URL. Give one like https://api.openai.com/v1") from None
+        secrets = re.compile(r"key|token|secret|passw|auth|signature|^sig$|^code$", re.IGNORECASE)
+        if "@" in (endpoint or "") or any(secrets.search(name) for name, _ in query):
+            raise ValueError(
+                "an address with a password or a key in it, which would be written down with every call. Take it out "
+                "and set teacher.api_key_env"
+            )
+        return endpoint
+
+    @field_validator("parameters")
+    @classmethod
+    def _are_further_ones(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        for name, value in parameters.items():
+            if name in _SET_ELSEWHERE:
+                raise ValueError(f"{name} is not set here but by {_SET_ELSEWHERE[name]}")
+            if name in _FIXED:
+                raise ValueError(f"{name} cannot be set: it is made for each call")
+            if name in ("max_tokens", "max_completion_tokens") and not (
+                value is None or (type(value) is int and value > 0)
+            ):
+                raise ValueError(f"{name} must be a whole number above 0, or null to leave it out")
+        return parameters
 
     @model_validator(mode="after")
     def _can_ask(self) -> TeacherConfig:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -98,10 +99,33 @@ class Parts:
 
         return Teacher(self.config.teacher, self.account, self.config.seed)
 
-    @property
+    def check_teacher(self) -> None:
+        """Whether there will be rankings: a mistake shows before minutes of encoding, not after.
+
+        Raises:
+            RankstillError: as `recorded` or `teacher`; or there is no key, where something is sure to be asked.
+        """
+        if self.config.teacher.kind == "recorded":
+            self.recorded()
+            return
+        with self.teacher() as teacher:
+            if not self.workspace.record("candidates"):
+                teacher.check_key()
+
+    def what_is_asked(self) -> list[Any]:
+        """Whatever the rankings depend on, of how the teacher is asked."""
+        from rankstill.teacher.prompts import load_template
+
+        teacher = self.config.teacher
+        return [teacher.what_is_asked(), load_template(teacher.template or f"{teacher.strategy}-v1").identity]
+
+    @cached_property
     def account(self) -> str:
-        """On which this experiment's calls to an LLM are noted."""
-        return str(self.workspace.folder.resolve())
+        """On which this experiment's calls to an LLM are noted: a name that stays with the workspace when it moves."""
+        path = self.workspace.path("account.txt")
+        if not path.is_file():
+            self.workspace.write("account.txt", f"{uuid.uuid4().hex}\n")
+        return path.read_text(encoding="utf-8").strip()
 
     def candidate_lists(self) -> list[CandidateList]:
         """What the teacher is to rank: the k candidates of every training query, or of as many as configured."""

@@ -102,8 +102,8 @@ class Chain:
     def run(self, until: str = "evaluation") -> Outcome:
         """Every step up to this one, and what came of it."""
         check_queries(self.dataset)
-        if until != "candidates" and self.config.teacher.kind == "recorded":
-            self.parts.recorded()  # a mistake in the rankings shows before minutes of encoding, not after
+        if until != "candidates":
+            self.parts.check_teacher()
         for name in STEPS[: STEPS.index(until) + 1]:
             getattr(self, name)()
         return self.outcome()
@@ -142,7 +142,7 @@ class Chain:
                 "rankings",
                 self._ask_teacher,
                 outputs=("rankings.jsonl", "teacher.json"),
-                settings=[self.config.teacher.what_is_asked(), self.config.candidates.k, self.config.seed],
+                settings=[*self.parts.what_is_asked(), self.config.candidates.k, self.config.seed],
                 inputs=[self.candidates()],
             )
         path = self.parts.recorded_rankings

@@ -16,18 +16,28 @@ if TYPE_CHECKING:
     from rankstill.pipeline import Chain
     from rankstill.teacher import CandidateList, Teacher
     from rankstill.teacher.checking import TeacherCheck
-    from rankstill.teacher.prices import Quote
     from rankstill.teacher.writing import WrittenQueries
 
 
-def quote(config: Config, workspace: str | Path) -> Quote:
-    """What having the training queries ranked is expected to take, beyond what the ledger holds. Asks nothing.
+def quote(config: Config, workspace: str | Path) -> list[str]:
+    """What having the training queries ranked is expected to take, beyond what the ledger holds, for people.
+
+    Asks nothing.
 
     Raises:
-        RankstillError: the teacher replays recorded rankings, which cost nothing; or as `Teacher`.
+        RankstillError: as `Teacher`.
     """
     with _at_work(config, workspace) as (teacher, lists):
-        return teacher.quote(lists)
+        expected = teacher.quote(lists)
+        lines = [f"expected: {expected}"]
+        price, budget = teacher.price, teacher.budget
+        if price is not None and price.source:
+            lines.append(
+                f"price: {price.input:g} and {price.output:g} USD per million tokens, {price.source}, {price.as_of}"
+            )
+        if budget.max_cost is not None and (budget.cost or 0.0) + (expected.cost or 0.0) > budget.max_cost:
+            lines.append("that is more than teacher.max_cost leaves: asking would stop on the way")
+        return lines
 
 
 def export_prompts(config: Config, workspace: str | Path, path: Path) -> int:
@@ -55,7 +65,8 @@ def check_teacher(config: Config, workspace: str | Path, count: int) -> TeacherC
     from rankstill.teacher.checking import check_teacher
 
     with _chain(config, workspace) as chain:
-        chain.run("candidates")
+        chain.parts.check_teacher()
+        chain.candidates()
         return check_teacher(config, chain.dataset, chain.parts.before, count, chain.parts.account)
 
 
@@ -68,6 +79,7 @@ def write_queries(config: Config, workspace: str | Path, count: int, path: Path)
     from rankstill.teacher.writing import write_queries
 
     with _chain(config, workspace) as chain:
+        chain.parts.check_teacher()
         chain.candidates()
         return write_queries(config, chain.dataset, chain.parts.before, count, path, chain.parts.account)
 
@@ -102,12 +114,17 @@ def ledger_table(path: Path | None) -> Table:
     """
     from rich.table import Table
 
-    from rankstill.teacher.ledger import Ledger, default_ledger_path
-    from rankstill.teacher.prices import dollars, price_of
+    from rankstill.teacher.ledger import Ledger, Spend, default_ledger_path
+    from rankstill.teacher.prices import dollars
 
     place = path or default_ledger_path()
     if not place.is_file():
         raise RankstillError(f"ledger {place}: there is none. It is made by the first call to an LLM.")
+
+    def counts(spend: Spend) -> list[str]:
+        cost = "?" if spend.cost is None else dollars(spend.cost)
+        return [*(f"{each:,}" for each in (spend.calls, spend.failures, spend.tokens_in, spend.tokens_out)), cost]
+
     table = Table(title=f"Ledger {place}")
     for heading in (
         "model",
@@ -124,9 +141,8 @@ def ledger_table(path: Path | None) -> Table:
         table.add_column(heading, justify="left" if heading in ("model", "last") else "right")
     with Ledger(place) as ledger:
         for stats in ledger.by_model():
-            spend, price = stats.spend, price_of(stats.model)
-            cost = "?" if price is None else dollars(price.cost(spend.tokens_in, spend.tokens_out))
             seconds = ["-" if each is None else f"{each:.2f}" for each in (stats.p50, stats.p90, stats.p99)]
-            counts = [f"{each:,}" for each in (spend.calls, spend.failures, spend.tokens_in, spend.tokens_out)]
-            table.add_row(stats.model, *counts, cost, *seconds, stats.last)
+            table.add_row(stats.model, *counts(stats.spend), *seconds, stats.last)
+        table.add_section()
+        table.add_row("all", *counts(ledger.totals()))
     return table

@@ -13,7 +13,8 @@ from llm_server import FakeLLM, Messages
 
 import rankstill
 from rankstill.config import Config
-from rankstill.errors import DataError
+from rankstill.errors import DataError, RankstillError
+from rankstill.teacher.budget import BudgetReached
 
 MakeConfig = Callable[..., Config]
 
@@ -66,6 +67,42 @@ def test_other_limits_or_more_haste_ask_nothing_anew(asking: Callable[..., Confi
         assert server.answered.total() == 24
 
 
+def test_an_edited_template_is_asked_anew(asking: Callable[..., Config], tmp_path: Path) -> None:
+    own = tmp_path / "mine.jinja"
+    text = (Path(rankstill.__file__).parent / "teacher" / "templates" / "listwise-v1.jinja").read_text()
+    with FakeLLM(by_shared_words) as server:
+        config = asking(server.url, **{"teacher.template": str(own)})
+        for edited in (text, text.replace("intelligent", "careful")):
+            own.write_text(edited)
+            rankstill.distill(config, tmp_path / "w", until="rankings")
+    assert server.answered.total() == 2 * 24
+
+
+def test_a_moved_workspace_keeps_its_account(asking: Callable[..., Config], tmp_path: Path) -> None:
+    with FakeLLM(by_shared_words) as server:
+        rankstill.distill(asking(server.url, **{"teacher.queries": 5}), tmp_path / "w", until="rankings")
+        (tmp_path / "w").rename(tmp_path / "moved")
+        with pytest.raises(BudgetReached):
+            rankstill.distill(asking(server.url, **{"teacher.max_calls": 5}), tmp_path / "moved", until="rankings")
+    assert server.answered.total() == 5
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"teacher.template": "nowhere.jinja"}, "nowhere.jinja"),
+        ({"teacher.max_cost": 1.0}, "price"),
+        ({"teacher.endpoint": "https://elsewhere.example/v1", "teacher.api_key_env": "NO_SUCH_KEY"}, "NO_SUCH_KEY"),
+    ],
+)
+def test_a_mistake_in_asking_shows_before_anything_is_encoded(
+    asking: Callable[..., Config], tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(RankstillError, match=message):
+        rankstill.distill(asking("http://127.0.0.1:9/v1", **changes), tmp_path / "w")
+    assert not (tmp_path / "w" / "candidates.parquet").exists()
+
+
 def test_more_queries_later_pay_for_the_new_ones_alone(asking: Callable[..., Config], tmp_path: Path) -> None:
     with FakeLLM(by_shared_words) as server:
         for queries, paid in ((5, 5), (9, 9), (None, 24)):
@@ -75,7 +112,7 @@ def test_more_queries_later_pay_for_the_new_ones_alone(asking: Callable[..., Con
 
 def test_a_teacher_that_says_nothing_readable_ends_in_one_line(asking: Callable[..., Config], tmp_path: Path) -> None:
     with FakeLLM(lambda messages: "Hard to say.") as server, pytest.raises(DataError, match="check-teacher"):
-        rankstill.distill(asking(server.url), tmp_path / "w")
+        rankstill.distill(asking(server.url, **{"teacher.queries": 5}), tmp_path / "w")
 
 
 def test_a_local_llm_takes_the_place_of_the_recorded_rankings(

@@ -71,7 +71,7 @@ def test_an_unreadable_answer_is_asked_for_again_warmer_and_then_given_up() -> N
     done = ask.advance(LISTED, answers)
     assert isinstance(done, Asked)
     assert done.ranking("m", "p") is None
-    assert done.statuses == ("unreadable",)
+    assert [reading.status for reading in done.readings] == ["unreadable"]
 
 
 def test_what_a_content_filter_cut_off_is_refused() -> None:
@@ -79,7 +79,7 @@ def test_what_a_content_filter_cut_off_is_refused() -> None:
     answers.give(ask.advance(LISTED, answers), "", finish="content_filter")
     done = ask.advance(LISTED, answers)
     assert isinstance(done, Asked)
-    assert done.statuses == ("refused",)
+    assert [reading.status for reading in done.readings] == ["refused"]
 
 
 def test_shuffles_are_asked_at_once_and_their_agreement_kept() -> None:
@@ -137,3 +137,11 @@ def test_the_users_parameters_come_last(options: dict[str, Any], expected: dict[
 def test_structured_answers_are_asked_for_by_schema() -> None:
     [call] = asker(structured=True).advance(LISTED, Answers())  # type: ignore[misc]
     assert call.parameters["response_format"]["json_schema"]["strict"] is True
+
+
+def test_an_unreadable_answer_that_was_cut_off_is_told_apart() -> None:
+    answers, ask = Answers(), asker(ask_again=0)
+    answers.give(ask.advance(LISTED, answers), "<think>Passage 3 speaks of", finish="length")
+    done = ask.advance(LISTED, answers)
+    assert isinstance(done, Asked)
+    assert done.readings[0].cut

@@ -76,6 +76,7 @@ def ledger(tmp_path: Path) -> Path:
 
 def teacher(server: FakeBatches | Elsewhere, ledger: Path, paid_by: str = "here", **settings: Any) -> Teacher:
     config = {"kind": "api", "model": "gpt-4o-mini", "endpoint": server.url, "batch": True, "ledger": str(ledger)}
+    config["api_key_env"] = "OPENAI_API_KEY"
     return Teacher(TeacherConfig(**{**config, **settings}), paid_by, seed=0)
 
 

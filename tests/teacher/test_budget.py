@@ -1,6 +1,7 @@
 import asyncio
 import re
 from collections.abc import Coroutine
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -94,7 +95,7 @@ def test_a_call_that_failed_takes_nothing() -> None:
 
 
 def test_what_an_earlier_run_spent_counts() -> None:
-    spent = Spend(calls=9, tokens_in=1000, tokens_out=500)
+    spent = Spend(calls=9, tokens_in=1000, tokens_out=500, cost=0.00045)
     assert Budget(max_calls=10, spent=spent).reserve(call()) is not None
     assert Budget(max_calls=9, spent=spent).reserve(call()) is None
     assert Budget(max_tokens=1649, spent=spent).reserve(call()) is None
@@ -126,7 +127,7 @@ def test_an_answer_of_any_length_cannot_be_limited() -> None:
     ("budget", "said"),
     [
         (
-            Budget(max_cost=0.5, price=PRICE, spent=Spend(7, 0, 3_333_200, 0)),
+            Budget(max_cost=0.5, price=PRICE, spent=Spend(7, 0, 3_333_200, 0, PRICE.cost(3_333_200, 0))),
             "teacher.max_cost is reached: $0.50 of $0.50 spent, and the next call may cost up to $0.000045. "
             "Raise teacher.max_cost and run the same command again: what is done is kept.",
         ),
@@ -230,9 +231,20 @@ def test_no_limit_is_ever_passed_whatever_the_order_of_answers(
         return await asyncio.gather(*(one(*each) for each in calls))
 
     let_through = run(work())
-    assert budget.spent == Spend(
+    assert replace(budget.spent, cost=None) == Spend(
         len(answered), 0, sum(each.tokens_in for each in answered), sum(each.tokens_out for each in answered)
     )
     assert not budget._open
     if max_calls is max_tokens is max_cost is None:
         assert all(let_through)
+
+
+def test_what_was_spent_at_another_price_counts_at_that_price() -> None:
+    dear = Spend(calls=1, tokens_in=10, tokens_out=10, cost=5.0)  # a model that was asked before
+    assert Budget(max_cost=1.0, price=PRICE, spent=dear).reserve(call()) is None
+    assert Budget(max_cost=5.1, price=PRICE, spent=dear).reserve(call()) is not None
+
+
+def test_a_limit_in_dollars_is_refused_where_earlier_calls_have_no_price() -> None:
+    with pytest.raises(BudgetError, match="earlier"):
+        Budget(max_cost=1.0, price=PRICE, spent=Spend(calls=1, tokens_in=10, tokens_out=10))

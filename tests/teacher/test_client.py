@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 from llm_server import FakeLLM, Reply, completion, error
 
+from rankstill.config import TeacherConfig
 from rankstill.teacher import client as client_module
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client import CallFailed, ChatClient, TeacherError
+from rankstill.teacher.endpoint import reach
 
 KEY = "sk-very-secret-key"
 Failures = list[tuple[Call, str, float]]
@@ -97,7 +99,6 @@ def test_what_may_heal_is_tried_again_and_told(reply: Reply) -> None:
     ("reply", "message"),
     [
         (Reply(400, error("no such parameter")), "HTTP 400: no such parameter. .*check the teacher's model"),
-        (Reply(400, error("too long", "context_length_exceeded")), "show fewer passages"),
         (Reply(401, error(f"Incorrect API key provided: {KEY}")), r"HTTP 401: .* \[API key\]. Check the API key"),
         (Reply(403, error("not in your country")), "may use this model"),
         (Reply(404, error("no such model")), "name of the model"),
@@ -122,14 +123,27 @@ def test_a_call_is_given_up_after_as_many_tries_as_allowed() -> None:
     with FakeLLM(script=[Reply(500, error("oops"))] * 9) as server:
         (outcome,), failures = ask(server, call_of(), tries=4)
     assert isinstance(outcome, CallFailed)
+    assert not outcome.refused
     assert "given up after 4 tries, the last one: HTTP 500: oops. Run" in str(outcome)
     assert server.requests.total() == len(failures) == 4
 
 
-def test_a_prompt_that_the_content_filter_refuses_fails_alone() -> None:
-    with FakeLLM(script=[Reply(400, error("filtered", "content_filter"))]) as server:
-        outcomes, _ = ask(server, call_of(1), call_of(2), concurrency=1)
+@pytest.mark.parametrize(
+    ("reply", "message"),
+    [
+        (Reply(400, error("filtered", "content_filter")), "content filter refuses this prompt"),
+        (Reply(400, error("too long", "context_length_exceeded")), "HTTP 400: too long. .*show fewer passages"),
+        (Reply(413, "<html>"), "show fewer passages"),
+    ],
+)
+def test_a_prompt_that_is_refused_for_itself_fails_alone_and_at_once(reply: Reply, message: str) -> None:
+    with FakeLLM(script=[reply]) as server:
+        outcomes, failures = ask(server, call_of(1), call_of(2), concurrency=1)
     assert [type(outcome) for outcome in outcomes] == [CallFailed, Answer]
+    with pytest.raises(CallFailed, match=message) as caught:
+        raise outcomes[0]  # type: ignore[misc]
+    assert caught.value.refused
+    assert len(failures) == 1
 
 
 def test_a_timeout_counts_the_whole_reply_not_the_silence_between_its_bytes() -> None:
@@ -236,24 +250,6 @@ def test_a_cancelled_call_frees_its_place() -> None:
         assert asyncio.run(talk(server.url)).text == "question 2"
 
 
-def new_client(endpoint: str, key: str = "NO_SUCH_KEY", **more: Any) -> ChatClient:
-    return ChatClient(endpoint, key, timeout=1, tries=1, concurrency=1, on_failure=lambda *_: None, **more)
-
-
-def test_a_missing_key_is_named_by_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("BLANK_KEY", " ")
-    for name in ("NO_SUCH_KEY", "BLANK_KEY"):
-        with pytest.raises(TeacherError, match=rf"no API key in the environment variable {name}. Set it: export"):
-            new_client("https://api.example.com/v1", name)
-
-
-def test_a_key_that_no_header_can_carry_is_refused_and_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("QUOTED_KEY", "“sk-secret”")
-    with pytest.raises(TeacherError, match="the key in QUOTED_KEY holds characters") as caught:
-        new_client("https://api.example.com/v1", "QUOTED_KEY")
-    assert "sk-secret" not in str(caught.value)
-
-
 def test_an_endpoint_on_this_machine_needs_no_key_and_no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:9")
     with FakeLLM() as server:
@@ -261,18 +257,14 @@ def test_an_endpoint_on_this_machine_needs_no_key_and_no_proxy(monkeypatch: pyte
     assert isinstance(answer, Answer)
 
 
-def test_an_endpoint_that_is_no_url_is_refused() -> None:
-    with pytest.raises(TeacherError, match=r'endpoint "api\.openai\.com": not a URL'):
-        new_client("api.openai.com")
-
-
 def test_without_litellm_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "litellm", None)
     with pytest.raises(TeacherError, match=r"pip install 'rankstill\[litellm\]'"):
-        new_client("", provider="litellm")
+        ChatClient("", None, timeout=1, tries=1, concurrency=1, on_failure=lambda *_: None, provider="litellm")
 
 
-def test_litellm_gets_the_same_call_and_none_of_its_own_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+def by_litellm(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> dict[str, Any]:
+    """What litellm is asked with these settings of the teacher."""
     asked: list[dict[str, Any]] = []
 
     async def acompletion(**arguments: Any) -> Any:
@@ -280,16 +272,39 @@ def test_litellm_gets_the_same_call_and_none_of_its_own_retries(monkeypatch: pyt
         return SimpleNamespace(model_dump=lambda: completion("[2] > [1]"))
 
     monkeypatch.setitem(sys.modules, "litellm", SimpleNamespace(acompletion=acompletion))
+    config = TeacherConfig(kind="litellm", model="gemini/some", **settings)
 
     async def talk() -> Answer:
-        async with new_client("", provider="litellm") as client:
+        with reach(config) as place:
+            client = ChatClient(
+                place.url,
+                config.key_name(),
+                timeout=1,
+                tries=1,
+                concurrency=place.concurrency,
+                on_failure=lambda *_: None,
+                provider="litellm",
+            )
+        async with client:
             return await client.ask(call_of(1, temperature=0.5))
 
     assert asyncio.run(talk()).text == "[2] > [1]"
     (arguments,) = asked
+    return arguments
+
+
+def test_litellm_gets_the_same_call_and_none_of_its_own_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = by_litellm(monkeypatch)
     assert (arguments["model"], arguments["messages"]) == ("fake", list(call_of(1).messages))
     assert (arguments["temperature"], arguments["num_retries"], arguments["max_retries"]) == (0.5, 0, 0)
+
+
+def test_litellm_finds_address_and_key_itself_unless_they_are_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-for-openai-alone")
+    arguments = by_litellm(monkeypatch)
     assert (arguments["api_base"], arguments["api_key"]) == (None, None)
+    arguments = by_litellm(monkeypatch, endpoint="https://proxy.example.com", api_key_env="TEST_KEY")
+    assert (arguments["api_base"], arguments["api_key"]) == ("https://proxy.example.com", KEY)
 
 
 def test_json_of_another_content_type_is_read_for_it_is_paid() -> None:

@@ -24,7 +24,8 @@ def refusal(status: int, body: Any, headers: dict[str, str] | None = None) -> op
 @pytest.mark.parametrize(
     ("status", "then"),
     [
-        *((status, "stop") for status in (400, 401, 402, 403, 404, 405, 413, 422)),
+        *((status, "stop") for status in (400, 401, 402, 403, 404, 405, 422)),
+        (413, "skip"),
         *((status, "again") for status in (408, 409, 500, 502, 504)),
         *((status, "slower") for status in (429, 503, 529)),
     ],
@@ -32,7 +33,7 @@ def refusal(status: int, body: Any, headers: dict[str, str] | None = None) -> op
 def test_only_what_may_heal_is_tried_again(status: int, then: str) -> None:
     failure = failure_of(refusal(status, {"message": "why"}), 10)
     assert (failure.then, failure.what) == (then, f"HTTP {status}: why")
-    assert bool(failure.advice) == (then == "stop")
+    assert bool(failure.advice) == (then in ("stop", "skip"))
 
 
 @pytest.mark.parametrize("field", ["code", "type"])
@@ -51,8 +52,33 @@ def test_an_exhausted_quota_is_not_taken_for_a_rate_limit(field: str) -> None:
         {"message": "prompt is too long: 210000 tokens > 200000 maximum"},
     ],
 )
-def test_a_prompt_that_is_too_long_gets_advice_of_its_own(body: dict[str, str]) -> None:
-    assert "show fewer passages" in failure_of(refusal(400, body), 10).advice
+def test_a_prompt_that_is_too_long_concerns_one_call_only_and_gets_advice_of_its_own(body: dict[str, str]) -> None:
+    failure = failure_of(refusal(400, body), 10)
+    assert failure.then == "skip"
+    assert "show fewer passages" in failure.advice
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        (
+            400,
+            {"message": "Invalid parameter: 'response_format' of type 'json_schema' is not supported with this model."},
+        ),
+        (400, {"message": "Unsupported value", "param": "response_format"}),
+        (400, {"message": "This response_format type is unavailable now"}),
+        (422, {"detail": "unknown field: response_format.json_schema"}),
+    ],
+)
+def test_an_endpoint_without_schemas_is_told_from_other_refusals(status: int, body: dict[str, str]) -> None:
+    failure = failure_of(refusal(status, body), 10)
+    assert failure.then == "stop"
+    assert "teacher.structured: false" in failure.advice
+
+
+def test_other_refusals_say_nothing_of_schemas() -> None:
+    assert "structured" not in failure_of(refusal(400, {"message": "bad temperature"}), 10).advice
+    assert "structured" not in failure_of(refusal(401, {"message": "no response_format for you"}), 10).advice
 
 
 def test_a_content_filter_concerns_one_call_only() -> None:

@@ -225,13 +225,13 @@ def test_what_was_put_is_there_after_a_kill(tmp_path: Path, after: float) -> Non
 
 def fill(path: Path, rows: int) -> None:
     """Many rows at once, as only a test may write them."""
-    when, texts = "2026-01-01T00:00:00.000+00:00", (None, b"{}", b"[2] > [1]", b"[]")
+    rest = (0.0, "stop", "2026-01-01T00:00:00.000+00:00", None, b"{}", b"[2] > [1]", b"[]")
     with sqlite3.connect(path) as plain:
         plain.execute("PRAGMA synchronous = OFF")
         plain.executemany(
             ledger_module._INSERT,
             (
-                (f"{n:064x}", 0, "http://llm/v1", f"model-{n % 3}", 0, 1, 100, 10, n % 997 / 100, "stop", when, *texts)
+                (f"{n:064x}", 0, "http://llm/v1", f"model-{n % 3}", 0, "", 100, 10, (n % 997 + 1) / 100, *rest)
                 for n in range(rows)
             ),
         )

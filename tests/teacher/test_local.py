@@ -13,7 +13,7 @@ import pytest
 from rankstill.errors import ModelError
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client import ChatClient
-from rankstill.teacher.local import LocalServer, find_gguf
+from rankstill.teacher.local import LocalServer, find_gguf, identity
 
 needs_xllamacpp = pytest.mark.skipif(
     importlib.util.find_spec("xllamacpp") is None, reason="package xllamacpp is not installed"
@@ -103,6 +103,35 @@ def test_a_file_of_another_format_is_refused(tmp_path: Path) -> None:
     path.write_bytes(b"PK\3\4" * 10)
     with pytest.raises(ModelError, match=r"model\.gguf: not a GGUF file"):
         find_gguf(path)
+
+
+def test_a_model_is_told_from_others_of_its_name_and_size(tmp_path: Path) -> None:
+    size = 70 << 20
+
+    def fine_tuned(at: int, by: bytes) -> str:
+        path = tmp_path / "model.gguf"
+        with path.open("wb") as file:
+            file.write(b"GGUF")
+            file.truncate(size)
+            file.seek(at)
+            file.write(by)
+        return identity(path)
+
+    known = fine_tuned(10, b"")
+    assert known.startswith("model.gguf, 73,400,320 bytes, ")
+    assert known == fine_tuned(10, b"\0")
+    changed = [fine_tuned(at, b"x") for at in (10, (1 << 20) - 1, size - (1 << 20), size - 1)]
+    assert known not in changed
+    assert len(set(changed)) == 4
+
+
+def test_a_change_that_leaves_a_models_ends_alone_is_seen_too(tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    names = []
+    for weight in b"ab":
+        path.write_bytes(b"GGUF" + bytes(1 << 20) + bytes([weight]) * (4 << 20) + bytes(1 << 20))
+        names.append(identity(path))
+    assert names[0] != names[1]
 
 
 def test_a_hub_id_is_fetched_by_repository_and_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

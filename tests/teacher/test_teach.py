@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import random
@@ -20,6 +21,7 @@ from rankstill.config import TeacherConfig
 from rankstill.errors import RankstillError
 from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.budget import Budget, BudgetReached
+from rankstill.teacher.calls import Call
 from rankstill.teacher.client import TeacherError
 from rankstill.teacher.teach import Teacher
 
@@ -57,7 +59,7 @@ def test_every_list_is_ranked_and_asked_once(tmp_path: Path) -> None:
     assert again == rankings
     assert server.answered.total() == 30
     assert (health.lists, health.left_out, health.statuses) == (30, {}, {"exact": 30})
-    assert (health.spend.calls, health.spend.tokens_in, health.cost) == (30, 210, None)
+    assert (health.spend.calls, health.spend.tokens_in, health.spend.cost) == (30, 210, None)
 
 
 def test_the_same_call_is_not_paid_again_in_another_workspace(tmp_path: Path) -> None:
@@ -153,6 +155,79 @@ def test_nobody_there_is_found_out_after_a_few_calls(tmp_path: Path) -> None:
     with Teacher(settings, "w", 0) as teacher, pytest.raises(TeacherError):
         teacher.rank([a_list(number) for number in range(50)])
     assert teacher.ledger.path.exists()
+
+
+def test_a_list_whose_call_was_given_up_is_asked_anew_by_the_same_command(tmp_path: Path) -> None:
+    lists = [a_list(number) for number in range(6)]
+    broken = [Reply(500, error("overloaded"))] * 2
+    with FakeLLM(oracle, script=broken) as server:
+        settings = config(server.url, tmp_path, tries=1, concurrency=1)
+        with Teacher(settings, "w", 0) as teacher:
+            with pytest.raises(TeacherError, match=r"2 lists got no answer .*same command again"):
+                teacher.rank(lists)
+            rankings, _ = teacher.rank(lists)
+    assert [each.ranking for each in rankings] == [right(number) for number in range(6)]
+    assert server.answered.total() == 6
+
+
+def test_a_prompt_that_the_endpoint_refuses_is_left_out_and_the_others_are_ranked(tmp_path: Path) -> None:
+    lists = [a_list(number) for number in range(6)]
+    too_long = Reply(400, error("This model's maximum context length is 10 tokens", "context_length_exceeded"))
+    with (
+        FakeLLM(oracle, script=[too_long] * 4) as server,
+        Teacher(config(server.url, tmp_path, concurrency=1), "w", 0) as teacher,
+    ):
+        rankings, health = teacher.rank(lists)
+    assert len(rankings) == 2
+    assert len(health.left_out) == 4
+    assert all("context length" in why for why in health.left_out.values())
+
+
+def test_a_teacher_that_is_never_readable_is_not_paid_to_the_end(tmp_path: Path) -> None:
+    lists = [a_list(number) for number in range(200)]
+    with FakeLLM(lambda messages: "Hard to say.") as server:
+        settings = config(server.url, tmp_path, ask_again=0, concurrency=2)
+        with Teacher(settings, "w", 0) as teacher, pytest.raises(TeacherError, match="none of the first 20 lists"):
+            teacher.rank(lists)
+    assert server.answered.total() < 30
+
+
+def test_it_can_be_asked_from_a_running_loop_as_in_a_notebook(tmp_path: Path) -> None:
+    async def cell() -> int:
+        with Teacher(config(server.url, tmp_path), "w", 0) as teacher:
+            return len(teacher.rank([a_list(number) for number in range(3)])[0])
+
+    with FakeLLM(oracle) as server:
+        assert asyncio.run(cell()) == 3
+
+
+def test_single_calls_are_answered_in_their_order_and_those_given_up_are_none(tmp_path: Path) -> None:
+    def no_second(messages: Messages) -> str:
+        return f"answer to {messages[-1]['content']}"
+
+    broken = [Reply(500, error("overloaded"))]
+    with FakeLLM(no_second, script=broken) as server:
+        settings = config(server.url, tmp_path, tries=1, concurrency=1)
+        calls = [Call(server.url, "fake", ({"role": "user", "content": str(n)},), {"max_tokens": 9}) for n in range(4)]
+        with Teacher(settings, "w", 0) as teacher:
+            first = teacher.answers(calls, "asking")
+            again = teacher.answers(calls, "asking")
+    assert [answer and answer.text for answer in first] == [None, "answer to 1", "answer to 2", "answer to 3"]
+    assert [answer and answer.text for answer in again] == [f"answer to {n}" for n in range(4)]
+    assert server.answered.total() == 4
+
+
+def test_what_a_model_cost_before_the_price_changed_stays_spent(tmp_path: Path) -> None:
+    def priced(dollars: float, **more: Any) -> TeacherConfig:
+        return config(server.url, tmp_path, prices={"fake": {"input": dollars, "output": dollars}}, **more)
+
+    with FakeLLM(oracle) as server:
+        with Teacher(priced(1e6), "w", 0) as teacher:
+            teacher.rank([a_list(0)])  # 10 tokens
+        with Teacher(priced(1.0, max_cost=9.0), "w", 0) as teacher:
+            assert teacher.budget.cost == pytest.approx(10.0)
+            with pytest.raises(BudgetReached, match="max_cost"):
+                teacher.rank([a_list(1)])
 
 
 def test_a_quote_asks_nothing_and_leaves_out_what_is_paid(tmp_path: Path) -> None:

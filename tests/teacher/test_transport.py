@@ -26,6 +26,19 @@ def test_an_answer_that_never_left_the_reasoning_is_empty_text() -> None:
     assert answer_in(completion(None, finish="length"), CALL, 0).text == ""
 
 
+def in_parts(*parts: Any) -> dict[str, Any]:
+    reply = completion(None)
+    reply["choices"][0]["message"]["content"] = list(parts)
+    return reply
+
+
+def test_content_in_parts_is_one_text_without_its_reasoning() -> None:
+    thought = {"type": "thinking", "thinking": [{"type": "text", "text": "[9] seems best"}]}
+    reply = in_parts(thought, {"type": "text", "text": "[2] > "}, {"text": "[1]"})
+    assert answer_in(reply, CALL, 0).text == "[2] > [1]"
+    assert answer_in(in_parts(thought), CALL, 0).text == answer_in(in_parts(), CALL, 0).text == ""
+
+
 def test_a_refusal_in_a_field_of_its_own_is_the_text() -> None:
     reply = completion(None)
     reply["choices"][0]["message"]["refusal"] = "I'm sorry."
@@ -43,7 +56,10 @@ def test_half_an_emoji_is_replaced_so_that_the_text_can_be_stored() -> None:
         ({"choices": []}, "no chat completion"),
         ({"choices": None}, "no chat completion"),
         ({"choices": [{"message": None}]}, "no chat completion"),
-        ({"choices": [{"message": {"content": [{"text": "a"}]}}]}, "not text"),
+        ({"choices": [{"message": {"content": 3}}]}, "not text"),
+        ({"choices": [{"message": {"content": ["a"]}}]}, "no chat completion"),
+        ({"choices": [{"message": {"content": [{"type": "text"}]}}]}, "no chat completion"),
+        ({"choices": [{"message": {"content": [{"type": "text", "text": {}}]}}]}, "no chat completion"),
         ([], "no chat completion"),
         ("pong", "pong"),
         (None, "null"),

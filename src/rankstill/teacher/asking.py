@@ -8,10 +8,10 @@ batch, a person.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from rankstill.teacher.calls import Answer, Ask, Call, Reading, Status
+from rankstill.teacher.calls import Answer, Ask, Call, Reading
 from rankstill.teacher.consistency import agreement, borda, kemeny
 from rankstill.teacher.prompts import Template, load_template, render_ask, response_schema
 from rankstill.teacher.rankings import Ranking
@@ -52,14 +52,14 @@ class Asked:
         of: the list.
         order: of its candidates, over all shuffles.
         shuffles: for each, the candidates in the order shown, and what the LLM made of them.
-        statuses: of every answer that counted.
+        readings: of every answer that counted.
         agreement: between shuffles, mean Kendall's tau; None for one shuffle.
     """
 
     of: CandidateList
     order: Order
     shuffles: tuple[tuple[tuple[int, ...], Order], ...]
-    statuses: tuple[Status, ...] = field(repr=False)
+    readings: tuple[Reading, ...] = field(repr=False)
     agreement: float | None
 
     def ranking(self, teacher: str, prompt: str) -> Ranking | None:
@@ -107,9 +107,9 @@ class Asker:
         """
         missing: list[Call] = []
         done: list[tuple[tuple[int, ...], Order]] = []
-        statuses: list[Status] = []
+        readings: list[Reading] = []
         for shown in self._shuffles(listed):
-            reached = self._replay(self._strategy(shown), listed, lookup, statuses)
+            reached = self._replay(self._strategy(shown), listed, lookup, readings)
             if isinstance(reached, Order):
                 done.append((shown, reached))
             else:
@@ -121,7 +121,7 @@ class Asker:
             [order] = orders
         else:
             order = kemeny(orders) if self._config.aggregate == "kemeny" else borda(orders)
-        return Asked(listed, order, tuple(done), tuple(statuses), agreement(orders))
+        return Asked(listed, order, tuple(done), tuple(readings), agreement(orders))
 
     def expected(self, listed: CandidateList, lookup: Lookup) -> Iterator[tuple[Ask, Call]]:
         """The asks and calls that ranking a list is expected to take, without those that have an answer.
@@ -156,7 +156,7 @@ class Asker:
         return listwise(shown, config.window, config.step)
 
     def _replay(
-        self, strategy: Strategy, listed: CandidateList, lookup: Lookup, statuses: list[Status]
+        self, strategy: Strategy, listed: CandidateList, lookup: Lookup, counted: list[Reading]
     ) -> Order | list[Call]:
         readings: list[Reading] | None = None
         while True:
@@ -170,7 +170,7 @@ class Asker:
             if missing:
                 return missing
             readings = [each for each in found if isinstance(each, Reading)]
-            statuses += [reading.status for reading in readings]
+            counted += readings
 
     def _read(self, ask: Ask, listed: CandidateList, lookup: Lookup) -> Reading | Call:
         """What the LLM said, after as many attempts as allowed to get something readable; or the call to make next."""
@@ -185,6 +185,7 @@ class Asker:
                 return reading
             if answer.finish == "content_filter":
                 reading = Reading("refused")
+            reading = replace(reading, cut=answer.finish == "length")
         return reading
 
     def _call(self, ask: Ask, listed: CandidateList, attempt: int) -> Call:

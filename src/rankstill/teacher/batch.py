@@ -6,7 +6,6 @@ remembered on disk before it is started, and forgotten when its answers are in t
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
@@ -23,6 +22,7 @@ from rankstill.teacher.budget import BudgetReached, Reservation
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client import TeacherError
 from rankstill.teacher.failures import Failure
+from rankstill.teacher.loop import run
 
 if TYPE_CHECKING:
     from rankstill.teacher.teach import Teacher
@@ -55,7 +55,7 @@ def ask_in_batches(teacher: Teacher, lists: Sequence[CandidateList]) -> dict[str
         async with BatchAPI(teacher.config) as api:
             return await _Rounds(teacher, lists, api).run()
 
-    return asyncio.run(ask_all())
+    return run(ask_all())
 
 
 class _Rounds:

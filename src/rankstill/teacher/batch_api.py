@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import TracebackType
@@ -18,9 +17,9 @@ from openai.types import Batch, FileObject
 
 from rankstill.progress import progress, say
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.client import TeacherError
-from rankstill.teacher.failures import BadReplyError, Failure, failure_of, message_in
-from rankstill.teacher.transport import answer_in, is_loopback, openai_client
+from rankstill.teacher.failures import BadReplyError, Failure, TeacherError, failure_of, message_in
+from rankstill.teacher.keys import read_key
+from rankstill.teacher.transport import answer_in, openai_client
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
@@ -53,20 +52,17 @@ class BatchAPI:
         config: names the endpoint and the key, and says how often to try.
 
     Raises:
-        TeacherError: the key is missing; for all methods, the provider refuses or cannot be reached.
+        TeacherError: the endpoint is no URL, or its key is missing or cannot be sent; for all methods, the provider
+            refuses or cannot be reached.
     """
 
     def __init__(self, config: TeacherConfig) -> None:
-        self._where = f"{config.endpoint}, batch API"
+        endpoint = config.base_url() or ""
+        self._where = f"{endpoint}, batch API"
         self._timeout = config.timeout
         self._tries = config.tries
-        self._key = os.environ.get(config.api_key_env, "").strip() or None
-        if self._key is None and not is_loopback(config.endpoint):
-            name = config.api_key_env
-            raise TeacherError(
-                f"{config.endpoint}: no API key in the environment variable {name}. Set it: export {name}=..."
-            )
-        self._client = openai_client(config.endpoint, self._key, config.timeout)
+        self._key = read_key(endpoint, config.key_name())
+        self._client = openai_client(endpoint, self._key, config.timeout)
 
     async def __aenter__(self) -> BatchAPI:
         return self

@@ -11,6 +11,8 @@ from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.ledger import Spend
 from rankstill.teacher.prices import Price, dollars
 
+_ROUNDING = 1e-9
+"""USD: sums of floats are not to the last digit."""
 _TOKENS_PER_MESSAGE = 8
 """What a chat format puts around a message and before the reply: role, separators, the reply's own opening."""
 
@@ -51,7 +53,7 @@ class Budget:
         spent: what the same work has taken before, in an earlier run.
 
     Raises:
-        BudgetError: there is a `max_cost` and no price.
+        BudgetError: there is a `max_cost`, and no price of this model or of what was spent.
     """
 
     def __init__(
@@ -67,6 +69,11 @@ class Budget:
                 "teacher.max_cost: the price of this model is not known, so the limit cannot be kept. Set its price "
                 "(USD per million tokens, in and out) in teacher.prices, or set teacher.max_tokens instead."
             )
+        if max_cost is not None and spent is not None and spent.calls and spent.cost is None:
+            raise BudgetError(
+                "teacher.max_cost: of some calls made here earlier the price was not known, so the limit cannot be "
+                "kept. Use another workspace, whose account is empty (answers are found again), or teacher.max_tokens."
+            )
         self.max_cost = max_cost
         self.max_tokens = max_tokens
         self.max_calls = max_calls
@@ -79,7 +86,9 @@ class Budget:
     @property
     def cost(self) -> float | None:
         """USD spent; None where the price is not known."""
-        return self.price.cost(self.spent.tokens_in, self.spent.tokens_out) if self.price else None
+        if not self.spent.calls:
+            return 0.0 if self.price else None
+        return self.spent.cost
 
     def reserve(self, call: Call) -> Reservation | None:
         """Room for a call, to be given back by `settle` or `release`; None when there is none now.
@@ -108,8 +117,12 @@ class Budget:
     def settle(self, reservation: Reservation, answer: Answer) -> None:
         """A call was answered: what it really took is spent."""
         self._close(reservation)
+        cost = self.cost
+        if self.price is not None and cost is not None:
+            cost += self.price.cost(answer.tokens_in, answer.tokens_out)
         self.spent = replace(
             self.spent,
+            cost=cost,
             calls=self.spent.calls + 1,
             tokens_in=self.spent.tokens_in + answer.tokens_in,
             tokens_out=self.spent.tokens_out + answer.tokens_out,
@@ -147,8 +160,10 @@ class Budget:
             return "max_calls"
         if self.max_tokens is not None and tokens_in + tokens_out > self.max_tokens:
             return "max_tokens"
-        if self.max_cost is not None and self.price and self.price.cost(tokens_in, tokens_out) > self.max_cost:
-            return "max_cost"
+        if self.max_cost is not None and self.price and self.cost is not None:
+            more = self.price.cost(worst.tokens_in + self._open_in, worst.tokens_out + self._open_out)
+            if self.cost + more > self.max_cost + _ROUNDING:
+                return "max_cost"
         return None
 
     def _why_not(self, worst: Reservation) -> str:

@@ -16,6 +16,9 @@ from rankstill.workspace import write_atomically
 if TYPE_CHECKING:
     from rankstill.teacher.teach import Teacher
 
+NOBODY = "by hand"
+"""The account of answers that were not paid for."""
+
 
 def export_prompts(teacher: Teacher, lists: Iterable[CandidateList], path: Path) -> int:
     """Write the prompts that the lists need answered next, one JSON object a line.
@@ -66,7 +69,8 @@ def import_answers(teacher: Teacher, lists: Iterable[CandidateList], path: Path)
     for _, calls in teacher.pending(lists):
         for call in calls:
             if call.key in answers and call.key not in taken:
-                teacher.ledger.put(call, Answer(answers[call.key][1], tokens_in=0, tokens_out=0, seconds=0.0))
+                answer = Answer(answers[call.key][1], tokens_in=0, tokens_out=0, seconds=0.0)
+                teacher.ledger.put(call, answer, paid_by=NOBODY)
                 taken.add(call.key)
     unknown = [number for key, (number, _) in answers.items() if key not in taken]
     aside = {

@@ -59,7 +59,7 @@ class Answer:
         text: of the reply.
         tokens_in: that the endpoint counted, or an estimate.
         tokens_out: likewise.
-        seconds: that it took.
+        seconds: that it took; 0 where that was not measured.
         finish: why it ended, if said: "stop", "length" or "content_filter".
     """
 
@@ -77,7 +77,9 @@ class Reading:
     Args:
         status: "exact" (a whole permutation, in the form asked for), "repaired", "refused" or "unreadable".
         order: positions of the ask's `shown`, from 0, best first: the LLM's own only, so perhaps not all.
+        cut: it could not be read, and had reached the longest answer allowed.
     """
 
     status: Status
     order: tuple[int, ...] = ()
+    cut: bool = False

@@ -8,7 +8,9 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from rankstill.datasets import Dataset
+from rankstill.errors import DataError
 from rankstill.evaluation import Comparison, compare, interval, per_query
+from rankstill.progress import say
 from rankstill.teacher.asking import Asked, CandidateList
 from rankstill.teacher.health import Health
 from rankstill.teacher.prices import Quote, quote
@@ -106,11 +108,14 @@ def check_teacher(config: Config, dataset: Dataset, first_stage: FirstStage, cou
         RankstillError: the teacher cannot be asked or its budget is reached; what is done is kept.
         DataError: there is nothing to ask.
     """
+    if count < 1:
+        raise DataError(f"check-teacher with {count} queries: ask for at least 1.")
     shuffled = config.teacher.model_copy(update={"shuffles": max(2, config.teacher.shuffles)})
     with Teacher(shuffled, paid_by, config.seed) as teacher:  # first: a mistake in the config costs no search
         questions = judged_questions(config, dataset, first_stage, count) or planted_questions(
             config, first_stage, count
         )
+        say(f"to be asked: {teacher.quote(questions.lists)}")
         rankings, health = teacher.rank(questions.lists)
         asked, taken = _taken(teacher, questions.lists)
     comparison, verdict, why = _judge(config, questions, rankings, health, asked)

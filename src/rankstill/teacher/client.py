@@ -3,31 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import random
 import time
 from collections.abc import Callable
 from types import TracebackType
-from typing import Literal
 
 import openai
 
-from rankstill.errors import RankstillError
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.failures import BadReplyError, Failure, failure_of
+from rankstill.teacher.failures import BadReplyError, CallFailed, Failure, TeacherError, failure_of
+from rankstill.teacher.keys import Provider, read_key
 from rankstill.teacher.limiter import Limiter
-from rankstill.teacher.transport import answer_in, is_loopback, litellm_send, openai_client, openai_send
+from rankstill.teacher.transport import answer_in, litellm_send, openai_client, openai_send
+
+__all__ = ["CallFailed", "ChatClient", "TeacherError"]
 
 _FIRST_BACKOFF = 0.5  # seconds
 _LONGEST_BACKOFF = 30.0
-
-
-class TeacherError(RankstillError):
-    """An endpoint that cannot be asked: no call would fare better."""
-
-
-class CallFailed(TeacherError):  # noqa: N818 - what happened, not a mistake of the user's
-    """A call that was given up; other calls may fare better."""
 
 
 class ChatClient:
@@ -40,7 +32,8 @@ class ChatClient:
 
     Args:
         endpoint: base URL of an OpenAI-compatible API; for litellm, empty for the one it knows.
-        api_key_env: name of the environment variable that holds the API key. An endpoint on this machine needs none.
+        api_key_env: name of the environment variable that holds the API key. An endpoint on this machine needs none;
+            None for litellm lets it find its own.
         timeout: seconds for one try, from the request to the last byte of the reply.
         tries: of a call, at least 1. To be told "too many requests" counts as a try only if the endpoint has answered
             no other call since the last one: an endpoint that answers others will answer this one in its turn.
@@ -49,25 +42,25 @@ class ChatClient:
         provider: "openai" for the `openai` library, "litellm" for litellm.
 
     Raises:
-        TeacherError: the endpoint is no URL, its key is missing, or litellm is not installed.
+        TeacherError: the endpoint is no URL, its key is missing or cannot be sent, or litellm is not installed.
     """
 
     def __init__(
         self,
         endpoint: str,
-        api_key_env: str,
+        api_key_env: str | None,
         *,
         timeout: float,
         tries: int,
         concurrency: int,
         on_failure: Callable[[Call, str, float], None],
-        provider: Literal["openai", "litellm"] = "openai",
+        provider: Provider = "openai",
     ) -> None:
         self._endpoint = endpoint
         self._timeout = timeout
         self._tries = tries
         self._on_failure = on_failure
-        self._key = os.environ.get(api_key_env, "").strip() or None
+        self._key = read_key(endpoint, api_key_env, provider)
         self._limiter = Limiter(concurrency)
         self._draw = random.Random()  # not the global one, whose seed the experiment may have set
         self._answered = 0
@@ -80,17 +73,6 @@ class ChatClient:
                     f"provider litellm: the package cannot be imported ({error}). pip install 'rankstill[litellm]'"
                 ) from error
             return
-        if not endpoint.startswith(("http://", "https://")):
-            raise TeacherError(f'endpoint "{endpoint}": not a URL. Give one like https://api.openai.com/v1.')
-        if self._key is None and not is_loopback(endpoint):
-            raise TeacherError(
-                f"{endpoint}: no API key in the environment variable {api_key_env}. Set it: export {api_key_env}=... "
-                "(any word, if this endpoint wants no key)."
-            )
-        if self._key is not None and not (self._key.isascii() and self._key.isprintable()):
-            raise TeacherError(
-                f"{endpoint}: the key in {api_key_env} holds characters that no header can. Copy it anew."
-            )
         self._client = openai_client(endpoint, self._key, timeout)
         self._send = openai_send(self._client)
 
@@ -107,7 +89,7 @@ class ChatClient:
         """The endpoint's answer to this call.
 
         Raises:
-            CallFailed: given up after as many tries as allowed, or refused by the provider's content filter.
+            CallFailed: given up after as many tries as allowed; or `refused`: too long, or by the content filter.
             TeacherError: the endpoint refuses for a reason that does not heal: the key, the credit, the request.
         """
         where = f"{self._endpoint or 'litellm'}, model {call.model}"
@@ -119,7 +101,7 @@ class ChatClient:
             if result.then == "stop":
                 raise TeacherError(f"{where}: {result.what}. {result.advice}")
             if result.then == "skip":
-                raise CallFailed(f"{where}: {result.what}. {result.advice}")
+                raise CallFailed(f"{where}: {result.what}. {result.advice}", refused=True)
             if result.then != "slower" or self._answered == answered:
                 failed += 1
             answered = self._answered

@@ -21,7 +21,7 @@ class Endpoint:
     """Where calls go.
 
     Args:
-        url: base URL.
+        url: base URL; empty for the one that litellm knows.
         concurrency: calls at once, at most.
     """
 
@@ -42,11 +42,10 @@ def named(config: TeacherConfig) -> tuple[str, str]:
         )
     model = config.model or ""
     if config.kind != "local":
-        return config.endpoint, model
-    from rankstill.teacher.local import find_gguf
+        return config.base_url() or config.kind, model
+    from rankstill.teacher.local import find_gguf, identity
 
-    path = find_gguf(model)
-    return "local", f"{path.name}, {path.stat().st_size:,} bytes"
+    return "local", identity(find_gguf(model))
 
 
 @contextmanager
@@ -57,7 +56,7 @@ def reach(config: TeacherConfig) -> Iterator[Endpoint]:
         ModelError: a local model cannot be found or run.
     """
     if config.kind != "local":
-        yield Endpoint(config.endpoint, config.concurrency)
+        yield Endpoint(config.base_url() or "", config.concurrency)
         return
     from rankstill.teacher.local import LocalServer
 

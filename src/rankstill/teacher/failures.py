@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import openai
 
+from rankstill.errors import RankstillError
+
 _LONGEST_MESSAGE = 200
 _LONGEST_WAIT = 60.0
 _SLOWER = {429, 503, 529}  # 529 is Anthropic's "overloaded"
@@ -22,17 +24,38 @@ _TOO_LONG = re.compile(
     r"context.?(length|size|window)|maximum context|prompt is too long|too many tokens|maximum number of tokens",
     re.IGNORECASE,
 )
+_NO_SCHEMAS = re.compile(r"response.?format|json.?schema", re.IGNORECASE)
 
 _PAY = "Add credit or raise the account's limit, and run the same command again: what is done is kept."
 _SHORTEN = "The prompt is too long for this model: show fewer passages at once, or cut them shorter."
 _CHECK_REQUEST = "The endpoint does not accept this request: check the teacher's model and parameters."
+_UNSTRUCTURED = (
+    "If the endpoint takes no JSON schemas, set teacher.structured: false, without response_format in parameters."
+)
 _ADVICE = {
     401: "Check the API key.",
     402: _PAY,
     403: "Check that the API key may use this model, and from here.",
     404: "Check the endpoint (its address often ends in /v1) and the name of the model.",
-    413: _SHORTEN,
 }
+
+
+class TeacherError(RankstillError):
+    """An endpoint that cannot be asked: no call would fare better."""
+
+
+class CallFailed(TeacherError):  # noqa: N818 - what happened, not a mistake of the user's
+    """A call without an answer; other calls may fare better.
+
+    Args:
+        message: one line.
+        refused: whether the endpoint answered that it will never take this prompt; else the call was given up after
+            as many tries as allowed.
+    """
+
+    def __init__(self, message: str, *, refused: bool = False) -> None:
+        super().__init__(message)
+        self.refused = refused
 
 
 class BadReplyError(Exception):
@@ -90,8 +113,11 @@ def failure_of(error: Exception, timeout: float, key: str | None = None) -> Fail
         return Failure(what, "again", wait)
     if error.code == "content_filter":
         return Failure(what, "skip", advice="The provider's content filter refuses this prompt.")
-    if status in (400, 422) and (error.code == "context_length_exceeded" or _TOO_LONG.search(message)):
-        return Failure(what, "stop", advice=_SHORTEN)
+    request_refused = status in (400, 422)
+    if status == 413 or (request_refused and (error.code == "context_length_exceeded" or _TOO_LONG.search(message))):
+        return Failure(what, "skip", advice=_SHORTEN)
+    if request_refused and _NO_SCHEMAS.search(f"{error.param} {message}"):
+        return Failure(what, "stop", advice=_UNSTRUCTURED)
     return Failure(what, "stop", advice=_ADVICE.get(status, _CHECK_REQUEST))
 
 

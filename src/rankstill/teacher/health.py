@@ -22,20 +22,20 @@ class Health:
         lists: that it ranked.
         left_out: of the others: query id and why.
         statuses: how many answers were read in which way.
+        cut: unreadable ones that had reached the longest answer allowed.
         agreement: between shuffles of a list, mean Kendall's tau; None for one shuffle.
         bias: of position; None for one shuffle.
         spend: what this experiment has paid for, in all its runs.
-        cost: of that, USD; None where the price is not known.
     """
 
     model: str
     lists: int
     left_out: Mapping[str, str]
     statuses: Mapping[str, int]
+    cut: int
     agreement: float | None
     bias: PositionBias | None
     spend: Spend
-    cost: float | None
 
     def to_json(self) -> dict[str, Any]:
         """For a file or a report."""
@@ -49,23 +49,27 @@ class Health:
         if self.left_out:
             reasons = "; ".join(f"{query_id}: {why}" for query_id, why in list(self.left_out.items())[:3])
             lines.append(f"{len(self.left_out):,} lists left out, they teach nothing ({reasons}{_more(self.left_out)})")
+        if self.cut:
+            lines.append(f"{self.cut:,} answers were cut off before they could be read: raise teacher.answer_tokens")
         if self.agreement is not None:
             lines.append(f"agreement between shuffles: Kendall's tau {self.agreement:.2f} (1: always the same order)")
         if self.bias is not None:
             lines.append(
                 f"position bias: {self.bias.slope:.2f} (0: none; 1: repeats the order shown; below 0: prefers the end)"
             )
-        cost = "price unknown" if self.cost is None else dollars(self.cost)
-        lines.append(
-            f"paid for by this experiment: {self.spend.calls:,} calls, {self.spend.tokens_in:,} tokens in, "
-            f"{self.spend.tokens_out:,} out, {cost}"
-        )
+        spend = self.spend
+        cost = "price unknown" if spend.cost is None else dollars(spend.cost)
+        if spend.calls:
+            lines.append(
+                f"paid for by this experiment: {spend.calls:,} calls, {spend.tokens_in:,} tokens in, "
+                f"{spend.tokens_out:,} out, {cost}"
+            )
+        else:
+            lines.append("paid for by this experiment: nothing, every answer was there already")
         return lines
 
 
-def health_of(
-    asked: Sequence[Asked], left_out: Mapping[str, str], model: str, spend: Spend, cost: float | None
-) -> Health:
+def health_of(asked: Sequence[Asked], left_out: Mapping[str, str], model: str, spend: Spend) -> Health:
     """Sum up.
 
     Args:
@@ -73,18 +77,17 @@ def health_of(
         left_out: lists without a ranking: query id and why.
         model: that was asked.
         spend: what it took.
-        cost: of that, USD, if known.
     """
     agreements = [each.agreement for each in asked if each.agreement is not None]
     return Health(
         model=model,
         lists=sum(each.order.own > 0 for each in asked),
         left_out=dict(left_out),
-        statuses=dict(Counter(status for each in asked for status in each.statuses)),
+        statuses=dict(Counter(reading.status for each in asked for reading in each.readings)),
+        cut=sum(reading.cut for each in asked for reading in each.readings),
         agreement=sum(agreements) / len(agreements) if agreements else None,
         bias=position_bias(each.shuffles for each in asked),
         spend=spend,
-        cost=cost,
     )
 
 

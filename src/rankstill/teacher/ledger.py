@@ -7,7 +7,7 @@ import math
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -18,6 +18,7 @@ from typing import Any
 
 from rankstill.errors import RankstillError
 from rankstill.teacher.calls import Answer, Call
+from rankstill.teacher.prices import Price
 from rankstill.teacher.redaction import without_secrets
 
 _VERSION = 1
@@ -33,26 +34,30 @@ _SCHEMA = (
         endpoint TEXT NOT NULL, model TEXT NOT NULL,
         attempt INTEGER NOT NULL, paid_by TEXT NOT NULL,
         tokens_in INTEGER NOT NULL, tokens_out INTEGER NOT NULL,
-        seconds REAL NOT NULL,
+        seconds REAL NOT NULL, cost REAL,
         finish TEXT,
         time TEXT NOT NULL,
         error TEXT, parameters TEXT NOT NULL, answer TEXT, messages TEXT NOT NULL
     )""",
     "CREATE UNIQUE INDEX answered ON calls (key) WHERE failed = 0",
-    "CREATE INDEX measured ON calls (model, failed, seconds, tokens_in, tokens_out, time)",
-    "CREATE INDEX paid ON calls (paid_by, failed, tokens_in, tokens_out)",
+    "CREATE INDEX measured ON calls (model, failed, seconds, tokens_in, tokens_out, cost, time)",
+    "CREATE INDEX paid ON calls (paid_by, failed, tokens_in, tokens_out, cost)",
     f"PRAGMA user_version = {_VERSION}",
 )
 
 # Texts are bound as bytes: an answer may hold half a surrogate pair, which is no UTF-8, and must not be lost for that.
 _INSERT = """
-    INSERT INTO calls (key, failed, endpoint, model, attempt, paid_by, tokens_in, tokens_out, seconds, finish, time,
-                       error, parameters, answer, messages)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT))
+    INSERT INTO calls (key, failed, endpoint, model, attempt, paid_by, tokens_in, tokens_out, seconds, cost, finish,
+                       time, error, parameters, answer, messages)
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT))
     ON CONFLICT (key) WHERE failed = 0 DO NOTHING
 """
+_MEASURED = "model = ? AND failed = 0 AND seconds > 0"
 _GET = "SELECT answer, tokens_in, tokens_out, seconds, finish FROM calls WHERE key = ? AND failed = 0"
-_SUMS = "total(1 - failed), total(failed), total(tokens_in), total(tokens_out)"
+_SUMS = (
+    "total(1 - failed), total(failed), total(tokens_in), total(tokens_out), total(cost), "
+    "total(failed = 0 AND cost IS NULL)"
+)
 
 
 class LedgerError(RankstillError):
@@ -68,12 +73,14 @@ class Spend:
         failures: tries that failed.
         tokens_in: of the answered calls.
         tokens_out: likewise.
+        cost: of them, USD, each at the price that held when it was made; None where one's is not known, or none was.
     """
 
     calls: int = 0
     failures: int = 0
     tokens_in: int = 0
     tokens_out: int = 0
+    cost: float | None = None
 
 
 @dataclass(frozen=True)
@@ -119,14 +126,16 @@ class Ledger:
     Args:
         path: of the file; it and its folder are made if need be.
         paid_by: on whose account new calls are noted, such as a workspace.
+        price: of the model that is asked, if known; noted with each answer, for prices change.
 
     Raises:
         LedgerError: the file is damaged, is no ledger of this version, or cannot be written; so for all methods.
     """
 
-    def __init__(self, path: Path, paid_by: str = "") -> None:
+    def __init__(self, path: Path, paid_by: str = "", price: Price | None = None) -> None:
         self.path = path
         self.paid_by = paid_by
+        self._price = price
         self._writing, self._reading = Lock(), Lock()
         with self._explained():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,9 +171,15 @@ class Ledger:
         """Whether the call with this key has an answer."""
         return self._one(_GET, key) is not None
 
-    def put(self, call: Call, answer: Answer) -> None:
-        """Keep an answer, on the disk when this returns. If the call has one already, that one stays."""
-        self._write(call, answer, error=None)
+    def put(self, call: Call, answer: Answer, paid_by: str | None = None) -> None:
+        """Keep an answer, on the disk when this returns. If the call has one already, that one stays.
+
+        Args:
+            call: that was answered.
+            answer: to it; what took 0 s was not measured, and does not count as fast.
+            paid_by: on whose account, if not this ledger's.
+        """
+        self._write(call, answer, paid_by=self.paid_by if paid_by is None else paid_by)
 
     def fail(self, call: Call, error: str, seconds: float) -> None:
         """Note one try that failed.
@@ -174,7 +189,7 @@ class Ledger:
             error: what went wrong.
             seconds: that it took to fail.
         """
-        self._write(call, Answer("", 0, 0, seconds), error=error)
+        self._write(call, Answer("", 0, 0, seconds), paid_by=self.paid_by, error=error)
 
     def totals(self, model: str | None = None) -> Spend:
         """What all calls took, or those to one model."""
@@ -185,9 +200,13 @@ class Ledger:
         """What the calls took that are noted on this ledger's `paid_by`, now or in earlier runs."""
         return self._sum("WHERE paid_by = ?", self.paid_by)
 
+    def mean_answer(self, model: str) -> float | None:
+        """Tokens of this model's answers, on average; None where there is none that was counted."""
+        found = self._one("SELECT avg(tokens_out) FROM calls WHERE model = ? AND failed = 0 AND tokens_out > 0", model)
+        return None if found is None else found[0]
+
     def _sum(self, where: str, *values: str) -> Spend:
-        sums = self._one(f"SELECT {_SUMS} FROM calls {where}", *values)
-        return Spend(*(int(each) for each in sums or ()))
+        return _spend(self._one(f"SELECT {_SUMS} FROM calls {where}", *values))
 
     def by_model(self) -> list[ModelStats]:
         """Each model's calls, by name."""
@@ -197,15 +216,16 @@ class Ledger:
             ).fetchall()
         stats = []
         for model, first, last, *sums in models:
-            spend = Spend(*(int(each) for each in sums))
-            p50, p90, p99 = (self._percentile(model, spend.calls, percent) for percent in (50, 90, 99))
+            spend = _spend(sums)
+            measured = self._one(f"SELECT count(*) FROM calls WHERE {_MEASURED}", model)[0]
+            p50, p90, p99 = (self._percentile(model, measured, percent) for percent in (50, 90, 99))
             stats.append(ModelStats(model, spend, p50, p90, p99, first, last))
         return stats
 
     def _percentile(self, model: str, calls: int, percent: int) -> float | None:
         """Of the answered calls' seconds, by nearest rank: the smallest that `percent` of them do not exceed."""
         row = self._one(
-            "SELECT seconds FROM calls WHERE model = ? AND failed = 0 ORDER BY seconds LIMIT 1 OFFSET ?",
+            f"SELECT seconds FROM calls WHERE {_MEASURED} ORDER BY seconds LIMIT 1 OFFSET ?",
             model,
             max(math.ceil(calls * percent / 100) - 1, 0),
         )
@@ -216,17 +236,18 @@ class Ledger:
         with self._reading, self._explained():
             return self._reader.execute(question, values).fetchone()
 
-    def _write(self, call: Call, answer: Answer, error: str | None) -> None:
+    def _write(self, call: Call, answer: Answer, *, paid_by: str, error: str | None = None) -> None:
         row = (
             call.key,
             int(error is not None),
             without_secrets(call.endpoint),
             call.model,
             call.attempt,
-            self.paid_by,
+            paid_by,
             answer.tokens_in,
             answer.tokens_out,
             answer.seconds,
+            None if error is not None else self._cost(answer),
             answer.finish,
             datetime.now(timezone.utc).isoformat(timespec="milliseconds"),
             None if error is None else _bytes(without_secrets(error)),
@@ -236,6 +257,11 @@ class Ledger:
         )
         with self._writing, self._explained():
             self._writer.execute(_INSERT, row)
+
+    def _cost(self, answer: Answer) -> float | None:
+        if not answer.tokens_in + answer.tokens_out:
+            return 0.0  # a person's, or a cache's
+        return None if self._price is None else self._price.cost(answer.tokens_in, answer.tokens_out)
 
     def _prepare(self) -> None:
         self._writer.execute("BEGIN IMMEDIATE")
@@ -280,6 +306,14 @@ class Ledger:
         except (sqlite3.DatabaseError, OSError) as error:
             problem = error.strerror or str(error) if isinstance(error, OSError) else str(error)
             raise LedgerError(f"ledger {self.path}: {_advice(problem)}") from error
+
+
+def _spend(sums: Sequence[float] | None) -> Spend:
+    if not sums:
+        return Spend()
+    calls, failures, tokens_in, tokens_out, cost, unpriced = sums
+    known = calls and not unpriced
+    return Spend(int(calls), int(failures), int(tokens_in), int(tokens_out), cost if known else None)
 
 
 def _connect(path: Path) -> sqlite3.Connection:

@@ -10,7 +10,7 @@ from rankstill.progress import Advance
 from rankstill.teacher.asking import Asked, Asker, CandidateList
 from rankstill.teacher.budget import Budget, Reservation
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.client import CallFailed
+from rankstill.teacher.client import CallFailed, TeacherError
 from rankstill.teacher.ledger import Ledger
 
 
@@ -21,8 +21,10 @@ class Client(Protocol):
         """The answer to a call."""
 
 
-_ENOUGH = 3
+_ENOUGH_FAILED = 3
 """Calls that are given up, with none answered, before no more are made."""
+_ENOUGH_UNREADABLE = 20
+"""Lists of which nothing could be read, with none that could, before no more are asked."""
 
 
 class _StoppedError(Exception):
@@ -79,15 +81,19 @@ class Payer:
             # In a thread: an fsync a call must not hold up the other calls' answers.
             await asyncio.to_thread(self._ledger.put, call, answer)
         except CallFailed as error:
-            self._given_up += 1
-            if not self._answered and self._given_up >= _ENOUGH:
-                self.stopped_by = self.stopped_by or error  # nobody is there
+            self._given_up += not error.refused
+            if not self._answered and self._given_up >= _ENOUGH_FAILED:
+                self.stop(error)  # nobody is there
             raise
         except BaseException as error:
-            self.stopped_by = self.stopped_by or error
+            self.stop(error)
             raise
         self._answered = True
         return answer
+
+    def stop(self, reason: BaseException) -> None:
+        """Let out no more calls; the first reason stands."""
+        self.stopped_by = self.stopped_by or reason
 
     async def _admit(self, call: Call) -> Reservation:
         """Room in the budget, unless another call has met what stops all while this one waited."""
@@ -114,26 +120,41 @@ async def ask_live(
         advance: told of each list that is done.
 
     Returns:
-        Of the lists that were given up: query id and why.
+        Of the lists that cannot be ranked: query id and why.
 
     Raises:
+        TeacherError: calls were given up that may be answered another time, or nothing at all can be read.
         RankstillError: the budget is reached or the endpoint cannot be asked. Every answer that was paid is kept.
     """
     waiting = iter(lists)
-    failed: dict[str, str] = {}
+    refused: dict[str, str] = {}
+    given_up: dict[str, str] = {}
+    readable = unreadable = 0
 
     async def work() -> None:
+        nonlocal readable, unreadable
         for listed in waiting:
-            while not isinstance(state := asker.advance(listed, ledger.get), Asked):
-                answers = await asyncio.gather(*(payer.answer(call) for call in state), return_exceptions=True)
-                errors = [each for each in answers if isinstance(each, BaseException)]
-                for error in errors:
-                    if not isinstance(error, CallFailed):
-                        raise error
-                if errors:
-                    failed[listed.query_id] = str(errors[0])
-                    break
+            state = await _answered(listed)
+            if state is not None:
+                readable += state.order.own > 0
+                unreadable += not state.order.own
+                if not readable and unreadable >= _ENOUGH_UNREADABLE:
+                    payer.stop(_nothing_readable(state, unreadable))
+            if payer.stopped_by is not None:
+                return
             advance(1)
+
+    async def _answered(listed: CandidateList) -> Asked | None:
+        while not isinstance(state := asker.advance(listed, ledger.get), Asked):
+            answers = await asyncio.gather(*(payer.answer(call) for call in state), return_exceptions=True)
+            errors = [each for each in answers if isinstance(each, BaseException)]
+            for error in errors:
+                if not isinstance(error, CallFailed):
+                    raise error
+                (refused if error.refused else given_up)[listed.query_id] = str(error)
+            if errors:
+                return None
+        return state
 
     workers = await asyncio.gather(*(work() for _ in range(at_once)), return_exceptions=True)
     if payer.stopped_by is not None:
@@ -141,4 +162,17 @@ async def ask_live(
     for result in workers:
         if isinstance(result, BaseException):
             raise result
-    return failed
+    if given_up:
+        query_id, why = next(iter(given_up.items()))
+        raise TeacherError(f"{len(given_up):,} lists got no answer (query {query_id}: {why})")
+    return refused
+
+
+def _nothing_readable(last: Asked, lists: int) -> TeacherError:
+    if any(reading.cut for reading in last.readings):
+        why = "they are cut off at teacher.answer_tokens: raise it, for a model that reasons to thousands"
+    else:
+        why = "`rankstill ledger` names the ledger that holds them; a small model may need teacher.strategy: setwise"
+    return TeacherError(
+        f"none of the first {lists} lists got an answer that ranks anything, so no more are asked: {why}."
+    )

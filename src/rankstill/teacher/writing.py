@@ -56,7 +56,8 @@ class WrittenQueries:
         if self.dropped:
             reasons = (f"{count:,} {reason}" for reason, count in sorted(self.dropped.items(), key=lambda one: -one[1]))
             lines.append(f"dropped: {', '.join(reasons)}")
-        lines.append(f"to use them, set dataset.extra_queries: {self.path}")
+        if self.kept:
+            lines.append(f"to use them, set dataset.extra_queries: {self.path}")
         return lines
 
 
@@ -82,6 +83,8 @@ def write_queries(
         RankstillError: the LLM cannot be asked or its budget is reached; what is done is kept.
         DataError: the file cannot be written.
     """
+    if count < 1:
+        raise DataError(f"write-queries for {count} passages: ask for at least 1.")
     _make_room(path)
     corpus = dataset.corpus
     positions = _sample(corpus, count, config.seed)
