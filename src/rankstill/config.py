@@ -99,8 +99,8 @@ class TeacherConfig(_Section):
     )
     api_key_env: str | None = Field(
         None,
-        description="name of the environment variable that holds the API key; null: OPENAI_API_KEY for OpenAI, the one it "
-        "knows for litellm",
+        description="name of the environment variable that holds the API key; null: OPENAI_API_KEY for OpenAI, and for "
+        "litellm the one it knows",
     )
     queries: int | None = Field(None, ge=1, description="training queries to have ranked; null: all of them")
     strategy: Literal["listwise", "setwise", "pairwise"] = Field(

@@ -308,7 +308,7 @@ class Chain:
                 corpus,
                 self.config.head,
                 # Training makes another encoder, whose vectors are not known yet.
-                vectors=None if config.epochs else self.parts.before.vectors.passages,
+                first_stage=None if config.epochs else self.parts.before,
                 teacher_temperature=config.teacher_temperature,
                 seed=self.config.seed,
             )

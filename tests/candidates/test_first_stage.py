@@ -211,3 +211,31 @@ def test_candidates_survive_their_table(toy_first_stage: FirstStage, tmp_path: P
         expected = np.concatenate([candidates.features[:, column] for candidates in found.values()])
         assert table[name] == expected.tolist()
     assert table["fused"] == np.concatenate([candidates.fused for candidates in found.values()]).tolist()
+
+
+def test_a_query_that_is_a_sentence_of_the_corpus_has_its_vector_already(
+    toy_first_stage: FirstStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus = toy_first_stage.corpus
+    sentence = sentences(corpus.titles[3], corpus.bodies[3])[1]
+    asked = ["what is lava", sentence]
+    expected = toy_first_stage.model.encode_query(asked)
+    np.testing.assert_allclose(toy_first_stage.encode_queries(asked), expected, atol=1e-5)
+    encoded: list[str] = []
+    monkeypatch.setattr(
+        "rankstill.candidates.first_stage.encode",
+        lambda model, texts, *_: encoded.extend(texts) or np.zeros((len(texts), expected.shape[1]), dtype=np.float32),
+    )
+    toy_first_stage.encode_queries(asked)
+    assert encoded == ["what is lava"]
+
+
+def test_a_model_that_reads_queries_otherwise_encodes_all_of_them(
+    toy_first_stage: FirstStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    corpus, model = toy_first_stage.corpus, toy_first_stage.model
+    monkeypatch.setitem(model.prompts, "query", "ask: ")
+    fresh = FirstStage(corpus, model, toy_first_stage.vectors, CandidatesConfig())
+    sentence = sentences(corpus.titles[3], corpus.bodies[3])[1]
+    np.testing.assert_allclose(fresh.encode_queries([sentence]), model.encode_query([sentence]), atol=1e-5)
+    assert not np.allclose(fresh.encode_queries([sentence]), toy_first_stage.encode_queries([sentence]), atol=1e-3)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 from rankstill.candidates.bm25 import BM25Index
 from rankstill.candidates.dense import Embeddings, encode, sentences
 from rankstill.candidates.fusion import reciprocal_rank_fusion
+from rankstill.models import reads_alike
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -182,9 +184,30 @@ class FirstStage:
         for wanted, (query, dense, lexical) in zip(positions, self._score_all(queries), strict=True):
             yield self._features(query, dense, lexical, wanted)
 
+    def encode_queries(self, queries: Sequence[str]) -> Embeddings:
+        """Unit vectors of queries; those that are sentences of the corpus have theirs already. [queries, dimensions]"""
+        known = self._sentence_rows
+        rows = np.array([known.get(query, -1) for query in queries], dtype=np.int64)
+        new = np.flatnonzero(rows < 0)
+        vectors = np.empty((len(queries), self.model.get_embedding_dimension()), dtype=np.float32)
+        if len(new) < len(queries):
+            vectors[rows >= 0] = self.vectors.sentences[rows[rows >= 0]]
+        if len(new):
+            vectors[new] = encode(self.model, [queries[row] for row in new.tolist()], "query", "encoding queries", 128)
+        return vectors
+
+    @cached_property
+    def _sentence_rows(self) -> dict[str, int]:
+        """Row of each sentence's vector, by its text; none where the model reads queries and passages differently."""
+        if self.sentence_model is not self.model or not reads_alike(self.model):
+            return {}
+        corpus = self.corpus
+        pieces = (sentences(title, body) for title, body in zip(corpus.titles, corpus.bodies, strict=True))
+        return {text: row for row, text in enumerate(text for piece in pieces for text in piece)}
+
     def _score_all(self, queries: Sequence[str]) -> Iterator[tuple[Embeddings, Embeddings, Embeddings]]:
         """Each query's vector for sentences [dimensions], and its dense and lexical scores of the corpus [passages]."""
-        encoded = encode(self.model, queries, "query", "encoding queries", 128)
+        encoded = self.encode_queries(queries)
         for_sentences = encoded
         if self.sentence_model is not self.model:
             for_sentences = encode(self.sentence_model, queries, "query", "encoding queries", 128)

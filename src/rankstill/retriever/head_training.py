@@ -25,6 +25,7 @@ from rankstill.retriever.tokens import TokenVectors, token_counts
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
+    from rankstill.candidates import FirstStage
     from rankstill.config import HeadConfig
     from rankstill.datasets import Corpus
 
@@ -40,7 +41,7 @@ def put_head_on(
     corpus: Corpus,
     config: HeadConfig,
     *,
-    vectors: NDArray[np.float32] | None,
+    first_stage: FirstStage | None,
     teacher_temperature: float,
     seed: int,
 ) -> tuple[SentenceTransformer, list[dict[str, float]]]:
@@ -51,7 +52,7 @@ def put_head_on(
         labels: the ranker's scores.
         corpus: the passages.
         config: see `HeadConfig`.
-        vectors: the corpus's unit vectors by this encoder, if known. [passages, dimensions]
+        first_stage: that has this very encoder's vectors, if there is one.
         teacher_temperature: tau_t.
         seed: of weights and sampling.
 
@@ -59,9 +60,11 @@ def put_head_on(
         The model and the head's training curve, as `train_head` gives it.
     """
     texts, asked = corpus.texts(), [query.text for query in labels]
-    if vectors is None:
+    if first_stage is not None:
+        vectors, asked_vectors = first_stage.vectors.passages, first_stage.encode_queries(asked)
+    else:
         vectors = encode(model, texts, "document", "encoding passages")
-    asked_vectors = encode(model, asked, "query", "encoding labelled queries", 128)
+        asked_vectors = encode(model, asked, "query", "encoding labelled queries", 128)
     counted = bool(config.token_dimensions)
     passages = Encoded(vectors, token_counts(model, texts, "document") if counted else None)
     queries = Encoded(asked_vectors, token_counts(model, asked, "query") if counted else None)
