@@ -15,7 +15,7 @@ import numpy as np
 from rankstill.config import Config, write_config
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.errors import DataError
-from rankstill.models import save_model
+from rankstill.models import release_memory, save_model
 from rankstill.parts import Parts, check_corpus, check_queries
 from rankstill.progress import say
 from rankstill.workspace import Workspace, write_atomically
@@ -238,6 +238,7 @@ class Chain:
                 ranked_by=self.config.labels.ranked_by,
             )
         write_labels(labelled, folder / "labels.parquet")
+        release_memory()
 
     def _asked(self) -> list[Unlabelled]:
         """The queries that the LLM ranked, their lists filled up to n, and the unlabelled ones of the user's."""

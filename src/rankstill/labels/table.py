@@ -57,21 +57,17 @@ def write_labels(labels: Sequence[LabelledQuery], path: Path) -> None:
 
 
 def read_labels(path: Path) -> list[LabelledQuery]:
-    """As `write_labels` wrote them."""
+    """As `write_labels` wrote them; the queries' arrays are views of one array of them all."""
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path)
-    names = ("query_id", "text", "source", "passages", "scores", "made_from", "weight")
-    columns = [table.column(name) for name in names]
+    table = pq.read_table(path).combine_chunks()
+    passages, scores = table.column("passages").combine_chunks(), table.column("scores").combine_chunks()
+    ends = passages.offsets.to_numpy()
+    all_positions, all_scores = passages.values.to_numpy(), scores.values.to_numpy()
+    others = [table.column(name).to_pylist() for name in ("query_id", "text", "source", "made_from", "weight")]
     return [
-        LabelledQuery(
-            id=query_id.as_py(),
-            text=text.as_py(),
-            source=source.as_py(),
-            positions=passages.values.to_numpy(),
-            scores=scores.values.to_numpy(),
-            made_from=made_from.as_py(),
-            weight=weight.as_py(),
+        LabelledQuery(query_id, text, source, all_positions[start:end], all_scores[start:end], made_from, weight)
+        for query_id, text, source, made_from, weight, start, end in zip(
+            *others, ends[:-1].tolist(), ends[1:].tolist(), strict=True
         )
-        for query_id, text, source, passages, scores, made_from, weight in zip(*columns, strict=True)
     ]
