@@ -134,6 +134,10 @@ class TeacherConfig(_Section):
     concurrency: int = Field(16, ge=1, description="calls at once, at most; fewer when the endpoint says so")
     timeout: float = Field(120.0, gt=0, description="seconds that one try of a call may take")
     tries: int = Field(6, ge=1, description="of a call that fails for a reason that may heal")
+    accept_missing: bool = Field(
+        False,
+        description="go on without the lists whose calls failed; false: stop, so that the next run asks them anew",
+    )
     context: int = Field(8192, ge=256, description="tokens of a local model's prompt and answer together")
     max_cost: float | None = Field(None, ge=0, description="USD; asking stops before the call that could pass it")
     max_tokens: int | None = Field(None, ge=0, description="in and out together; likewise")

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +38,9 @@ def a_list(number: int) -> CandidateList:
 
 def oracle(messages: Messages) -> str:
     """Ranks by what the passages say of themselves."""
-    shown = re.findall(r"^\[(\d+)\] worth (\d+) points", messages[-1]["content"], re.MULTILINE)
-    return " > ".join(f"[{number}]" for number, _ in sorted(shown, key=lambda each: -int(each[1])))
+    shown = re.findall(r"\[(\d+)\]:? worth (\d+) points", messages[-1]["content"])
+    ranked = [f"[{number}]" for number, _ in sorted(shown, key=lambda each: -int(each[1]))]
+    return ranked[0] if len(ranked) == 2 else " > ".join(ranked)
 
 
 def config(url: str, folder: Path, **options: Any) -> TeacherConfig:
@@ -168,6 +170,16 @@ def test_a_list_whose_call_was_given_up_is_asked_anew_by_the_same_command(tmp_pa
             rankings, _ = teacher.rank(lists)
     assert [each.ranking for each in rankings] == [right(number) for number in range(6)]
     assert server.answered.total() == 6
+
+
+def test_lists_without_an_answer_can_be_done_without(tmp_path: Path) -> None:
+    with (
+        FakeLLM(oracle, script=[Reply(500, error("overloaded"))] * 2) as server,
+        Teacher(config(server.url, tmp_path, tries=1, concurrency=1, accept_missing=True), "w", 0) as teacher,
+    ):
+        rankings, health = teacher.rank([a_list(number) for number in range(6)])
+    assert len(rankings) == 4
+    assert len(health.left_out) == 2
 
 
 def test_a_prompt_that_the_endpoint_refuses_is_left_out_and_the_others_are_ranked(tmp_path: Path) -> None:
@@ -315,6 +327,24 @@ def test_a_thousand_lists_take_no_more_than_a_tenth_beyond_the_ideal(tmp_path: P
         if took[-1] <= 1.1 * count / at_once * latency:
             break
     assert min(took) <= 1.1 * count / at_once * latency
+
+
+def test_memory_is_flat_in_the_number_of_calls(tmp_path: Path) -> None:
+    def peak(strategy: str) -> int:
+        settings = config(server.url, tmp_path / strategy, strategy=strategy, concurrency=8)
+        with Teacher(settings, "w", 0) as teacher:
+            teacher.rank(lists[:2])  # what is loaded on the way does not count
+            tracemalloc.start()
+            teacher.rank(lists)
+            _, most = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+        return most
+
+    lists = [a_list(number) for number in range(60)]
+    with FakeLLM(oracle) as server:
+        few, many = peak("listwise"), peak("pairwise")  # one call a list, and twenty
+    assert server.answered.total() == 60 * 21
+    assert many < 2 * few + 2_000_000
 
 
 def test_a_template_of_ones_own_is_named_in_each_ranking(tmp_path: Path) -> None:

@@ -108,7 +108,7 @@ class Payer:
 
 async def ask_live(
     lists: Iterable[CandidateList], asker: Asker, payer: Payer, ledger: Ledger, at_once: int, advance: Advance
-) -> dict[str, str]:
+) -> tuple[dict[str, str], dict[str, str]]:
     """Make the calls that every list needs, until the ledger holds the answers.
 
     Args:
@@ -120,10 +120,11 @@ async def ask_live(
         advance: told of each list that is done.
 
     Returns:
-        Of the lists that cannot be ranked: query id and why.
+        Of the lists whose prompts the endpoint refuses, and of those whose calls failed and may be answered another
+        time: query id and why.
 
     Raises:
-        TeacherError: calls were given up that may be answered another time, or nothing at all can be read.
+        TeacherError: nothing at all can be read.
         RankstillError: the budget is reached or the endpoint cannot be asked. Every answer that was paid is kept.
     """
     waiting = iter(lists)
@@ -162,10 +163,7 @@ async def ask_live(
     for result in workers:
         if isinstance(result, BaseException):
             raise result
-    if given_up:
-        query_id, why = next(iter(given_up.items()))
-        raise TeacherError(f"{len(given_up):,} lists got no answer (query {query_id}: {why})")
-    return refused
+    return refused, given_up
 
 
 def _nothing_readable(last: Asked, lists: int) -> TeacherError:

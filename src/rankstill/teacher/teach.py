@@ -12,6 +12,7 @@ from rankstill.teacher.asking import Asked, Asker, CandidateList
 from rankstill.teacher.budget import Budget
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.endpoint import Endpoint, named, reach
+from rankstill.teacher.failures import TeacherError
 from rankstill.teacher.health import Health, health_of
 from rankstill.teacher.ledger import Ledger, default_ledger_path
 from rankstill.teacher.loop import run
@@ -150,7 +151,7 @@ class Teacher:
     def _ask_live(self, lists: Sequence[CandidateList]) -> dict[str, str]:
         from rankstill.teacher.live import Payer, ask_live
 
-        async def ask_all(place: Endpoint) -> dict[str, str]:
+        async def ask_all(place: Endpoint) -> tuple[dict[str, str], dict[str, str]]:
             with progress("asking the teacher", len(lists)) as advance:
                 async with self._client(place.url, place.concurrency) as client:
                     payer = Payer(client, self.ledger, self.budget)
@@ -158,7 +159,14 @@ class Teacher:
                     return await ask_live(lists, self.asker, payer, self.ledger, at_once, advance)
 
         with reach(self.config) as place:
-            return run(ask_all(place))
+            refused, given_up = run(ask_all(place))
+        if given_up and not self.config.accept_missing:
+            query_id, why = next(iter(given_up.items()))
+            raise TeacherError(
+                f"{len(given_up):,} lists got no answer (query {query_id}: {why}) Or set teacher.accept_missing: true "
+                "to go on without them."
+            )
+        return {**refused, **given_up}
 
     def _client(self, url: str, concurrency: int) -> ChatClient:
         from rankstill.teacher.client import ChatClient
