@@ -49,15 +49,7 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "cross-encoder": ("the chain with a cross-encoder on top of the prior", {"ranker.cross_encoder": True}),
     "plain": (
         "the paper's plain chain: no prior, the ranker's labels alone, no pseudo-queries, no in-batch negatives",
-        {
-            "ranker.prior": False,
-            "ranker.cross_encoder": True,
-            "labels.ranked_by": "ranker",
-            "labels.pseudo_queries": 0,
-            "retriever.in_batch": False,
-            "retriever.epochs": 1,
-            **NO_HEAD,
-        },
+        {"preset": "paper"},
     ),
 }
 

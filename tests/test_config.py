@@ -172,3 +172,11 @@ def test_the_papers_plain_chain_is_a_config_away() -> None:
     )
     assert config.ranker.loss == "listmle"
     assert (config.retriever.blend, config.retriever.contrastive_weight) == (1.0, 0.0)
+
+
+def test_the_papers_plain_chain_is_one_value_away_and_what_one_sets_stands() -> None:
+    paper = make_config({"dataset": {"source": "x"}, "preset": "paper", "labels": {"pseudo_queries": 10}}, {"seed": 3})
+    assert (paper.ranker.prior, paper.ranker.cross_encoder) == (False, True)
+    assert (paper.labels.ranked_by, paper.labels.pseudo_by) == ("ranker", "ranker")
+    assert paper.labels.pseudo_queries == 10
+    assert (paper.retriever.epochs, paper.retriever.in_batch, paper.head.absent) == (1, False, True)

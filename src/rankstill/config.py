@@ -348,8 +348,21 @@ class Config(_Section):
             raise ValueError("a ranker needs ranker.prior, ranker.cross_encoder or both")
         return self
 
+    preset: Literal["rankstill", "paper"] = Field(
+        "rankstill",
+        description="what is not set is our recipe's, or that of the paper's plain chain: no prior, the ranker's labels "
+        "alone, no pseudo-queries, the encoder trained on each query's own passages",
+    )
     seed: int = Field(0, description="of sampling, shuffling and weights")
     device: str | None = Field(None, description="cpu, cuda, cuda:1, mps; null: the best there is")
+
+
+_PAPER: dict[str, dict[str, Any]] = {
+    "ranker": {"prior": False, "cross_encoder": True},
+    "labels": {"ranked_by": "ranker", "pseudo_queries": 0, "pseudo_by": "ranker"},
+    "retriever": {"epochs": 1, "in_batch": False},
+    "head": {"width": 0, "token_dimensions": 0},
+}
 
 
 def write_config(config: Config) -> str:
@@ -405,6 +418,10 @@ def make_config(values: Mapping[str, Any], changes: Mapping[str, Any] | None = N
             tree[option] = value
         elif isinstance(tree.setdefault(section, {}), dict):
             tree[section][option] = value
+    if tree.get("preset") == "paper":
+        for section, options in _PAPER.items():
+            if isinstance(own := tree.setdefault(section, {}), dict):
+                tree[section] = {**options, **own}
     try:
         return Config.model_validate(tree)
     except ValidationError as error:

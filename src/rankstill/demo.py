@@ -21,12 +21,14 @@ CAVEAT = "SciFact is public: any LLM may have met it in pretraining, the one tha
 
 
 def demo_config(changes: Mapping[str, Any] | None = None) -> Config:
-    """The demo's configuration: the library's defaults on SciFact, but for what two cores ask for.
+    """The demo's configuration: the library's defaults on SciFact, but for what two cores ask for; or a preset's.
 
     Args:
         changes: options to set, by dotted path.
     """
-    return make_config({"dataset": {"source": "scifact"}}, {**_DEMO, **(changes or {})}, "demo")
+    changes = changes or {}
+    own = {} if changes.get("preset") == "paper" else _DEMO
+    return make_config({"dataset": {"source": "scifact"}}, {**own, **changes}, "demo")
 
 
 def run_demo(
