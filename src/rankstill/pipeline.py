@@ -10,8 +10,6 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rankstill.config import Config, write_config
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.errors import DataError
@@ -22,7 +20,6 @@ from rankstill.workspace import Workspace, write_atomically
 
 if TYPE_CHECKING:
     from rankstill.evaluation import EvaluationTable
-    from rankstill.labels import Unlabelled
 
 STEPS = ("candidates", "rankings", "ranker", "labels", "retriever", "reranker", "evaluation")
 """In order. Each needs those before it; running one runs whatever is missing of them first."""
@@ -222,13 +219,19 @@ class Chain:
         )
 
     def _label(self, folder: Path) -> None:
-        from rankstill.labels import label, write_labels
+        from rankstill.candidates import read_candidates
+        from rankstill.labels import asked_queries, label, sentences_as_queries, write_labels
         from rankstill.ranker import Ranker
 
+        dataset = self.dataset
+        found = read_candidates(self.workspace.path("candidates.parquet"), dataset.corpus)
         ranker = Ranker.load(self.workspace.path("ranker"), self.config.device)
         free = ranker.prior_alone() if self.config.labels.pseudo_by == "prior" else ranker
         labelled = []
-        for name, scorer, queries in (("asked", ranker, self._asked()), ("pseudo", free, self._pseudo())):
+        for name, scorer, queries in (
+            ("asked", ranker, asked_queries(dataset, self.parts.rankings, found, self.config.candidates.n)),
+            ("pseudo", free, sentences_as_queries(dataset, self.parts.before, self.config.labels, self.config.seed)),
+        ):
             labelled += label(
                 queries,
                 self.parts.before,
@@ -239,49 +242,6 @@ class Chain:
             )
         write_labels(labelled, folder / "labels.parquet")
         release_memory()
-
-    def _asked(self) -> list[Unlabelled]:
-        """The queries that the LLM ranked, their lists filled up to n, and the unlabelled ones of the user's."""
-        from rankstill.candidates import read_candidates
-        from rankstill.labels import Unlabelled
-
-        corpus, queries = self.dataset.corpus, self.dataset.queries
-        found = read_candidates(self.workspace.path("candidates.parquet"), corpus)
-        asked = []
-        for ranking in self.parts.rankings:
-            ranked = np.array([corpus.position(each) for each in ranking.ranking])
-            others = [position for position in found[ranking.query_id] if position not in ranked]
-            room = max(0, self.config.candidates.n - len(ranked))
-            asked.append(
-                Unlabelled(
-                    ranking.query_id,
-                    queries[ranking.query_id].text,
-                    "teacher",
-                    ranked,
-                    np.array(others[:room], dtype=np.int64),
-                )
-            )
-        nothing = np.empty(0, dtype=np.int64)
-        return asked + [Unlabelled(each, queries[each].text, "extra", nothing) for each in self.dataset.extra]
-
-    def _pseudo(self) -> list[Unlabelled]:
-        from rankstill.candidates import encode
-        from rankstill.labels import Unlabelled, pseudo_queries, query_resemblance
-
-        count, seed = self.config.labels.pseudo_queries, self.config.seed
-        if not count:
-            return []
-        resemblance = None
-        if self.config.labels.pseudo_like_queries:
-            texts = self.dataset.texts_of([*self.dataset.train, *self.dataset.extra])
-            asked = encode(self.parts.model_before, texts, "query", "encoding queries", 128)
-            resemblance = query_resemblance(self.parts.before.vectors.sentences, asked, seed)
-        nothing = np.empty(0, dtype=np.int64)
-        drawn = pseudo_queries(self.dataset.corpus, count, seed, resemblance)
-        return [
-            Unlabelled(each.id, each.text, "pseudo", nothing, made_from=each.made_from, weight=each.likeness)
-            for each in drawn
-        ]
 
     @_once
     def retriever(self) -> str:

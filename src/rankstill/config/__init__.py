@@ -1,0 +1,31 @@
+"""Every option once: its default, its unit and why. YAML in and out; the command line's flags name the same paths."""
+
+from rankstill.config.files import commented_config, make_config, read_config, write_config
+from rankstill.config.sections import (
+    CandidatesConfig,
+    Config,
+    DatasetConfig,
+    EvaluationConfig,
+    HeadConfig,
+    LabelsConfig,
+    RankerConfig,
+    RetrieverConfig,
+)
+from rankstill.config.teacher import ModelPrice, TeacherConfig
+
+__all__ = [
+    "CandidatesConfig",
+    "Config",
+    "DatasetConfig",
+    "EvaluationConfig",
+    "HeadConfig",
+    "LabelsConfig",
+    "ModelPrice",
+    "RankerConfig",
+    "RetrieverConfig",
+    "TeacherConfig",
+    "commented_config",
+    "make_config",
+    "read_config",
+    "write_config",
+]

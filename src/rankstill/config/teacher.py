@@ -1,0 +1,173 @@
+"""The teacher's options: whom to ask, how, and for how much."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal
+from urllib.parse import parse_qsl, urlsplit
+
+from pydantic import ConfigDict, Field, field_validator, model_validator
+
+from rankstill.config.section import Section
+
+_OPENAI = "https://api.openai.com/v1"
+
+
+class ModelPrice(Section):
+    """USD per million tokens."""
+
+    input: float = Field(ge=0)
+    output: float = Field(ge=0)
+
+
+_SET_ELSEWHERE = {
+    "model": "teacher.model",
+    "timeout": "teacher.timeout",
+    "num_retries": "teacher.tries",
+    "max_retries": "teacher.tries",
+    "api_key": "the variable that teacher.api_key_env names",
+    "api_base": "teacher.endpoint",
+    "base_url": "teacher.endpoint",
+}
+_FIXED = {"messages", "stream", "n"}
+
+
+class TeacherConfig(Section):
+    """The black box that ranks: whom to ask, how, and for how much."""
+
+    model_config = ConfigDict(hide_input_in_errors=True)  # it may be a key, put where its variable's name belongs
+
+    kind: Literal["recorded", "api", "litellm", "local"] = Field(
+        "recorded",
+        description="recorded: replay a rankings.jsonl; api: any OpenAI-compatible endpoint; litellm: whatever litellm "
+        "reaches; local: a llama.cpp server for a GGUF model, started here",
+    )
+    rankings: str | None = Field(
+        None, description="the rankings.jsonl to replay; null: the one that lies beside the dataset"
+    )
+    model: str | None = Field(
+        None, description="the LLM: its name at the endpoint; for local a GGUF file, or <hub repository>:<file>.gguf"
+    )
+    endpoint: str | None = Field(
+        None,
+        description="base URL of the API; null: https://api.openai.com/v1 for api, the one it knows for litellm; not "
+        "used by local",
+    )
+    api_key_env: str | None = Field(
+        None,
+        description="name of the environment variable that holds the API key; null: OPENAI_API_KEY for OpenAI, and for "
+        "litellm the one it knows",
+    )
+    queries: int | None = Field(None, ge=1, description="training queries to have ranked; null: all of them")
+    strategy: Literal["listwise", "setwise", "pairwise"] = Field(
+        "listwise",
+        description="listwise: orders of a window; setwise: the best of a few, for small models; pairwise: the better "
+        "of two, for the smallest",
+    )
+    window: int = Field(
+        20, ge=2, description="passages that a listwise prompt shows; longer lists slide it, tail first"
+    )
+    step: int = Field(10, ge=1, description="how far the window slides")
+    set_size: int = Field(4, ge=2, description="passages that a setwise prompt shows")
+    top: int = Field(10, ge=1, description="how many of the best setwise finds")
+    labels: Literal["numbers", "letters"] = Field("numbers", description="what names the passages in a prompt")
+    template: str | None = Field(
+        None, description="a prompt template of your own (Jinja2); null: ours for the strategy"
+    )
+    passage_tokens: int = Field(300, ge=8, description="of a passage in a prompt, about; the rest is cut at a word")
+    structured: bool = Field(False, description="ask for JSON by schema, where the endpoint can")
+    shuffles: int = Field(
+        1, ge=1, description="orders in which each list is shown; above 1 their agreement weighs the list"
+    )
+    aggregate: Literal["borda", "kemeny"] = Field("borda", description="how the shuffles' answers become one order")
+    ask_again: int = Field(2, ge=0, description="times to ask again for an answer that cannot be read")
+    temperature: float = Field(0.0, ge=0, description="of the LLM's sampling")
+    answer_tokens: int = Field(512, ge=1, description="of an answer, at most; a model that reasons needs thousands")
+    parameters: dict[str, Any] = Field(
+        default_factory=dict, description="further ones of the request; null takes one of ours out"
+    )
+    batch: bool = Field(False, description="ask through the provider's batch API: slower, and often half the price")
+    concurrency: int = Field(16, ge=1, description="calls at once, at most; fewer when the endpoint says so")
+    timeout: float = Field(120.0, gt=0, description="seconds that one try of a call may take")
+    tries: int = Field(6, ge=1, description="of a call that fails for a reason that may heal")
+    accept_missing: bool = Field(
+        False,
+        description="go on without the lists whose calls failed; false: stop, so that the next run asks them anew",
+    )
+    context: int = Field(8192, ge=256, description="tokens of a local model's prompt and answer together")
+    max_cost: float | None = Field(None, ge=0, description="USD; asking stops before the call that could pass it")
+    max_tokens: int | None = Field(None, ge=0, description="in and out together; likewise")
+    max_calls: int | None = Field(None, ge=0, description="likewise")
+    prices: dict[str, ModelPrice] = Field(
+        default_factory=dict, description="USD per million tokens by model, {name: {input: 1, output: 2}}, over our own"
+    )
+    ledger: str | None = Field(
+        None, description="the SQLite file that keeps every call; null: one for all workspaces ($RANKSTILL_LEDGER)"
+    )
+
+    def base_url(self) -> str | None:
+        """The API's address: the one set, or OpenAI's; None where litellm knows it, or no API is asked."""
+        return self.endpoint or (_OPENAI if self.kind == "api" else None)
+
+    def key_name(self) -> str | None:
+        """The environment variable that holds the key: the one set, or for OpenAI's own address OpenAI's."""
+        return self.api_key_env or ("OPENAI_API_KEY" if self.base_url() == _OPENAI else None)
+
+    def what_is_asked(self) -> dict[str, Any]:
+        """The options that rankings depend on; the others say how fast, how dear and where they are asked for."""
+        others = {"api_key_env", "batch", "concurrency", "timeout", "tries", "prices", "ledger", "rankings"}
+        limits = {"max_cost", "max_tokens", "max_calls"}
+        return {**self.model_dump(mode="json", exclude=others | limits), "endpoint": self.base_url()}
+
+    # These messages never repeat a value: where a name or an address belongs, keys have been seen.
+    @field_validator("api_key_env")
+    @classmethod
+    def _is_a_name(cls, name: str | None) -> str | None:
+        if name is None:
+            return None
+        is_name = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)
+        like_a_key = len(name) >= 24 and re.search(r"[a-z]", name) and re.search(r"[0-9]", name)
+        if not is_name or like_a_key:
+            raise ValueError(
+                "not the name of an environment variable. Put the key into one, such as MY_API_KEY, and its name here"
+            )
+        return name
+
+    @field_validator("endpoint")
+    @classmethod
+    def _holds_no_secret(cls, endpoint: str | None) -> str | None:
+        try:
+            query = parse_qsl(urlsplit(endpoint or "").query, keep_blank_values=True)
+        except ValueError:
+            raise ValueError("not a URL. Give one like https://api.openai.com/v1") from None
+        secrets = re.compile(r"key|token|secret|passw|auth|signature|^sig$|^code$", re.IGNORECASE)
+        if "@" in (endpoint or "") or any(secrets.search(name) for name, _ in query):
+            raise ValueError(
+                "an address with a password or a key in it, which would be written down with every call. Take it out "
+                "and set teacher.api_key_env"
+            )
+        return endpoint
+
+    @field_validator("parameters")
+    @classmethod
+    def _are_further_ones(cls, parameters: dict[str, Any]) -> dict[str, Any]:
+        for name, value in parameters.items():
+            if name in _SET_ELSEWHERE:
+                raise ValueError(f"{name} is not set here but by {_SET_ELSEWHERE[name]}")
+            if name in _FIXED:
+                raise ValueError(f"{name} cannot be set: it is made for each call")
+            if name in ("max_tokens", "max_completion_tokens") and not (
+                value is None or (type(value) is int and value > 0)
+            ):
+                raise ValueError(f"{name} must be a whole number above 0, or null to leave it out")
+        return parameters
+
+    @model_validator(mode="after")
+    def _can_ask(self) -> TeacherConfig:
+        if self.kind in ("api", "litellm", "local") and not self.model:
+            raise ValueError(f"teacher.model: say which model to ask (teacher.kind is {self.kind})")
+        if self.strategy == "listwise" and self.step >= self.window:
+            raise ValueError("teacher.step must be below teacher.window; half of it is a good step")
+        if self.batch and self.kind != "api":
+            raise ValueError("teacher.batch needs teacher.kind: api")
+        return self
