@@ -218,13 +218,18 @@ def test_flags_set_the_options_that_they_name(
     rankings = shutil.copy(toy_dataset_folder / "rankings.jsonl", tmp_path / "mine.jsonl")
     flags = ["--source", toy_dataset_folder, "--rankings", rankings, "--model", tiny_model_folder, "--seed", "5"]
     sets = ["--set", "candidates.k=4", "--set", "candidates.n=7", "--set", "candidates.language=null"]
-    ran = cli("teach", *flags, *sets, "-w", "mine")
+    ran = cli("train-ranker", *flags, *sets, "-w", "mine")
     assert ran.code == 0, ran.err
     settled = read_config(tmp_path / "mine" / "config.yaml")
     assert settled.dataset.source == str(toy_dataset_folder)
     assert settled.teacher.rankings == str(rankings)
     assert settled.retriever.model == str(tiny_model_folder)
     assert (settled.seed, settled.candidates.k, settled.candidates.n, settled.candidates.language) == (5, 4, 7, None)
+
+
+def test_the_model_that_teach_names_is_the_teacher(cli: Callable[..., Ran], config: Path, tmp_path: Path) -> None:
+    assert cli("teach", config, "--model", "some-llm", "-w", "mine").code == 0
+    assert read_config(tmp_path / "mine" / "config.yaml").teacher.model == "some-llm"
 
 
 def test_check_tells_the_sizes_and_that_nothing_leaks(cli: Callable[..., Ran], config: Path) -> None:
