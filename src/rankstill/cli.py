@@ -162,6 +162,19 @@ def write_queries(
 
 
 @app.command()
+def rag(
+    config: ConfigFile = None,
+    workspace: Folder = Path("workspace"),
+    source: Source = None,
+    set_: Set = None,
+) -> None:
+    """Question answering: a frozen LLM answers from what each system finds; better passages, better answers?"""
+    from rankstill import teaching
+
+    typer.echo(teaching.answer_questions(_config(config, _changes(source=source, set_=set_)), workspace).to_markdown())
+
+
+@app.command()
 def ledger(
     path: Annotated[Path | None, typer.Argument(help="A ledger; the one of all workspaces if left out.")] = None,
 ) -> None:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from rankstill.pipeline import Chain
+    from rankstill.rag import RagTable
     from rankstill.teacher import CandidateList, Teacher
     from rankstill.teacher.checking import TeacherCheck
     from rankstill.teacher.writing import WrittenQueries
@@ -82,6 +83,36 @@ def write_queries(config: Config, workspace: str | Path, count: int, path: Path)
         chain.parts.check_teacher()
         chain.candidates()
         return write_queries(config, chain.dataset, chain.parts.before, count, path, chain.parts.account)
+
+
+def answer_questions(config: Config, workspace: str | Path) -> RagTable:
+    """Have a reader LLM answer the test questions from what each system found; the table lies in `rag/` as well.
+
+    The chain runs to its end first, where it has not.
+
+    Raises:
+        RankstillError: as `rag_table`, or the chain.
+    """
+    from rankstill.evaluation import read_run
+    from rankstill.rag import rag_table
+    from rankstill.teacher import Teacher
+
+    with _chain(config, workspace) as chain:
+        with Teacher(config.rag.reader or config.teacher, chain.parts.account, config.seed) as reader:
+            chain.run()
+            names = ("BM25", "retriever before", "retriever AFTER", "ranker on AFTER")
+            runs = {name: read_run(chain.workspace.path(f"runs/{name.replace(' ', '-')}.trec")) for name in names}
+            table = rag_table(
+                reader,
+                chain.dataset,
+                runs,
+                config.rag.k,
+                count=config.rag.questions,
+                seed=config.seed,
+                resamples=config.evaluation.resamples,
+            )
+        table.write(chain.workspace.path("rag"))
+    return table
 
 
 @contextmanager

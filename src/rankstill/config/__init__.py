@@ -8,6 +8,7 @@ from rankstill.config.sections import (
     EvaluationConfig,
     HeadConfig,
     LabelsConfig,
+    RagConfig,
     RankerConfig,
     RetrieverConfig,
 )
@@ -21,6 +22,7 @@ __all__ = [
     "HeadConfig",
     "LabelsConfig",
     "ModelPrice",
+    "RagConfig",
     "RankerConfig",
     "RetrieverConfig",
     "TeacherConfig",

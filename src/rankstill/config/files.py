@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -60,19 +61,18 @@ def make_config(values: Mapping[str, Any], changes: Mapping[str, Any] | None = N
     Raises:
         RankstillError: an option is unknown or has a value that it cannot have.
     """
-    tree: dict[str, Any] = {
-        name: dict(value) if isinstance(value, Mapping) else value for name, value in values.items()
-    }
+    tree: dict[str, Any] = copy.deepcopy(dict(values))
     for name, info in Config.model_fields.items():
         is_section = isinstance(info.annotation, type) and issubclass(info.annotation, Section)
         if is_section and tree.get(name, {}) is None:
             tree[name] = {}  # its options are all left out
     for dotted, value in (changes or {}).items():
-        section, _, option = dotted.rpartition(".")
-        if not section:
-            tree[option] = value
-        elif isinstance(tree.setdefault(section, {}), dict):
-            tree[section][option] = value
+        *sections, option = dotted.split(".")
+        node: Any = tree
+        for name in sections:
+            node = node.setdefault(name, {}) if isinstance(node, dict) else None
+        if isinstance(node, dict):
+            node[option] = value
     if tree.get("preset") == "paper":
         for section, options in _PAPER.items():
             if isinstance(own := tree.setdefault(section, {}), dict):

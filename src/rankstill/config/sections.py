@@ -156,6 +156,16 @@ class EvaluationConfig(Section):
     resamples: int = Field(10_000, ge=100, description="of the bootstrap and of the randomisation test")
 
 
+class RagConfig(Section):
+    """Question answering: a frozen LLM reads what each system finds, for `rankstill rag` alone."""
+
+    reader: TeacherConfig | None = Field(
+        None, description="the LLM that answers, with options as of teacher; null: the teacher itself"
+    )
+    k: int = Field(5, ge=1, description="passages that it reads, at most; so many as fit its context")
+    questions: int | None = Field(None, ge=1, description="test questions to ask; null: all that have accepted answers")
+
+
 class Config(Section):
     """One experiment."""
 
@@ -167,6 +177,7 @@ class Config(Section):
     retriever: RetrieverConfig = Field(default_factory=RetrieverConfig)
     head: HeadConfig = Field(default_factory=HeadConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    rag: RagConfig = Field(default_factory=RagConfig)
 
     @model_validator(mode="after")
     def _n_holds_k(self) -> Config:

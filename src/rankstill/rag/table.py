@@ -1,0 +1,238 @@
+"""What readers answered, system by system: figures with intervals, paired tests, and every answer kept."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from rankstill.evaluation.significance import compare, interval
+from rankstill.evaluation.table import EvaluationTable, SystemResult
+from rankstill.teacher.prices import Quote
+from rankstill.workspace import write_atomically
+
+
+@dataclass(frozen=True)
+class Row:
+    """One answer.
+
+    Args:
+        question_id: what was asked.
+        system: that found the passages.
+        question: its text.
+        accepted: answers, or the right choice.
+        answer: that was scored.
+        said: all that the reader said; None where the call was given up.
+        passages: how many it read.
+        values: measure -> score.
+        subject: of the question; empty if it has none.
+        call: its key in the ledger.
+    """
+
+    question_id: str
+    system: str
+    question: str
+    accepted: tuple[str, ...]
+    answer: str
+    said: str | None
+    passages: int
+    values: dict[str, float]
+    subject: str
+    call: str
+
+
+@dataclass(frozen=True)
+class RagTable:
+    """A reader's answers from what each system found, on the same questions.
+
+    Args:
+        table: figures, intervals and paired tests, a measure each for EM, F1 and Contained, or for Accuracy.
+        reader: the model.
+        prompt: identity of its template.
+        k: passages a question, at most.
+        taken: by the answers, whoever paid for them and when.
+        notes: what a reader of the figures must know, a line each.
+        rows: every answer, by system and question.
+    """
+
+    table: EvaluationTable
+    reader: str
+    prompt: str
+    k: int
+    taken: Quote
+    notes: tuple[str, ...]
+    rows: tuple[Row, ...] = field(repr=False)
+
+    def passages_read(self) -> dict[str, float]:
+        """The mean number of passages that the prompts showed: system -> passages."""
+        read: dict[str, list[int]] = {}
+        for row in self.rows:
+            read.setdefault(row.system, []).append(row.passages)
+        return {system: fmean(counts) for system, counts in read.items()}
+
+    def by_subject(self) -> dict[str, dict[str, tuple[int, float]]]:
+        """The main measure by subject: subject -> system -> questions, mean. Empty where no question has a subject."""
+        main = self.table.measures[0]
+        values: dict[str, dict[str, list[float]]] = {}
+        for row in self.rows:
+            if row.subject:
+                values.setdefault(row.subject, {}).setdefault(row.system, []).append(row.values[main])
+        return {
+            subject: {system: (len(each), fmean(each)) for system, each in values[subject].items()}
+            for subject in sorted(values)
+        }
+
+    def to_markdown(self, heading: str = "RAG question answering") -> str:
+        """Figures, paired tests, subjects if any, and notes, as GitHub Markdown."""
+        read = self.passages_read()
+        n = f"n = {self.table.n:,} question{'s' * (self.table.n != 1)}"
+        figures = [
+            [system.name, f"{read[system.name]:.1f}", *(_figure(system, measure) for measure in self.table.measures)]
+            for system in self.table.systems
+        ]
+        subjects = self.by_subject()
+        names = [system.name for system in self.table.systems]
+        return "\n".join(
+            [
+                f"**{heading}, {n}, reader {self.reader}, prompt {self.prompt}, k = {self.k}**",
+                "",
+                *_markdown(["system", "passages read", *(f"{name} [95 %]" for name in self.table.measures)], figures),
+                "",
+                *self._differences(),
+                *self._subjects(subjects, names),
+                *self._caption(),
+                "",
+            ]
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain dicts, lists and numbers; "table" is what `EvaluationTable.from_json` reads."""
+        return {
+            "table": self.table.to_json(),
+            "reader": self.reader,
+            "prompt": self.prompt,
+            "k": self.k,
+            "taken": asdict(self.taken),
+            "notes": list(self.notes),
+            "by_subject": {
+                subject: {name: {"n": n, "mean": mean} for name, (n, mean) in systems.items()}
+                for subject, systems in self.by_subject().items()
+            },
+            "rows": [{**asdict(row), "accepted": list(row.accepted)} for row in self.rows],
+        }
+
+    def to_csv(self) -> str:
+        """Every answer with its scores, one a line."""
+        text = io.StringIO()
+        writer = csv.writer(text, lineterminator="\n")
+        measures = self.table.measures
+        writer.writerow(
+            ["question_id", "system", "subject", "question", "accepted", "answer", "said", "passages", *measures]
+        )
+        for row in self.rows:
+            known = json.dumps(row.accepted, ensure_ascii=False)
+            about = [row.question_id, row.system, row.subject, row.question, known, row.answer, row.said, row.passages]
+            writer.writerow([*about, *(row.values[measure] for measure in measures)])
+        return text.getvalue()
+
+    def write(self, folder: Path) -> None:
+        """Write rag.md, rag.json and rag.csv into a folder, each whole or not at all."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_atomically(folder / "rag.md", self.to_markdown())
+        write_atomically(folder / "rag.json", json.dumps(self.to_json(), ensure_ascii=False, indent=1) + "\n")
+        write_atomically(folder / "rag.csv", self.to_csv())
+
+    def _differences(self) -> list[str]:
+        compared = [system for system in self.table.systems if system.comparisons]
+        if not compared:
+            return []
+        adjusted = {measure: self.table.adjusted_p(measure) for measure in self.table.measures}
+        rows = []
+        for system in compared:
+            cells = [system.name]
+            for measure, found in (system.comparisons or {}).items():
+                cells.append(f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]")
+                cells.append(f"{found.wins}/{found.losses}")
+                cells.append(f"{adjusted[measure][system.name]:.4f}")
+            rows.append(cells)
+        columns = [f"against {self.table.baseline}"]
+        for measure in self.table.measures:
+            columns += [f"{measure} difference [95 %]", "better/worse", "p"]
+        return [*_markdown(columns, rows), ""]
+
+    def _subjects(self, subjects: Mapping[str, Mapping[str, tuple[int, float]]], names: Sequence[str]) -> list[str]:
+        if not subjects:
+            return []
+        rows = [
+            [subject, f"{systems[names[0]][0]:,}", *(f"{systems[name][1]:.3f}" for name in names)]
+            for subject, systems in subjects.items()
+        ]
+        return [*_markdown([f"{self.table.measures[0]} by subject", "n", *names], rows), ""]
+
+    def _caption(self) -> list[str]:
+        compared = sum(system.comparisons is not None for system in self.table.systems)
+        tests = (
+            f" p: paired randomisation test, Holm-corrected within a measure for {compared} "
+            f"comparison{'s' * (compared != 1)}; better/worse: questions on which the system scores above or below "
+            f"{self.table.baseline}."
+        )
+        lines = [f"Brackets: 95 % bootstrap interval over questions.{tests * bool(compared)} Taken: {self.taken}."]
+        return lines + [f"Note: {note}" for note in self.notes]
+
+
+def make_table(
+    values: Mapping[str, Mapping[str, Mapping[str, float]]],
+    missing: Mapping[str, int],
+    baseline: str,
+    seed: int,
+    resamples: int,
+) -> EvaluationTable:
+    """Compare each system with the baseline, on every measure.
+
+    Args:
+        values: system -> measure -> question id -> score, the same questions in the same order.
+        missing: system -> questions that got no answer.
+        baseline: one of the systems.
+        seed: of the resampling.
+        resamples: of the bootstrap and of the randomisation test.
+    """
+    columns = {
+        system: {measure: list(scores.values()) for measure, scores in measures.items()}
+        for system, measures in values.items()
+    }
+    first = columns[baseline]
+    return EvaluationTable(
+        n=len(next(iter(first.values()))),
+        baseline=baseline,
+        measures=tuple(first),
+        systems=tuple(
+            SystemResult(
+                name=system,
+                values={measure: fmean(column) for measure, column in measures.items()},
+                intervals={measure: interval(column, seed, resamples) for measure, column in measures.items()},
+                comparisons=None
+                if system == baseline
+                else {
+                    measure: compare(first[measure], column, seed, resamples) for measure, column in measures.items()
+                },
+                missing=missing[system],
+            )
+            for system, measures in columns.items()
+        ),
+        seed=seed,
+    )
+
+
+def _figure(system: SystemResult, measure: str) -> str:
+    low, high = system.intervals[measure]
+    return f"{system.values[measure]:.3f} [{low:.3f}, {high:.3f}]"
+
+
+def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    head, *body = ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in (columns, *rows)]
+    return [head, "|" + " --- |" + " ---: |" * (len(columns) - 1), *body]

@@ -1,0 +1,63 @@
+"""`rankstill rag`: a reader LLM answers from what each system of a finished chain found."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from llm_server import FakeLLM, Messages
+
+from rankstill import teaching
+from rankstill.config import Config
+from rankstill.errors import RankstillError
+
+MakeConfig = Callable[..., Config]
+
+
+def reader(messages: Messages) -> str:
+    """Knows nothing but what it reads: the passage whose title stands in the question."""
+    text = messages[-1]["content"]
+    asked = re.search(r"how does (.*?) change", text)
+    found = re.search(rf"The {asked.group(1)} .*?needs the (\w+)", text, re.IGNORECASE) if asked else None
+    return found.group(1) if found else "I do not know."
+
+
+@pytest.fixture
+def with_answers(toy_copy: Path) -> Path:
+    """The toy dataset, each query with the answer that its passage gives."""
+    passages = {each["_id"]: each for each in map(json.loads, (toy_copy / "corpus.jsonl").read_text().splitlines())}
+    lines = []
+    for query in map(json.loads, (toy_copy / "queries.jsonl").read_text().splitlines()):
+        text = passages[query["_id"].removeprefix("q-")]["text"]
+        answer = re.search(r"needs the (\w+)", text)
+        assert answer
+        lines.append(json.dumps({**query, "answers": [answer.group(1)]}))
+    (toy_copy / "queries.jsonl").write_text("\n".join(lines))
+    return toy_copy
+
+
+def test_better_passages_make_better_answers_and_none_is_paid_twice(
+    toy_config: MakeConfig, with_answers: Path, tmp_path: Path
+) -> None:
+    with FakeLLM(reader) as server:
+        options = {"kind": "api", "model": "fake", "endpoint": server.url, "ledger": str(tmp_path / "ledger.sqlite")}
+        changes = {f"rag.reader.{name}": value for name, value in options.items()}
+        config = toy_config({**changes, "rag.k": 3}, source=with_answers)
+        table = teaching.answer_questions(config, tmp_path / "w")
+        paid = server.answered.total()
+        again = teaching.answer_questions(config, tmp_path / "w")
+        assert server.answered.total() == paid
+    assert again.to_markdown() == table.to_markdown()
+    values = {(row.system, row.question_id): row.values["EM"] for row in table.rows}
+    mean = {system: [value for (name, _), value in values.items() if name == system] for system, _ in values}
+    assert sum(mean["gold passage"]) == len(mean["gold passage"]) == 8
+    assert sum(mean["closed book"]) == 0
+    assert (tmp_path / "w" / "rag" / "rag.md").read_text() == table.to_markdown()
+
+
+def test_a_recorded_teacher_cannot_read(toy_config: MakeConfig, with_answers: Path, tmp_path: Path) -> None:
+    with pytest.raises(RankstillError, match="no LLM to ask"):
+        teaching.answer_questions(toy_config(source=with_answers), tmp_path / "w")
