@@ -36,4 +36,4 @@ def test_the_demo_runs_with_a_local_llm(tmp_path: Path, monkeypatch: pytest.Monk
     )
     health = json.loads((tmp_path / "w" / "teacher.json").read_text())
     assert health["spend"]["calls"] >= 3
-    assert health["cost"] == 0
+    assert health["spend"]["cost"] == 0

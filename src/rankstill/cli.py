@@ -175,6 +175,19 @@ def rag(
 
 
 @app.command()
+def prove(
+    config: ConfigFile = None,
+    workspace: Folder = Path("workspace"),
+    source: Source = None,
+    set_: Set = None,
+) -> None:
+    """For which queries it is better, which link of the chain lost most, and what the retriever forgot elsewhere."""
+    from rankstill.proof import prove
+
+    typer.echo(prove(_config(config, _changes(source=source, set_=set_)), workspace))
+
+
+@app.command()
 def ledger(
     path: Annotated[Path | None, typer.Argument(help="A ledger; the one of all workspaces if left out.")] = None,
 ) -> None:

@@ -1,14 +1,15 @@
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 
 from rankstill.config import DatasetConfig
-from rankstill.datasets import bundled, load_dataset
+from rankstill.datasets import Dataset, bundled, is_bundled, load_dataset
 from rankstill.errors import DataError
+from rankstill.evaluation import has_answer
 
 
 def test_a_source_that_is_not_there_says_what_a_source_may_be(tmp_path: Path) -> None:
@@ -50,8 +51,51 @@ def test_the_bundled_set_carries_its_licences_and_its_caveat() -> None:
         assert needed in readme
 
 
+def test_nq_open_has_its_counts_its_answers_and_no_article_on_both_sides() -> None:
+    dataset = load_dataset(DatasetConfig(source="nq-open"))
+    assert (dataset.name, len(dataset.corpus), len(dataset.train), len(dataset.test)) == ("nq-open", 2587, 1000, 655)
+    assert all(query.answers for query in dataset.queries.values())
+    assert dataset.queries["q821"].answers == ("Australia",)
+    taught, asked = (_gold_articles(dataset, members) for members in (dataset.train, dataset.test))
+    assert (len(taught), len(asked)) == (913, 634)
+    assert not taught & asked
+    assert dataset.notes == ()
+
+
+def _gold_articles(dataset: Dataset, query_ids: Sequence[str]) -> set[str]:
+    corpus = dataset.corpus
+    return {corpus.titles[corpus.position(passage)] for query_id in query_ids for passage in dataset.qrels[query_id]}
+
+
+def test_every_gold_passage_of_nq_open_holds_an_answer_to_its_question() -> None:
+    dataset = load_dataset(DatasetConfig(source="nq-open"))
+    corpus = dataset.corpus
+    judged = {**{q: dataset.qrels[q] for q in dataset.train}, **dataset.test_qrels()}
+    without = [
+        query_id
+        for query_id, grades in judged.items()
+        if not any(has_answer(dataset.queries[query_id].answers, corpus.text(corpus.position(p))) for p in grades)
+    ]
+    assert without == []
+
+
+def test_nq_open_carries_its_licences_and_what_it_is_not_good_for() -> None:
+    readme = (bundled("nq-open") / "README.md").read_text()
+    for needed in ("Kwiatkowski et al.", "CC BY-SA 3.0", "Lost in the Middle", "MIT", "Not for retrieval gains"):
+        assert needed in readme
+
+
+def test_only_a_bundled_name_means_the_package_and_no_way_around_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "nq-open").mkdir()
+    monkeypatch.chdir(tmp_path)
+    assert is_bundled("nq-open")
+    assert not any(map(is_bundled, ("", ".", "..", "nq-open/", "./nq-open", "scifact/qrels", str(tmp_path))))
+
+
 def test_an_unknown_bundled_name_is_refused() -> None:
-    with pytest.raises(DataError, match=r"nq: no such dataset comes with the package\. There are: scifact\."):
+    with pytest.raises(DataError, match=r"nq: no such dataset comes with the package\. There are: nq-open, scifact\."):
         bundled("nq")
 
 

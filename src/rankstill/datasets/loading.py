@@ -39,22 +39,27 @@ def load_dataset(config: DatasetConfig) -> Dataset:
 
 def is_bundled(source: str) -> bool:
     """Whether this source comes with the package. Such a name means the package's, whatever lies in the folder."""
-    return source.isidentifier() and (_BUNDLED / source).is_dir()
+    return source in _bundled_names()
 
 
 def bundled(name: str) -> Path:
     """The folder of a dataset that comes with the package, in BEIR layout, with its licence in README.md.
 
     Args:
-        name: "scifact"; its folder also holds `rankings.jsonl`, an LLM's rankings for its training queries.
+        name: "scifact", whose folder also holds `rankings.jsonl`, an LLM's rankings for its training queries; or
+            "nq-open", whose queries have answers.
 
     Raises:
         DataError: no such dataset comes with the package.
     """
-    names = sorted(path.name for path in _BUNDLED.iterdir() if path.is_dir())
+    names = _bundled_names()
     if name not in names:
         raise DataError(f"{name}: no such dataset comes with the package. There are: {', '.join(names)}.")
     return _BUNDLED / name
+
+
+def _bundled_names() -> list[str]:
+    return sorted(path.name for path in _BUNDLED.iterdir() if path.is_dir())
 
 
 def _read(config: DatasetConfig) -> Parts:
@@ -71,7 +76,7 @@ def _read(config: DatasetConfig) -> Parts:
     if not path.exists():
         raise DataError(
             f"{path}: there is no such folder or file. A source is a BEIR folder, ir_datasets:<id>, hf:<repository>, a "
-            "DPR-style .json or .jsonl file, or scifact."
+            f"DPR-style .json or .jsonl file, or a set that comes with the package: {', '.join(_bundled_names())}."
         )
     if not _is_dpr(config.source):
         raise DataError(f"{path}: not a BEIR folder, nor a DPR-style file, which ends in .json or .jsonl (also .gz).")

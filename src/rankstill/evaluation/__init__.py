@@ -1,20 +1,30 @@
-"""Evaluation: TREC runs, retrieval measures, answer matching, and paired tests beside every figure."""
+"""Evaluation: TREC runs, retrieval measures, answer matching, and paired tests beside every figure.
+
+Beside the whole: slices of the queries, the chain's links (attribution), and a second dataset (forgetting).
+"""
 
 from rankstill.evaluation.answers import answer_qrels, has_answer, hit_at_k, merge_qrels
+from rankstill.evaluation.attribution import Attribution, attribute
+from rankstill.evaluation.forgetting import Forgetting, measure_forgetting
 from rankstill.evaluation.metrics import DEFAULT_MEASURES, PerQuery, aggregate, display_name, per_query
 from rankstill.evaluation.runs import Run, rank_order, read_run, write_qrels, write_run
 from rankstill.evaluation.significance import Comparison, compare, holm, interval
+from rankstill.evaluation.slices import SliceTable, slice_runs
 from rankstill.evaluation.table import EvaluationTable, SystemResult, evaluate_runs, render
 
 __all__ = [
     "DEFAULT_MEASURES",
+    "Attribution",
     "Comparison",
     "EvaluationTable",
+    "Forgetting",
     "PerQuery",
     "Run",
+    "SliceTable",
     "SystemResult",
     "aggregate",
     "answer_qrels",
+    "attribute",
     "compare",
     "display_name",
     "evaluate_runs",
@@ -22,11 +32,13 @@ __all__ = [
     "hit_at_k",
     "holm",
     "interval",
+    "measure_forgetting",
     "merge_qrels",
     "per_query",
     "rank_order",
     "read_run",
     "render",
+    "slice_runs",
     "write_qrels",
     "write_run",
 ]

@@ -32,8 +32,9 @@ def per_query(run: Run, qrels: Qrels, measures: Sequence[str] = DEFAULT_MEASURES
 
     Args:
         run: query id -> passage id -> score.
-        qrels: query id -> passage id -> grade; above 0 is relevant. Its queries are the ones measured, whatever else
-            the run holds; those that the run lacks, and those without a relevant passage, count as 0.
+        qrels: query id -> passage id -> grade; above 0 is relevant, below 0 is not judged. Its queries are the ones
+            measured, whatever else the run holds; those that the run lacks, and those without a relevant passage, count
+            as 0.
         measures: names such as "nDCG@10", "Hit@1", "Recall@100", "MRR@10", or any that ir_measures knows, such as
             "AP", "P(rel=2)@5" or "Success@20".
 
@@ -49,7 +50,7 @@ def per_query(run: Run, qrels: Qrels, measures: Sequence[str] = DEFAULT_MEASURES
     if not qrels:
         raise DataError("qrels: no judged queries, so nothing can be measured. Give the qrels of the test queries.")
     known = {_shown(measure): measure for measure in map(_parse, measures)}
-    judged = {query_id: _as_ints(grades) for query_id, grades in qrels.items()}
+    judged = {query_id: _judgements(grades) for query_id, grades in qrels.items()}
     ranked = {query_id: _rank_scores(query_id, run[query_id]) for query_id in judged if run.get(query_id)}
     values: PerQuery = {name: dict.fromkeys(qrels, 0.0) for name in known}
     if not ranked:
@@ -156,8 +157,12 @@ def _what_it_lacks(measure: Any) -> str:
     return f"needs a program that is not installed. Get it ({' or '.join(ways)}) or leave the measure out."
 
 
-def _as_ints(grades: Mapping[str, int]) -> dict[str, int]:
-    return {passage_id: int(grade) for passage_id, grade in grades.items()}
+def _judgements(grades: Mapping[str, int]) -> dict[str, int]:
+    """The grades without those below 0, which to trec_eval mean "not judged".
+
+    They change nothing where a query has others; where it has none, nDCG without a cutoff crashes or never ends.
+    """
+    return {passage_id: int(grade) for passage_id, grade in grades.items() if grade >= 0}
 
 
 def _rank_scores(query_id: str, scores: Mapping[str, float]) -> dict[str, float]:

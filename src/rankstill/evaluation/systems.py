@@ -11,15 +11,35 @@ from numpy.typing import NDArray
 from rankstill.evaluation.runs import Run
 
 if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
     from rankstill.candidates import FirstStage
+    from rankstill.datasets import Corpus
     from rankstill.ranker import Ranker
 
 _DEPTH = 100
+_QUERIES_AT_ONCE = 64
 
 
 def dense_run(first_stage: FirstStage, queries: Mapping[str, str]) -> Run:
     """Passages by cosine. `queries`: texts by id."""
     return _single(first_stage, queries, lexical=False)
+
+
+def encoded_run(model: SentenceTransformer, corpus: Corpus, queries: Mapping[str, str]) -> Run:
+    """Passages by cosine, of a corpus without a first stage: it is encoded for this run. `queries`: texts by id."""
+    from rankstill.candidates import encode
+    from rankstill.candidates.first_stage import top
+
+    passages = encode(model, corpus.texts(), "document", "encoding passages")
+    asked = encode(model, list(queries.values()), "query", "encoding queries", 128)
+    run: Run = {}
+    for start in range(0, len(asked), _QUERIES_AT_ONCE):
+        cosines = asked[start : start + _QUERIES_AT_ONCE] @ passages.T
+        for query_id, scores in zip(list(queries)[start : start + _QUERIES_AT_ONCE], cosines, strict=True):
+            best = top(scores, _DEPTH)
+            run[query_id] = {corpus.ids[int(position)]: float(scores[position]) for position in best}
+    return run
 
 
 def lexical_run(first_stage: FirstStage, queries: Mapping[str, str]) -> Run:

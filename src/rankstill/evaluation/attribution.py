@@ -1,0 +1,235 @@
+"""Where quality is lost along the chain: teacher -> ranker -> retriever, each ordering the same candidates.
+
+Two systems that stand next to each other in the chain are a link. A link is measured by what it costs in nDCG@10
+against the qrels, and by how far the second system disagrees with the first: Kendall's tau of their orders, KL
+divergence of their distributions. Only queries that taught nothing count as proof; on the others a link looks too good.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankstill.datasets.dataset import Qrels
+from rankstill.errors import DataError
+from rankstill.evaluation.metrics import aggregate, per_query
+from rankstill.evaluation.runs import Run
+from rankstill.evaluation.significance import Comparison, compare
+
+Scores = NDArray[np.floating]
+"""One query's candidates as a system scores them; higher is better. [candidates]"""
+
+MEASURE = "nDCG@10"
+
+
+@dataclass(frozen=True)
+class Link:
+    """From one system of the chain to the next.
+
+    Args:
+        source: the system that teaches.
+        target: the system that learns from it.
+        comparison: of their nDCG@10; its difference is what the link gains, or loses where it is negative.
+        tau: Kendall's tau-b of the two orders, mean over queries; None where no query has two different scores.
+        kl: KL(source || target) of their distributions over a query's candidates, in nats, mean over queries.
+    """
+
+    source: str
+    target: str
+    comparison: Comparison
+    tau: float | None
+    kl: float
+
+
+@dataclass(frozen=True)
+class Group:
+    """The chain on one set of queries.
+
+    Args:
+        name: which queries these are.
+        proof: whether none of them taught, so that the figures say something of other queries.
+        n: how many.
+        ndcg: system -> nDCG@10, mean over queries, in the chain's order.
+        links: neighbours, in the chain's order.
+    """
+
+    name: str
+    proof: bool
+    n: int
+    ndcg: dict[str, float]
+    links: tuple[Link, ...]
+
+    def worst(self) -> Link:
+        """The link that loses most nDCG@10."""
+        return min(self.links, key=lambda link: link.comparison.difference)
+
+
+@dataclass(frozen=True)
+class Attribution:
+    """Where the chain loses quality.
+
+    Args:
+        groups: sets of queries, each measured by itself.
+        notes: what a reader of the figures must know.
+    """
+
+    groups: tuple[Group, ...]
+    notes: tuple[str, ...] = ()
+
+    def conclusion(self) -> str:
+        """Which link loses most, in one sentence: on proof alone, and on the longest chain that there is proof of."""
+        proofs = [group for group in self.groups if group.proof]
+        if not proofs:
+            return "No judged query that taught nothing was measured, so which link loses most is not known."
+        return _verdict(max(proofs, key=lambda group: len(group.links)))
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain dicts, lists and numbers."""
+        return {"conclusion": self.conclusion(), **asdict(self)}
+
+    def to_markdown(self) -> str:
+        """The conclusion, the table and the notes, as GitHub Markdown."""
+        lines = [
+            f"**{self.conclusion()}**",
+            "",
+            f"| queries | link | {MEASURE} | difference [95 %] | p | tau | KL |",
+            "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+            *("| " + " | ".join(cells) + " |" for group in self.groups for cells in _rows(group)),
+        ]
+        caption = (
+            "The two systems of a row order the same candidates. Brackets: 95 % bootstrap interval of what the link "
+            "gains; p: paired randomisation test. tau: Kendall's tau-b of the two orders; KL of their distributions, "
+            "in nats. No proof: these queries taught."
+        )
+        return "\n".join([*lines, *(f"\n{text}" for text in (caption, *self.notes)), ""])
+
+
+def attribute(
+    name: str,
+    chain: Mapping[str, Run],
+    qrels: Qrels,
+    *,
+    proof: bool,
+    temperatures: Mapping[str, float],
+    seed: int = 0,
+    resamples: int = 10_000,
+) -> Group:
+    """Measure every system of a chain, and every link, on the same candidates of the same queries.
+
+    Args:
+        name: which queries these are, such as "test queries".
+        chain: system -> its scores of each query's candidates, in the chain's order; two systems or more.
+        qrels: of these queries, which alone are measured. Relevant passages beyond the candidates count against all.
+        proof: whether none of the queries taught.
+        temperatures: system -> what its scores are divided by before the softmax that KL compares.
+        seed: of the resampling.
+        resamples: of the bootstrap and of the randomisation test.
+
+    Raises:
+        DataError: a query's candidates are not the same for two systems, or there are no queries.
+    """
+    for query_id in qrels:
+        ordered = [frozenset(run.get(query_id, {})) for run in chain.values()]
+        if not ordered[0] or any(each != ordered[0] for each in ordered):
+            raise DataError(
+                f'attribution: {", ".join(chain)} do not all order the same candidates of query "{query_id}". '
+                "Have each of them score the same passages, one at least."
+            )
+    values = {system: per_query(run, qrels, [MEASURE])[MEASURE] for system, run in chain.items()}
+    return Group(
+        name=name,
+        proof=proof,
+        n=len(qrels),
+        ndcg={system: aggregate({MEASURE: by_query})[MEASURE] for system, by_query in values.items()},
+        links=tuple(
+            Link(
+                source,
+                target,
+                compare(list(values[source].values()), list(values[target].values()), seed, resamples),
+                *_disagreement(chain[source], chain[target], list(qrels), temperatures[source], temperatures[target]),
+            )
+            for source, target in pairwise(chain)
+        ),
+    )
+
+
+def kendall_tau(first: Scores, second: Scores) -> float | None:
+    """Kendall's tau-b of two orders (Kendall 1945): 1 the same, -1 reversed, ties counted as neither.
+
+    Args:
+        first: scores of the candidates. [candidates]
+        second: other scores of the same candidates. [candidates]
+
+    Returns:
+        tau-b; None where one of the two has all candidates tied, so that it has no order.
+    """
+    from scipy.stats import kendalltau
+
+    if len(set(first.tolist())) < 2 or len(set(second.tolist())) < 2:
+        return None
+    return float(kendalltau(first, second).statistic)
+
+
+def kl_divergence(first: Scores, second: Scores) -> float:
+    """KL(softmax(first) || softmax(second)) in nats (Kullback and Leibler 1951): 0 for equal distributions.
+
+    Args:
+        first: scores of the candidates, divided by their temperature. [candidates]
+        second: other scores of the same candidates, divided by theirs. [candidates]
+    """
+    from scipy.special import log_softmax
+
+    log_p, log_q = log_softmax(first.astype(np.float64)), log_softmax(second.astype(np.float64))
+    return float(np.exp(log_p) @ (log_p - log_q))
+
+
+def _disagreement(
+    source: Run, target: Run, query_ids: Sequence[str], source_temperature: float, target_temperature: float
+) -> tuple[float | None, float]:
+    """Mean tau over the queries that have one, and mean KL."""
+    taus, divergences = [], []
+    for query_id in query_ids:
+        passages = list(source[query_id])
+        first, second = (np.array([run[query_id][each] for each in passages]) for run in (source, target))
+        taus.append(kendall_tau(first, second))
+        divergences.append(kl_divergence(first / source_temperature, second / target_temperature))
+    ordered = [tau for tau in taus if tau is not None]
+    return (float(np.mean(ordered)) if ordered else None), float(np.mean(divergences))
+
+
+def _verdict(group: Group) -> str:
+    worst = group.worst()
+    found = worst.comparison
+    figures = (
+        f"{found.before:.3f} to {found.after:.3f}, {found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}], "
+        f"n = {group.n:,} {group.name}"
+    )
+    link = f"{worst.source} -> {worst.target}"
+    if found.difference >= 0:
+        return f"No link loses {MEASURE}; {link} gains least ({figures})."
+    unsure = "" if found.high < 0 else ", though the interval holds 0, so that it may lose nothing"
+    where = "loses most" if len(group.links) > 1 else "loses (the only link measured on queries that taught nothing)"
+    return f"{link} {where}: {MEASURE} {figures}{unsure}."
+
+
+def _rows(group: Group) -> list[list[str]]:
+    rows = []
+    for link in group.links:
+        found = link.comparison
+        rows.append(
+            [
+                f"{group.name}, n = {group.n:,}" + ("" if group.proof else " (no proof)"),
+                f"{link.source} -> {link.target}",
+                f"{found.before:.3f} -> {found.after:.3f}",
+                f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]",
+                f"{found.p_value:.4f}",
+                "" if link.tau is None else f"{link.tau:.3f}",
+                f"{link.kl:.3f}",
+            ]
+        )
+    return rows

@@ -1,0 +1,165 @@
+"""The chain's systems on the same candidates, from a finished workspace: what `attribution` measures."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankstill.datasets import Dataset, shared_gold
+from rankstill.errors import DataError, WorkspaceError
+from rankstill.evaluation.attribution import Attribution, attribute
+from rankstill.evaluation.runs import Run
+
+if TYPE_CHECKING:
+    from rankstill.candidates import FirstStage
+    from rankstill.parts import Parts
+    from rankstill.ranker import Ranker
+    from rankstill.teacher import Ranking
+
+_TEACHER, _RANKER, _RETRIEVER = "teacher", "ranker", "retriever"
+
+
+@dataclass(frozen=True)
+class _List:
+    """A query's candidates, `ranked` of them placed by the teacher, best first. [candidates]"""
+
+    query_id: str
+    positions: NDArray[np.int64]
+    ranked: int = 0
+
+
+def attribute_workspace(parts: Parts) -> Attribution:
+    """Where a finished chain loses quality: on held-out, test and training queries, each group by itself.
+
+    Held-out queries are those that the teacher ranked, that have judgements, and that were kept out of training, such
+    as the training queries that `leaks: drop` dropped, where recorded rankings hold them. They alone prove something of
+    the link from teacher to ranker. Test queries are taken without a ranking, on the first stage's k candidates, and
+    say something of the link from ranker to retriever. Neither group has a query that shares a gold passage with a
+    training query. On training queries all links are measured, and nothing is proven.
+
+    Args:
+        parts: of a workspace whose chain has come as far as the step `reranker`.
+
+    Raises:
+        WorkspaceError: it has not.
+        DataError: no query of the three groups has judgements, so that there is nothing to measure with.
+    """
+    from rankstill.ranker import Ranker
+
+    workspace, config, dataset = parts.workspace, parts.config, parts.dataset
+    if not workspace.record("reranker"):
+        raise WorkspaceError(f"{workspace.folder}: its chain is not finished. Run `rankstill run` on it first.")
+    after = parts.after(workspace.path("vectors-after"), parts.model_after)
+    ranker = Ranker.load(workspace.path("ranker"), config.device)
+    student = config.retriever if config.head.absent else config.head
+    temperatures = {
+        _TEACHER: 1.0,
+        _RANKER: config.retriever.teacher_temperature,
+        _RETRIEVER: student.student_temperature,
+    }
+    groups = []
+    for name, proof, lists in (
+        ("held-out queries", True, _ranked_lists(dataset, _held_out(parts))),
+        ("test queries", True, _found_lists(dataset, parts.before, config.candidates.k)),
+        ("training queries", False, _ranked_lists(dataset, parts.rankings)),
+    ):
+        judged = [each for each in lists if _is_judged(dataset, each.query_id)]
+        if judged:
+            chain = _score(judged, dataset, parts.before, after, ranker)
+            qrels = {each.query_id: dataset.qrels[each.query_id] for each in judged}
+            resampling = {"seed": config.seed, "resamples": config.evaluation.resamples}
+            groups.append(attribute(name, chain, qrels, proof=proof, temperatures=temperatures, **resampling))
+    if not groups:
+        raise DataError(f"{dataset.name}: no query has judgements, so that no link can be measured. Bring qrels.")
+    return Attribution(tuple(groups), tuple(_notes(parts, {group.name for group in groups})))
+
+
+def _held_out(parts: Parts) -> list[Ranking]:
+    """Recorded rankings of queries that neither taught nor share a gold passage with one that did."""
+    from rankstill.teacher import read_rankings
+
+    if parts.config.teacher.kind != "recorded":
+        return []
+    taught = {*parts.dataset.train, *parts.dataset.extra}
+    others = tuple(each for each in parts.dataset.queries if each not in taught)
+    wanted = _unseen(parts.dataset, others)
+    rankings, _ = read_rankings(parts.recorded_rankings, replace(parts.dataset, train=wanted))
+    return rankings
+
+
+def _unseen(dataset: Dataset, query_ids: Sequence[str]) -> tuple[str, ...]:
+    """Those of the queries that share no gold passage with a training query."""
+    seen = frozenset(shared_gold(replace(dataset, test=tuple(query_ids))).test)
+    return tuple(each for each in query_ids if each not in seen)
+
+
+def _is_judged(dataset: Dataset, query_id: str) -> bool:
+    return any(grade > 0 for grade in dataset.qrels.get(query_id, {}).values())
+
+
+def _ranked_lists(dataset: Dataset, rankings: Sequence[Ranking]) -> list[_List]:
+    corpus = dataset.corpus
+    return [
+        _List(
+            ranking.query_id,
+            np.array([corpus.position(each) for each in (*ranking.ranking, *ranking.unranked)]),
+            len(ranking.ranking),
+        )
+        for ranking in rankings
+    ]
+
+
+def _found_lists(dataset: Dataset, first_stage: FirstStage, k: int) -> list[_List]:
+    test = _unseen(dataset, dataset.test)
+    found = first_stage.search(dataset.texts_of(test), k)
+    return [_List(query_id, candidates.positions) for query_id, candidates in zip(test, found, strict=True)]
+
+
+def _score(
+    lists: Sequence[_List], dataset: Dataset, before: FirstStage, after: FirstStage, ranker: Ranker
+) -> dict[str, Run]:
+    """The chain's scores of each list: the ranker's and the retriever's, and first the teacher's where it ranked."""
+    from rankstill.candidates import FEATURES
+    from rankstill.labels.labelling import order_alone
+
+    corpus = dataset.corpus
+    queries, positions = dataset.texts_of(each.query_id for each in lists), [each.positions for each in lists]
+    features = list(before.features(queries, positions))
+    pairs = [(query, text) for query, here in zip(queries, positions, strict=True) for text in corpus.texts(here)]
+    ends = np.cumsum([len(here) for here in positions])[:-1]
+    dense = FEATURES.index("dense")
+    chain = {
+        _RANKER: np.split(ranker.score(pairs, np.concatenate(features)), ends),
+        _RETRIEVER: [each[:, dense] for each in after.features(queries, positions)],
+    }
+    if all(each.ranked for each in lists):
+        chain = {_TEACHER: [order_alone(each.ranked, len(each.positions)) for each in lists], **chain}
+    return {
+        system: {
+            each.query_id: {
+                corpus.ids[int(position)]: float(score) for position, score in zip(each.positions, own, strict=True)
+            }
+            for each, own in zip(lists, scores, strict=True)
+        }
+        for system, scores in chain.items()
+    }
+
+
+def _notes(parts: Parts, measured: Collection[str]) -> Iterator[str]:
+    config = parts.config
+    if "held-out queries" not in measured:
+        yield (
+            "No held-out query: none that the teacher ranked has judgements, taught nothing and shares no gold passage "
+            "with one that did. So nothing is proven of the link from teacher to ranker; recorded rankings of such "
+            "queries beside the others would be measured."
+        )
+    if config.labels.ranked_by != "ranker":
+        yield (
+            "On training queries the retriever did not learn from the ranker alone: its labels there keep the "
+            f"teacher's order (labels.ranked_by: {config.labels.ranked_by})."
+        )
+    yield "The teacher gave an order and no scores; for KL its distribution weighs rank r by 1 / r^2."

@@ -1,0 +1,232 @@
+"""For which queries a system is better: the gain by what was seen in training, query length and lexical overlap."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rankstill.datasets.dataset import Dataset
+from rankstill.errors import DataError
+from rankstill.evaluation.metrics import per_query
+from rankstill.evaluation.runs import Run
+from rankstill.evaluation.significance import Comparison, compare
+
+Groups = Mapping[str, Mapping[str, Sequence[str]]]
+"""What queries are split by -> name of the slice -> ids of its queries."""
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Some of the queries.
+
+    Args:
+        by: what they were split by.
+        name: of this part.
+        queries: their ids.
+        comparison: of before and after on them; None for no queries.
+    """
+
+    by: str
+    name: str
+    queries: tuple[str, ...]
+    comparison: Comparison | None
+
+
+@dataclass(frozen=True)
+class SliceTable:
+    """One measure, before and after, on all queries and on slices of them.
+
+    Args:
+        measure: as shown.
+        before: query id -> value of the system compared with.
+        after: query id -> value of the system in question.
+        slices: all queries first.
+        seed: of the resampling.
+    """
+
+    measure: str
+    before: dict[str, float] = field(repr=False)
+    after: dict[str, float] = field(repr=False)
+    slices: tuple[Slice, ...]
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain dicts, lists and numbers, the per-query values with it."""
+        return {
+            "measure": self.measure,
+            "seed": self.seed,
+            "queries": {each: {"before": self.before[each], "after": self.after[each]} for each in self.before},
+            "slices": [{**asdict(part), "queries": list(part.queries)} for part in self.slices],
+        }
+
+    def to_markdown(self) -> str:
+        """The table as GitHub Markdown, with what may and may not be read from it."""
+        lines = [
+            f"| {self.measure} by | queries | n | before | after | difference [95 %] | better / worse |",
+            "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
+            *("| " + " | ".join([part.by, part.name, *_cells(part)]) + " |" for part in self.slices),
+        ]
+        caption = (
+            "Brackets: 95 % paired bootstrap interval, not corrected for the number of slices: a slice shows where to "
+            "look, and proves nothing by itself."
+        )
+        return "\n".join([*lines, "", caption, ""])
+
+
+def slice_runs(
+    before: Run,
+    after: Run,
+    dataset: Dataset,
+    trained: Collection[str],
+    *,
+    language: str | None,
+    measure: str = "nDCG@10",
+    seed: int = 0,
+    resamples: int = 10_000,
+) -> SliceTable:
+    """Two runs over the dataset's test queries, compared on all of them and slice by slice (`slice_queries`).
+
+    Args:
+        before: of the system compared with.
+        after: of the system in question.
+        dataset: whose test queries have judgements.
+        trained: ids of the queries that taught.
+        language: of the analysis behind lexical overlap, as in the first stage (`candidates.language`).
+        measure: a name as in `per_query`.
+        seed: of the resampling.
+        resamples: of the bootstrap and of the randomisation test.
+
+    Raises:
+        RankstillError: the measure is unknown.
+        DataError: the dataset has no judged test queries.
+    """
+    qrels = dataset.test_qrels()
+    old, new = (per_query(run, qrels, [measure]) for run in (before, after))
+    shown = next(iter(old))
+    groups = slice_queries(dataset, dataset.test, trained, language)
+    return compare_slices(old[shown], new[shown], groups, shown, seed, resamples)
+
+
+def compare_slices(
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    groups: Groups,
+    measure: str,
+    seed: int = 0,
+    resamples: int = 10_000,
+) -> SliceTable:
+    """Compare per-query values on all queries and on each slice.
+
+    Args:
+        before: query id -> value of the system compared with.
+        after: query id -> value of the system in question, the same queries.
+        groups: the slices, of these queries.
+        measure: what the values are, for the table.
+        seed: of the resampling.
+        resamples: of the bootstrap and of the randomisation test.
+
+    Raises:
+        DataError: the two have different queries, or a slice has a query that they lack.
+    """
+    named = [("all", "all queries", tuple(before))]
+    named += [(by, name, tuple(members)) for by, parts in groups.items() for name, members in parts.items()]
+    odd = sorted(set(before) ^ set(after)) or sorted({each for _, _, ids in named for each in ids} - set(before))
+    if odd:
+        raise DataError(
+            f'query "{odd[0]}" is not measured both before and after ({len(odd):,} such). Measure both runs on one set '
+            "of qrels, and slice its queries."
+        )
+    slices = [
+        Slice(
+            by, name, ids, compare([before[q] for q in ids], [after[q] for q in ids], seed, resamples) if ids else None
+        )
+        for by, name, ids in named
+    ]
+    return SliceTable(measure, dict(before), {q: after[q] for q in before}, tuple(slices), seed)
+
+
+def slice_queries(
+    dataset: Dataset, query_ids: Sequence[str], trained: Collection[str], language: str | None
+) -> dict[str, dict[str, tuple[str, ...]]]:
+    """Queries split three ways.
+
+    - gold passage: whether one of the query's gold passages is gold for a query that taught. Training queries without
+      judgements cannot be seen to share one.
+    - query length, in words: terciles.
+    - lexical overlap, terciles: which share of the query's terms, stemmed and without stop words as for BM25, stands in
+      its gold passage; in the one that has most of them, if there are several.
+
+    Equal values are never parted, so terciles may differ in size, and there are fewer where values repeat. A query
+    without a gold passage is in none but the slices by length.
+
+    Args:
+        dataset: whose queries, judgements and passages these are.
+        query_ids: what to split.
+        trained: ids of the queries that taught.
+        language: see `candidates.bm25.Analyzer`.
+    """
+    gold = {each: _gold(dataset, each) for each in query_ids}
+    taught = {passage for each in trained for passage in _gold(dataset, each)}
+    seen: dict[str, list[str]] = {"seen as gold in training": [], "not seen": []}
+    for query_id, passages in gold.items():
+        if passages:
+            seen["not seen" if taught.isdisjoint(passages) else "seen as gold in training"].append(query_id)
+    lengths = {each: float(len(dataset.queries[each].text.split())) for each in query_ids}
+    overlaps = _overlaps({each: passages for each, passages in gold.items() if passages}, dataset, language)
+    return {
+        "gold passage": {name: tuple(ids) for name, ids in seen.items()},
+        "query length": terciles(lengths, "{:.0f} to {:.0f} words"),
+        "lexical overlap": terciles(overlaps, "{:.0%} to {:.0%} of the terms"),
+    }
+
+
+def terciles(values: Mapping[str, float], form: str) -> dict[str, tuple[str, ...]]:
+    """Queries with low, middle and high values, as near to thirds as equal values allow, which are never parted.
+
+    Args:
+        values: by query id.
+        form: of a part's name, from its lowest and highest value.
+
+    Returns:
+        Name of the part -> ids of its queries, the lowest first; one, two or three parts, none if there are no values.
+    """
+    if not values:
+        return {}
+    cuts = np.quantile(list(values.values()), [1 / 3, 2 / 3], method="inverted_cdf")
+    parts: list[list[str]] = [[], [], []]
+    for query_id, value in values.items():
+        parts[int(np.searchsorted(cuts, value, side="left"))].append(query_id)
+    kept = [(name, ids) for name, ids in zip(("low", "middle", "high"), parts, strict=True) if ids]
+    spans = [(min(values[each] for each in ids), max(values[each] for each in ids)) for _, ids in kept]
+    return {f"{name}: {form.format(*span)}": tuple(ids) for (name, ids), span in zip(kept, spans, strict=True)}
+
+
+def _gold(dataset: Dataset, query_id: str) -> tuple[str, ...]:
+    return tuple(passage for passage, grade in dataset.qrels.get(query_id, {}).items() if grade > 0)
+
+
+def _overlaps(gold: Mapping[str, Sequence[str]], dataset: Dataset, language: str | None) -> dict[str, float]:
+    """Share of each query's distinct terms that stand in its gold passage, 0 to 1; 0 for a query without terms."""
+    from rankstill.candidates.bm25 import Analyzer
+
+    analyze = Analyzer(language)
+    corpus = dataset.corpus
+    wanted = list(dict.fromkeys(each for passages in gold.values() for each in passages))
+    texts = corpus.texts(corpus.position(each) for each in wanted)
+    terms = dict(zip(wanted, map(frozenset, analyze(texts)), strict=True))
+    asked = map(frozenset, analyze(dataset.texts_of(gold)))
+    return {
+        query_id: max(len(words & terms[each]) for each in passages) / max(1, len(words))
+        for (query_id, passages), words in zip(gold.items(), asked, strict=True)
+    }
+
+
+def _cells(part: Slice) -> tuple[str, str, str, str, str]:
+    found = part.comparison
+    if found is None:
+        return "0", "", "", "", ""
+    difference = f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
+    return f"{found.n:,}", f"{found.before:.3f}", f"{found.after:.3f}", difference, f"{found.wins} / {found.losses}"

@@ -1,0 +1,55 @@
+"""What a figure alone does not say: for which queries it is better, which link lost most, and what was forgotten."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rankstill.config import Config, DatasetConfig
+
+SECOND = "nq-open"
+"""The dataset that shows what was forgotten: it comes with the package, and training never touches it."""
+
+
+def prove(config: Config, workspace: str | Path) -> str:
+    """Slices, attribution and forgetting of a chain, as Markdown; kept in `proof.md` and `proof.json` as well.
+
+    The chain runs to its end first, where it has not.
+
+    Raises:
+        RankstillError: as the chain.
+    """
+    from rankstill.datasets import load_dataset
+    from rankstill.evaluation import read_run
+    from rankstill.evaluation.chain_scores import attribute_workspace
+    from rankstill.evaluation.forgetting import forgetting_of_workspace
+    from rankstill.evaluation.slices import slice_runs
+    from rankstill.pipeline import Chain
+    from rankstill.workspace import Workspace
+
+    dataset = load_dataset(config.dataset)
+    with Workspace(workspace) as opened:
+        chain = Chain(config, opened, dataset)
+        chain.run()
+        parts = {"Which link lost most": attribute_workspace(chain.parts)}
+        pages = [(title, part.to_markdown(), part.to_json()) for title, part in parts.items()]
+        if dataset.test:
+            before, after = (read_run(opened.path(f"runs/retriever-{each}.trec")) for each in ("before", "AFTER"))
+            slices = slice_runs(
+                before,
+                after,
+                dataset,
+                {ranking.query_id for ranking in chain.parts.rankings},
+                language=config.candidates.language,
+                measure=config.evaluation.measures[0],
+                seed=config.seed,
+                resamples=config.evaluation.resamples,
+            )
+            pages.append(("For which queries", slices.to_markdown(), slices.to_json()))
+        if config.dataset.source != SECOND:
+            forgotten = forgetting_of_workspace(chain.parts, load_dataset(DatasetConfig(source=SECOND)))
+            pages.append((f"What was forgotten, on {SECOND}", forgotten.to_markdown(), forgotten.to_json()))
+        text = "\n".join(f"## {title}\n\n{page.rstrip()}\n" for title, page, _ in pages)
+        opened.write("proof.md", text)
+        opened.write("proof.json", json.dumps({title: found for title, _, found in pages}, ensure_ascii=False) + "\n")
+    return text

@@ -1,0 +1,143 @@
+"""Attribution: the link that loses is the one that is named, and disagreement is measured as its formula says."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rankstill.errors import DataError
+from rankstill.evaluation import compare, per_query
+from rankstill.evaluation.attribution import Attribution, attribute, kendall_tau, kl_divergence
+
+ONE = {"teacher": 1.0, "ranker": 1.0, "retriever": 1.0}
+SCORES = st.lists(st.floats(-20, 20), min_size=2, max_size=12)
+
+
+def order(*passages: str) -> dict[str, float]:
+    """Scores that put the passages in this order."""
+    return {passage: -float(rank) for rank, passage in enumerate(passages)}
+
+
+QRELS = {f"q{number}": {"gold": 1} for number in range(20)}
+RIGHT = {query_id: order("gold", "x", "y") for query_id in QRELS}
+SECOND = {query_id: order("x", "gold", "y") for query_id in QRELS}
+WRONG = {query_id: order("x", "y", "gold") for query_id in QRELS}
+
+
+def group(teacher=RIGHT, ranker=RIGHT, retriever=RIGHT, proof=True, name="held-out queries"):
+    chain = {"teacher": teacher, "ranker": ranker, "retriever": retriever}
+    return attribute(name, chain, QRELS, proof=proof, temperatures=ONE, seed=2, resamples=500)
+
+
+def test_tau_of_hand_worked_orders():
+    assert kendall_tau(np.array([3.0, 2.0, 1.0]), np.array([9.0, 8.0, 0.0])) == pytest.approx(1)
+    assert kendall_tau(np.array([3.0, 2.0, 1.0]), np.array([1.0, 2.0, 3.0])) == pytest.approx(-1)
+    # 3 pairs: one swapped, two kept.
+    assert kendall_tau(np.array([3.0, 2.0, 1.0]), np.array([2.0, 3.0, 1.0])) == pytest.approx(1 / 3)
+    # tau-b: the tie is in neither order: (2 - 0) / sqrt(3 * 2).
+    assert kendall_tau(np.array([3.0, 2.0, 1.0]), np.array([1.0, 0.0, 0.0])) == pytest.approx(2 / math.sqrt(6))
+    assert kendall_tau(np.array([3.0, 2.0, 1.0]), np.array([1.0, 1.0, 1.0])) is None
+
+
+def test_kl_of_a_hand_worked_pair():
+    half, most = np.log([0.5, 0.5]), np.log([0.9, 0.1])
+    assert kl_divergence(half, most) == pytest.approx(0.5 * math.log(0.5 / 0.9) + 0.5 * math.log(0.5 / 0.1), abs=1e-12)
+    assert kl_divergence(most, half) == pytest.approx(0.9 * math.log(1.8) + 0.1 * math.log(0.2), abs=1e-12)
+
+
+@given(SCORES, st.floats(-5, 5))
+def test_kl_is_0_for_scores_that_differ_by_a_constant_and_never_negative(scores, shift):
+    first = np.array(scores)
+    assert kl_divergence(first, first + shift) == pytest.approx(0, abs=1e-9)
+    assert kl_divergence(first, first[::-1]) >= -1e-12
+
+
+def test_temperatures_divide_the_scores_before_kl_and_leave_the_order_alone():
+    chain = {"ranker": {"q": {"a": 2.0, "b": 0.0}}, "retriever": {"q": {"a": 0.2, "b": 0.0}}}
+    found = attribute(
+        "test queries", chain, {"q": {"a": 1}}, proof=True, temperatures={"ranker": 1.0, "retriever": 0.1}
+    )
+    assert found.links[0].kl == pytest.approx(0, abs=1e-12)
+    assert found.links[0].tau == 1.0
+
+
+def test_each_system_and_link_has_the_figures_of_the_ordinary_measure_and_test():
+    found = group(ranker=SECOND, retriever=WRONG)
+    ndcg = {
+        name: list(per_query(run, QRELS, ["nDCG@10"])["nDCG@10"].values())
+        for name, run in (("teacher", RIGHT), ("ranker", SECOND), ("retriever", WRONG))
+    }
+    assert found.n == 20
+    assert found.ndcg == pytest.approx({"teacher": 1.0, "ranker": 1 / math.log2(3), "retriever": 0.5})
+    assert [(link.source, link.target) for link in found.links] == [("teacher", "ranker"), ("ranker", "retriever")]
+    assert found.links[0].comparison == compare(ndcg["teacher"], ndcg["ranker"], 2, 500)
+    assert found.links[1].comparison == compare(ndcg["ranker"], ndcg["retriever"], 2, 500)
+    assert [link.tau for link in found.links] == pytest.approx([1 / 3, 1 / 3])
+
+
+@pytest.mark.parametrize(
+    ("systems", "sentence"),
+    [
+        ({"ranker": WRONG, "retriever": WRONG}, "teacher -> ranker loses most: nDCG@10 1.000 to 0.500, -0.500"),
+        ({"retriever": WRONG}, "ranker -> retriever loses most: nDCG@10 1.000 to 0.500, -0.500"),
+        ({}, "No link loses nDCG@10; teacher -> ranker gains least"),
+    ],
+)
+def test_the_sentence_names_the_link_that_loses_most(systems, sentence):
+    assert Attribution((group(**systems),)).conclusion().startswith(sentence)
+
+
+def test_a_loss_that_may_be_chance_is_said_to_be_one():
+    unsure = {**RIGHT, "q0": WRONG["q0"]}  # one query of twenty
+    assert "the interval holds 0" in Attribution((group(retriever=unsure),)).conclusion()
+    assert "the interval holds 0" not in Attribution((group(retriever=WRONG),)).conclusion()
+
+
+def test_queries_that_taught_prove_nothing_whatever_they_show():
+    taught = group(ranker=WRONG, proof=False, name="training queries")
+    alone = Attribution((taught,))
+    assert alone.conclusion().startswith("No judged query that taught nothing was measured")
+    both = Attribution((taught, group(retriever=WRONG)))
+    assert both.conclusion().startswith("ranker -> retriever loses most")
+    assert "training queries, n = 20 (no proof)" in both.to_markdown()
+
+
+def test_a_chain_that_is_measured_whole_comes_before_one_of_its_links():
+    link = attribute(
+        "test queries", {"ranker": RIGHT, "retriever": WRONG}, QRELS, proof=True, temperatures=ONE, resamples=200
+    )
+    assert "the only link measured" in Attribution((link,)).conclusion()
+    assert Attribution((link, group(ranker=WRONG, retriever=WRONG))).conclusion().startswith("teacher -> ranker")
+
+
+def test_a_tie_of_all_candidates_has_no_order_and_is_left_out_of_tau():
+    tied = {query_id: {"gold": 1.0, "x": 1.0, "y": 1.0} for query_id in QRELS}
+    assert group(ranker=tied).links[0].tau is None
+    assert group(ranker={**tied, "q3": RIGHT["q3"]}).links[0].tau == 1.0
+
+
+def test_systems_that_order_different_candidates_are_refused():
+    other = {**RIGHT, "q7": order("gold", "x", "z")}
+    with pytest.raises(DataError, match='same candidates of query "q7"'):
+        group(retriever=other)
+    missing = {query_id: scores for query_id, scores in RIGHT.items() if query_id != "q7"}
+    with pytest.raises(DataError, match='same candidates of query "q7"'):
+        group(missing, missing, missing)
+
+
+def test_the_table_has_one_row_a_link_and_json_holds_everything():
+    found = Attribution((group(ranker=SECOND), group(proof=False, name="training queries")), ("a note",))
+    text = found.to_markdown()
+    rows = [line for line in text.splitlines() if line.startswith("|")]
+    assert len(rows) == 2 + 4
+    assert {row.count("|") for row in rows} == {8}
+    assert text.startswith(f"**{found.conclusion()}**")
+    assert "a note" in text
+    data = json.loads(json.dumps(found.to_json()))
+    assert data["groups"][0]["ndcg"]["ranker"] == pytest.approx(1 / math.log2(3))
+    assert data["groups"][0]["links"][0]["comparison"]["n"] == 20
