@@ -72,7 +72,7 @@ def test_a_prompt_that_is_too_long_concerns_one_call_only_and_gets_advice_of_its
 )
 def test_an_endpoint_without_schemas_is_told_from_other_refusals(status: int, body: dict[str, str]) -> None:
     failure = failure_of(refusal(status, body), 10)
-    assert failure.then == "stop"
+    assert failure.then == "unstructured"
     assert "teacher.structured: false" in failure.advice
 
 

@@ -195,6 +195,17 @@ def test_a_prompt_that_the_endpoint_refuses_is_left_out_and_the_others_are_ranke
     assert all("context length" in why for why in health.left_out.values())
 
 
+def test_an_endpoint_without_schemas_is_asked_for_plain_text(tmp_path: Path) -> None:
+    refused = Reply(400, error("response_format of type json_schema is not supported"))
+    settings = {"structured": True, "concurrency": 1}
+    with FakeLLM(oracle, script=[refused]) as server:
+        with Teacher(config(server.url, tmp_path, **settings), "w", 0) as teacher:
+            rankings, _ = teacher.rank([a_list(number) for number in range(4)])
+            teacher.rank([a_list(number) for number in range(4)])
+        assert [each.ranking for each in rankings] == [right(number) for number in range(4)]
+        assert ["response_format" in body for body in server.bodies] == [True] + [False] * 4
+
+
 def test_a_teacher_that_is_never_readable_is_not_paid_to_the_end(tmp_path: Path) -> None:
     lists = [a_list(number) for number in range(200)]
     with FakeLLM(lambda messages: "Hard to say.") as server:

@@ -198,7 +198,7 @@ class _Rounds:
                 answered += 1
             else:
                 self._fail(call, outcome)
-                refused = outcome if outcome.then == "stop" else refused
+                refused = outcome if outcome.then in ("stop", "unstructured") else refused
         self._teacher.budget.spent = self._teacher.ledger.own()
         # Calls of lists that this run does not have: another one, which shares the ledger, will look for them.
         self._submissions.collected(submission, left=self._unanswered(submission.keys & results.keys() - looked_at))
@@ -210,7 +210,7 @@ class _Rounds:
     def _fail(self, call: Call, failure: Failure) -> None:
         self._teacher.ledger.fail(call, failure.what, 0.0)
         self._failures[call.key] += 1
-        if failure.then in ("stop", "skip"):
+        if failure.then in ("stop", "skip", "unstructured"):
             self._given_up[call.key] = f"{failure.what}. {failure.advice}"
         elif self._failures[call.key] >= self._teacher.config.tries:
             self._given_up[call.key] = (

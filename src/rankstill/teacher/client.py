@@ -6,10 +6,12 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from types import TracebackType
 
 import openai
 
+from rankstill.progress import say
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.failures import BadReplyError, CallFailed, Failure, TeacherError, failure_of
 from rankstill.teacher.keys import Provider, read_key
@@ -64,6 +66,7 @@ class ChatClient:
         self._limiter = Limiter(concurrency)
         self._draw = random.Random()  # not the global one, whose seed the experiment may have set
         self._answered = 0
+        self._plain = False  # whether the endpoint has said that it takes no schemas
         self._client: openai.AsyncOpenAI | None = None
         if provider == "litellm":
             try:
@@ -98,7 +101,14 @@ class ChatClient:
             result = await self._try(call)
             if isinstance(result, Answer):
                 return result
-            if result.then == "stop":
+            if result.then == "unstructured" and "response_format" in call.parameters:
+                # The prompt asks for JSON in words as well, so the answer can still be read.
+                if not self._plain:
+                    say(f"note: {where}: takes no JSON schema ({result.what}); going on with plain text")
+                    self._plain = True
+                call = _without_schema(call)
+                continue
+            if result.then in ("stop", "unstructured"):
                 raise TeacherError(f"{where}: {result.what}. {result.advice}")
             if result.then == "skip":
                 raise CallFailed(f"{where}: {result.what}. {result.advice}", refused=True)
@@ -117,7 +127,8 @@ class ChatClient:
         async with self._limiter:
             started = time.monotonic()
             try:
-                reply = await asyncio.wait_for(self._send(call), self._timeout)
+                sent = _without_schema(call) if self._plain else call
+                reply = await asyncio.wait_for(self._send(sent), self._timeout)
                 answer = answer_in(reply, call, time.monotonic() - started)
             except (openai.APIError, asyncio.TimeoutError, BadReplyError) as error:
                 failure = failure_of(error, self._timeout, self._key)
@@ -128,3 +139,9 @@ class ChatClient:
             self._limiter.accepted()
             self._answered += 1
             return answer
+
+
+def _without_schema(call: Call) -> Call:
+    return replace(
+        call, parameters={name: value for name, value in call.parameters.items() if name != "response_format"}
+    )

@@ -69,13 +69,14 @@ class Failure:
     Args:
         what: one line: the status and the provider's own message.
         then: "again" (it may heal), "slower" (the endpoint has too much to do), "skip" (this call will never be
-            answered, others may be) or "stop" (no call will be).
+            answered, others may be), "unstructured" (the endpoint takes no schema for its answers) or "stop" (no call
+            will be answered).
         wait: seconds that the endpoint asked to wait, if it did, at most a minute.
         advice: what to do when it will not heal.
     """
 
     what: str
-    then: Literal["again", "slower", "skip", "stop"]
+    then: Literal["again", "slower", "skip", "unstructured", "stop"]
     wait: float | None = None
     advice: str = ""
 
@@ -117,7 +118,7 @@ def failure_of(error: Exception, timeout: float, key: str | None = None) -> Fail
     if status == 413 or (request_refused and (error.code == "context_length_exceeded" or _TOO_LONG.search(message))):
         return Failure(what, "skip", advice=_SHORTEN)
     if request_refused and _NO_SCHEMAS.search(f"{error.param} {message}"):
-        return Failure(what, "stop", advice=_UNSTRUCTURED)
+        return Failure(what, "unstructured", advice=_UNSTRUCTURED)
     return Failure(what, "stop", advice=_ADVICE.get(status, _CHECK_REQUEST))
 
 
