@@ -46,6 +46,14 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
         "no ranker: the encoder trained on the LLM's order alone by KL, in-batch negatives; no free labels, no head",
         {"labels.ranked_by": "llm", "labels.pseudo_queries": 0, "retriever.epochs": 1, **NO_HEAD},
     ),
+    "gold": (
+        "no LLM: the encoder trained on the judged passages of the same queries, the same loss",
+        {"labels.ranked_by": "gold", "labels.pseudo_queries": 0, "retriever.epochs": 1, **NO_HEAD},
+    ),
+    "first-choice": (
+        "the encoder trained on the LLM's first choice alone, the same loss",
+        {"labels.ranked_by": "first-choice", "labels.pseudo_queries": 0, "retriever.epochs": 1, **NO_HEAD},
+    ),
     "cross-encoder": ("the chain with a cross-encoder on top of the prior", {"ranker.cross_encoder": True}),
     "plain": (
         "the paper's plain chain: no prior, the ranker's labels alone, no pseudo-queries, no in-batch negatives",

@@ -219,27 +219,26 @@ class Chain:
         )
 
     def _label(self, folder: Path) -> None:
+        from rankstill.baselines.contrastive import first_choice_labels, gold_labels
         from rankstill.candidates import read_candidates
         from rankstill.labels import asked_queries, label, sentences_as_queries, write_labels
         from rankstill.ranker import Ranker
 
-        dataset = self.dataset
+        dataset, config = self.dataset, self.config.labels
         found = read_candidates(self.workspace.path("candidates.parquet"), dataset.corpus)
         ranker = Ranker.load(self.workspace.path("ranker"), self.config.device)
-        free = ranker.prior_alone() if self.config.labels.pseudo_by == "prior" else ranker
+        free = ranker.prior_alone() if config.pseudo_by == "prior" else ranker
+        n, depth, before = self.config.candidates.n, config.depth, self.parts.before
         labelled = []
-        for name, scorer, queries in (
-            ("asked", ranker, asked_queries(dataset, self.parts.rankings, found, self.config.candidates.n)),
-            ("pseudo", free, sentences_as_queries(dataset, self.parts.before, self.config.labels, self.config.seed)),
-        ):
-            labelled += label(
-                queries,
-                self.parts.before,
-                scorer,
-                folder / name,
-                depth=self.config.labels.depth,
-                ranked_by=self.config.labels.ranked_by,
-            )
+        if config.ranked_by == "gold":
+            labelled += gold_labels(dataset.train, found, dataset, n)
+        elif config.ranked_by == "first-choice":
+            labelled += first_choice_labels(self.parts.rankings, found, dataset, n)
+        else:
+            asked = asked_queries(dataset, self.parts.rankings, found, n)
+            labelled += label(asked, before, ranker, folder / "asked", depth=depth, ranked_by=config.ranked_by)
+        sentences = sentences_as_queries(dataset, before, config, self.config.seed)
+        labelled += label(sentences, before, free, folder / "pseudo", depth=depth, ranked_by="ranker")
         write_labels(labelled, folder / "labels.parquet")
         release_memory()
 

@@ -69,10 +69,11 @@ class RankerConfig(Section):
 class LabelsConfig(Section):
     """Ranker -> labels: as many query-passage pairs as we like, for free."""
 
-    ranked_by: Literal["both", "ranker", "llm"] = Field(
+    ranked_by: Literal["both", "ranker", "llm", "first-choice", "gold"] = Field(
         "both",
         description="where the LLM ranked: both: its order with the ranker's magnitudes; ranker: the ranker alone, as "
-        "in the paper; llm: its order alone, no ranker, weights 1/rank^2",
+        "in the paper; llm: its order alone, no ranker, weights 1/rank^2; and, to compare with, first-choice: the "
+        "LLM's first passage against the others; gold: the judged passages of the training queries, no LLM at all",
     )
     depth: int = Field(50, ge=2, description="passages to label of a query that the LLM did not rank")
     pseudo_queries: int = Field(
