@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from rankstill.datasets import Dataset
 
 
-def card(dataset: Dataset, notes: tuple[str, ...] = ()) -> tuple[str, Config]:
-    config = make_config({"dataset": {"source": "somewhere"}, "seed": 3})
+def card(dataset: Dataset, notes: tuple[str, ...] = (), **sections: object) -> tuple[str, Config]:
+    config = make_config({"dataset": {"source": "somewhere"}, "seed": 3, **sections})
     outcome = Outcome(Path("w"), Path("w/retriever"), Path("w/reranker"), table=None, notes=notes)
     return model_card(config, dataset, outcome), config
 
@@ -40,3 +40,17 @@ def test_the_card_says_on_what_it_was_made_and_what_must_be_known(toy_dataset: D
     assert "60 passages, 24 queries that could teach" in text
     assert "- 12 training queries leak" in text
     assert "Not measured" in text
+
+
+def test_the_card_does_not_tell_where_the_llm_was_reached(toy_dataset: Dataset) -> None:
+    asked = {
+        "kind": "api",
+        "model": "m",
+        "endpoint": "https://llm.mine.example/v1",
+        "api_key_env": "MINE",
+        "ledger": "/l",
+    }
+    text, _ = card(toy_dataset, teacher=asked, rag={"reader": asked})
+    assert "mine.example" not in text
+    assert "MINE" not in text
+    assert "/l\n" not in text

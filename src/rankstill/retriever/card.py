@@ -65,7 +65,7 @@ print(model.similarity(query, passages))
 ## Settings
 
 ```yaml
-{write_config(config).rstrip()}
+{write_config(_public(config)).rstrip()}
 ```
 
 ## Cite
@@ -74,3 +74,14 @@ print(model.similarity(query, passages))
 {_CITATION}
 ```
 """
+
+
+def _public(config: Config) -> Config:
+    """The experiment without where its LLM was reached and paid: cards are published."""
+    where = {"endpoint": None, "api_key_env": None, "ledger": None}
+    return config.model_copy(
+        update={
+            "teacher": config.teacher.model_copy(update=where),
+            "rag": config.rag.model_copy(update={"reader": None}),
+        }
+    )
