@@ -11,11 +11,11 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from rankstill.errors import RankstillError
-from rankstill.teacher.calls import Ask, Reading
+from rankstill.teacher import strategies as strategies_module
+from rankstill.teacher.calls import Ask, Kind, Reading
 from rankstill.teacher.strategies import (
     Order,
     Strategy,
-    calls_needed,
     decided,
     listwise,
     pairwise,
@@ -29,6 +29,35 @@ LISTS = st.integers(2, 40).flatmap(
     lambda count: st.tuples(st.permutations(range(count)), st.permutations(range(count)))
 )
 """A true order of some candidates and the order in which they are shown."""
+
+
+def calls_needed(kind: Kind, count: int, window: int, step: int, set_size: int, top: int) -> int:
+    """Asks for one list, if every answer is readable: exact for listwise and pairwise, an upper bound for setwise.
+
+    Args:
+        kind: of strategy.
+        count: candidates in the list.
+        window: as `listwise`, which alone reads it.
+        step: likewise.
+        set_size: as `setwise`, which alone reads it.
+        top: likewise.
+
+    Raises:
+        RankstillError: as the strategy.
+    """
+    if kind == "listwise":
+        return sum(1 for _ in strategies_module._window_starts(count, window, step))
+    if kind == "pairwise":
+        return count * (count - 1)
+    strategies_module._check_sets(set_size, top)
+    calls, levels, contenders = 0, 0, count
+    while contenders > 1:
+        sets = max(contenders // set_size, 1)
+        contenders = max(contenders - sets * (set_size - 1), 1)
+        calls, levels = calls + sets, levels + 1
+    # Then one ask a level for each further place: a winner beat one group a level, each merged into the next. Each ask
+    # rules one out at least, so those that are left bound it too.
+    return calls + sum(min(levels, count - taken - 1) for taken in range(1, min(top, count)))
 
 
 def drive(strategy: Strategy, teacher: Teacher) -> tuple[Order, list[list[Ask]]]:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
 from rankstill.errors import RankstillError
-from rankstill.teacher.calls import Ask, Kind, Reading, Status
+from rankstill.teacher.calls import Ask, Reading, Status
 
 Strategy = Generator[list[Ask], list[Reading], "Order"]
 
@@ -166,35 +166,6 @@ def decided(order: Sequence[int], beats: Callable[[int, int], bool]) -> int:
         if 2 * sum(beats(each, other) for other in followers) < len(followers):
             return place
     return len(order)
-
-
-def calls_needed(kind: Kind, count: int, window: int, step: int, set_size: int, top: int) -> int:
-    """Asks for one list, if every answer is readable: exact for listwise and pairwise, an upper bound for setwise.
-
-    Args:
-        kind: of strategy.
-        count: candidates in the list.
-        window: as `listwise`, which alone reads it.
-        step: likewise.
-        set_size: as `setwise`, which alone reads it.
-        top: likewise.
-
-    Raises:
-        RankstillError: as the strategy.
-    """
-    if kind == "listwise":
-        return sum(1 for _ in _window_starts(count, window, step))
-    if kind == "pairwise":
-        return count * (count - 1)
-    _check_sets(set_size, top)
-    calls, levels, contenders = 0, 0, count
-    while contenders > 1:
-        sets = max(contenders // set_size, 1)
-        contenders = max(contenders - sets * (set_size - 1), 1)
-        calls, levels = calls + sets, levels + 1
-    # Then one ask a level for each further place: a winner beat one group a level, each merged into the next. Each ask
-    # rules one out at least, so those that are left bound it too.
-    return calls + sum(min(levels, count - taken - 1) for taken in range(1, min(top, count)))
 
 
 def shuffles(count: int, times: int, seed_text: str) -> list[tuple[int, ...]]:
