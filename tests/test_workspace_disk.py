@@ -10,6 +10,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -152,9 +153,26 @@ def small_files() -> Iterator[Callable[[], object]]:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
 
 
-def _fill_the_disk_and_make_room(
-    folder: Path, write: Callable[[Path], None], told: str, make_room: Callable[[], object]
-) -> None:
+@dataclass(frozen=True)
+class Ending:
+    """How a workspace fared whose disk filled up in its second step.
+
+    Args:
+        message: of the error.
+        kept: steps that were finished then.
+        rest: whether anything of the unfinished step lay among the outputs.
+        calls: how often the first step worked, after the same command was run again with room.
+        size: of the second step's output in the end, in bytes.
+    """
+
+    message: str
+    kept: list[str]
+    rest: bool
+    calls: int
+    size: int
+
+
+def fill_the_disk_and_make_room(folder: Path, write: Callable[[Path], None], make_room: Callable[[], object]) -> Ending:
     calls: list[str] = []
 
     def run_both() -> None:
@@ -164,19 +182,19 @@ def _fill_the_disk_and_make_room(
 
     with pytest.raises(WorkspaceError) as raised:
         run_both()
-    assert f"{told} in step big. Make room or choose another folder" in message(raised)
-    assert steps_of(folder) == ["work"]
-    assert not (folder / "big").exists()
+    kept, rest = steps_of(folder), (folder / "big").exists()
     make_room()
     run_both()
-    assert calls == ["a"]
-    assert (folder / "big").stat().st_size >= _TOO_MUCH
+    return Ending(message(raised), kept, rest, len(calls), (folder / "big").stat().st_size)
 
 
 @pytest.mark.parametrize("write", WRITERS)
 def test_a_full_disk_is_one_line_and_keeps_finished_steps(tmp_path: Path, write: Callable[[Path], None]) -> None:
     with small_disk(tmp_path / "disk") as make_room:
-        _fill_the_disk_and_make_room(tmp_path / "disk" / "w", write, "No space left on device", make_room)
+        ended = fill_the_disk_and_make_room(tmp_path / "disk" / "w", write, make_room)
+    assert "No space left on device in step big. Make room or choose another folder" in ended.message
+    assert (ended.kept, ended.rest, ended.calls) == (["work"], False, 1)
+    assert ended.size >= _TOO_MUCH
 
 
 @pytest.mark.parametrize("write", WRITERS)
@@ -184,8 +202,11 @@ def test_a_file_over_the_systems_limit_is_one_line_and_keeps_finished_steps(
     tmp_path: Path, write: Callable[[Path], None]
 ) -> None:
     with small_files() as make_room:
-        told = "No space left on device" if write is _write_numpy else "File too large"  # NumPy does not say which
-        _fill_the_disk_and_make_room(tmp_path / "w", write, told, make_room)
+        ended = fill_the_disk_and_make_room(tmp_path / "w", write, make_room)
+    told = "No space left on device" if write is _write_numpy else "File too large"  # NumPy does not say which
+    assert f"{told} in step big. Make room or choose another folder" in ended.message
+    assert (ended.kept, ended.rest, ended.calls) == (["work"], False, 1)
+    assert ended.size >= _TOO_MUCH
 
 
 def test_other_errors_of_a_step_are_not_taken_for_the_disks(tmp_path: Path) -> None:

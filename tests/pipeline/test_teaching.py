@@ -132,5 +132,9 @@ def test_a_local_llm_takes_the_place_of_the_recorded_rankings(
         "candidates.k": 4,
     }
     outcome = rankstill.distill(toy_config(local), tmp_path / "w")
-    assert outcome.table is not None
-    assert 1 <= len((tmp_path / "w" / "rankings.jsonl").read_text().splitlines()) <= 3
+    rankings = [json.loads(line) for line in (tmp_path / "w" / "rankings.jsonl").read_text().splitlines()]
+    health = json.loads((tmp_path / "w" / "teacher.json").read_text())
+    assert len(rankings) == health["lists"] > 0
+    assert health["lists"] + len(health["left_out"]) == 3
+    assert all(0 < len(each["ranking"]) <= 2 and len(each["candidates"]) == 4 for each in rankings)
+    assert outcome.retriever.is_dir()

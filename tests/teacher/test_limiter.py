@@ -191,15 +191,36 @@ def test_cancelled_calls_give_their_places_back(seed: int) -> None:
 
 @given(maximum=st.integers(1, 100), outcomes=st.lists(st.sampled_from(["accepted", "refused", "broken"]), max_size=300))
 def test_whatever_happens_at_least_one_and_at_most_the_maximum_is_let_in(maximum: int, outcomes: list[str]) -> None:
-    async def live() -> None:
+    async def live() -> list[int]:
         limiter = Limiter(maximum)
+        let_in = []
         for outcome in outcomes:
             async with limiter:
                 if outcome != "broken":
                     getattr(limiter, outcome)()
-            assert 1 <= limiter.limit <= maximum
+            let_in.append(await most_at_once(limiter))
+        return let_in
 
-    asyncio.run(live())
+    async def most_at_once(limiter: Limiter) -> int:
+        """How many of more calls than the maximum are inside together."""
+        under_way = most = 0
+
+        async def call() -> None:
+            nonlocal under_way, most
+            async with limiter:
+                under_way += 1
+                most = max(most, under_way)
+                await asyncio.sleep(0)
+                under_way -= 1
+
+        await asyncio.gather(*(call() for _ in range(maximum + 2)))
+        return most
+
+    let_in = asyncio.run(live())
+    assert len(let_in) == len(outcomes)
+    assert all(1 <= most <= maximum for most in let_in)
+    if outcomes and set(outcomes) <= {"accepted", "broken"}:
+        assert set(let_in) == {maximum}
 
 
 def test_a_maximum_below_one_is_refused() -> None:

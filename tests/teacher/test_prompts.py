@@ -203,7 +203,10 @@ def test_a_broken_template_is_refused_by_file_and_problem(tmp_path: Path, text: 
 
 
 def test_comments_and_blank_lines_may_stand_outside_the_blocks(tmp_path: Path) -> None:
-    load_template(write(tmp_path, "{# mine #}\n\n" + GOOD + "\n"))
+    commented = load_template(write(tmp_path, "{# mine #}\n\n" + GOOD + "\n"))
+    plain = load_template(write(tmp_path, GOOD))
+    asked = [render_ask(each, "q", ["alpha", "beta"], "numbers", 10) for each in (commented, plain)]
+    assert asked[0] == asked[1]
 
 
 def test_a_byte_order_mark_is_no_text_outside_the_blocks(tmp_path: Path) -> None:
