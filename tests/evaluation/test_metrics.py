@@ -1,7 +1,8 @@
 """Our figures are trec_eval's figures."""
 
-from __future__ import ast
+from __future__ import annotations
 
+import ast
 import random
 import subprocess
 import sys
