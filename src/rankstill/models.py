@@ -188,12 +188,23 @@ def attention_for_training(model: SentenceTransformer) -> Iterator[None]:
     if model.device.type != "cpu" or encoder is None:
         yield
         return
-    own = encoder.config._attn_implementation
-    encoder.set_attn_implementation("eager")
+    with plain_attention(encoder):
+        yield
+
+
+@contextmanager
+def plain_attention(model: Any) -> Iterator[None]:
+    """Attention step by step in place of the fused one: slower forward, and its weights can be looked at.
+
+    Args:
+        model: of transformers.
+    """
+    own = model.config._attn_implementation
+    model.set_attn_implementation("eager")
     try:
         yield
     finally:
-        encoder.set_attn_implementation(own)
+        model.set_attn_implementation(own)
 
 
 def release_memory() -> None:

@@ -93,6 +93,18 @@ def records(ledger: Path) -> list[Path]:
     return list(Path(f"{ledger}.batches").glob("*"))
 
 
+def kill_while_waiting(server: FakeBatches, ledger: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that ends while its batch is under way."""
+
+    async def killed(seconds: float) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(asyncio, "sleep", killed)
+        with pytest.raises(Killed):
+            rank(server, ledger)
+
+
 def test_a_batch_gives_the_ranking_that_the_llm_gave(server: FakeBatches, ledger: Path) -> None:
     assert rank(server, ledger) == {f"q{query}": BEST_FIRST for query in range(4)}
     assert len(server.batches) == 1
@@ -123,13 +135,7 @@ def test_what_was_answered_is_not_asked_again(server: FakeBatches, ledger: Path)
 def test_killed_while_waiting_resumes_without_a_second_submission(
     server: FakeBatches, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def killed(seconds: float) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(asyncio, "sleep", killed)
-        with pytest.raises(Killed):
-            rank(server, ledger)
+    kill_while_waiting(server, ledger, monkeypatch)
     assert len(records(ledger)) == 1
     assert rank(server, ledger)["q3"] == BEST_FIRST
     assert len(server.batches) == 1
@@ -220,13 +226,7 @@ def test_killed_after_the_last_answer_leaves_no_false_alarm(
 def test_another_experiment_collects_its_own_and_leaves_the_rest(
     server: FakeBatches, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def killed(seconds: float) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(asyncio, "sleep", killed)
-        with pytest.raises(Killed):
-            rank(server, ledger)
+    kill_while_waiting(server, ledger, monkeypatch)
     assert len(rank(server, ledger, lists=LISTS[:1], paid_by="there")) == 1
     assert len(records(ledger)) == 1
     assert len(rank(server, ledger)) == 4
@@ -237,13 +237,7 @@ def test_another_experiment_collects_its_own_and_leaves_the_rest(
 def test_a_batch_that_is_no_longer_needed_is_named(
     server: FakeBatches, ledger: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    async def killed(seconds: float) -> None:
-        raise Killed
-
-    with monkeypatch.context() as patch:
-        patch.setattr(asyncio, "sleep", killed)
-        with pytest.raises(Killed):
-            rank(server, ledger)
+    kill_while_waiting(server, ledger, monkeypatch)
     rank(server, ledger, temperature=0.5)
     said = " ".join(capfd.readouterr().err.split())
     assert "batch batch_0, submitted from here earlier, holds 4 calls that are not needed now" in said

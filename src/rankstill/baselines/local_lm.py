@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.errors import ModelError
-from rankstill.models import autocast, resolve_model
+from rankstill.models import autocast, plain_attention, resolve_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -116,7 +115,7 @@ class LocalLM:
         answering = torch.tensor([[prompt[-1], *wanted[:-1]]], device=device)
         with torch.inference_mode(), autocast(str(device)):
             cache = self.model(input_ids=asked, use_cache=True, logits_to_keep=1).past_key_values
-            with _shown_attention(self.model):
+            with plain_attention(self.model):
                 output = self.model(
                     input_ids=answering, past_key_values=cache, use_cache=True, output_attentions=True, logits_to_keep=1
                 )
@@ -168,17 +167,6 @@ class LocalLM:
                 f"{self.name}: a prompt of {tokens:,} tokens, but it reads at most {most:,}. Give fewer passages a "
                 "query, or fewer tokens of each."
             )
-
-
-@contextmanager
-def _shown_attention(model: Any) -> Iterator[None]:
-    """Only plain attention can be looked at; the fused one never holds it."""
-    own = model.config._attn_implementation
-    model.set_attn_implementation("eager")
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(own)
 
 
 def load_local_lm(name: str, device: str | None = None, passage_tokens: int = 256) -> LocalLM:

@@ -8,7 +8,7 @@ from typing import Any
 
 from rankstill.config import DatasetConfig
 from rankstill.datasets.dataset import Qrels, Query
-from rankstill.datasets.reading import kind_of, read_json, read_jsonl
+from rankstill.datasets.reading import read_entries
 from rankstill.datasets.records import (
     MERGE,
     Parts,
@@ -26,6 +26,8 @@ Entry = Mapping[str, Any]
 _CONTEXTS = ("positive_ctxs", "negative_ctxs", "hard_negative_ctxs")
 _ID_FIELDS = ("passage_id", "psg_id")
 
+_WANTED = "a question with its contexts"
+
 
 def read_dpr(source: Path, config: DatasetConfig) -> Parts:
     """Reads a DPR-style file, and `config.test_source` as the one that measures.
@@ -41,9 +43,9 @@ def read_dpr(source: Path, config: DatasetConfig) -> Parts:
     Raises:
         DataError: a file is damaged or holds what cannot be used.
     """
-    train = list(_read_entries(source))
+    train: list[Entry] = list(read_entries(source, _WANTED))
     tested = Path(config.test_source).expanduser() if config.test_source else None
-    test = list(_read_entries(tested)) if tested else []
+    test: list[Entry] = list(read_entries(tested, _WANTED)) if tested else []
     place = Place(str(source), "entry", (len(train), str(tested)) if tested else None)
     merge = config.merge_duplicates
     numbered = list(enumerate([*train, *test], start=1))
@@ -63,19 +65,6 @@ def read_dpr(source: Path, config: DatasetConfig) -> Parts:
         notes.append(f"{source}: no test_source is named; nothing can be measured.")
     name = Path(source.name.removesuffix(".gz")).stem
     return Parts(name, corpus, queries, qrels[0], qrels[1] if tested else None, tuple(notes))
-
-
-def _read_entries(path: Path) -> Iterator[Entry]:
-    if ".jsonl" in path.suffixes:
-        yield from (record for _, record in read_jsonl(path))
-        return
-    entries = read_json(path)
-    if not isinstance(entries, list):
-        raise DataError(f"{path}: a list of questions is wanted, not {kind_of(entries)}.")
-    for number, entry in enumerate(entries, start=1):
-        if not isinstance(entry, dict):
-            raise DataError(f"{path}, entry {number}: a question with its contexts is wanted, not {kind_of(entry)}.")
-        yield entry
 
 
 def _questions(rows: list[tuple[int, Entry]], place: Place) -> Iterator[tuple[int, dict[str, Any]]]:

@@ -77,6 +77,28 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
+def read_entries(path: Path, wanted: str) -> Iterator[dict[str, Any]]:
+    """The JSON objects of a file, plain or gzip: a list of them, or one a line where the name says .jsonl.
+
+    Args:
+        path: of the file.
+        wanted: what an entry is, for messages: "a question with its contexts".
+
+    Raises:
+        DataError: as `read_json` or `read_jsonl`, or it holds anything else.
+    """
+    if ".jsonl" in path.suffixes:
+        yield from (record for _, record in read_jsonl(path))
+        return
+    entries = read_json(path)
+    if not isinstance(entries, list):
+        raise DataError(f"{path}: a list of questions is wanted, not {kind_of(entries)}.")
+    for number, entry in enumerate(entries, start=1):
+        if not isinstance(entry, dict):
+            raise DataError(f"{path}, entry {number}: {wanted} is wanted, not {kind_of(entry)}.")
+        yield entry
+
+
 def kind_of(value: object) -> str:
     """What a JSON value is, in words for a message."""
     if value is None:

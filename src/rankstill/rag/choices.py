@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rankstill.datasets.reading import kind_of, read_json, read_jsonl
+from rankstill.datasets.reading import kind_of, read_entries
 from rankstill.errors import DataError
 from rankstill.rag.cleaning import clean_answer
 from rankstill.rag.scores import normalise
@@ -49,7 +48,7 @@ def read_choice_questions(path: Path) -> tuple[ChoiceQuestion, ...]:
         DataError: the file is damaged, holds no questions, or one of them cannot be used.
     """
     questions: dict[str, ChoiceQuestion] = {}
-    for number, entry in _entries(path):
+    for number, entry in enumerate(read_entries(path, "a question with its choices"), start=1):
         question = _question(entry, number, f"{path}, entry {number}")
         if question.id in questions:
             raise DataError(f"{path}, entry {number}: id {question.id} appears twice. Give each question its own id.")
@@ -77,20 +76,6 @@ def chosen(said: str, question: ChoiceQuestion) -> int | None:
     texts = [normalise(choice) for choice in question.choices]
     own = normalise(line)
     return texts.index(own) if own and texts.count(own) == 1 else None
-
-
-def _entries(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
-    if ".jsonl" in path.suffixes:
-        for number, (_, entry) in enumerate(read_jsonl(path), start=1):
-            yield number, entry
-        return
-    entries = read_json(path)
-    if not isinstance(entries, list):
-        raise DataError(f"{path}: a list of questions is wanted, not {kind_of(entries)}.")
-    for number, entry in enumerate(entries, start=1):
-        if not isinstance(entry, dict):
-            raise DataError(f"{path}, entry {number}: a question with its choices is wanted, not {kind_of(entry)}.")
-        yield number, entry
 
 
 def _question(entry: dict[str, Any], number: int, where: str) -> ChoiceQuestion:
