@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -64,40 +68,84 @@ def demo(
     show(run_demo(workspace, quick=quick, all_claims=all_claims, changes=_changes(seed=seed, set_=set_)))
 
 
-def _command(name: str, until: str, what: str) -> None:
-    """A command that runs the chain up to a step; steps before it that are missing are made first."""
+@dataclass(frozen=True)
+class Experiment:
+    """What a command works on: the options that all commands on a workspace share.
 
-    def command(
-        config: ConfigFile = None,
-        workspace: Folder = Path("workspace"),
-        source: Source = None,
-        rankings: Rankings = None,
-        model: Model = None,
-        seed: Seed = None,
-        set_: Set = None,
-    ) -> None:
-        _run(until, config, workspace, _changes(source, rankings, model, seed, set_))
+    Args:
+        path: of the config, if one is given.
+        workspace: its folder.
+        changes: options that flags set, by dotted path.
+    """
 
-    app.command(name, help=what)(command)
+    path: Path | None
+    workspace: Path
+    changes: dict[str, Any]
+
+    @property
+    def config(self) -> Config:
+        """The configuration."""
+        return _config(self.path, self.changes)
+
+    def run(self, until: str) -> None:
+        """The chain up to a step; steps before it that are missing are made first."""
+        from rankstill.pipeline import distill
+
+        outcome = distill(self.config, self.workspace, until=until)
+        if until == "evaluation":
+            show(outcome)
 
 
-_command("run", "evaluation", "Run the whole chain on your own data; run again, it goes on where it stopped.")
-_command("candidates", "candidates", "First stage: find candidates for every query.")
-_command("train-ranker", "ranker", "LLM -> ranker.")
-_command("label", "labels", "Ranker -> labels.")
-_command("train-retriever", "retriever", "Labels -> retriever.")
-_command("evaluate", "evaluation", "Measure every system on the test queries.")
-
-
-@app.command()
-def teach(
+def _shared(
     config: ConfigFile = None,
     workspace: Folder = Path("workspace"),
     source: Source = None,
     rankings: Rankings = None,
-    model: Annotated[str | None, typer.Option(help="The LLM to ask: sets teacher.model.")] = None,
+    model: Model = None,
     seed: Seed = None,
     set_: Set = None,
+) -> Experiment:
+    return Experiment(config, workspace, _changes(source, rankings, model, seed, set_))
+
+
+def _on_workspace(name: str, what: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a function a command: beside its own options it takes those of `_shared`, and gets them as one `Experiment`.
+
+    An option of its own that has the name of a shared one takes its place.
+    """
+    shared = inspect.signature(_shared, eval_str=True).parameters
+
+    def register(command: Callable[..., None]) -> Callable[..., None]:
+        _, *own = inspect.signature(command, eval_str=True).parameters.values()
+        options = {**shared, **{option.name: option for option in own}}
+
+        @wraps(command)
+        def run(**given: Any) -> None:
+            mine = {option.name: given.pop(option.name) for option in own}
+            command(_shared(**given), **mine)
+
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options.values()]
+        )
+        run.__annotations__ = {option.name: option.annotation for option in options.values()}
+        app.command(name, help=what)(run)
+        return command
+
+    return register
+
+
+def _step(name: str, until: str, what: str) -> None:
+    _on_workspace(name, what)(lambda experiment: experiment.run(until))
+
+
+_step("run", "evaluation", "Run the whole chain on your own data; run again, it goes on where it stopped.")
+_step("candidates", "candidates", "First stage: find candidates for every query.")
+
+
+@_on_workspace("teach")
+def teach(
+    experiment: Experiment,
+    model: Annotated[str | None, typer.Option(help="The LLM to ask: sets teacher.model.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and price; ask nothing.")] = False,
     export_prompts: Annotated[
         Path | None, typer.Option(help="Write the prompts that wait for an answer here; ask nothing.")
@@ -109,82 +157,68 @@ def teach(
     """Teacher: get an order of each training query's candidates."""
     from rankstill import teaching
 
-    changes = _changes(source, rankings, seed=seed, set_=set_)
     if model is not None:
-        changes["teacher.model"] = model
+        experiment.changes["teacher.model"] = model
     if not (dry_run or export_prompts or import_rankings):
-        _run("rankings", config, workspace, changes)
-        return
-    settings = _config(config, changes)
+        experiment.run("rankings")
     if dry_run:
-        for line in teaching.quote(settings, workspace):
+        for line in teaching.quote(experiment.config, experiment.workspace):
             typer.echo(line)
     if export_prompts:
-        count = teaching.export_prompts(settings, workspace, export_prompts)
+        count = teaching.export_prompts(experiment.config, experiment.workspace, export_prompts)
         typer.echo(f"{count:,} prompts written to {export_prompts}" if count else "no prompt waits for an answer")
     if import_rankings:
-        count, notes = teaching.import_answers(settings, workspace, import_rankings)
+        count, notes = teaching.import_answers(experiment.config, experiment.workspace, import_rankings)
         for note in notes:
             say(f"note: {note}")
         typer.echo(f"{count:,} answers taken; `rankstill teach` goes on from them")
 
 
-@app.command("check-teacher")
+_step("train-ranker", "ranker", "LLM -> ranker.")
+_step("label", "labels", "Ranker -> labels.")
+_step("train-retriever", "retriever", "Labels -> retriever.")
+_step("evaluate", "evaluation", "Measure every system on the test queries.")
+
+
+@_on_workspace("prove")
+def prove(experiment: Experiment) -> None:
+    """For which queries it is better, which link of the chain lost most, and what the retriever forgot elsewhere."""
+    from rankstill.proof import prove
+
+    typer.echo(prove(experiment.config, experiment.workspace))
+
+
+@_on_workspace("rag")
+def rag(experiment: Experiment) -> None:
+    """Question answering: a frozen LLM answers from what each system finds; better passages, better answers?"""
+    from rankstill import teaching
+
+    typer.echo(teaching.answer_questions(experiment.config, experiment.workspace).to_markdown())
+
+
+@_on_workspace("check-teacher")
 def check_teacher(
-    config: ConfigFile = None,
-    workspace: Folder = Path("workspace"),
-    source: Source = None,
+    experiment: Experiment,
     queries: Annotated[int, typer.Option(min=1, help="How many queries to ask about.")] = 30,
-    set_: Set = None,
 ) -> None:
     """Ask about a few queries: does the LLM rank better than the first stage, and what would all of them cost?"""
     from rankstill import teaching
 
-    for line in teaching.check_teacher(_config(config, _changes(source=source, set_=set_)), workspace, queries).lines():
+    for line in teaching.check_teacher(experiment.config, experiment.workspace, queries).lines():
         typer.echo(line)
 
 
-@app.command("write-queries")
+@_on_workspace("write-queries")
 def write_queries(
-    config: ConfigFile = None,
-    workspace: Folder = Path("workspace"),
-    source: Source = None,
+    experiment: Experiment,
     count: Annotated[int, typer.Option(min=1, help="Passages to have queries written for.")] = 1_000,
     to: Annotated[Path, typer.Option(help="Where to write them.")] = Path("written-queries.jsonl"),
-    set_: Set = None,
 ) -> None:
     """Have the LLM write queries for passages, and keep those that find their passage again."""
     from rankstill import teaching
 
-    written = teaching.write_queries(_config(config, _changes(source=source, set_=set_)), workspace, count, to)
-    for line in written.lines():
+    for line in teaching.write_queries(experiment.config, experiment.workspace, count, to).lines():
         typer.echo(line)
-
-
-@app.command()
-def rag(
-    config: ConfigFile = None,
-    workspace: Folder = Path("workspace"),
-    source: Source = None,
-    set_: Set = None,
-) -> None:
-    """Question answering: a frozen LLM answers from what each system finds; better passages, better answers?"""
-    from rankstill import teaching
-
-    typer.echo(teaching.answer_questions(_config(config, _changes(source=source, set_=set_)), workspace).to_markdown())
-
-
-@app.command()
-def prove(
-    config: ConfigFile = None,
-    workspace: Folder = Path("workspace"),
-    source: Source = None,
-    set_: Set = None,
-) -> None:
-    """For which queries it is better, which link of the chain lost most, and what the retriever forgot elsewhere."""
-    from rankstill.proof import prove
-
-    typer.echo(prove(_config(config, _changes(source=source, set_=set_)), workspace))
 
 
 @app.command()
@@ -230,14 +264,6 @@ def check(
 
     for line in check_dataset(_config(config, _changes(source=source, set_=set_)), near_duplicates=near):
         typer.echo(line)
-
-
-def _run(until: str, path: Path | None, workspace: Path, changes: dict[str, Any]) -> None:
-    from rankstill.pipeline import distill
-
-    outcome = distill(_config(path, changes), workspace, until=until)
-    if until == "evaluation":
-        show(outcome)
 
 
 def _config(path: Path | None, changes: dict[str, Any]) -> Config:
