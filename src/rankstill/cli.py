@@ -191,9 +191,9 @@ def prove(experiment: Experiment) -> None:
 @_on_workspace("rag")
 def rag(experiment: Experiment) -> None:
     """Question answering: a frozen LLM answers from what each system finds; better passages, better answers?"""
-    from rankstill import teaching
+    from rankstill.proof import answer_questions
 
-    typer.echo(teaching.answer_questions(experiment.config, experiment.workspace).to_markdown())
+    typer.echo(answer_questions(experiment.config, experiment.workspace).to_markdown())
 
 
 @_on_workspace("check-teacher")

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -70,10 +71,20 @@ def distill(
     Raises:
         RankstillError: something that the user can mend; the message says what and where.
     """
+    with open_chain(config, workspace, dataset) as chain:
+        return chain.run(until)
+
+
+@contextmanager
+def open_chain(config: Config, workspace: str | Path, dataset: Dataset | None = None) -> Iterator[Chain]:
+    """The chain on its workspace, which nobody else uses meanwhile; nothing is run yet.
+
+    Arguments and errors as for `distill`.
+    """
     # The dataset comes first: a mistake in it should leave no empty workspace behind.
     dataset = dataset or load_dataset(config.dataset)
     with Workspace(workspace) as opened:
-        return Chain(config, opened, dataset).run(until)
+        yield Chain(config, opened, dataset)
 
 
 class Chain:

@@ -1,11 +1,15 @@
-"""What a figure alone does not say: for which queries it is better, which link lost most, and what was forgotten."""
+"""What one figure does not say: for which queries, which link lost most, what was forgotten, and are answers better?"""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rankstill.config import Config, DatasetConfig
+
+if TYPE_CHECKING:
+    from rankstill.rag import RagTable
 
 SECOND = "nq-open"
 """The dataset that shows what was forgotten: it comes with the package, and training never touches it."""
@@ -24,12 +28,10 @@ def prove(config: Config, workspace: str | Path) -> str:
     from rankstill.evaluation.chain_scores import attribute_workspace
     from rankstill.evaluation.forgetting import forgetting_of_workspace
     from rankstill.evaluation.slices import slice_runs
-    from rankstill.pipeline import Chain
-    from rankstill.workspace import Workspace
+    from rankstill.pipeline import open_chain
 
-    dataset = load_dataset(config.dataset)
-    with Workspace(workspace) as opened:
-        chain = Chain(config, opened, dataset)
+    with open_chain(config, workspace) as chain:
+        opened, dataset = chain.workspace, chain.dataset
         chain.run()
         parts = {"Which link lost most": attribute_workspace(chain.parts)}
         pages = [(title, part.to_markdown(), part.to_json()) for title, part in parts.items()]
@@ -53,3 +55,34 @@ def prove(config: Config, workspace: str | Path) -> str:
         opened.write("proof.md", text)
         opened.write("proof.json", json.dumps({title: found for title, _, found in pages}, ensure_ascii=False) + "\n")
     return text
+
+
+def answer_questions(config: Config, workspace: str | Path) -> RagTable:
+    """Have a reader LLM answer the test questions from what each system found; the table lies in `rag/` as well.
+
+    The chain runs to its end first, where it has not.
+
+    Raises:
+        RankstillError: as `rag_table`, or the chain.
+    """
+    from rankstill.evaluation import read_run
+    from rankstill.pipeline import open_chain
+    from rankstill.rag import rag_table
+    from rankstill.teacher import Teacher
+
+    with open_chain(config, workspace) as chain:
+        with Teacher(config.rag.reader or config.teacher, chain.parts.account, config.seed) as reader:
+            chain.run()
+            names = ("BM25", "retriever before", "retriever AFTER", "ranker on AFTER")
+            runs = {name: read_run(chain.workspace.path(f"runs/{name.replace(' ', '-')}.trec")) for name in names}
+            table = rag_table(
+                reader,
+                chain.dataset,
+                runs,
+                config.rag.k,
+                count=config.rag.questions,
+                seed=config.seed,
+                resamples=config.evaluation.resamples,
+            )
+        table.write(chain.workspace.path("rag"))
+    return table

@@ -13,8 +13,6 @@ from rankstill.errors import RankstillError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from rankstill.pipeline import Chain
-    from rankstill.rag import RagTable
     from rankstill.teacher import CandidateList, Teacher
     from rankstill.teacher.checking import TeacherCheck
     from rankstill.teacher.writing import WrittenQueries
@@ -63,9 +61,10 @@ def check_teacher(config: Config, workspace: str | Path, count: int) -> TeacherC
     Raises:
         RankstillError: as `rankstill.teacher.checking.check_teacher`.
     """
+    from rankstill.pipeline import open_chain
     from rankstill.teacher.checking import check_teacher
 
-    with _chain(config, workspace) as chain:
+    with open_chain(config, workspace) as chain:
         chain.parts.check_teacher()
         chain.candidates()
         return check_teacher(config, chain.dataset, chain.parts.before, count, chain.parts.account)
@@ -77,61 +76,23 @@ def write_queries(config: Config, workspace: str | Path, count: int, path: Path)
     Raises:
         RankstillError: as `rankstill.teacher.writing.write_queries`.
     """
+    from rankstill.pipeline import open_chain
     from rankstill.teacher.writing import write_queries
 
-    with _chain(config, workspace) as chain:
+    with open_chain(config, workspace) as chain:
         chain.parts.check_teacher()
         chain.candidates()
         return write_queries(config, chain.dataset, chain.parts.before, count, path, chain.parts.account)
 
 
-def answer_questions(config: Config, workspace: str | Path) -> RagTable:
-    """Have a reader LLM answer the test questions from what each system found; the table lies in `rag/` as well.
-
-    The chain runs to its end first, where it has not.
-
-    Raises:
-        RankstillError: as `rag_table`, or the chain.
-    """
-    from rankstill.evaluation import read_run
-    from rankstill.rag import rag_table
-    from rankstill.teacher import Teacher
-
-    with _chain(config, workspace) as chain:
-        with Teacher(config.rag.reader or config.teacher, chain.parts.account, config.seed) as reader:
-            chain.run()
-            names = ("BM25", "retriever before", "retriever AFTER", "ranker on AFTER")
-            runs = {name: read_run(chain.workspace.path(f"runs/{name.replace(' ', '-')}.trec")) for name in names}
-            table = rag_table(
-                reader,
-                chain.dataset,
-                runs,
-                config.rag.k,
-                count=config.rag.questions,
-                seed=config.seed,
-                resamples=config.evaluation.resamples,
-            )
-        table.write(chain.workspace.path("rag"))
-    return table
-
-
 @contextmanager
 def _at_work(config: Config, workspace: str | Path) -> Iterator[tuple[Teacher, list[CandidateList]]]:
     """The teacher and what it is to rank, once the first stage has found it."""
-    with _chain(config, workspace) as chain, chain.parts.teacher() as teacher:
+    from rankstill.pipeline import open_chain
+
+    with open_chain(config, workspace) as chain, chain.parts.teacher() as teacher:
         chain.run("candidates")
         yield teacher, chain.parts.candidate_lists()
-
-
-@contextmanager
-def _chain(config: Config, workspace: str | Path) -> Iterator[Chain]:
-    from rankstill.datasets import load_dataset
-    from rankstill.pipeline import Chain
-    from rankstill.workspace import Workspace
-
-    dataset = load_dataset(config.dataset)
-    with Workspace(workspace) as opened:
-        yield Chain(config, opened, dataset)
 
 
 def ledger_table(path: Path | None) -> Table:

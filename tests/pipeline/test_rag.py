@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from llm_server import FakeLLM, Messages
 
-from rankstill import teaching
+from rankstill import proof
 from rankstill.config import Config
 from rankstill.errors import RankstillError
 
@@ -46,9 +46,9 @@ def test_better_passages_make_better_answers_and_none_is_paid_twice(
         options = {"kind": "api", "model": "fake", "endpoint": server.url, "ledger": str(tmp_path / "ledger.sqlite")}
         changes = {f"rag.reader.{name}": value for name, value in options.items()}
         config = toy_config({**changes, "rag.k": 3}, source=with_answers)
-        table = teaching.answer_questions(config, tmp_path / "w")
+        table = proof.answer_questions(config, tmp_path / "w")
         paid = server.answered.total()
-        again = teaching.answer_questions(config, tmp_path / "w")
+        again = proof.answer_questions(config, tmp_path / "w")
         assert server.answered.total() == paid
     assert again.to_markdown() == table.to_markdown()
     values = {(row.system, row.question_id): row.values["EM"] for row in table.rows}
@@ -60,4 +60,4 @@ def test_better_passages_make_better_answers_and_none_is_paid_twice(
 
 def test_a_recorded_teacher_cannot_read(toy_config: MakeConfig, with_answers: Path, tmp_path: Path) -> None:
     with pytest.raises(RankstillError, match="no LLM to ask"):
-        teaching.answer_questions(toy_config(source=with_answers), tmp_path / "w")
+        proof.answer_questions(toy_config(source=with_answers), tmp_path / "w")
