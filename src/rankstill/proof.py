@@ -67,7 +67,7 @@ def answer_questions(config: Config, workspace: str | Path) -> RagTable:
     """
     from rankstill.evaluation import read_run
     from rankstill.pipeline import open_chain
-    from rankstill.rag import rag_table
+    from rankstill.rag import RagSettings, rag_table
     from rankstill.teacher import Teacher
 
     with open_chain(config, workspace) as chain:
@@ -75,14 +75,13 @@ def answer_questions(config: Config, workspace: str | Path) -> RagTable:
             chain.run()
             names = ("BM25", "retriever before", "retriever AFTER", "ranker on AFTER")
             runs = {name: read_run(chain.workspace.path(f"runs/{name.replace(' ', '-')}.trec")) for name in names}
-            table = rag_table(
-                reader,
-                chain.dataset,
-                runs,
-                config.rag.k,
+            settings = RagSettings(
+                k=config.rag.k,
+                baseline="retriever before",
                 count=config.rag.questions,
                 seed=config.seed,
                 resamples=config.evaluation.resamples,
             )
+            table = rag_table(reader, chain.dataset, runs, settings)
         table.write(chain.workspace.path("rag"))
     return table

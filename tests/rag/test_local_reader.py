@@ -9,7 +9,7 @@ import pytest
 
 from rankstill.config import make_config
 from rankstill.datasets import Corpus, Dataset, Query
-from rankstill.rag import rag_table
+from rankstill.rag import RagSettings, rag_table
 from rankstill.teacher import Teacher
 
 FACTS = {
@@ -37,7 +37,7 @@ def test_a_small_local_model_answers_from_passages_what_it_cannot_know(tmp_path:
     }
     config = make_config({"dataset": {"source": "facts"}, "teacher": options})
     with Teacher(config.teacher, "rag", 0) as teacher:
-        table = rag_table(teacher, dataset, {}, 1, baseline="closed book", resamples=500)
+        table = rag_table(teacher, dataset, {}, RagSettings(1, resamples=500))
     assert table.table.system("closed book").values["Contained"] == 0
     assert table.table.system("gold passage").values["Contained"] > 0
     assert all(row.said for row in table.rows)

@@ -19,7 +19,7 @@ from rankstill.config import make_config
 from rankstill.datasets import Corpus, Dataset, Query
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation import EvaluationTable, Run, compare, holm
-from rankstill.rag import ChoiceQuestion, RagTable, answer_questions, choice_table, rag_table
+from rankstill.rag import ChoiceQuestion, RagSettings, RagTable, answer_questions, choice_table, rag_table
 from rankstill.rag.answering import answer_by_system
 from rankstill.teacher import Teacher
 from rankstill.teacher.budget import BudgetReached
@@ -56,6 +56,10 @@ def dataset() -> Dataset:
     return Dataset("capitals", corpus, queries, (), tuple(ids), {each: {f"d-{each}": 1} for each in ids})
 
 
+def settings(**options: Any) -> RagSettings:
+    return RagSettings(**{"k": 1, "baseline": "retriever before", "resamples": 500, **options})
+
+
 def run_that_finds(share: int) -> Run:
     """The right passage first for so many countries, a wrong one first and only for the others."""
     return {
@@ -83,7 +87,7 @@ class Reader:
 
     def table(self, dataset: Dataset, respond: Respond = oracle, **changes: Any) -> RagTable:
         with FakeLLM(respond=respond) as server, self.at(server, **changes) as teacher:
-            return rag_table(teacher, dataset, RUNS, 1, resamples=500)
+            return rag_table(teacher, dataset, RUNS, settings())
 
 
 @pytest.fixture
@@ -136,31 +140,31 @@ def test_identical_prompts_of_two_systems_are_paid_once_and_a_second_run_pays_no
     reader: Reader, dataset: Dataset
 ) -> None:
     with FakeLLM(respond=oracle) as server, reader.at(server) as teacher:
-        first = rag_table(teacher, dataset, RUNS, 1, resamples=500)
+        first = rag_table(teacher, dataset, RUNS, settings())
         # 10 closed book and 10 gold; a run's right passages are the gold ones, its wrong ones are shared or new.
         different = {(row.question_id, row.call) for row in first.rows}
         assert server.answered.total() == len(different) == 27
         assert first.taken.calls == 27
         assert first.taken.cost == pytest.approx(27 * (7 + 2 * 3) / 1e6)
     with reader.at(server) as teacher:  # the same address, where nobody answers now
-        assert rag_table(teacher, dataset, RUNS, 1, resamples=500) == first
+        assert rag_table(teacher, dataset, RUNS, settings()) == first
 
 
 def test_a_budget_stops_and_the_next_run_goes_on(reader: Reader, dataset: Dataset) -> None:
     with FakeLLM(respond=oracle) as server:
         with reader.at(server, max_calls=5) as teacher, pytest.raises(BudgetReached):
-            rag_table(teacher, dataset, RUNS, 1, resamples=500)
+            rag_table(teacher, dataset, RUNS, settings())
         assert server.answered.total() == 5
         with reader.at(server) as teacher:
-            rag_table(teacher, dataset, RUNS, 1, resamples=500)
+            rag_table(teacher, dataset, RUNS, settings())
         assert server.answered.total() == 27
 
 
 def test_a_larger_sample_pays_for_its_further_questions_alone(reader: Reader, dataset: Dataset) -> None:
     with FakeLLM(respond=oracle) as server, reader.at(server) as teacher:
-        few = rag_table(teacher, dataset, {}, 1, baseline="closed book", count=3, resamples=500)
+        few = rag_table(teacher, dataset, {}, RagSettings(1, count=3, resamples=500))
         assert (few.table.n, server.answered.total()) == (3, 6)
-        more = rag_table(teacher, dataset, {}, 1, baseline="closed book", count=5, resamples=500)
+        more = rag_table(teacher, dataset, {}, RagSettings(1, count=5, resamples=500))
         assert (more.table.n, server.answered.total()) == (5, 10)
     assert {row.question_id for row in few.rows} < {row.question_id for row in more.rows}
 
@@ -204,10 +208,10 @@ def test_a_given_up_call_stops_the_study_unless_missing_answers_are_accepted(rea
 
     refused = pytest.raises(TeacherError, match=r"questions got no answer")
     with broken() as server, reader.at(server, concurrency=1) as teacher, refused:
-        rag_table(teacher, dataset, RUNS, 1, resamples=500)
+        rag_table(teacher, dataset, RUNS, settings())
     reader.ledger = reader.ledger.with_name("other.sqlite")
     with broken() as server, reader.at(server, concurrency=1, accept_missing=True) as teacher:
-        table = rag_table(teacher, dataset, RUNS, 1, resamples=500)
+        table = rag_table(teacher, dataset, RUNS, settings())
     lost = [row for row in table.rows if row.said is None]
     assert lost
     assert all(set(row.values.values()) == {0.0} for row in lost)
@@ -220,7 +224,7 @@ def test_what_the_figures_leave_out_is_said(reader: Reader, dataset: Dataset) ->
     qrels = {**dataset.qrels, "Belmar": {}}
     runs = {"retriever before": {**run_that_finds(4), "Corvia": {}}}
     with FakeLLM(respond=oracle) as server, reader.at(server) as teacher:
-        table = rag_table(teacher, replace(dataset, queries=unanswered, qrels=qrels), runs, 1, resamples=500)
+        table = rag_table(teacher, replace(dataset, queries=unanswered, qrels=qrels), runs, settings())
     assert table.table.n == 9
     assert [system.name for system in table.table.systems] == ["closed book", "retriever before"]
     assert table.notes == (
@@ -234,7 +238,7 @@ def test_only_the_k_best_passages_are_read_best_first(reader: Reader, dataset: D
     found = {"retriever before": {"Ardor": {"d-Belmar": 1.0, "d-Corvia": 3.0, "d-Ardor": 2.0}}}
     only = replace(dataset, test=("Ardor",))
     with FakeLLM(respond=oracle) as server, reader.at(server) as teacher:
-        rag_table(teacher, only, found, 2, resamples=500)
+        rag_table(teacher, only, found, settings(k=2))
         [prompt] = [said for body in server.bodies if "[2]" in (said := body["messages"][-1]["content"])]
     assert re.findall(r"^\[(\d)\] About (\w+)", prompt, re.MULTILINE) == [("1", "Corvia"), ("2", "Ardor")]
 
@@ -286,7 +290,7 @@ def test_what_cannot_be_measured_is_refused_before_anything_is_paid(
 ) -> None:
     with FakeLLM(respond=oracle) as server, reader.at(server) as teacher:
         with pytest.raises(RankstillError, match=message):
-            rag_table(teacher, dataset, runs, **{"k": 1, **options})
+            rag_table(teacher, dataset, runs, settings(**options))
         assert not server.bodies
 
 
@@ -305,7 +309,7 @@ def choice_questions() -> list[ChoiceQuestion]:
 
 def test_multiple_choice_gives_accuracy_by_subject(reader: Reader, dataset: Dataset) -> None:
     with FakeLLM(respond=oracle) as server, reader.at(server) as teacher:
-        table = choice_table(teacher, choice_questions(), dataset.corpus, {"found": run_that_finds(3)}, 1)
+        table = choice_table(teacher, choice_questions(), dataset.corpus, {"found": run_that_finds(3)}, RagSettings(1))
     assert means(table, "Accuracy") == {"closed book": 0.0, "found": 0.75}
     assert table.by_subject() == {
         "north": {"closed book": (2, 0.0), "found": (2, 1.0)},

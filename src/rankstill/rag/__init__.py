@@ -4,10 +4,11 @@ from rankstill.rag.answering import Reply, answer_questions
 from rankstill.rag.choices import ChoiceQuestion, read_choice_questions
 from rankstill.rag.scores import contained, exact_match, normalise, token_f1
 from rankstill.rag.study import choice_table, rag_table
-from rankstill.rag.table import RagTable
+from rankstill.rag.table import RagSettings, RagTable
 
 __all__ = [
     "ChoiceQuestion",
+    "RagSettings",
     "RagTable",
     "Reply",
     "answer_questions",

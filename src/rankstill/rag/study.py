@@ -13,13 +13,12 @@ from rankstill.rag.answering import Contexts, Question, Reply, answer_by_system
 from rankstill.rag.choices import ChoiceQuestion, chosen
 from rankstill.rag.prompts import reader_template
 from rankstill.rag.scores import score
-from rankstill.rag.table import RagTable, Row, make_table
+from rankstill.rag.table import CLOSED_BOOK, RagSettings, RagTable, Row, make_table
 from rankstill.teacher.prices import quote
 
 if TYPE_CHECKING:
     from rankstill.teacher import Teacher
 
-CLOSED_BOOK = "closed book"
 GOLD = "gold passage"
 ACCURACY = "Accuracy"
 
@@ -30,12 +29,7 @@ def rag_table(
     teacher: Teacher,
     dataset: Dataset,
     runs: Mapping[str, Run],
-    k: int,
-    *,
-    baseline: str = "retriever before",
-    count: int | None = None,
-    seed: int = 0,
-    resamples: int = 10_000,
+    settings: RagSettings,
 ) -> RagTable:
     """Exact match, F1 and "answer contained" of a reader on the test questions, from what each system found.
 
@@ -46,17 +40,13 @@ def rag_table(
         teacher: the reader.
         dataset: its test queries that have accepted answers are asked.
         runs: system -> run over the dataset's corpus, such as BM25, the retriever before and after, the ranker on top.
-        k: passages a question, at most; so many of them as fit the reader's context.
-        baseline: what the others are compared with: one of the runs, or "closed book".
-        count: questions, a sample by the seed; those of a smaller sample are in a larger one. None for all.
-        seed: of the sample and of the resampling.
-        resamples: of the bootstrap and of the randomisation test.
+        settings: see `RagSettings`.
 
     Raises:
         DataError: no test query has answers, or a run names a passage that the corpus lacks.
         RankstillError: the baseline is no system, a run has the name of one of ours, or as `answer_questions`.
     """
-    _check(runs, k, baseline)
+    _check(runs, settings)
     asked = [dataset.queries[query_id] for query_id in dataset.test]
     answered = [query for query in asked if any(answer.strip() for answer in query.answers)]
     if not answered:
@@ -64,21 +54,21 @@ def rag_table(
     notes = []
     if len(answered) < len(asked):
         notes.append(f"{len(asked) - len(answered):,} test queries have no accepted answers and are not asked.")
-    questions = _sample(answered, count, seed)
-    systems = _contexts(questions, dataset.corpus, runs, k)
+    questions = _sample(answered, settings)
+    systems = _contexts(questions, dataset.corpus, runs, settings.k)
     gold = {query.id: _relevant(dataset, query.id) for query in questions}
     unjudged = sum(not passages for passages in gold.values())
     if unjudged:
         notes.append(f"no row for {GOLD}: {unjudged:,} questions have no judged passage.")
     else:
-        systems[GOLD] = _texts(dataset.corpus, {query_id: ids[:k] for query_id, ids in gold.items()}, "qrels")
+        systems[GOLD] = _texts(dataset.corpus, {query_id: ids[: settings.k] for query_id, ids in gold.items()}, "qrels")
     replies = answer_by_system(teacher, questions, systems)
     rows = [
         _row(query, system, reply, query.answers, reply.answer, score(reply.answer, query.answers))
         for system, by_question in replies.items()
         for query, reply in zip(questions, by_question.values(), strict=True)
     ]
-    return _table(teacher, rows, replies, k, baseline, seed, resamples, notes)
+    return _table(teacher, rows, replies, settings, notes)
 
 
 def choice_table(
@@ -86,12 +76,7 @@ def choice_table(
     questions: Sequence[ChoiceQuestion],
     corpus: Corpus,
     runs: Mapping[str, Run],
-    k: int,
-    *,
-    baseline: str = CLOSED_BOOK,
-    count: int | None = None,
-    seed: int = 0,
-    resamples: int = 10_000,
+    settings: RagSettings,
 ) -> RagTable:
     """Accuracy of a reader on multiple-choice questions, by subject, from what each system found.
 
@@ -103,17 +88,16 @@ def choice_table(
         questions: with unique ids, such as `read_choice_questions` gives.
         corpus: that the runs found passages in.
         runs: system -> run by the questions' ids; none for a closed book alone.
-        k: passages a question, at most.
-        baseline: as for `rag_table`, like all further arguments and errors.
-        count: likewise.
-        seed: likewise.
-        resamples: likewise.
+        settings: see `RagSettings`.
+
+    Raises:
+        DataError: there is no question, or as `rag_table`.
     """
-    _check(runs, k, baseline)
+    _check(runs, settings)
     if not questions:
         raise DataError("no questions with choices to ask.")
-    sample = _sample(questions, count, seed)
-    replies = answer_by_system(teacher, sample, _contexts(sample, corpus, runs, k))
+    sample = _sample(questions, settings)
+    replies = answer_by_system(teacher, sample, _contexts(sample, corpus, runs, settings.k))
     rows, unread = [], 0
     for system, by_question in replies.items():
         for question, reply in zip(sample, by_question.values(), strict=True):
@@ -123,10 +107,11 @@ def choice_table(
             values = {ACCURACY: float(number == question.answer)}
             rows.append(_row(question, system, reply, (question.choices[question.answer],), named, values))
     notes = [f"{unread:,} of {len(rows):,} answers name no choice and count as wrong."] if unread else []
-    return _table(teacher, rows, replies, k, baseline, seed, resamples, notes)
+    return _table(teacher, rows, replies, settings, notes)
 
 
-def _check(runs: Mapping[str, Run], k: int, baseline: str) -> None:
+def _check(runs: Mapping[str, Run], settings: RagSettings) -> None:
+    k, baseline = settings.k, settings.baseline
     if k < 1:
         raise RankstillError(f"{k} passages a question: ask for at least 1; {CLOSED_BOOK} is measured anyway.")
     for name in (CLOSED_BOOK, GOLD):
@@ -138,12 +123,13 @@ def _check(runs: Mapping[str, Run], k: int, baseline: str) -> None:
         )
 
 
-def _sample(questions: Sequence[Q], count: int | None, seed: int) -> list[Q]:
+def _sample(questions: Sequence[Q], settings: RagSettings) -> list[Q]:
     """In an order of the seed's alone, so that a larger sample begins with the smaller one, which is paid."""
+    count = settings.count
     if count is not None and count < 1:
         raise RankstillError(f"{count} questions: ask at least 1.")
     shuffled = list(questions)
-    random.Random(seed).shuffle(shuffled)
+    random.Random(settings.seed).shuffle(shuffled)
     return shuffled[:count]
 
 
@@ -199,10 +185,7 @@ def _table(
     teacher: Teacher,
     rows: Sequence[Row],
     replies: Mapping[str, Mapping[str, Reply]],
-    k: int,
-    baseline: str,
-    seed: int,
-    resamples: int,
+    settings: RagSettings,
     notes: Sequence[str],
 ) -> RagTable:
     values: dict[str, dict[str, dict[str, float]]] = {}
@@ -225,10 +208,10 @@ def _table(
         further.append(f"{cut:,} of {len(rows):,} answers were cut off at {teacher.config.answer_tokens} tokens.")
     paid = {reply.call: reply for each in replies.values() for reply in each.values() if reply.said is not None}
     return RagTable(
-        table=make_table(values, missing, baseline, seed, resamples),
+        table=make_table(values, missing, settings),
         reader=teacher.asker.model,
         prompt=reader_template().identity,
-        k=k,
+        k=settings.k,
         taken=quote(((reply.tokens_in, reply.tokens_out) for reply in paid.values()), teacher.price),
         notes=(*notes, *further),
         rows=tuple(rows),

@@ -16,6 +16,27 @@ from rankstill.evaluation.table import EvaluationTable, SystemResult
 from rankstill.teacher.prices import Quote
 from rankstill.workspace import write_atomically
 
+CLOSED_BOOK = "closed book"
+
+
+@dataclass(frozen=True)
+class RagSettings:
+    """How a reader is asked, and how its answers are compared.
+
+    Args:
+        k: passages a question, at most; so many of them as fit the reader's context.
+        baseline: the system that the others are compared with.
+        count: questions, a sample by the seed; those of a smaller sample are in a larger one. None for all.
+        seed: of the sample and of the resampling.
+        resamples: of the bootstrap and of the randomisation test.
+    """
+
+    k: int
+    baseline: str = CLOSED_BOOK
+    count: int | None = None
+    seed: int = 0
+    resamples: int = 10_000
+
 
 @dataclass(frozen=True)
 class Row:
@@ -188,19 +209,16 @@ class RagTable:
 def make_table(
     values: Mapping[str, Mapping[str, Mapping[str, float]]],
     missing: Mapping[str, int],
-    baseline: str,
-    seed: int,
-    resamples: int,
+    settings: RagSettings,
 ) -> EvaluationTable:
     """Compare each system with the baseline, on every measure.
 
     Args:
         values: system -> measure -> question id -> score, the same questions in the same order.
         missing: system -> questions that got no answer.
-        baseline: one of the systems.
-        seed: of the resampling.
-        resamples: of the bootstrap and of the randomisation test.
+        settings: name the baseline, one of the systems, and how surely it is compared.
     """
+    baseline, seed, resamples = settings.baseline, settings.seed, settings.resamples
     columns = {
         system: {measure: list(scores.values()) for measure, scores in measures.items()}
         for system, measures in values.items()
