@@ -113,8 +113,8 @@ def train_head(
     """Distil labels into a head: the KL divergence of Li et al. 2024, stage 2, over the whole corpus.
 
     A passage that the ranker did not label for a query is irrelevant to it. Queries are drawn in proportion to their
-    weights. The queries that the LLM ranked are left
-    out, if there are others: their rankings teach the ranker alone, and so it can be fitted to them once more.
+    weights. The queries that the LLM ranked are left out, if there are others: their rankings teach the ranker alone,
+    and so it can be fitted to them once more.
 
     Args:
         head: to train, in place.

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
-from rankstill.progress import Advance
+from rankstill.progress import Advance, say
 from rankstill.teacher.asking import Asked, Asker, CandidateList
 from rankstill.teacher.budget import Budget, Reservation
 from rankstill.teacher.calls import Answer, Call
@@ -157,13 +157,43 @@ async def ask_live(
                 return None
         return state
 
-    workers = await asyncio.gather(*(work() for _ in range(at_once)), return_exceptions=True)
+    await _together(work, at_once, payer)
+    return refused, given_up
+
+
+async def ask_calls(calls: Iterable[Call], payer: Payer, at_once: int, advance: Advance) -> None:
+    """Have each call answered, so that the ledger holds the answers; one that is given up is named and passed over.
+
+    Args:
+        calls: to make.
+        payer: answers them.
+        at_once: calls under way.
+        advance: told of each call that is done.
+
+    Raises:
+        RankstillError: as `ask_live`.
+    """
+    waiting = iter(calls)
+
+    async def work() -> None:
+        for call in waiting:
+            try:
+                await payer.answer(call)
+            except CallFailed as error:
+                say(f"note: {error}")
+            advance(1)
+
+    await _together(work, at_once, payer)
+
+
+async def _together(work: Callable[[], Awaitable[None]], workers: int, payer: Payer) -> None:
+    """All workers to their end, those under way too when one has met what stops all; then the error, if any."""
+    ended = await asyncio.gather(*(work() for _ in range(workers)), return_exceptions=True)
     if payer.stopped_by is not None:
         raise payer.stopped_by
-    for result in workers:
+    for result in ended:
         if isinstance(result, BaseException):
             raise result
-    return refused, given_up
 
 
 def _nothing_readable(last: Asked, lists: int) -> TeacherError:

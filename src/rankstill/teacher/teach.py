@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankstill.progress import progress, say
+from rankstill.progress import progress
 from rankstill.teacher.asking import Asked, Asker, CandidateList
 from rankstill.teacher.budget import Budget
 from rankstill.teacher.calls import Answer, Call
@@ -110,33 +109,17 @@ class Teacher:
         Raises:
             RankstillError: as `rank`.
         """
-        from rankstill.teacher.client import CallFailed
-        from rankstill.teacher.live import Payer
+        from rankstill.teacher.live import Payer, ask_calls
 
-        async def ask_all(url: str, concurrency: int) -> None:
-            waiting = iter(calls)
-
-            async def work() -> None:
-                for call in waiting:
-                    try:
-                        await payer.answer(call)
-                    except CallFailed as error:
-                        say(f"note: {error}")
-                    advance(1)
-
+        async def ask_all(place: Endpoint) -> None:
             with progress(what, len(calls)) as advance:
-                async with self._client(url, concurrency) as client:
+                async with self._client(place.url, place.concurrency) as client:
                     payer = Payer(client, self.ledger, self.budget)
-                    workers = await asyncio.gather(*(work() for _ in range(concurrency)), return_exceptions=True)
-            if payer.stopped_by is not None:
-                raise payer.stopped_by
-            for result in workers:
-                if isinstance(result, BaseException):
-                    raise result
+                    await ask_calls(calls, payer, place.concurrency, advance)
 
         if not all(self.ledger.answered(call.key) for call in calls):
             with reach(self.config) as place:
-                run(ask_all(place.url, place.concurrency))
+                run(ask_all(place))
         return [self.ledger.get(call) for call in calls]
 
     def check_key(self) -> None:
