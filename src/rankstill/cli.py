@@ -247,7 +247,7 @@ def init(
         path.write_text(commented_config(source), encoding="utf-8")
     except OSError as error:
         raise RankstillError(f"{path}: cannot be written ({error.strerror}). Name another file.") from None
-    say(f"Wrote {path}. Set dataset.source and teacher.rankings, then: rankstill run {path}")
+    say(f"Wrote {path}. Set dataset.source and the teacher (docs/teacher.md), then: rankstill run {path}")
 
 
 @app.command()

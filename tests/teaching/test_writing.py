@@ -16,7 +16,7 @@ from rankstill.datasets import Dataset
 from rankstill.datasets.extra import add_extra_queries
 from rankstill.errors import DataError, RankstillError
 from rankstill.teacher.budget import BudgetReached
-from rankstill.teacher.writing import WrittenQueries, write_queries
+from rankstill.teaching.writing import WrittenQueries, write_queries
 
 PASSAGE = re.compile(r"^Passage: (.*)$", re.MULTILINE)
 TITLE = re.compile(r"The (\w+) of the (\w+)")

@@ -14,8 +14,8 @@ from rankstill.progress import say
 from rankstill.teacher.asking import Asked, CandidateList
 from rankstill.teacher.health import Health
 from rankstill.teacher.prices import Quote, quote
-from rankstill.teacher.questions import Questions, judged_questions, planted_questions
 from rankstill.teacher.teach import Teacher
+from rankstill.teaching.questions import Questions, judged_questions, planted_questions
 
 if TYPE_CHECKING:
     from rankstill.candidates import FirstStage

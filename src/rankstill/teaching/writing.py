@@ -14,11 +14,11 @@ from rankstill.datasets import Corpus, Dataset
 from rankstill.datasets.records import digest_id
 from rankstill.errors import DataError
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.cleaning import NoQueryError, clean_query, words
 from rankstill.teacher.endpoint import named
 from rankstill.teacher.prices import Quote, quote
 from rankstill.teacher.prompts import load_template, render_query_request
 from rankstill.teacher.teach import Teacher
+from rankstill.teaching.cleaning import NoQueryError, clean_query, words
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:

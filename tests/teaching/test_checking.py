@@ -16,8 +16,8 @@ from rankstill.config import Config, make_config
 from rankstill.datasets import Dataset, Query
 from rankstill.errors import DataError, RankstillError
 from rankstill.teacher.budget import BudgetReached
-from rankstill.teacher.checking import TeacherCheck, check_teacher
-from rankstill.teacher.questions import planted_questions
+from rankstill.teaching.checking import TeacherCheck, check_teacher
+from rankstill.teaching.questions import planted_questions
 
 PASSAGE = re.compile(r"^\[(\d+)\] (.*)$", re.MULTILINE)
 QUERY = re.compile(r"^Search query: (.*)$", re.MULTILINE)

@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from rankstill.teacher import CandidateList, Teacher
-    from rankstill.teacher.checking import TeacherCheck
-    from rankstill.teacher.writing import WrittenQueries
+    from rankstill.teaching.checking import TeacherCheck
+    from rankstill.teaching.writing import WrittenQueries
 
 
 def quote(config: Config, workspace: str | Path) -> list[str]:
@@ -59,10 +59,10 @@ def check_teacher(config: Config, workspace: str | Path, count: int) -> TeacherC
     """Ask about a few queries: whether the LLM ranks better than the first stage, and what all of them would cost.
 
     Raises:
-        RankstillError: as `rankstill.teacher.checking.check_teacher`.
+        RankstillError: as `rankstill.teaching.checking.check_teacher`.
     """
     from rankstill.pipeline import open_chain
-    from rankstill.teacher.checking import check_teacher
+    from rankstill.teaching.checking import check_teacher
 
     with open_chain(config, workspace) as chain:
         chain.parts.check_teacher()
@@ -74,10 +74,10 @@ def write_queries(config: Config, workspace: str | Path, count: int, path: Path)
     """Have the LLM write queries for passages, and keep those that find their passage again.
 
     Raises:
-        RankstillError: as `rankstill.teacher.writing.write_queries`.
+        RankstillError: as `rankstill.teaching.writing.write_queries`.
     """
     from rankstill.pipeline import open_chain
-    from rankstill.teacher.writing import write_queries
+    from rankstill.teaching.writing import write_queries
 
     with open_chain(config, workspace) as chain:
         chain.parts.check_teacher()
