@@ -41,6 +41,9 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 
+study_app = typer.Typer(help="The paper's studies: variants over seeds, with paired tests.", no_args_is_help=True)
+app.add_typer(study_app, name="study")
+
 ConfigFile = Annotated[Path | None, typer.Argument(help="A YAML config; `rankstill init` writes one.")]
 Folder = Annotated[Path, typer.Option("--workspace", "-w", help="Where the experiment's files go.")]
 Source = Annotated[str | None, typer.Option(help="The dataset: sets dataset.source.")]
@@ -108,7 +111,9 @@ def _shared(
     return Experiment(config, workspace, _changes(source, rankings, model, seed, set_))
 
 
-def _on_workspace(name: str, what: str | None = None) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def _on_workspace(
+    name: str, what: str | None = None, group: typer.Typer = app
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Make a function a command: beside its own options it takes those of `_shared`, and gets them as one `Experiment`.
 
     An option of its own that has the name of a shared one takes its place.
@@ -128,7 +133,7 @@ def _on_workspace(name: str, what: str | None = None) -> Callable[[Callable[...,
             [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options.values()]
         )
         run.__annotations__ = {option.name: option.annotation for option in options.values()}
-        app.command(name, help=what)(run)
+        group.command(name, help=what)(run)
         return command
 
     return register
@@ -194,6 +199,24 @@ def rag(experiment: Experiment) -> None:
     from rankstill.proof import answer_questions
 
     typer.echo(answer_questions(experiment.config, experiment.workspace).to_markdown())
+
+
+def _study(name: str, what: str) -> None:
+    @_on_workspace(name, what, study_app)
+    def run(
+        experiment: Experiment,
+        seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from seed on.")] = 3,
+        only: Annotated[str, typer.Option(help="Variants, by comma; all if left out.")] = "",
+    ) -> None:
+        from rankstill.studies import STUDIES, run_study
+
+        chosen = [each.strip() for each in only.split(",") if each.strip()]
+        typer.echo(run_study(STUDIES[name], experiment.config, experiment.workspace, seeds, chosen).to_markdown())
+
+
+_study("size", "How many LLM-ranked lists does it take?")
+_study("lists", "What kind of list teaches best: the LLM's order, gold labels, the first stage's, a random one?")
+_study("ablations", "What is each part of the chain worth?")
 
 
 @_on_workspace("check-teacher")

@@ -1,0 +1,8 @@
+"""The paper's studies as commands: variants of one experiment over seeds, with paired tests between them."""
+
+from rankstill.studies.lists import ListKind, relist
+from rankstill.studies.running import run_study
+from rankstill.studies.table import StudyRow, StudyTable
+from rankstill.studies.variants import STUDIES, Study, Variant
+
+__all__ = ["STUDIES", "ListKind", "Study", "StudyRow", "StudyTable", "Variant", "relist", "run_study"]

@@ -1,0 +1,139 @@
+"""Run a study: every variant with every seed on one workspace, one after the other, each finished run kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from rankstill.config import Config, make_config
+from rankstill.datasets import Dataset, load_dataset
+from rankstill.errors import DataError, RankstillError
+from rankstill.evaluation import read_run, write_run
+from rankstill.evaluation.systems import dense_run, encoded_run, reranked_run
+from rankstill.pipeline import Chain
+from rankstill.progress import say
+from rankstill.ranker import Ranker
+from rankstill.studies.lists import draw, relist, shorten
+from rankstill.studies.table import Measured, StudyTable, study_table
+from rankstill.studies.variants import Study, Variant
+from rankstill.teacher import Ranking, write_rankings
+from rankstill.workspace import Workspace, digest
+
+_DEPTH = 100
+_RUN_FORMAT = 1
+
+
+def run_study(
+    study: Study,
+    config: Config,
+    folder: str | Path,
+    seeds: int,
+    only: Sequence[str] = (),
+    dataset: Dataset | None = None,
+) -> StudyTable:
+    """Train and measure every variant; what is finished is not run again, and what variants share is made once.
+
+    Writes `<study>.csv`, `<study>.md` and `<study>.svg` after every variant, of what there is by then.
+
+    Args:
+        study: one of `STUDIES`.
+        config: what the variants change.
+        folder: for runs, lists and the one workspace that all variants work on.
+        seeds: of each variant: config.seed, the next, and so on.
+        only: names of variants, if not all are wanted; those that they are compared with are run as well.
+        dataset: instead of loading the one that the config names.
+
+    Raises:
+        DataError: there is nothing to measure with.
+        RankstillError: a variant has no such name; or as the chain.
+    """
+    dataset = dataset or load_dataset(config.dataset)
+    if not dataset.test_qrels():
+        raise DataError(f"{dataset.name}: a study needs test queries with judgements. Set dataset.test_split.")
+    folder = Path(folder)
+    with Workspace(folder / "work") as workspace:
+        bench = _Bench(study, config, folder, workspace, dataset)
+        variants = _chosen(study, len(bench.rankings), only)
+        measured: list[Measured] = []
+        for seed in range(config.seed, config.seed + seeds):
+            for variant in variants:
+                measured.append(bench.measure(variant, seed))
+                table = study_table(study, measured, bench.before, dataset.test_qrels(), config.evaluation)
+                table.write(folder)
+    return table
+
+
+def _chosen(study: Study, lists: int, only: Sequence[str]) -> tuple[Variant, ...]:
+    variants = {variant.name: variant for variant in study.variants(lists)}
+    for name in only:
+        if name not in variants:
+            raise RankstillError(f"study {study.name}: no variant {name}. Name some of: {', '.join(variants)}.")
+    wanted = set(only or variants)
+    wanted |= {other for name in wanted if (other := variants[name].against)}
+    return tuple(variant for name, variant in variants.items() if name in wanted)
+
+
+class _Bench:
+    """What the variants of a study share: the first stage, the LLM's rankings, and one workspace to work on.
+
+    A run lies under a name that follows from everything it depends on, so that studies share what they have in common.
+    """
+
+    def __init__(self, study: Study, config: Config, folder: Path, workspace: Workspace, dataset: Dataset) -> None:
+        self.study = study
+        self.config = config
+        self.folder = folder
+        self.workspace = workspace
+        chain = Chain(config, workspace, dataset)
+        chain.run("rankings")
+        self.rankings = chain.parts.rankings
+        self.dataset = replace(dataset, notes=())  # they were said once
+        self.identity = [chain.parts.dataset_fingerprint, chain.parts.retriever_identity]
+        self.queries = {query_id: dataset.queries[query_id].text for query_id in dataset.test}
+        self.before = dense_run(chain.parts.before, self.queries)
+        texts = dataset.texts_of(ranking.query_id for ranking in self.rankings)
+        self.found = {
+            ranking.query_id: [dataset.corpus.ids[int(position)] for position in candidates.positions]
+            for ranking, candidates in zip(self.rankings, chain.parts.before.search(texts, _DEPTH), strict=True)
+        }
+        (folder / "runs").mkdir(exist_ok=True)
+
+    def measure(self, variant: Variant, seed: int) -> Measured:
+        """The variant's runs; trained and searched with, unless that was done before."""
+        config, lists = self._config(variant, seed), self._lists(variant, seed)
+        name = self._name(config, lists)
+        paths = {system: self.folder / "runs" / f"{name}-{system}.trec" for system in ("ranker", "retriever")}
+        if not paths["retriever"].exists():
+            say(f"--- study {self.study.name}, seed {seed}: {variant.name}: {variant.what}")
+            write_rankings(lists, self.folder / "lists.jsonl")
+            chain = Chain(config, self.workspace, self.dataset)
+            chain.run("retriever")
+            if config.labels.ranked_by in ("both", "ranker"):
+                ranker = Ranker.load(self.workspace.path("ranker"), config.device)
+                depth = config.evaluation.rerank_depth
+                write_run(reranked_run(chain.parts.before, ranker, self.queries, depth), paths["ranker"], variant.name)
+            # The retriever's run is written last, and says that the variant is finished.
+            run = encoded_run(chain.parts.model_after, self.dataset.corpus, self.queries)
+            write_run(run, paths["retriever"], variant.name)
+        ranker_run = read_run(paths["ranker"]) if paths["ranker"].exists() else None
+        return Measured(variant, seed, read_run(paths["retriever"]), ranker_run)
+
+    def _config(self, variant: Variant, seed: int) -> Config:
+        replayed = {"teacher.kind": "recorded", "teacher.rankings": str(self.folder / "lists.jsonl")}
+        return make_config(
+            self.config.model_dump(mode="json"),
+            {**variant.changes, **replayed, "seed": seed},
+            f"study {self.study.name}, {variant.name}",
+        )
+
+    def _lists(self, variant: Variant, seed: int) -> list[Ranking]:
+        lists = relist(self.rankings, variant.lists, self.found, self.dataset.qrels, seed)
+        if variant.k is not None:
+            lists = shorten(lists, variant.k, self.found)
+        return lists if variant.size is None else draw(lists, variant.size, seed)
+
+    def _name(self, config: Config, lists: Sequence[Ranking]) -> str:
+        sections = config.model_dump(mode="json", exclude={"dataset", "teacher", "evaluation", "rag", "device"})
+        said = [ranking.__dict__ for ranking in lists]
+        return digest(_RUN_FORMAT, sections, said, self.identity)

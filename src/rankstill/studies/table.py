@@ -1,0 +1,262 @@
+"""What a study found: a row a variant, its seeds, its interval, and a paired test against what it is compared with."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankstill.datasets import Qrels
+from rankstill.evaluation import Comparison, Run, compare, holm, interval, per_query
+from rankstill.studies.figure import draw_figure
+from rankstill.studies.variants import Study, Variant
+from rankstill.workspace import write_atomically
+
+if TYPE_CHECKING:
+    from rankstill.config import EvaluationConfig
+
+BEFORE = "before"
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One variant with one seed.
+
+    Args:
+        variant: which.
+        seed: which.
+        retriever: the new retriever's run over the test queries.
+        ranker: the run of its ranker on the first stage; None where no ranker taught.
+    """
+
+    variant: Variant
+    seed: int
+    retriever: Run
+    ranker: Run | None
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """One variant over its seeds.
+
+    Args:
+        variant: which.
+        by_seed: the main measure of each seed: seed -> mean over queries.
+        values: measure -> mean over queries and seeds.
+        low: lower end of the 95 % bootstrap interval of the main measure, over queries, each its mean over seeds.
+        high: its upper end.
+        ranker: the main measure of the variant's ranker, its mean over seeds; None where no ranker taught.
+        against: what it is compared with: another variant, or the retriever before.
+        comparison: with that, over queries, each its mean over the seeds that both have.
+        p_value: of the comparison, corrected by Holm for all comparisons of the study.
+    """
+
+    variant: Variant
+    by_seed: dict[int, float]
+    values: dict[str, float]
+    low: float
+    high: float
+    ranker: float | None
+    against: str
+    comparison: Comparison
+    p_value: float
+
+    @property
+    def told_apart(self) -> bool:
+        """Whether the variant differs from what it is compared with, at a family-wise level of 5 %."""
+        return self.p_value < SIGNIFICANT
+
+
+@dataclass(frozen=True)
+class StudyTable:
+    """A study's rows.
+
+    Args:
+        study: which.
+        rows: of the variants measured so far, in the study's order.
+        measures: the main one first.
+        before: the main measure of the retriever before.
+        n: test queries.
+    """
+
+    study: Study
+    rows: tuple[StudyRow, ...]
+    measures: tuple[str, ...]
+    before: float
+    n: int
+
+    def reading(self) -> list[str]:
+        """What the figures say, and what they do not, a sentence or two for each thing compared with."""
+        main = self.measures[0]
+        lines = []
+        for against in dict.fromkeys(row.against for row in self.rows):
+            rows = sorted(
+                (row for row in self.rows if row.against == against), key=lambda row: -row.comparison.difference
+            )
+            name = "the retriever before" if against == BEFORE else against
+            value = self.before if against == BEFORE else rows[0].comparison.before
+            said = [
+                f"{verdict}: {', '.join(_in_words(row) for row in those)}"
+                for verdict, those in (
+                    ("better", [row for row in rows if row.told_apart and row.comparison.difference > 0]),
+                    ("worse", [row for row in rows if row.told_apart and row.comparison.difference < 0]),
+                    ("not told apart", [row for row in rows if not row.told_apart]),
+                )
+                if those
+            ]
+            lines.append(f"Against {name} ({main} {value:.3f}), {'; '.join(said)}.")
+        return lines
+
+    def caption(self) -> str:
+        """How the figures were made."""
+        seeds = sorted({len(row.by_seed) for row in self.rows})
+        many = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        return (
+            f"n = {self.n:,} test queries, {many} seed{'s' * (seeds != [1])}. The retriever before: {self.before:.3f}. "
+            f"Brackets: 95 % bootstrap intervals over queries, each query its mean over seeds; they say nothing of how "
+            f"another seed would fall. p: paired randomisation test, Holm-corrected for {len(self.rows)} comparisons."
+        )
+
+    def to_markdown(self) -> str:
+        """Table, caption and reading."""
+        main, *others = self.measures
+        head = ["variant", f"{main} [95 %]", "by seed", *others, f"its ranker's {main}", "against", "difference", "p"]
+        lines = [f"**{self.study.question}**", "", _line(head), "|" + " --- |" * len(head)]
+        for row in self.rows:
+            found = row.comparison
+            cells = [
+                f"`{row.variant.name}`: {row.variant.what}",
+                f"{row.values[main]:.3f} [{row.low:.3f}, {row.high:.3f}]",
+                " ".join(f"{value:.3f}" for value in row.by_seed.values()),
+                *(f"{row.values[measure]:.3f}" for measure in others),
+                "" if row.ranker is None else f"{row.ranker:.3f}",
+                row.against,
+                f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]",
+                f"{row.p_value:.4f}",
+            ]
+            lines.append(_line(cells))
+        return "\n".join([*lines, "", self.caption(), "", *self.reading(), ""])
+
+    def to_csv(self) -> str:
+        """One row a variant, every figure unrounded."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        main = self.measures[0]
+        compared = ["against", "difference", "difference_low", "difference_high", "p_raw", "p_holm"]
+        writer.writerow(
+            ["variant", "what", "seeds", "n", *self.measures, "low", "high", f"{main}_by_seed", "ranker", *compared]
+        )
+        for row in self.rows:
+            found = row.comparison
+            writer.writerow(
+                [
+                    row.variant.name,
+                    row.variant.what,
+                    len(row.by_seed),
+                    self.n,
+                    *(row.values[measure] for measure in self.measures),
+                    row.low,
+                    row.high,
+                    " ".join(f"{seed}:{value:.6f}" for seed, value in row.by_seed.items()),
+                    "" if row.ranker is None else row.ranker,
+                    row.against,
+                    *(found.difference, found.low, found.high, found.p_value, row.p_value),
+                ]
+            )
+        return text.getvalue()
+
+    def write(self, folder: Path) -> None:
+        """As `<study>.md`, `<study>.csv` and `<study>.svg`."""
+        parts = {"md": self.to_markdown(), "csv": self.to_csv(), "svg": draw_figure(self)}
+        for kind, text in parts.items():
+            write_atomically(folder / f"{self.study.name}.{kind}", text)
+
+
+def study_table(
+    study: Study, measured: Sequence[Measured], before: Run, qrels: Qrels, evaluation: EvaluationConfig
+) -> StudyTable:
+    """Means, intervals and paired tests of what is measured.
+
+    Args:
+        study: which.
+        measured: runs, in any order.
+        before: the run of the retriever before.
+        qrels: of the test queries.
+        evaluation: measures and resamples.
+    """
+    measures = tuple(evaluation.measures)
+    main, resamples = measures[0], evaluation.resamples
+    values: dict[str, dict[int, dict[str, NDArray[np.float64]]]] = {}
+    rankers: dict[str, list[float]] = {}
+    variants = {each.variant.name: each.variant for each in measured}
+    for each in measured:
+        values.setdefault(each.variant.name, {})[each.seed] = _columns(each.retriever, qrels, measures)
+        if each.ranker is not None:
+            rankers.setdefault(each.variant.name, []).append(float(_columns(each.ranker, qrels, [main])[main].mean()))
+    old = _columns(before, qrels, [main])[main]
+    compared = {
+        name: compare(*_paired(values, variant, main, old), seed=0, resamples=resamples)
+        for name, variant in variants.items()
+    }
+    adjusted = dict(zip(compared, holm([found.p_value for found in compared.values()]), strict=True))
+    rows = []
+    for name, variant in variants.items():
+        seeds = values[name]
+        low, high = interval(np.mean([each[main] for each in seeds.values()], axis=0), 0, resamples)
+        rows.append(
+            StudyRow(
+                variant=variant,
+                by_seed={seed: float(each[main].mean()) for seed, each in seeds.items()},
+                values={m: float(np.mean([each[m] for each in seeds.values()])) for m in measures},
+                low=low,
+                high=high,
+                ranker=float(np.mean(rankers[name])) if name in rankers else None,
+                against=_against(values, variant),
+                comparison=compared[name],
+                p_value=adjusted[name],
+            )
+        )
+    return StudyTable(study, tuple(rows), measures, float(old.mean()), len(old))
+
+
+def _against(values: Mapping[str, object], variant: Variant) -> str:
+    return variant.against if variant.against in values and variant.against else BEFORE
+
+
+def _paired(
+    values: Mapping[str, Mapping[int, Mapping[str, NDArray[np.float64]]]],
+    variant: Variant,
+    measure: str,
+    before: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Each query's value of what the variant is compared with and of its own, its mean over common seeds."""
+    own = values[variant.name]
+    against = _against(values, variant)
+    if against == BEFORE:
+        return before, np.mean([each[measure] for each in own.values()], axis=0)
+    other = values[against]
+    common = sorted(own.keys() & other.keys())
+    return (
+        np.mean([other[seed][measure] for seed in common], axis=0),
+        np.mean([own[seed][measure] for seed in common], axis=0),
+    )
+
+
+def _columns(run: Run, qrels: Qrels, measures: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Measure -> values in the order of the qrels' queries. [queries]"""
+    return {name: np.array(list(each.values())) for name, each in per_query(run, qrels, measures).items()}
+
+
+def _in_words(row: StudyRow) -> str:
+    return f"{row.variant.name} ({row.comparison.difference:+.3f}, p {row.p_value:.3f})"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,0 +1,80 @@
+"""Studies on the toy chain: variants over seeds, finished ones kept."""
+
+from __future__ import annotations
+
+import csv
+import xml.etree.ElementTree as ET
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rankstill.config import Config
+from rankstill.errors import DataError, RankstillError
+from rankstill.evaluation import read_run
+from rankstill.studies import STUDIES, run_study
+
+MakeConfig = Callable[..., Config]
+# The lists hold five passages: six candidates must be labelled for the toy's direct route as for the chain's.
+SMALL = {"labels.pseudo_queries": 20, "retriever.epochs": 0, "head.token_dimensions": 0, "ranker.cross_encoder": False}
+
+
+def test_a_study_resumes_and_writes_table_figure_and_reading(
+    toy_config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ["direct-random", "chain-llm"]
+    first = run_study(STUDIES["lists"], toy_config(SMALL), tmp_path, seeds=1, only=names)
+    assert [row.variant.name for row in first.rows] == ["direct-llm", "direct-random", "chain-llm"]
+    assert capsys.readouterr().err.count("--- study lists") == 3
+
+    both = run_study(STUDIES["lists"], toy_config(SMALL), tmp_path, seeds=2, only=names)
+    assert capsys.readouterr().err.count("--- study lists") == 3  # the second seed's alone
+    assert [row.by_seed[0] for row in both.rows] == [row.by_seed[0] for row in first.rows]
+    assert both.rows[0].by_seed.keys() == {0, 1}
+    assert both.rows[0].ranker is None
+    assert both.rows[2].ranker is not None
+
+    rows = list(csv.DictReader((tmp_path / "lists.csv").open(encoding="utf-8")))
+    assert [row["seeds"] for row in rows] == ["2", "2", "2"]
+    assert "Against direct-llm" in (tmp_path / "lists.md").read_text(encoding="utf-8")
+    figure = ET.parse(tmp_path / "lists.svg").getroot()
+    assert len(figure.findall("{*}circle[@r='5.5']")) == 3
+
+
+def test_what_two_studies_have_in_common_is_run_once(
+    toy_config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_study(STUDIES["lists"], toy_config(SMALL), tmp_path, seeds=1, only=["direct-llm"])
+    capsys.readouterr()
+    run_study(STUDIES["size"], toy_config(SMALL), tmp_path, seeds=1, only=["direct-24"])
+    assert "--- study" not in capsys.readouterr().err
+    assert len(list((tmp_path / "runs").glob("*-retriever.trec"))) == 1
+
+
+def test_a_variant_trains_on_the_lists_that_its_name_says(toy_config: MakeConfig, tmp_path: Path) -> None:
+    names = ["direct-llm", "direct-random", "direct-gold-alone"]
+    run_study(STUDIES["lists"], toy_config(SMALL), tmp_path, seeds=1, only=names)
+    runs = [read_run(path) for path in (tmp_path / "runs").glob("*-retriever.trec")]
+    assert len(runs) == 3
+    assert all(one != other for number, one in enumerate(runs) for other in runs[:number])
+
+
+def test_it_says_what_cannot_be_studied(toy_config: MakeConfig, tmp_path: Path) -> None:
+    with pytest.raises(RankstillError, match="study size: no variant chain-7"):
+        run_study(STUDIES["size"], toy_config(SMALL), tmp_path, seeds=1, only=["chain-7"])
+    unmeasured = toy_config({**SMALL, "dataset.test_split": None})
+    with pytest.raises(DataError, match=r"needs test queries with judgements.*dataset\.test_split"):
+        run_study(STUDIES["lists"], unmeasured, tmp_path, seeds=1)
+
+
+def test_every_variant_of_every_study_is_a_configuration(toy_config: MakeConfig) -> None:
+    from rankstill.config import make_config
+
+    for study in STUDIES.values():
+        variants = study.variants(537)
+        names = [variant.name for variant in variants]
+        assert len(set(names)) == len(names)
+        assert all(variant.against in (None, *names) for variant in variants)
+        for variant in variants:
+            changed = make_config(toy_config().model_dump(mode="json"), variant.changes)
+            assert (changed == toy_config()) == (not variant.changes)

@@ -1,0 +1,66 @@
+"""A study's figures: means over seeds, tests over queries, and words that say no more than they do."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from rankstill.config import EvaluationConfig
+from rankstill.evaluation import Run
+from rankstill.studies import STUDIES, Variant
+from rankstill.studies.table import Measured, StudyTable, study_table
+
+QUERIES = [f"q{number}" for number in range(40)]
+QRELS = {query_id: {"gold": 1} for query_id in QUERIES}
+GOOD, SAME, BAD = (
+    Variant("good", "a good one"),
+    Variant("same", "the same", against="good"),
+    Variant("bad", "<b>", {}, "good"),
+)
+SETTINGS = EvaluationConfig(measures=("MRR@10", "Hit@1"), resamples=500)
+
+
+def run(right: int) -> Run:
+    """A run that has the gold passage first for so many queries, second for the others."""
+    return {query_id: {"gold": 2.0 if number < right else 0.5, "other": 1.0} for number, query_id in enumerate(QUERIES)}
+
+
+@pytest.fixture
+def table() -> StudyTable:
+    measured = [
+        Measured(GOOD, 0, run(40), run(20)),
+        Measured(GOOD, 1, run(20), run(40)),
+        Measured(SAME, 0, run(40), None),
+        Measured(BAD, 0, run(0), None),
+        Measured(BAD, 1, run(0), None),
+    ]
+    return study_table(STUDIES["lists"], measured, run(10), QRELS, SETTINGS)
+
+
+def test_figures_are_means_over_seeds_and_are_compared_over_the_seeds_that_both_have(table: StudyTable) -> None:
+    good, same, bad = table.rows
+    assert good.by_seed == {0: 1.0, 1: 0.75}
+    assert good.values == {"MRR@10": 0.875, "Hit@1": 0.75}
+    assert good.ranker == 0.875
+    assert table.before == 0.625
+    assert (good.against, good.comparison.before, good.comparison.after) == ("before", 0.625, 0.875)
+    assert (same.comparison.before, same.comparison.difference) == (1.0, 0.0)  # seed 0 alone
+    assert (bad.comparison.before, bad.comparison.after) == (0.875, 0.5)
+    assert bad.p_value >= bad.comparison.p_value
+    assert good.low < 0.875 < good.high
+
+
+def test_the_reading_names_what_is_better_worse_and_not_told_apart(table: StudyTable) -> None:
+    assert table.reading()[0].startswith("Against the retriever before (MRR@10 0.625), better: good (+0.250, p 0.0")
+    assert "worse: bad (-0.375, p 0.0" in table.reading()[1]
+    assert "not told apart: same (+0.000, p 1.000)" in table.reading()[1]
+
+
+def test_csv_markdown_and_figure_hold_every_variant(table: StudyTable) -> None:
+    rows = list(csv.DictReader(io.StringIO(table.to_csv())))
+    assert [row["variant"] for row in rows] == ["good", "same", "bad"]
+    assert float(rows[0]["MRR@10"]) == 0.875
+    assert rows[0]["MRR@10_by_seed"] == "0:1.000000 1:0.750000"
+    assert "n = 40 test queries, 1 to 2 seeds" in table.to_markdown()
