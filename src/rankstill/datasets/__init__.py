@@ -1,6 +1,7 @@
 """Datasets: a corpus, queries and judgements from many sources, checked, split honestly, written back."""
 
-from rankstill.datasets.dataset import Corpus, Dataset, Qrels, Query
+from rankstill.datasets.corpus import Corpus
+from rankstill.datasets.dataset import Dataset, Qrels, Query
 from rankstill.datasets.leaks import (
     LeakReport,
     SharedGold,

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+
+from rankstill.datasets.corpus import Corpus
 
 Qrels = dict[str, dict[str, int]]
 """Relevance grades: query id -> passage id -> grade; above 0 is relevant."""
@@ -23,38 +25,6 @@ class Query:
     id: str
     text: str
     answers: tuple[str, ...] = ()
-
-
-class Corpus:
-    """Passages in a fixed order, found by position or by id."""
-
-    def __init__(self, ids: Sequence[str], titles: Sequence[str], texts: Sequence[str]) -> None:
-        """Takes columns of equal length; ids must be unique (the loaders check and name the offender)."""
-        self.ids = list(ids)
-        self.titles = list(titles)
-        self.bodies = list(texts)
-        self._position = {passage_id: position for position, passage_id in enumerate(self.ids)}
-        if not len(self.ids) == len(self.titles) == len(self.bodies) == len(self._position):
-            raise ValueError("a corpus needs one title and one text per unique id")
-
-    def __len__(self) -> int:
-        return len(self.ids)
-
-    def __contains__(self, passage_id: str) -> bool:
-        return passage_id in self._position
-
-    def position(self, passage_id: str) -> int:
-        """Where the passage stands in the corpus; KeyError if it is not there."""
-        return self._position[passage_id]
-
-    def text(self, position: int) -> str:
-        """The passage as models see it: its title, a space, its body."""
-        title, body = self.titles[position], self.bodies[position]
-        return f"{title} {body}" if title else body
-
-    def texts(self, positions: Iterable[int] | None = None) -> list[str]:
-        """The passages at these positions as models see them; all of them when none are named."""
-        return [self.text(position) for position in (range(len(self)) if positions is None else positions)]
 
 
 @dataclass(frozen=True)

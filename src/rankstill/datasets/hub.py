@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rankstill.config import DatasetConfig
-from rankstill.datasets.dataset import Corpus, Qrels, Query
+from rankstill.datasets.corpus import Corpus
+from rankstill.datasets.dataset import Qrels, Query
 from rankstill.datasets.records import Parts, Place, gather_passages, gather_qrels, gather_queries
 from rankstill.errors import DataError
 

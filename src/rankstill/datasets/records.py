@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import re
+from array import array
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from rankstill.datasets.dataset import Corpus, Dataset, Qrels, Query
+from rankstill.datasets.corpus import Corpus, CorpusWriter
+from rankstill.datasets.dataset import Dataset, Qrels, Query
 from rankstill.datasets.reading import kind_of
 from rankstill.errors import DataError
 
@@ -84,27 +86,11 @@ def tally(names: Iterable[str]) -> Tally:
     return found
 
 
-class _Seen:
-    """Which ids there were, and on which line first."""
-
-    def __init__(self, kind: str, place: Place, merge_duplicates: bool) -> None:
-        self.repeated = Tally()
-        self._kind, self._place, self._merge = kind, place, merge_duplicates
-        self._numbers: dict[str, int] = {}
-
-    def first(self, record_id: str, number: int) -> bool:
-        """Whether record `number` is the first with this id; an error or a count when it is not."""
-        if record_id not in self._numbers:
-            self._numbers[record_id] = number
-            return True
-        earlier = self._numbers[record_id]
-        if not self._merge:
-            raise DataError(
-                f'{self._place.at(number)}: "_id" {record_id} appears twice '
-                f"(first {self._place.earlier(earlier, number)}). Give each {self._kind} its own id, {MERGE}"
-            )
-        self.repeated.add(f"{record_id} ({self._place.unit} {number})")
-        return False
+def _twice(kind: str, record_id: str, place: Place, earlier: int, number: int) -> DataError:
+    return DataError(
+        f'{place.at(number)}: "_id" {record_id} appears twice (first {place.earlier(earlier, number)}). Give each '
+        f"{kind} its own id, {MERGE}"
+    )
 
 
 def gather_passages(rows: Rows, place: Place, merge_duplicates: bool = False) -> tuple[Corpus, tuple[str, ...]]:
@@ -121,26 +107,32 @@ def gather_passages(rows: Rows, place: Place, merge_duplicates: bool = False) ->
     Raises:
         DataError: a missing field, a bad or repeated id, or no passage at all.
     """
-    ids: list[str] = []
-    titles: list[str] = []
-    texts: list[str] = []
-    seen, empty = _Seen("passage", place, merge_duplicates), Tally()
+    writer, numbers, empty, repeated = CorpusWriter(), array("q"), Tally(), Tally()
     for number, record in rows:
         passage_id = id_of(record, "_id", place, number)
         title, text = text_of(record, "title", place, number), text_of(record, "text", place, number, required=True)
         if not title.strip() and not text.strip():
             empty.add(f"{passage_id} ({place.unit} {number})")
-        elif seen.first(passage_id, number):
-            ids.append(passage_id)
-            titles.append(title)
-            texts.append(text)
-    if not ids:
+            continue
+        writer.add(passage_id, title, text)
+        numbers.append(number)
+    corpus = Corpus.written(writer)
+    if not numbers:
         raise DataError(f"{place.name}: no passage in it that has text. Check that this is the corpus.")
+    again = list(corpus.repeated())
+    for row, first in again:
+        if not merge_duplicates:
+            raise _twice("passage", corpus.ids[row], place, numbers[first], numbers[row])
+        repeated.add(f"{corpus.ids[row]} ({place.unit} {numbers[row]})")
+    if again:
+        dropped = {row for row, _ in again}
+        kept = [row for row in range(len(corpus)) if row not in dropped]
+        corpus = corpus.part(kept)
     notes = (
         *empty.note(f"{place.name}: {{n}} empty passages were left out"),
-        *seen.repeated.note(f"{place.name}: {{n}} passages repeat an id and only the first of each was kept"),
+        *repeated.note(f"{place.name}: {{n}} passages repeat an id and only the first of each was kept"),
     )
-    return Corpus(ids, titles, texts), notes
+    return corpus, notes
 
 
 def gather_queries(
@@ -160,17 +152,23 @@ def gather_queries(
         DataError: a missing field, a bad or repeated id, or answers that are no list of strings.
     """
     queries: dict[str, Query] = {}
-    seen, empty = _Seen("query", place, merge_duplicates), Tally()
+    numbers: dict[str, int] = {}
+    empty, repeated = Tally(), Tally()
     for number, record in rows:
         query_id = id_of(record, "_id", place, number)
         text = text_of(record, "text", place, number, required=True)
         if not text.strip():
             empty.add(f"{query_id} ({place.unit} {number})")
-        elif seen.first(query_id, number):
+        elif query_id not in queries:
+            numbers[query_id] = number
             queries[query_id] = Query(query_id, text, _answers_of(record, place, number))
+        elif merge_duplicates:
+            repeated.add(f"{query_id} ({place.unit} {number})")
+        else:
+            raise _twice("query", query_id, place, numbers[query_id], number)
     notes = (
         *empty.note(f"{place.name}: {{n}} empty queries were left out"),
-        *seen.repeated.note(f"{place.name}: {{n}} queries repeat an id and only the first of each was kept"),
+        *repeated.note(f"{place.name}: {{n}} queries repeat an id and only the first of each was kept"),
     )
     return queries, notes
 

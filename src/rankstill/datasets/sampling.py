@@ -6,7 +6,7 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from rankstill.datasets.dataset import Corpus, Dataset
+from rankstill.datasets.dataset import Dataset
 from rankstill.errors import DataError
 
 
@@ -54,7 +54,7 @@ def sample(
         )
     free = [passage_id for passage_id in dataset.corpus.ids if passage_id not in needed]
     needed.update(_draw(draw, free, corpus_size - len(needed)))
-    corpus = _part_of(dataset.corpus, needed)
+    corpus = dataset.corpus.part(row for row, passage_id in enumerate(dataset.corpus.ids) if passage_id in needed)
     wanted = frozenset((*drawn, *dataset.extra))
     kept = {query_id: query for query_id, query in dataset.queries.items() if query_id in wanted}
     note = (
@@ -79,10 +79,3 @@ def _draw(draw: random.Random, members: Iterable[str], count: int) -> tuple[str,
     pool = list(members)
     chosen = draw.sample(range(len(pool)), min(count, len(pool)))
     return tuple(pool[position] for position in sorted(chosen))
-
-
-def _part_of(corpus: Corpus, passage_ids: set[str]) -> Corpus:
-    rows = [position for position, passage_id in enumerate(corpus.ids) if passage_id in passage_ids]
-    columns = (corpus.ids, corpus.titles, corpus.bodies)
-    ids, titles, texts = ([column[row] for row in rows] for column in columns)
-    return Corpus(ids, titles, texts)

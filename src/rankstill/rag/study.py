@@ -6,7 +6,8 @@ import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
-from rankstill.datasets.dataset import Corpus, Dataset, Query
+from rankstill.datasets.corpus import Corpus
+from rankstill.datasets.dataset import Dataset, Query
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation.runs import Run, rank_order
 from rankstill.rag.answering import Contexts, Question, Reply, answer_by_system

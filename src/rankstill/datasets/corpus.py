@@ -1,0 +1,227 @@
+"""The passages: columns of an Arrow file on disk, read where they lie, so that a corpus need not fit into memory."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_FIELDS = ("id", "title", "text")
+_ROWS_A_CHUNK = 8192
+
+
+class _Lazy(Sequence[str]):
+    """Texts that are read one by one; equal to any sequence of the same."""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and len(self) == len(other) and all(map(str.__eq__, self, other))
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        return f"<{len(self):,} texts>"
+
+
+class Column(_Lazy):
+    """One text of every passage, read from the file when it is asked for.
+
+    Args:
+        chunks: of `_ROWS_A_CHUNK` rows each, but for the last.
+    """
+
+    def __init__(self, chunks: Sequence[pa.StringArray]) -> None:
+        self._chunks = chunks
+        self._length = sum(map(len, chunks))
+
+    def __len__(self) -> int:
+        return self._length
+
+    @overload
+    def __getitem__(self, position: int) -> str: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> list[str]: ...
+
+    def __getitem__(self, position: int | slice) -> str | list[str]:
+        if isinstance(position, slice):
+            return [self[row] for row in range(*position.indices(len(self)))]
+        row = int(position) + (len(self) if position < 0 else 0)
+        if not 0 <= row < len(self):
+            raise IndexError(position)
+        chunk, place = divmod(row, _ROWS_A_CHUNK)
+        text: str = self._chunks[chunk][place].as_py()
+        return text
+
+    def __iter__(self) -> Iterator[str]:
+        for chunk in self._chunks:
+            yield from chunk.to_pylist()
+
+
+class Texts(_Lazy):
+    """The passages as models see them, each put together when it is asked for.
+
+    Args:
+        corpus: whose.
+        rows: positions in the corpus.
+    """
+
+    def __init__(self, corpus: Corpus, rows: range) -> None:
+        self._corpus = corpus
+        self._rows = rows
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    @overload
+    def __getitem__(self, position: int) -> str: ...
+
+    @overload
+    def __getitem__(self, position: slice) -> Texts: ...
+
+    def __getitem__(self, position: int | slice) -> str | Texts:
+        if isinstance(position, slice):
+            return Texts(self._corpus, self._rows[position])
+        return self._corpus.text(self._rows[position])
+
+
+class Corpus:
+    """Passages in a fixed order, found by position or by id.
+
+    Args:
+        ids: unique; the loaders check and name the offender.
+        titles: may be empty.
+        texts: the bodies.
+
+    Raises:
+        ValueError: the columns differ in length, or an id appears twice.
+    """
+
+    def __init__(self, ids: Iterable[str], titles: Iterable[str], texts: Iterable[str]) -> None:
+        writer = CorpusWriter()
+        for record in zip(ids, titles, texts, strict=True):
+            writer.add(*record)
+        self._take(writer)
+        if any(self.repeated()):
+            raise ValueError("a corpus needs unique ids")
+
+    @classmethod
+    def written(cls, writer: CorpusWriter) -> Corpus:
+        """What a writer was given; ids are not checked, see `repeated`."""
+        corpus = cls.__new__(cls)
+        corpus._take(writer)
+        return corpus
+
+    def _take(self, writer: CorpusWriter) -> None:
+        chunks = writer.finish()
+        self.ids, self.titles, self.bodies = (Column([chunk[field] for chunk in chunks]) for field in _FIELDS)
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, passage_id: object) -> bool:
+        return isinstance(passage_id, str) and self._find(passage_id) is not None
+
+    def position(self, passage_id: str) -> int:
+        """Where the passage stands in the corpus; KeyError if it is not there."""
+        position = self._find(passage_id)
+        if position is None:
+            raise KeyError(passage_id)
+        return position
+
+    def text(self, position: int) -> str:
+        """The passage as models see it: its title, a space, its body."""
+        title, body = self.titles[position], self.bodies[position]
+        return f"{title} {body}" if title else body
+
+    def texts(self, positions: Iterable[int] | None = None) -> Sequence[str]:
+        """The passages at these positions as models see them; all of them, one by one, when none are named."""
+        if positions is None:
+            return Texts(self, range(len(self)))
+        return [self.text(position) for position in positions]
+
+    def part(self, positions: Iterable[int]) -> Corpus:
+        """These passages as a corpus of their own, in this order."""
+        writer = CorpusWriter()
+        for row in positions:
+            writer.add(self.ids[row], self.titles[row], self.bodies[row])
+        return Corpus.written(writer)
+
+    def repeated(self) -> Iterator[tuple[int, int]]:
+        """Positions of passages whose id another had before, with that of the first, in order of position."""
+        hashes, rows = self._by_hash
+        found = []
+        start = 0
+        for end in [*np.flatnonzero(np.diff(hashes)) + 1, len(hashes)] if len(hashes) else []:
+            if end - start > 1:
+                first: dict[str, int] = {}
+                for row in rows[start:end].tolist():
+                    if first.setdefault(self.ids[row], row) != row:
+                        found.append((row, first[self.ids[row]]))
+            start = int(end)
+        yield from sorted(found)
+
+    def _find(self, passage_id: str) -> int | None:
+        hashes, rows = self._by_hash
+        wanted = hash(passage_id)
+        place = int(np.searchsorted(hashes, wanted))
+        while place < len(hashes) and hashes[place] == wanted:
+            if self.ids[row := int(rows[place])] == passage_id:
+                return row
+            place += 1
+        return None
+
+    @cached_property
+    def _by_hash(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Hashes of the ids, ascending, and where each stands: 16 bytes a passage, where a dictionary takes 150."""
+        hashes = np.fromiter(map(hash, self.ids), dtype=np.int64, count=len(self.ids))
+        rows = np.argsort(hashes, kind="stable")
+        return hashes[rows], rows
+
+
+class CorpusWriter:
+    """Takes passages one by one, in memory never more than a chunk of them.
+
+    They go to a file that has no name any more once it is open, so that it goes when the process does. It lies where
+    temporary files lie (TMPDIR says where) and takes as much room there as the corpus has text.
+    """
+
+    def __init__(self) -> None:
+        import pyarrow as pa
+
+        self._schema = pa.schema([(field, pa.string()) for field in _FIELDS])
+        with tempfile.NamedTemporaryFile(prefix="rankstill-corpus-", delete=False) as file:
+            self._path = Path(file.name)
+        self._file: Any = pa.ipc.new_file(str(self._path), self._schema)
+        self._rows: list[tuple[str, str, str]] = []
+
+    def add(self, passage_id: str, title: str, text: str) -> None:
+        """One more passage."""
+        self._rows.append((passage_id, title, text))
+        if len(self._rows) == _ROWS_A_CHUNK:
+            self._flush()
+
+    def finish(self) -> list[Any]:
+        """Everything, as record batches that are read where they lie."""
+        import pyarrow as pa
+
+        if self._rows:
+            self._flush()
+        self._file.close()
+        reader = pa.ipc.open_file(pa.memory_map(str(self._path)))
+        self._path.unlink()
+        return [reader.get_batch(number) for number in range(reader.num_record_batches)]
+
+    def _flush(self) -> None:
+        import pyarrow as pa
+
+        columns = [pa.array(column, pa.string()) for column in zip(*self._rows, strict=True)]
+        self._file.write_batch(pa.record_batch(columns, schema=self._schema))
+        self._rows.clear()
