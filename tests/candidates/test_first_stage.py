@@ -58,7 +58,7 @@ def test_each_feature_is_the_score_that_it_names(toy_first_stage: FirstStage) ->
 def test_candidates_are_the_fusion_of_the_dense_and_the_lexical_ranking(toy_first_stage: FirstStage) -> None:
     (found,) = toy_first_stage.search([QUERIES[0]], 60)
     ((dense, _),) = toy_first_stage.top([QUERIES[0]], 60, lexical=False)
-    every_bm25 = toy_first_stage.bm25.scores([QUERIES[0]])[0]
+    every_bm25 = toy_first_stage.bm25.scores(QUERIES[0])
     lexical = sorted(range(60), key=lambda position: (-every_bm25[position], position))
     gains = {p: 1 / (61 + dense.tolist().index(p)) + 1 / (61 + lexical.index(p)) for p in range(60)}
     assert found.positions.tolist() == sorted(gains, key=lambda p: (-gains[p], p))

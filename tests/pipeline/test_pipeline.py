@@ -102,7 +102,7 @@ def test_the_retriever_folder_is_a_plain_sentence_transformers_model_and_the_one
     from sentence_transformers import SentenceTransformer
 
     model = SentenceTransformer(str(finished.retriever), device="cpu")
-    vectors = model.encode_document(toy_dataset.corpus.texts())
+    vectors = model.encode_document(list(toy_dataset.corpus.texts()))
     measured = np.load(finished.workspace / "vectors-after" / "passages.npy")
     before = np.load(finished.workspace / "vectors" / "passages.npy")
     agreement = (vectors * measured).sum(axis=1)

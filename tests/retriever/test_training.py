@@ -147,7 +147,7 @@ def test_what_is_saved_is_a_plain_sentence_transformers_folder(
     trained = train_retriever(toy_labels, toy_dataset.corpus, config, tmp_path, seed=0, device="cpu")
     trained.save_pretrained(str(tmp_path / "saved"), create_model_card=False)
     loaded = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
-    texts = toy_dataset.corpus.texts()
+    texts = list(toy_dataset.corpus.texts())
     np.testing.assert_array_equal(loaded.encode_query(texts), trained.encode_query(texts))
     assert loaded.prompts["query"] == "tulip: "
     assert loaded.max_seq_length == 128  # shortened for training only

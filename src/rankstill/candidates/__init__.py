@@ -5,13 +5,12 @@ from rankstill.candidates.first_stage import (
     FEATURES,
     Candidates,
     FirstStage,
-    PassageVectors,
     Sentence,
-    encode_corpus,
-    encode_passages,
 )
 from rankstill.candidates.scorer import PassageScorer
+from rankstill.candidates.search import nearest_passages
 from rankstill.candidates.table import read_candidates, write_candidates
+from rankstill.candidates.vectors import PassageVectors, encode_corpus, encode_passages
 
 __all__ = [
     "FEATURES",
@@ -23,6 +22,7 @@ __all__ = [
     "encode",
     "encode_corpus",
     "encode_passages",
+    "nearest_passages",
     "read_candidates",
     "write_candidates",
 ]

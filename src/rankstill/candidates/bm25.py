@@ -87,14 +87,13 @@ class BM25Index:
             document_frequency=dict(Counter(term for passage in terms for term in set(passage))),
         )
 
-    def scores(self, queries: Sequence[str]) -> NDArray[np.float32]:
-        """Scores of every passage of the corpus. [queries, passages]"""
+    def scores(self, query: str) -> NDArray[np.float32]:
+        """Scores of every passage of the corpus. [passages]"""
         known = self.statistics.document_frequency
-        scores = np.zeros((len(queries), self.statistics.passages), dtype=np.float32)
-        for row, terms in enumerate(self._analyze(queries)):
-            terms = [term for term in terms if term in known]
-            if terms:
-                scores[row] = self._index.get_scores(terms)
+        terms = [term for term in self._analyze([query])[0] if term in known]
+        if not terms:
+            return np.zeros(self.statistics.passages, dtype=np.float32)
+        scores: NDArray[np.float32] = self._index.get_scores(terms)
         return scores
 
 

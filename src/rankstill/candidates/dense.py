@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.models import autocast, release_memory
-from rankstill.progress import progress
+from rankstill.progress import Advance, progress
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -39,12 +39,19 @@ def encode(model: SentenceTransformer, texts: Sequence[str], kind: str, what: st
     Returns:
         Unit vectors in the order of `texts`. [texts, dimensions]
     """
-    dimensions = model.get_embedding_dimension()
-    vectors = np.zeros((len(texts), dimensions), dtype=np.float32)
+    with progress(what, len(texts)) as advance:
+        return encode_each(model, texts, kind, batch_size, advance)
+
+
+def encode_each(
+    model: SentenceTransformer, texts: Sequence[str], kind: str, batch_size: int, advance: Advance
+) -> Embeddings:
+    """As `encode`, for a caller that shows progress itself: `advance` is told of texts that are done."""
+    vectors = np.zeros((len(texts), int(model.get_embedding_dimension() or 0)), dtype=np.float32)
     order = sorted(range(len(texts)), key=lambda position: -len(texts[position]))
     encode_batch = model.encode_query if kind == "query" else model.encode_document
     chunk = batch_size * 8
-    with progress(what, len(texts)) as advance, autocast(str(model.device)):
+    with autocast(str(model.device)):
         for start in range(0, len(order), chunk):
             rows = order[start : start + chunk]
             fitting = _CHARACTERS_A_BATCH // max(1, min(len(texts[rows[0]]), _LONGEST_READ))

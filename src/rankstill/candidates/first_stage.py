@@ -6,11 +6,10 @@ the passage's best sentence: a long passage may hold the answer in one sentence 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +17,8 @@ from numpy.typing import NDArray
 from rankstill.candidates.bm25 import BM25Index
 from rankstill.candidates.dense import Embeddings, encode, sentences
 from rankstill.candidates.fusion import reciprocal_rank_fusion
+from rankstill.candidates.search import nearest_passages
+from rankstill.candidates.vectors import PassageVectors
 from rankstill.models import reads_alike
 
 if TYPE_CHECKING:
@@ -31,7 +32,7 @@ BM25_SCALE = 0.1
 """Brings BM25 near the size of a cosine, so that one penalty suits all of the prior's weights."""
 _DEPTH = 100
 """How deep the dense and the lexical ranking are fused, at least."""
-_QUERIES_AT_ONCE = 64
+_QUERIES_AT_ONCE = 1024
 
 
 @dataclass(frozen=True)
@@ -62,57 +63,6 @@ class Sentence:
     number: int
 
 
-@dataclass(frozen=True)
-class PassageVectors:
-    """What one retriever makes of a corpus.
-
-    Args:
-        passages: one vector a passage. [passages, dimensions]
-        sentences: one vector a sentence, passages in order. [sentences, dimensions]
-        owners: which passage each sentence stands in, ascending. [sentences]
-    """
-
-    passages: Embeddings
-    sentences: Embeddings
-    owners: NDArray[np.int64]
-
-    @classmethod
-    def load(cls, folder: Path) -> PassageVectors:
-        """As `encode_corpus` wrote them, memory-mapped."""
-        return cls(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("passages", "sentences", "owners")))
-
-
-def encode_corpus(model: SentenceTransformer, corpus: Corpus, folder: Path) -> None:
-    """Write vectors of every passage and of every sentence, for `PassageVectors.load`.
-
-    What an interrupted call finished is not encoded again.
-
-    Args:
-        model: a bi-encoder.
-        corpus: the passages.
-        folder: made if it is not there.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    pieces = [sentences(title, body) for title, body in zip(corpus.titles, corpus.bodies, strict=True)]
-    encode_passages(model, corpus, folder)
-    _save(folder / "owners.npy", lambda: np.repeat(np.arange(len(corpus)), [len(piece) for piece in pieces]))
-    each = [text for piece in pieces for text in piece]
-    _save(folder / "sentences.npy", lambda: encode(model, each, "document", "encoding sentences", 128))
-
-
-def encode_passages(model: SentenceTransformer, corpus: Corpus, folder: Path) -> None:
-    """Write vectors of every passage alone. Arguments as for `encode_corpus`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    _save(folder / "passages.npy", lambda: encode(model, corpus.texts(), "document", "encoding passages"))
-
-
-def _save(path: Path, make: Callable[[], NDArray[Any]]) -> None:
-    if not path.exists():
-        unfinished = path.with_name("unfinished-" + path.name)
-        np.save(unfinished, make())
-        unfinished.replace(path)
-
-
 class FirstStage:
     """Exact search and scores over a corpus.
 
@@ -138,8 +88,6 @@ class FirstStage:
         self.vectors = vectors
         self.bm25 = BM25Index(corpus.texts(), config.language, config.k1, config.b)
         self._rrf_k = config.rrf_k
-        self._first_sentence = np.searchsorted(vectors.owners, np.arange(len(corpus)))
-        self._sentence_count = np.bincount(vectors.owners, minlength=len(corpus))
 
     def search(
         self, queries: Sequence[str], n: int, made_from: Sequence[Sentence | None] | None = None
@@ -154,10 +102,13 @@ class FirstStage:
         Yields:
             The candidates of each query, in the order of `queries`.
         """
-        for row, (query, dense, lexical) in enumerate(self._score_all(queries)):
-            depth = max(_DEPTH, n)
-            positions, fused = reciprocal_rank_fusion([top(dense, depth), top(lexical, depth)], n, self._rrf_k)
-            features = self._features(query, dense, lexical, positions)
+        depth = max(_DEPTH, n)
+        asked = self._asked(queries)
+        nearest = self._nearest(asked, depth)
+        for row, (query, near) in enumerate(zip(asked, nearest, strict=True)):
+            lexical = self._lexical(query)
+            positions, fused = reciprocal_rank_fusion([near[0], top(lexical, depth)], n, self._rrf_k)
+            features = self._features(query, lexical, positions)
             if made_from is not None and (own := made_from[row]) is not None:
                 features[positions == own.passage, FEATURES.index("sentence")] = self._best_other_sentence(query, own)
             yield Candidates(positions, features, fused)
@@ -166,10 +117,13 @@ class FirstStage:
         self, queries: Sequence[str], depth: int, *, lexical: bool
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """The best passages of each query by one score alone, with it: dense, or BM25 where any term matches."""
-        for _, dense, bm25 in self._score_all(queries):
-            scores = np.where(bm25 > 0, bm25, -np.inf) if lexical else dense
-            best = top(scores, depth)
-            yield best, scores[best].astype(np.float32)
+        if not lexical:
+            yield from self._nearest(self._asked(queries), depth)
+            return
+        for query in queries:
+            scores = self.bm25.scores(query) * BM25_SCALE
+            best = top(np.where(scores > 0, scores, -np.inf), depth)
+            yield best, scores[best]
 
     def features(self, queries: Sequence[str], positions: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.float32]]:
         """First-stage scores of given passages.
@@ -181,8 +135,8 @@ class FirstStage:
         Yields:
             For each query, scores in the order of `FEATURES`. [n, features]
         """
-        for wanted, (query, dense, lexical) in zip(positions, self._score_all(queries), strict=True):
-            yield self._features(query, dense, lexical, wanted)
+        for query, wanted in zip(self._asked(queries), positions, strict=True):
+            yield self._features(query, self._lexical(query), wanted)
 
     def encode_queries(self, queries: Sequence[str]) -> Embeddings:
         """Unit vectors of queries; those that are sentences of the corpus have theirs already. [queries, dimensions]"""
@@ -205,38 +159,56 @@ class FirstStage:
         pieces = (sentences(title, body) for title, body in zip(corpus.titles, corpus.bodies, strict=True))
         return {text: row for row, text in enumerate(text for piece in pieces for text in piece)}
 
-    def _score_all(self, queries: Sequence[str]) -> Iterator[tuple[Embeddings, Embeddings, Embeddings]]:
-        """Each query's vector for sentences [dimensions], and its dense and lexical scores of the corpus [passages]."""
+    def _asked(self, queries: Sequence[str]) -> list[_Query]:
+        """Queries with their vectors."""
         encoded = self.encode_queries(queries)
         for_sentences = encoded
         if self.sentence_model is not self.model:
             for_sentences = encode(self.sentence_model, queries, "query", "encoding queries", 128)
+        return [_Query(*each) for each in zip(queries, encoded, for_sentences, strict=True)]
+
+    def _nearest(
+        self, queries: Sequence[_Query], depth: int
+    ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+        """Each query's nearest passages and their cosines."""
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
-            rows = slice(start, start + _QUERIES_AT_ONCE)
-            dense = encoded[rows] @ self.vectors.passages.T
-            lexical = self.bm25.scores(queries[rows]) * BM25_SCALE
-            yield from zip(for_sentences[rows], dense, lexical, strict=True)
+            encoded = np.stack([query.vector for query in queries[start : start + _QUERIES_AT_ONCE]])
+            yield from zip(*nearest_passages(encoded, self.vectors.passages, depth), strict=True)
+
+    def _lexical(self, query: _Query) -> NDArray[np.float32]:
+        return self.bm25.scores(query.text) * BM25_SCALE
 
     def _features(
-        self, query: Embeddings, dense: Embeddings, lexical: Embeddings, positions: NDArray[np.int64]
+        self, query: _Query, lexical: NDArray[np.float32], positions: NDArray[np.int64]
     ) -> NDArray[np.float32]:
-        columns = [dense[positions], lexical[positions], self._best_sentence(query, positions)]
+        dense = self.vectors.passages[positions] @ query.vector
+        columns = [dense, lexical[positions], self._best_sentence(query, positions)]
         return np.stack(columns, axis=-1).astype(np.float32, copy=False)
 
-    def _best_other_sentence(self, query: Embeddings, own: Sentence) -> float:
+    def _best_other_sentence(self, query: _Query, own: Sentence) -> float:
         """The cosine of the query and the nearest of its passage's other sentences; of the passage if it has none."""
-        first = int(self._first_sentence[own.passage])
-        cosines = self.vectors.sentences[first : first + int(self._sentence_count[own.passage])] @ query
+        first, end = self.vectors.starts[own.passage : own.passage + 2]
+        cosines = self.vectors.sentences[first:end] @ query.for_sentences
         others = np.delete(cosines, own.number)
-        return float(others.max() if len(others) else self.vectors.passages[own.passage] @ query)
+        return float(others.max() if len(others) else self.vectors.passages[own.passage] @ query.for_sentences)
 
-    def _best_sentence(self, query: Embeddings, positions: NDArray[np.int64]) -> Embeddings:
+    def _best_sentence(self, query: _Query, positions: NDArray[np.int64]) -> Embeddings:
         """The cosine of the query and each passage's nearest sentence. [positions]"""
-        first, counts = self._first_sentence[positions], self._sentence_count[positions]
+        first = self.vectors.starts[positions]
+        counts = self.vectors.starts[positions + 1] - first
         starts = np.cumsum(counts) - counts
         rows = np.repeat(first - starts, counts) + np.arange(counts.sum())
-        best: Embeddings = np.maximum.reduceat(self.vectors.sentences[rows] @ query, starts)
+        best: Embeddings = np.maximum.reduceat(self.vectors.sentences[rows] @ query.for_sentences, starts)
         return best
+
+
+@dataclass(frozen=True)
+class _Query:
+    """A query and its vectors: for passages and, by perhaps another model, for sentences. [dimensions] each"""
+
+    text: str
+    vector: Embeddings
+    for_sentences: Embeddings
 
 
 def top(scores: NDArray[np.float32], depth: int) -> NDArray[np.int64]:

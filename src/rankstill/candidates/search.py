@@ -1,0 +1,112 @@
+"""Exact nearest passages: a fast look at all in low precision, then a true look at those that may be nearest."""
+
+from __future__ import annotations
+
+import mmap
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankstill.models import fast_precision
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Vectors = NDArray[np.float32]
+
+_PASSAGES_A_BLOCK = 32_768
+_QUERIES_A_BLOCK = 1024
+_PAIRS_AT_ONCE = 65_536
+# By how much a cosine of unit vectors can be off, at most. bfloat16 keeps 8 bits: both factors of every product are
+# off by 2^-8 of it, the products' sizes sum to 1 or less (Cauchy and Schwarz), the sum is rounded once more, and so is
+# the bound that it is held against.
+_OFF_BFLOAT16 = 4 * 2.0**-8 + 1e-4
+_OFF_FLOAT32 = 1e-5
+
+
+def nearest_passages(
+    queries: Vectors, passages: Vectors, k: int, device: str = "cpu"
+) -> tuple[NDArray[np.int64], Vectors]:
+    """The k passages of the highest cosine for each query: exact, whatever precision the machine is fast at.
+
+    All cosines are computed in low precision, whose error is bounded. Whatever may belong to the k nearest within that
+    error is computed once more in full precision, and only this counts. Passages are read block by block, so that
+    memory does not grow with their number.
+
+    Args:
+        queries: unit vectors. [queries, dimensions]
+        passages: unit vectors, in memory or memory-mapped. [passages, dimensions]
+        k: how many; all if there are fewer.
+        device: where the matrix products run.
+
+    Returns:
+        Positions, best first, ties in order of position, and their cosines. [queries, k], [queries, k]
+    """
+    k = min(k, len(passages))
+    found = [
+        _nearest(queries[start : start + _QUERIES_A_BLOCK], passages, k, device)
+        for start in range(0, len(queries), _QUERIES_A_BLOCK)
+    ]
+    if not found:
+        return np.empty((0, k), dtype=np.int64), np.empty((0, k), dtype=np.float32)
+    positions, cosines = zip(*found, strict=True)
+    return np.concatenate(positions), np.concatenate(cosines)
+
+
+def _nearest(queries: Vectors, passages: Vectors, k: int, device: str) -> tuple[NDArray[np.int64], Vectors]:
+    import torch
+
+    low = torch.bfloat16 if fast_precision(device) else torch.float32
+    off = _OFF_BFLOAT16 if low is torch.bfloat16 else _OFF_FLOAT32
+    exact = torch.from_numpy(np.ascontiguousarray(queries, dtype=np.float32)).to(device)
+    rough = exact.to(low)
+    best = torch.full((len(queries), k), float("-inf"), device=device)
+    where = torch.full((len(queries), k), len(passages), dtype=torch.long, device=device)
+    for start in range(0, len(passages), max(_PASSAGES_A_BLOCK, k)):
+        block = torch.from_numpy(read_rows(passages, start, start + max(_PASSAGES_A_BLOCK, k))).to(device)
+        cosines = rough @ block.to(low).T
+        # No passage of a cosine below this is among the k nearest: as many are known to be nearer.
+        floor = best[:, -1]
+        if start == 0:
+            floor = cosines.topk(k, dim=1).values[:, -1].float() - off
+        rows, columns = torch.nonzero(cosines >= (floor - off).to(low)[:, None], as_tuple=True)
+        true = _true_cosines(exact, block, rows, columns)
+        best, where = _merge(best, where, rows, columns + start, true)
+    return where.cpu().numpy(), best.cpu().numpy()
+
+
+def _true_cosines(queries: Tensor, passages: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    import torch
+
+    parts = [
+        torch.einsum("pd,pd->p", queries[row], passages[column])
+        for row, column in zip(*(torch.split(each, _PAIRS_AT_ONCE) for each in (rows, columns)), strict=True)
+    ]
+    return torch.cat(parts) if parts else queries.new_empty(0)
+
+
+def _merge(best: Tensor, where: Tensor, rows: Tensor, positions: Tensor, cosines: Tensor) -> tuple[Tensor, Tensor]:
+    """The k best of each query among those known and those found, ties in order of position."""
+    import torch
+
+    queries, k = best.shape
+    rows = torch.cat([torch.arange(queries, device=best.device).repeat_interleave(k), rows])
+    positions, cosines = torch.cat([where.flatten(), positions]), torch.cat([best.flatten(), cosines])
+    order = torch.argsort(positions)
+    order = order[torch.argsort(cosines[order], descending=True, stable=True)]
+    order = order[torch.argsort(rows[order], stable=True)]
+    starts = torch.searchsorted(rows[order], torch.arange(queries, device=best.device))
+    chosen = order[starts[:, None] + torch.arange(k, device=best.device)]
+    return cosines[chosen], positions[chosen]
+
+
+def read_rows(vectors: Vectors, start: int, end: int) -> Vectors:
+    """Rows of a matrix, copied; read from its file if it is mapped, for mapped pages count as this process's memory."""
+    end = min(end, len(vectors))
+    if not (isinstance(vectors, np.memmap) and isinstance(vectors.base, mmap.mmap) and vectors.flags.c_contiguous):
+        return np.array(vectors[start:end], dtype=np.float32)
+    width = vectors.shape[1]
+    offset = vectors.offset + start * width * vectors.itemsize
+    rows = np.fromfile(vectors.filename, vectors.dtype, count=(end - start) * width, offset=offset)
+    return rows.reshape(-1, width).astype(np.float32, copy=False)

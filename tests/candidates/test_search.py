@@ -1,0 +1,62 @@
+"""Search is exact: the fast look in low precision loses nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from rankstill.candidates import nearest_passages, search
+
+
+def unit(rows: int, dimensions: int, seed: int) -> NDArray[np.float32]:
+    vectors = np.random.default_rng(seed).normal(size=(rows, dimensions)).astype(np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+@pytest.mark.parametrize("fast", [True, False])
+@given(st.integers(0, 10**6), st.integers(1, 30), st.integers(1, 400), st.integers(1, 8), st.integers(2, 64))
+def test_it_finds_what_looking_at_everything_in_double_precision_finds(
+    fast: bool, seed: int, k: int, passages: int, queries: int, dimensions: int
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "fast_precision", lambda device: fast)
+        patch.setattr(search, "_PASSAGES_A_BLOCK", 64)
+        patch.setattr(search, "_QUERIES_A_BLOCK", 3)
+        patch.setattr(search, "_PAIRS_AT_ONCE", 16)
+        asked, corpus = unit(queries, dimensions, seed), unit(passages, dimensions, seed + 1)
+        positions, cosines = nearest_passages(asked, corpus, k)
+    true = asked.astype(np.float64) @ corpus.astype(np.float64).T
+    k = min(k, passages)
+    assert positions.shape == cosines.shape == (queries, k)
+    np.testing.assert_allclose(cosines, -np.sort(-true, axis=1)[:, :k], atol=1e-6)
+    np.testing.assert_allclose(np.take_along_axis(true, positions, axis=1), cosines, atol=1e-6)
+    assert all(len(set(row)) == k for row in positions.tolist())
+
+
+def test_near_ties_that_low_precision_cannot_tell_are_put_in_their_true_order() -> None:
+    angles = np.linspace(0.3, 0.3005, 500)[np.random.default_rng(0).permutation(500)]
+    corpus = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float32)
+    asked = np.array([[1.0, 0.0]], dtype=np.float32)
+    (positions,), _ = nearest_passages(asked, corpus, 10)
+    assert positions.tolist() == np.argsort(-(corpus.astype(np.float64) @ asked[0]), kind="stable")[:10].tolist()
+
+
+def test_equal_passages_come_in_the_order_of_the_corpus() -> None:
+    corpus = np.repeat(unit(3, 8, 0), 50, axis=0)
+    (positions,), _ = nearest_passages(corpus[:1], corpus, 7)
+    assert positions.tolist() == list(range(7))
+
+
+def test_a_mapped_file_is_searched_as_what_it_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(search, "_PASSAGES_A_BLOCK", 100)
+    corpus, asked = unit(1050, 16, 1), unit(5, 16, 2)
+    np.save(tmp_path / "vectors.npy", corpus)
+    mapped = np.load(tmp_path / "vectors.npy", mmap_mode="r")
+    for source in (mapped, mapped[:]):
+        np.testing.assert_array_equal(search.read_rows(source, 1000, 2000), corpus[1000:])
+        assert nearest_passages(asked, source, 9)[0].tolist() == nearest_passages(asked, corpus, 9)[0].tolist()
