@@ -242,14 +242,14 @@ def test_a_workspace_of_another_format_is_refused_and_left_alone(tmp_path: Path)
 
 
 BROKEN = {
-    "cut short": b'{"format": 2, "steps": {"wo',
+    "cut short": b'{"format": 3, "steps": {"wo',
     "empty": b"",
     "not UTF-8": b'{"format": "\xe9"}',
     "a list": b"[1, 2]",
-    "no steps": b'{"format": 2}',
-    "steps as a list": b'{"format": 2, "steps": ["work"]}',
-    "a step that is a number": b'{"format": 2, "steps": {"work": 5}}',
-    "a step without its fields": b'{"format": 2, "steps": {"work": {"outputs": []}}}',
+    "no steps": b'{"format": 3}',
+    "steps as a list": b'{"format": 3, "steps": ["work"]}',
+    "a step that is a number": b'{"format": 3, "steps": {"work": 5}}',
+    "a step without its fields": b'{"format": 3, "steps": {"work": {"outputs": []}}}',
 }
 
 

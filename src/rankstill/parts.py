@@ -221,6 +221,25 @@ class Parts:
         mixed = replace(self.before.vectors, passages=np.load(vectors / "passages.npy", mmap_mode="r"))
         return FirstStage(self.dataset.corpus, model, mixed, self.config.candidates, self.model_before)
 
+    def encode_after(self, model: SentenceTransformer, folder: Path) -> None:
+        """Write the corpus's vectors by the new retriever, `passages.npy`.
+
+        Args:
+            model: the new retriever. Where its encoder is the old one, the old vectors are carried through its head.
+            folder: for them.
+        """
+        from rankstill.candidates import encode_passages
+        from rankstill.retriever import carry_through_head
+
+        if self.config.retriever.epochs or self.config.head.absent:
+            encode_passages(model, self.dataset.corpus, folder)
+            return
+        folder.mkdir(parents=True, exist_ok=True)
+        carried = carry_through_head(
+            model, self.model_before, self.dataset.corpus.texts(), self.before.vectors.passages
+        )
+        np.save(folder / "passages.npy", carried)
+
     @property
     def rankings(self) -> list[Ranking]:
         """The teacher's, as the workspace holds them."""

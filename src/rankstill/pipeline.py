@@ -15,15 +15,17 @@ from rankstill.config import Config, write_config
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.errors import DataError
 from rankstill.models import release_memory, save_model
+from rankstill.notebook import outcome_html, outcome_markdown
 from rankstill.parts import Parts, check_corpus, check_queries
 from rankstill.progress import say
+from rankstill.reporting import Reports
 from rankstill.workspace import Workspace, write_atomically
 
 if TYPE_CHECKING:
     from rankstill.evaluation import EvaluationTable
 
-STEPS = ("candidates", "rankings", "ranker", "labels", "retriever", "reranker", "evaluation")
-"""In order. Each needs those before it; running one runs whatever is missing of them first."""
+STEPS = ("vectors", "candidates", "rankings", "ranker", "labels", "retriever", "reranker", "evaluation")
+"""In order. Running one runs whatever it needs of those before it first."""
 
 
 def _once(step: Callable[[Chain], str]) -> Callable[[Chain], str]:
@@ -45,16 +47,22 @@ class Outcome:
     Args:
         workspace: its folder.
         retriever: folder of the distilled retriever, for SentenceTransformer.
-        reranker: folder of the ranker that goes on top of it, for `Ranker.load`.
+        reranker: folder of the ranker that goes on top of it, for `Ranker.load`; None if the chain has no ranker.
         table: what was measured, or None if the dataset has nothing to measure with.
         notes: what a reader of the figures must know: leaks, what was left out, what could not be measured.
     """
 
     workspace: Path
     retriever: Path
-    reranker: Path
+    reranker: Path | None
     table: EvaluationTable | None
     notes: tuple[str, ...]
+
+    def _repr_html_(self) -> str:
+        return outcome_html(self)
+
+    def _repr_markdown_(self) -> str:
+        return outcome_markdown(self)
 
 
 def distill(
@@ -97,49 +105,71 @@ class Chain:
     """
 
     def __init__(self, config: Config, workspace: Workspace, dataset: Dataset) -> None:
+        from rankstill.baselines import unneeded_steps
+
         self.config = config
         self.workspace = workspace
         self._fingerprints: dict[str, str] = {}
+        self.reports = Reports(config.report_to, workspace.folder)
+        self.reports.check()
         self.parts = Parts(config, workspace, dataset)
         self.dataset = dataset
+        # A baseline may learn from other labels than a ranker's, or than an LLM's rankings.
+        self.steps = tuple(name for name in STEPS if name not in unneeded_steps(config, dataset))
+        self.has_ranker = "ranker" in self.steps
         for note in self.dataset.notes:
             say(f"note: {note}")
         check_corpus(config, self.dataset)
         workspace.write("config.yaml", write_config(config))
 
     def run(self, until: str = "evaluation") -> Outcome:
-        """Every step up to this one, and what came of it."""
+        """Every step that is needed up to this one, which is made in any case, and what came of it."""
+        from rankstill.baselines import check_white_box
+
         check_queries(self.dataset)
-        if until != "candidates":
+        names = [name for name in STEPS[: STEPS.index(until) + 1] if name == until or name in self.steps]
+        if "rankings" in names or "ranker" in names:
             self.parts.check_teacher()
-        for name in STEPS[: STEPS.index(until) + 1]:
+        if "labels" in names:
+            check_white_box(self.config, self.dataset)
+        for name in names:
             getattr(self, name)()
         return self.outcome()
 
     @_once
-    def candidates(self) -> str:
-        """First stage: vectors of the corpus, and candidates of every query that may teach or be labelled."""
+    def vectors(self) -> str:
+        """First stage: the corpus by the retriever as it is."""
         retriever = self.config.retriever
+        return self.workspace.step(
+            "vectors",
+            self._encode_corpus,
+            outputs=("vectors",),
+            settings=[self.parts.retriever_identity, retriever.query_prompt, retriever.passage_prompt],
+            inputs=[self.dataset.corpus.fingerprint],
+        )
+
+    def _encode_corpus(self, folder: Path) -> None:
+        from rankstill.candidates import encode_corpus
+
+        encode_corpus(self.parts.model_before, self.dataset.corpus, folder / "vectors")
+
+    @_once
+    def candidates(self) -> str:
+        """First stage: candidates of every query that may teach or be labelled."""
         return self.workspace.step(
             "candidates",
             self._find_candidates,
-            outputs=("vectors", "candidates.parquet"),
-            settings=[
-                self._section("candidates"),
-                [self.parts.retriever_identity, retriever.query_prompt, retriever.passage_prompt],
-            ],
-            inputs=[self.parts.dataset_fingerprint],
+            outputs=("candidates.parquet",),
+            settings=[self._section("candidates")],
+            inputs=[self.vectors(), self.parts.dataset_fingerprint],
         )
 
     def _find_candidates(self, folder: Path) -> None:
-        from rankstill.candidates import FirstStage, PassageVectors, encode_corpus, write_candidates
+        from rankstill.candidates import write_candidates
 
-        encode_corpus(self.parts.model_before, self.dataset.corpus, folder / "vectors")
-        vectors = PassageVectors.load(folder / "vectors")
-        first_stage = FirstStage(self.dataset.corpus, self.parts.model_before, vectors, self.config.candidates)
         asked = [*self.dataset.train, *self.dataset.extra]
         n = max(self.config.candidates.k, self.config.candidates.n)
-        found = first_stage.search(self.dataset.texts_of(asked), n)
+        found = self.parts.before.search(self.dataset.texts_of(asked), n)
         write_candidates(dict(zip(asked, found, strict=True)), self.dataset.corpus, folder / "candidates.parquet")
 
     @_once
@@ -214,42 +244,40 @@ class Chain:
             folder,
             seed=self.config.seed,
             device=self.config.device,
+            reports=self.reports,
         )
         ranker.first_stage = PassageScorer(self.parts.model_before, self.parts.before.bm25.statistics)
         ranker.save(folder / "ranker")
 
     @_once
     def labels(self) -> str:
-        """Ranker -> labels."""
+        """Ranker -> labels; or, where a baseline is configured, the labels that it learns from."""
+        from rankstill.baselines import white_box_identity
+
+        made_from = [getattr(self, name)() for name in ("candidates", "rankings") if name in self.steps]
         return self.workspace.step(
             "labels",
             self._label,
             outputs=("labels.parquet",),
-            settings=[self._section("labels"), self.config.candidates.n, self.config.seed],
-            inputs=[self.ranker()],
+            settings=[
+                self._section("labels"),
+                self.config.candidates.n,
+                self.config.seed,
+                *white_box_identity(self.config),
+            ],
+            inputs=[self.ranker()] if self.has_ranker else made_from,
         )
 
     def _label(self, folder: Path) -> None:
-        from rankstill.baselines.contrastive import first_choice_labels, gold_labels
+        from rankstill.baselines import label_without_ranker
         from rankstill.candidates import read_candidates
-        from rankstill.labels import asked_queries, label, sentences_as_queries, write_labels
-        from rankstill.ranker import Ranker
+        from rankstill.labels import write_labels
+        from rankstill.labels.by_ranker import label_by_ranker
 
-        dataset, config = self.dataset, self.config.labels
-        found = read_candidates(self.workspace.path("candidates.parquet"), dataset.corpus)
-        ranker = Ranker.load(self.workspace.path("ranker"), self.config.device)
-        free = ranker.prior_alone() if config.pseudo_by == "prior" else ranker
-        n, depth, before = self.config.candidates.n, config.depth, self.parts.before
-        labelled = []
-        if config.ranked_by == "gold":
-            labelled += gold_labels(dataset.train, found, dataset, n)
-        elif config.ranked_by == "first-choice":
-            labelled += first_choice_labels(self.parts.rankings, found, dataset, n)
-        else:
-            asked = asked_queries(dataset, self.parts.rankings, found, n)
-            labelled += label(asked, before, ranker, folder / "asked", depth=depth, ranked_by=config.ranked_by)
-        sentences = sentences_as_queries(dataset, before, config, self.config.seed)
-        labelled += label(sentences, before, free, folder / "pseudo", depth=depth, ranked_by="ranker")
+        found = read_candidates(self.workspace.path("candidates.parquet"), self.dataset.corpus)
+        labelled = label_without_ranker(self.parts, found, self.candidates())
+        if self.has_ranker:
+            labelled += label_by_ranker(self.parts, found, folder)
         write_labels(labelled, folder / "labels.parquet")
         release_memory()
 
@@ -265,12 +293,22 @@ class Chain:
         )
 
     def _train_retriever(self, folder: Path) -> None:
+        from rankstill.baselines import query_loss
         from rankstill.labels import read_labels
         from rankstill.retriever import put_head_on, train_retriever
 
         config, corpus = self.config.retriever, self.dataset.corpus
         labels = read_labels(self.workspace.path("labels.parquet"))
-        model = train_retriever(labels, corpus, config, folder, seed=self.config.seed, device=self.config.device)
+        model = train_retriever(
+            labels,
+            corpus,
+            config,
+            folder,
+            seed=self.config.seed,
+            device=self.config.device,
+            divergence=query_loss(self.config),
+            reports=self.reports,
+        )
         curve: list[dict[str, float]] = []
         if not self.config.head.absent:
             model, curve = put_head_on(
@@ -283,26 +321,29 @@ class Chain:
                 teacher_temperature=config.teacher_temperature,
                 seed=self.config.seed,
             )
+            self.reports.send("head", curve, self._section("head"))
         write_atomically(folder / "head-losses.json", json.dumps(curve))
         save_model(model, folder / "retriever")
 
     @_once
     def reranker(self) -> str:
-        """The ranker once more, its prior refitted to the new retriever: what goes on top of it."""
+        """The corpus by the new retriever, and the ranker once more, its prior refitted: what goes on top of it."""
         return self.workspace.step(
             "reranker",
             self._refit_ranker,
-            outputs=("vectors-after", "reranker"),
+            outputs=("vectors-after", "reranker") if self.has_ranker else ("vectors-after",),
             settings=[],
             inputs=[self.retriever()],
         )
 
     def _refit_ranker(self, folder: Path) -> None:
-        from rankstill.candidates import PassageScorer, encode_passages
+        from rankstill.candidates import PassageScorer
         from rankstill.ranker import Ranker, refit_prior
 
         model = self.parts.model_after
-        encode_passages(model, self.dataset.corpus, folder / "vectors-after")
+        self.parts.encode_after(model, folder / "vectors-after")
+        if not self.has_ranker:
+            return
         first_stage = self.parts.after(folder / "vectors-after", model)
         ranker = Ranker.load(self.workspace.path("ranker"), self.config.device)
         refitted = refit_prior(ranker, self.parts.ranked_lists(first_stage))
@@ -312,14 +353,18 @@ class Chain:
     @_once
     def evaluation(self) -> str:
         """Measure every system on the test queries, with paired tests against the retriever as it was."""
+        from rankstill.evaluation.chain_runs import evaluate_chain
+        from rankstill.report import write_report
+
         fingerprint = self.workspace.step(
             "evaluation",
-            self._evaluate,
+            lambda folder: evaluate_chain(self.parts, folder, with_ranker=self.has_ranker),
             outputs=("metrics.json", "runs"),
             settings=[self._section("evaluation"), self.config.seed],
             inputs=[self.reranker()],
         )
         self._write_card()
+        write_report(self.workspace.folder, self.dataset)
         return fingerprint
 
     def outcome(self) -> Outcome:
@@ -332,63 +377,15 @@ class Chain:
             measured = json.loads(metrics.read_text(encoding="utf-8"))["table"]
             table = EvaluationTable.from_json(measured) if measured else None
         notes = [*self.dataset.notes]
-        for record in self.workspace.records().values():
-            notes += record.notes
+        for name, record in self.workspace.records().items():
+            notes += record.notes if name in self.steps else ()
         return Outcome(
             workspace=self.workspace.folder,
             retriever=self.workspace.path("retriever"),
-            reranker=self.workspace.path("reranker"),
+            reranker=self.workspace.path("reranker") if self.has_ranker else None,
             table=table,
             notes=tuple(notes),
         )
-
-    def _evaluate(self, folder: Path) -> Sequence[str]:
-        from rankstill.evaluation import answer_qrels, evaluate_runs, merge_qrels, write_run
-
-        test = self.dataset.test or tuple(
-            query.id
-            for query in self.dataset.queries.values()
-            if query.answers and query.id not in set(self.dataset.train)
-        )
-        if not test:
-            (folder / "runs").mkdir(exist_ok=True)
-            write_atomically(folder / "metrics.json", json.dumps({"table": None}) + "\n")
-            return ["no test queries with judgements or answers: the gain could not be measured"]
-        runs = self._runs(test)
-        for name, run in runs.items():
-            write_run(run, folder / "runs" / f"{name.replace(' ', '-')}.trec", name.replace(" ", "-"))
-        queries = [self.dataset.queries[query_id] for query_id in test]
-        qrels = self.dataset.test_qrels() or merge_qrels(
-            [answer_qrels(run, queries, self.dataset.corpus) for run in runs.values()]
-        )
-        evaluation = self.config.evaluation
-        table = evaluate_runs(
-            runs, qrels, "retriever before", evaluation.measures, self.config.seed, evaluation.resamples
-        )
-        leaks = self.parts.leaks()
-        write_atomically(folder / "metrics.json", json.dumps({"table": table.to_json(), "leaks": leaks}) + "\n")
-        answers = "no judgements: a passage is relevant if it holds an accepted answer, among all that a system found"
-        return [leaks if self.dataset.test else answers]
-
-    def _runs(self, test: Sequence[str]) -> dict[str, Any]:
-        """TREC runs of every system over the test queries."""
-        from rankstill.evaluation.systems import dense_run, fused_run, lexical_run, reranked_run
-        from rankstill.ranker import Ranker
-
-        queries = {query_id: self.dataset.queries[query_id].text for query_id in test}
-        before = self.parts.before
-        after = self.parts.after(self.workspace.path("vectors-after"), self.parts.model_after)
-        depth, device = self.config.evaluation.rerank_depth, self.config.device
-        ranker = Ranker.load(self.workspace.path("ranker"), device)
-        reranker = Ranker.load(self.workspace.path("reranker"), device)
-        return {
-            "BM25": lexical_run(before, queries),
-            "retriever before": dense_run(before, queries),
-            "first stage": fused_run(before, queries),
-            "ranker": reranked_run(before, ranker, queries, depth),
-            "retriever AFTER": dense_run(after, queries),
-            "ranker on AFTER": reranked_run(after, reranker, queries, depth),
-        }
 
     def _write_card(self) -> None:
         from rankstill.retriever.card import model_card

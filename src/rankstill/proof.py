@@ -28,20 +28,23 @@ def prove(config: Config, workspace: str | Path) -> str:
     from rankstill.evaluation.chain_scores import attribute_workspace
     from rankstill.evaluation.forgetting import forgetting_of_workspace
     from rankstill.evaluation.slices import slice_runs
+    from rankstill.labels import read_labels
     from rankstill.pipeline import open_chain
 
     with open_chain(config, workspace) as chain:
         opened, dataset = chain.workspace, chain.dataset
         chain.run()
-        parts = {"Which link lost most": attribute_workspace(chain.parts)}
+        # A baseline has no ranker, and then no links to tell apart.
+        parts = {"Which link lost most": attribute_workspace(chain.parts)} if chain.has_ranker else {}
         pages = [(title, part.to_markdown(), part.to_json()) for title, part in parts.items()]
         if dataset.test:
             before, after = (read_run(opened.path(f"runs/retriever-{each}.trec")) for each in ("before", "AFTER"))
+            labels = read_labels(opened.path("labels.parquet"))
             slices = slice_runs(
                 before,
                 after,
                 dataset,
-                {ranking.query_id for ranking in chain.parts.rankings},
+                {query.id for query in labels if query.source == "teacher"},
                 language=config.candidates.language,
                 measure=config.evaluation.measures[0],
                 seed=config.seed,
@@ -73,7 +76,8 @@ def answer_questions(config: Config, workspace: str | Path) -> RagTable:
     with open_chain(config, workspace) as chain:
         with Teacher(config.rag.reader or config.teacher, chain.parts.account, config.seed) as reader:
             chain.run()
-            names = ("BM25", "retriever before", "retriever AFTER", "ranker on AFTER")
+            names = ["BM25", "retriever before", "retriever AFTER"]
+            names += ["ranker on AFTER"] if chain.has_ranker else []
             runs = {name: read_run(chain.workspace.path(f"runs/{name.replace(' ', '-')}.trec")) for name in names}
             settings = RagSettings(
                 k=config.rag.k,

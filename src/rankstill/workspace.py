@@ -26,7 +26,7 @@ from typing import IO, Any
 from rankstill.errors import RankstillError, WorkspaceError
 from rankstill.progress import say
 
-FORMAT = 2
+FORMAT = 3
 """Version of what lies in a workspace. Raised when a step's files change their meaning."""
 
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
@@ -85,6 +85,32 @@ def _disk_trouble(error: Exception) -> str | None:
     return next((told for told in map(os.strerror, _DISK_FULL) if told in str(error)), None)
 
 
+@contextmanager
+def disk_errors(folder: Path, when: str) -> Iterator[None]:
+    """What a full or closed disk stops, told as an error of the user's.
+
+    Args:
+        folder: that is written to.
+        when: it is, for the message: "writing the report".
+
+    Raises:
+        WorkspaceError: the disk is full or cannot be written.
+    """
+    try:
+        yield
+    except RankstillError:
+        raise
+    except Exception as error:
+        trouble = _disk_trouble(error)
+        if trouble is None:
+            raise
+        where = getattr(error, "filename", None) or folder
+        raise WorkspaceError(
+            f"{where}: {trouble} {when}. Make room or choose another folder, then run the same command again: "
+            "finished steps are kept."
+        ) from error
+
+
 class Workspace:
     """A folder that remembers its finished steps.
 
@@ -130,7 +156,7 @@ class Workspace:
         Raises:
             WorkspaceError: the disk is full or cannot be written.
         """
-        with self._disk_errors(f"writing {name}"):
+        with disk_errors(self.folder, f"writing {name}"):
             write_atomically(self.path(name), text)
 
     def step(
@@ -169,7 +195,7 @@ class Workspace:
             return fingerprint
         say(f"{name} ...")
         started = time.monotonic()
-        with self._disk_errors(f"in step {name}"):
+        with disk_errors(self.folder, f"in step {name}"):
             self._forget_other_attempts(name, keep=making)
             making.mkdir(parents=True, exist_ok=True)
             notes = tuple(make(making) or ())
@@ -177,22 +203,6 @@ class Workspace:
         self._seen.add(name)
         say(f"{name}: done in {self._records[name].seconds:,.0f} s")
         return fingerprint
-
-    @contextmanager
-    def _disk_errors(self, when: str) -> Iterator[None]:
-        try:
-            yield
-        except RankstillError:
-            raise
-        except Exception as error:
-            trouble = _disk_trouble(error)
-            if trouble is None:
-                raise
-            where = getattr(error, "filename", None) or self.folder
-            raise WorkspaceError(
-                f"{where}: {trouble} {when}. Make room or choose another folder, then run the same command again: "
-                "finished steps are kept."
-            ) from error
 
     def _forget_other_attempts(self, name: str, keep: Path) -> None:
         for attempt in (self.folder / ".making").glob(f"{name}-*"):
@@ -202,16 +212,18 @@ class Workspace:
     def _commit(
         self, name: str, making: Path, outputs: Sequence[str], fingerprint: str, started: float, notes: tuple[str, ...]
     ) -> None:
-        if self._records.pop(name, None):
+        former = self._records.pop(name, None)
+        if former:
             self._write_manifest()  # the old outputs are about to go; from here on they are not claimed
-        for output in outputs:
+        for output in dict.fromkeys([*outputs, *(former.outputs if former else ())]):
             target = self.path(output)
             target.parent.mkdir(parents=True, exist_ok=True)
             if target.is_dir() and not target.is_symlink():
                 shutil.rmtree(target)
             else:
                 target.unlink(missing_ok=True)
-            (making / output).replace(target)
+            if output in outputs:
+                (making / output).replace(target)
         scale = 1024 if sys.platform != "darwin" else 1024 * 1024
         self._records[name] = StepRecord(
             fingerprint=fingerprint,

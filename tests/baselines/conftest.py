@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+from rankstill.config import Config, make_config
 
 if TYPE_CHECKING:
     from rankstill.baselines import LocalLM
@@ -66,3 +71,44 @@ def lm_with_learned_positions(causal_lm_folder: Path, tmp_path: Path, full_preci
         GPT2Config(vocab_size=len(tokenizer), n_positions=256, n_embd=32, n_layer=2, n_head=4, initializer_range=0.3)
     ).save_pretrained(tmp_path)
     return load_local_lm(str(tmp_path), "cpu", passage_tokens=40)
+
+
+@pytest.fixture(scope="session")
+def answered_folder(toy_dataset_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The toy dataset, each query with the answer that its passage gives, and without any ranking. Read-only."""
+    folder = shutil.copytree(toy_dataset_folder, tmp_path_factory.mktemp("answered") / "toy")
+    (folder / "rankings.jsonl").unlink()
+    passages = [json.loads(line) for line in (folder / "corpus.jsonl").read_text().splitlines()]
+    answers = {each["_id"]: each["title"].split()[1] for each in passages}
+    queries = [json.loads(line) for line in (folder / "queries.jsonl").read_text().splitlines()]
+    (folder / "queries.jsonl").write_text(
+        "".join(
+            json.dumps({**query, "answers": [answers[query["_id"].removeprefix("q-")]]}) + "\n" for query in queries
+        )
+    )
+    return folder
+
+
+@pytest.fixture(scope="session")
+def white_box_config(answered_folder: Path, tiny_model_folder: Path, causal_lm_folder: Path) -> Callable[..., Config]:
+    """A chain of seconds with a tiny language model: `white_box_config("pdist", {"white_box.passages": 4})`."""
+
+    def make(method: str, changes: dict[str, Any] | None = None) -> Config:
+        small = {
+            "candidates.k": 5,
+            "candidates.n": 6,
+            "labels.ranked_by": method,
+            "white_box.model": str(causal_lm_folder),
+            "white_box.passages": 3,
+            "white_box.passage_tokens": 30,
+            "retriever.model": str(tiny_model_folder),
+            "retriever.training_length": 32,
+            "retriever.learning_rate": 1e-3,
+            "evaluation.resamples": 200,
+            "device": "cpu",
+        }
+        return make_config(
+            {"dataset": {"source": str(answered_folder)}, "preset": "paper"}, {**small, **(changes or {})}
+        )
+
+    return make

@@ -102,7 +102,7 @@ def test_existing_training_learns_gold_labels_as_they_are(
     after = train_retriever(rows, toy_dataset.corpus, config, tmp_path, seed=0, device="cpu")
 
     def hits(model: SentenceTransformer) -> int:
-        passages = model.encode_document(toy_dataset.corpus.texts())
+        passages = model.encode_document(list(toy_dataset.corpus.texts()))
         nearest = (model.encode_query([row.text for row in rows]) @ passages.T).argmax(axis=1)
         return sum(int(best) == row.positions[0] for best, row in zip(nearest, rows, strict=True))
 

@@ -21,7 +21,7 @@ def test_the_retriever_learns_from_gold_or_from_the_first_choice_alone(
     config = toy_config({"labels.ranked_by": ranked_by, "labels.pseudo_queries": 0, "head.width": 0})
     outcome = rankstill.distill(config, tmp_path / "w", until="retriever")
     dataset = load_dataset(config.dataset)
-    rankings, _ = read_rankings(tmp_path / "w" / "rankings.jsonl", dataset)
+    rankings, _ = read_rankings(Path(config.dataset.source) / "rankings.jsonl", dataset)
     first = {ranking.query_id: ranking.ranking[0] for ranking in rankings}
     labels = read_labels(tmp_path / "w" / "labels.parquet")
     assert len(labels) == len(dataset.train)

@@ -31,6 +31,10 @@ def weights(workspace: Path) -> list[bytes]:
     return [path.read_bytes() for path in sorted((workspace / "retriever").rglob("*.safetensors"))]
 
 
+def _from(step: str) -> tuple[str, ...]:
+    return STEPS[STEPS.index(step) :]
+
+
 def made_at(workspace: Path) -> dict[str, int]:
     """When each step's first output file was written, in ns."""
     steps = json.loads((workspace / "manifest.json").read_text())["steps"]
@@ -180,11 +184,12 @@ def test_a_second_run_repeats_no_step_and_gives_the_same_outcome(
 @pytest.mark.parametrize(
     ("changes", "anew"),
     [
-        ({"candidates.n": 7}, ("candidates", *STEPS[2:])),
-        ({"ranker.learning_rate": 2e-4}, STEPS[2:]),
-        ({"labels.depth": 7}, STEPS[3:]),
-        ({"retriever.passages_per_query": 4}, STEPS[4:]),
-        ({"evaluation.rerank_depth": 10}, STEPS[6:]),
+        ({"retriever.passage_prompt": "passage: "}, ("vectors", "candidates", *_from("ranker"))),
+        ({"candidates.n": 7}, ("candidates", *_from("ranker"))),
+        ({"ranker.learning_rate": 2e-4}, _from("ranker")),
+        ({"labels.depth": 7}, _from("labels")),
+        ({"retriever.passages_per_query": 4}, _from("retriever")),
+        ({"evaluation.rerank_depth": 10}, _from("evaluation")),
     ],
 )
 def test_a_changed_option_makes_anew_only_from_its_step_on(
@@ -195,13 +200,13 @@ def test_a_changed_option_makes_anew_only_from_its_step_on(
     assert made_anew(finished_copy, before) == anew
 
 
-def test_changed_rankings_make_anew_all_but_the_candidates(
+def test_changed_rankings_make_anew_all_but_the_first_stage(
     toy_config: MakeConfig, toy_dataset_folder: Path, finished_copy: Path, tmp_path: Path
 ) -> None:
     write_rankings_file(tmp_path / "other.jsonl", read_rankings_file(toy_dataset_folder)[:20])
     before = made_at(finished_copy)
     rankstill.distill(toy_config({"teacher.rankings": str(tmp_path / "other.jsonl")}), finished_copy)
-    assert made_anew(finished_copy, before) == STEPS[1:]
+    assert made_anew(finished_copy, before) == _from("rankings")
 
 
 def test_a_changed_dataset_makes_everything_anew(toy_config: MakeConfig, toy_copy: Path, finished_copy: Path) -> None:

@@ -13,11 +13,11 @@ from rankstill.config import Config, write_config
 from rankstill.pipeline import STEPS
 
 STAGES = {
-    "candidates": ("candidates",),
-    "teach": ("candidates", "rankings"),
-    "train-ranker": STEPS[:3],
-    "label": STEPS[:4],
-    "train-retriever": STEPS[:5],
+    "candidates": ("vectors", "candidates"),
+    "teach": ("vectors", "candidates", "rankings"),
+    "train-ranker": STEPS[:4],
+    "label": STEPS[:5],
+    "train-retriever": STEPS[:6],
     "evaluate": STEPS,
 }
 

@@ -16,7 +16,7 @@ from rankstill.labels import LabelledQuery
 from rankstill.models import load_bi_encoder
 from rankstill.retriever import head_training as module
 from rankstill.retriever.adapter import PassageAdapter
-from rankstill.retriever.head import Encoded, Head, with_head
+from rankstill.retriever.head import Encoded, Head, carry_through_head, with_head
 from rankstill.retriever.head_training import new_head, train_head
 from rankstill.retriever.tokens import TokenVectors, token_counts
 
@@ -177,6 +177,8 @@ def test_as_a_model_it_gives_the_vectors_that_it_was_trained_with(
     for model in (complete, load_bi_encoder(str(tmp_path / "saved"), "cpu")):
         np.testing.assert_allclose(model.encode_query(TEXTS), asked, atol=1e-5)
         np.testing.assert_allclose(model.encode_document(TEXTS), passages, atol=1e-5)
+        known = by_kind["document"].vectors
+        np.testing.assert_allclose(carry_through_head(model, tiny_model, TEXTS, known), passages, atol=1e-5)
         assert model.get_embedding_dimension() == passages.shape[1]
         assert model.max_seq_length == 128
         assert {name: model.prompts[name] for name in prompts} == prompts

@@ -10,6 +10,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rankstill.baselines import emdr2_nll, margin_mse, replug_kl
 from rankstill.retriever.loss import EXCLUDED, UNLABELLED, DistillationLoss, contrastive, distribution, kl_to_ranker
 
 if TYPE_CHECKING:
@@ -218,3 +219,45 @@ def test_gradients_in_micro_batches_are_those_of_the_whole_step_at_once(tiny_mod
     assert got.keys() == expected.keys()
     for name, gradient in expected.items():
         torch.testing.assert_close(got[name], gradient, rtol=1e-4, atol=1e-6)
+
+
+class _Vectors(torch.nn.Module):
+    """A model whose texts are their own vectors."""
+
+    def forward(self, texts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {"sentence_embedding": texts["vectors"]}
+
+
+def _as_texts(*vectors: tuple[float, float]) -> dict[str, torch.Tensor]:
+    return {"vectors": torch.tensor(vectors), "attention_mask": torch.ones(len(vectors), 2)}
+
+
+# Cosines 1, 0, 0 give the retriever's shares 1/2, 1/4 and 1/4; the labels' are 3/4 and 1/4, the third has none.
+HAND_WORKED = {
+    "kl": (kl_to_ranker, 0.75 * math.log(1.5)),
+    "emdr2_nll": (emdr2_nll, -math.log(0.75 * 0.5 + 0.25 * 0.25)),
+    "replug_kl": (replug_kl, 2 / 3 * math.log(8 / 9) + 1 / 3 * math.log(4 / 3)),
+    "margin_mse": (margin_mse, (math.log(2) - math.log(3)) ** 2),
+}
+
+
+@pytest.mark.parametrize("name", HAND_WORKED)
+def test_a_step_worked_by_hand_with_each_divergence(name: str) -> None:
+    divergence, expected = HAND_WORKED[name]
+    loss = loss_of(_Vectors(), divergence=divergence, student_temperature=1 / math.log(2))
+    labels = torch.tensor([[math.log(0.75), math.log(0.25), UNLABELLED, 1.0]])
+    terms = loss([_as_texts((1.0, 0.0)), _as_texts((1.0, 0.0), (0.0, 1.0), (0.0, 1.0))], labels)
+    assert {term: value.item() for term, value in terms.items()} == {name: pytest.approx(expected, abs=1e-6)}
+
+
+@pytest.mark.parametrize("in_batch", [True, False])
+@pytest.mark.parametrize("name", HAND_WORKED)
+def test_every_divergence_gives_finite_gradients_with_riders_and_passages_taken_out(
+    name: str, in_batch: bool, tiny_model: SentenceTransformer
+) -> None:
+    terms = run(tiny_model, divergence=HAND_WORKED[name][0], in_batch=in_batch)
+    assert set(terms) == {name, f"{name}_riders"}
+    sum(terms.values()).backward()
+    gradients = [weight.grad for name, weight in tiny_model.named_parameters() if "pooler" not in name]
+    assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
+    assert sum(float(gradient.abs().sum()) for gradient in gradients) > 0

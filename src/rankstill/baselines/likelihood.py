@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.config.sections import WhiteBoxMethod
+
 if TYPE_CHECKING:
     from torch import Tensor
 
-Method = Literal["pdist", "replug-lsr", "emdr2", "loop", "adist"]
+Method = WhiteBoxMethod
 Signal = Literal["alone", "left-out", "attention"]
 """What is read from a language model about a query's passage d: log p(answer | query, d); log p(answer | query, all its
 passages but d); or how much the answer attends to d among all of them."""
@@ -88,6 +90,12 @@ SCORES_OF: Mapping[Method, Callable[[Scores], Scores]] = {
     "loop": loop_scores,
     "adist": adist_scores,
 }
+TEMPERATURE_OF: Mapping[Method, float] = {"pdist": 1.0, "replug-lsr": 0.1, "emdr2": 1.0, "loop": 1.0, "adist": 0.1}
+"""What each method's scores are divided by; the retriever's `teacher_temperature` comes on top.
+
+1 where the formula has none; REPLUG LSR's own beta. ADist's constant does not carry over from Atlas, whose attention is
+that of an encoder-decoder: with 0.1 its distribution is about as sharp as PDist's (SmolLM2-135M, NQ-open).
+"""
 
 
 def target(scores: Scores, temperature: float) -> Scores:
@@ -133,7 +141,7 @@ def replug_kl(cosines: Tensor, labels: Tensor, teacher_temperature: float, stude
     Args:
         cosines: of queries and passages. [queries, passages]
         labels: `replug_scores`, -inf where nothing was read: P_R is over the read passages alone. [queries, passages]
-        teacher_temperature: beta.
+        teacher_temperature: divides them: beta, or 1 where they were divided by it before (`TEMPERATURE_OF`).
         student_temperature: gamma; cosines are divided by it.
 
     Returns:

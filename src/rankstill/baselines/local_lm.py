@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.errors import ModelError
-from rankstill.models import autocast, plain_attention, resolve_model
+from rankstill.models import autocast, model_identity, plain_attention, resolve_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -185,12 +187,14 @@ def load_local_lm(name: str, device: str | None = None, passage_tokens: int = 25
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    place, where = _place(name)
+    place, where = find_local_lm(name)
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place, **where)
-        # Pickled checkpoints can run code; only safetensors are read.
-        weights = {} if where else {"use_safetensors": True}
-        model = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32, **weights, **where)
+        # Loading takes a second; the libraries' bars for it would fill a log.
+        with contextlib.redirect_stderr(io.StringIO()):
+            tokenizer = AutoTokenizer.from_pretrained(place, **where)
+            # Pickled checkpoints can run code; only safetensors are read.
+            weights = {} if where else {"use_safetensors": True}
+            model = AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32, **weights, **where)
     except (OSError, ValueError, KeyError, SafetensorError) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise ModelError(
@@ -201,8 +205,15 @@ def load_local_lm(name: str, device: str | None = None, passage_tokens: int = 25
     return LocalLM(name, model, tokenizer, passage_tokens)
 
 
-def _place(name: str) -> tuple[str, dict[str, str]]:
-    """Where to load from, and which file of it if it is GGUF."""
+def find_local_lm(name: str) -> tuple[str, dict[str, str]]:
+    """Where a language model is loaded from, and which file there if it is GGUF.
+
+    Args:
+        name: see `load_local_lm`.
+
+    Raises:
+        ModelError: there is no such folder or file, or gguf is not installed.
+    """
     if Path(name).expanduser().is_dir() or ("/" in name and not name.endswith(".gguf")):
         return resolve_model(name), {}
     from rankstill.teacher.local import find_gguf
@@ -211,3 +222,15 @@ def _place(name: str) -> tuple[str, dict[str, str]]:
     if importlib.util.find_spec("gguf") is None:
         raise ModelError(f"{name}: to read GGUF weights from within needs the package gguf. pip install 'gguf>=0.10'")
     return str(path.parent), {"gguf_file": path.name}
+
+
+def lm_identity(name: str) -> str:
+    """What a language model is: a digest of its files or of parts of its GGUF file; on the hub, the name itself.
+
+    Raises:
+        ModelError: as `find_local_lm`.
+    """
+    from rankstill.teacher.local import identity
+
+    place, where = find_local_lm(name)
+    return identity(Path(place) / where["gguf_file"]) if where else model_identity(place)

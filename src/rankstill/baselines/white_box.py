@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.baselines.likelihood import SCORES_OF, SIGNAL_OF, Method, Signal
+from rankstill.baselines.likelihood import SCORES_OF, SIGNAL_OF, TEMPERATURE_OF, Method, Signal
 from rankstill.baselines.local_lm import LocalLM
 from rankstill.baselines.rows import labelled_query
 from rankstill.datasets import Dataset
 from rankstill.errors import DataError
 from rankstill.labels.table import LabelledQuery, read_labels, write_labels
 from rankstill.progress import progress
+from rankstill.workspace import digest
 
-_QUERIES_A_PART = 32
+_QUERIES_A_PART = 8
+"""As many are read again after a kill, at most."""
 
 
 def read_signal(
@@ -42,8 +44,29 @@ def read_signal(
     return lm.log_likelihoods(question, answer, others)
 
 
+def queries_to_read(dataset: Dataset, count: int | None, seed: int) -> list[str]:
+    """Training queries that have an accepted answer, in a fixed order: to read more later costs the new ones alone.
+
+    Args:
+        dataset: whose queries.
+        count: the first so many; None: all.
+        seed: of the order.
+
+    Raises:
+        DataError: no query has an accepted answer.
+    """
+    answered = [query_id for query_id in dataset.train if dataset.queries[query_id].answers]
+    if not answered:
+        raise DataError(
+            f"{dataset.name}: no training query has accepted answers, which white-box methods read the likelihood of. "
+            "nq-open has them."
+        )
+    order = np.random.default_rng(seed).permutation(len(answered))
+    return [answered[row] for row in order[:count]]
+
+
 def label_by_lm(
-    lm: LocalLM,
+    load: Callable[[], LocalLM],
     method: Method,
     query_ids: Sequence[str],
     candidates: Mapping[str, NDArray[np.int64]],
@@ -58,40 +81,42 @@ def label_by_lm(
     it, so methods that read the same (PDist, REPLUG-LSR, EMDR2) share it: give them the same folder.
 
     Args:
-        lm: the language model.
+        load: gives the language model; not called where nothing is left to read.
         method: see `likelihood`.
-        query_ids: of the queries that may teach; those without an accepted answer give no row.
+        query_ids: of queries that have an accepted answer.
         candidates: positions of each query's candidates, best first, by query id.
         dataset: gives queries, answers and passages.
-        folder: for what was read, a part of the queries a file; of one language model and one set of queries.
+        folder: for what was read, a part of the queries a file; of one language model and one table of candidates.
         passages: how many candidates of each query.
 
+    Returns:
+        The method's scores, divided by its own temperature (`TEMPERATURE_OF`).
+
     Raises:
-        DataError: no query has an accepted answer.
-        ModelError: as `read_signal`.
+        ModelError: as `read_signal`, or the model cannot be loaded.
     """
-    asked = [query_id for query_id in query_ids if dataset.queries[query_id].answers]
-    if not asked:
-        raise DataError(
-            f"{dataset.name}: no training query has accepted answers, which {method} needs. nq-open has them."
-        )
     signal = SIGNAL_OF[method]
-    folder.mkdir(parents=True, exist_ok=True)
-    read: list[LabelledQuery] = []
-    with progress(f"reading the language model ({signal})", len(asked)) as advance:
-        for number, start in enumerate(range(0, len(asked), _QUERIES_A_PART)):
-            part = asked[start : start + _QUERIES_A_PART]
-            path = folder / f"{signal}-{number:05}.parquet"
-            if not path.exists():
+    parts = [query_ids[start : start + _QUERIES_A_PART] for start in range(0, len(query_ids), _QUERIES_A_PART)]
+    paths = [folder / f"{signal}-{digest(part)}.parquet" for part in parts]
+    missing = [(part, path) for part, path in zip(parts, paths, strict=True) if not path.exists()]
+    if missing:
+        lm = load()
+        folder.mkdir(parents=True, exist_ok=True)
+        with progress(f"reading {lm.name} ({signal})", sum(len(part) for part, _ in missing)) as advance:
+            for part, path in missing:
                 unfinished = path.with_suffix(".tmp")
                 rows = [_read_query(lm, signal, each, candidates[each][:passages], dataset) for each in part]
                 write_labels(rows, unfinished)
                 unfinished.replace(path)
-            read += read_labels(path)
-            advance(len(part))
+                advance(len(part))
     return [
-        labelled_query(dataset.queries[row.id], row.positions, SCORES_OF[method](row.scores.astype(np.float64)))
-        for row in read
+        labelled_query(
+            dataset.queries[row.id],
+            row.positions,
+            SCORES_OF[method](row.scores.astype(np.float64)) / TEMPERATURE_OF[method],
+        )
+        for path in paths
+        for row in read_labels(path)
     ]
 
 

@@ -11,6 +11,7 @@ from rankstill.config.sections import (
     RagConfig,
     RankerConfig,
     RetrieverConfig,
+    WhiteBoxConfig,
 )
 from rankstill.config.teacher import ModelPrice, TeacherConfig
 
@@ -26,6 +27,7 @@ __all__ = [
     "RankerConfig",
     "RetrieverConfig",
     "TeacherConfig",
+    "WhiteBoxConfig",
     "commented_config",
     "make_config",
     "read_config",

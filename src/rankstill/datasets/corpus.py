@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
@@ -146,6 +147,15 @@ class Corpus:
         if positions is None:
             return Texts(self, range(len(self)))
         return [self.text(position) for position in positions]
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """A digest of every passage and their order."""
+        digest = hashlib.sha256()
+        for column in (self.ids, self.titles, self.bodies):
+            for value in column:
+                digest.update(value.encode() + b"\0")
+        return digest.hexdigest()
 
     def part(self, positions: Iterable[int]) -> Corpus:
         """These passages as a corpus of their own, in this order."""

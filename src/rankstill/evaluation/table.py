@@ -16,6 +16,7 @@ from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation.metrics import DEFAULT_MEASURES, aggregate, per_query
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.significance import Comparison, compare, holm, interval
+from rankstill.notebook import table_html, table_markdown
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,16 @@ class EvaluationTable:
         lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
         rule = "|" + " --- |" + " ---: |" * (len(rows[0]) - 1)
         return "\n".join([f"**{_title(self, heading)}**", "", lines[0], rule, *lines[1:], "", _caption(self), ""])
+
+    def _repr_html_(self) -> str:
+        return table_html(*self._for_notebooks())
+
+    def _repr_markdown_(self) -> str:
+        return table_markdown(*self._for_notebooks())
+
+    def _for_notebooks(self) -> tuple[str, list[list[str]], str]:
+        headings = [column.replace("\n@", "@") for column in _headings(self)]
+        return _title(self, "Retrieval quality"), [headings, *_rows(self)], _caption(self)
 
 
 def evaluate_runs(

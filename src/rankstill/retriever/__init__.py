@@ -1,6 +1,7 @@
 """The retriever: a bi-encoder distilled from the ranker's labels."""
 
+from rankstill.retriever.head import carry_through_head
 from rankstill.retriever.head_training import put_head_on
 from rankstill.retriever.training import load_retriever, train_retriever
 
-__all__ = ["load_retriever", "put_head_on", "train_retriever"]
+__all__ = ["carry_through_head", "load_retriever", "put_head_on", "train_retriever"]

@@ -37,8 +37,7 @@ tags: [sentence-transformers, sentence-similarity, feature-extraction, rankstill
 
 # A retriever distilled on {dataset.name}
 
-{config.retriever.model}, distilled with [Rankstill](https://pypi.org/project/rankstill/) from an LLM's rankings:
-LLM -> ranker -> retriever (Li, Zhang and Zhang 2024, arXiv 2406.12169).
+{config.retriever.model}, trained with [Rankstill](https://pypi.org/project/rankstill/) {_taught_by(config)}.
 
 ```python
 from sentence_transformers import SentenceTransformer
@@ -74,6 +73,16 @@ print(model.similarity(query, passages))
 {_CITATION}
 ```
 """
+
+
+def _taught_by(config: Config) -> str:
+    labels = config.labels
+    if labels.white_box:
+        return f"by the baseline {labels.white_box}: what {config.white_box.model} says of each passage from within"
+    baselines = {"gold": "judged passages", "first-choice": "an LLM's first choices", "llm": "an LLM's order alone"}
+    if labels.ranked_by in baselines:
+        return f"by a baseline: {baselines[labels.ranked_by]}"
+    return "by distilling an LLM's rankings:\nLLM -> ranker -> retriever (Li, Zhang and Zhang 2024, arXiv 2406.12169)"
 
 
 def _public(config: Config) -> Config:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,12 +11,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from rankstill.progress import progress
 from rankstill.retriever.adapter import PassageAdapter
 from rankstill.retriever.tokens import TokenVectors
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
     from sentence_transformers import SentenceTransformer
+
+
+_TEXTS_A_BATCH = 256
 
 
 @dataclass(frozen=True)
@@ -89,6 +94,41 @@ def with_head(model: SentenceTransformer, head: Head) -> SentenceTransformer:
     complete = SentenceTransformer(modules=[both], device=str(model.device), prompts=dict(model.prompts))
     complete.similarity_fn_name = "cosine"
     return complete.eval()
+
+
+def carry_through_head(
+    model: SentenceTransformer, encoder: SentenceTransformer, texts: Sequence[str], vectors: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """The vectors of passages whose encoder's vectors are known: the head's work alone, which takes seconds.
+
+    Args:
+        model: as `with_head` made it of the encoder, or loaded again.
+        encoder: that made the vectors.
+        texts: the passages.
+        vectors: the encoder's. [passages, dimensions]
+
+    Returns:
+        Unit vectors. [passages, dimensions + token dimensions]
+    """
+    head = list(model[0].sub_modules["document"])[
+        len(encoder) + 1 :
+    ]  # the encoder's modules and `Normalize` come first
+    prompt = model.prompts.get("document") or None
+    carried = np.empty((len(texts), int(model.get_embedding_dimension() or 0)), dtype=np.float32)
+    with progress("carrying passages through the head", len(texts)) as advance, torch.inference_mode():
+        for start in range(0, len(texts), _TEXTS_A_BATCH):
+            rows = slice(start, start + _TEXTS_A_BATCH)
+            read = model.preprocess(list(texts[rows]), prompt=prompt, task="document")
+            known = np.array(vectors[rows])
+            features = {**read, "sentence_embedding": torch.from_numpy(known)}
+            features = {
+                name: value.to(model.device) if isinstance(value, Tensor) else value for name, value in features.items()
+            }
+            for module in head:
+                features = module(features)
+            carried[rows] = features["sentence_embedding"].float().cpu().numpy()
+            advance(len(known))
+    return carried
 
 
 def _token_modules(model: SentenceTransformer, tokens: TokenVectors) -> list[nn.Module]:

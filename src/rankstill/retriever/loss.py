@@ -13,6 +13,9 @@ UNLABELLED = float("-inf")
 EXCLUDED = float("nan")
 """A label of this value: the passage is neither right nor wrong for this query, for the query was made from it."""
 
+Divergence = Callable[[Tensor, Tensor, float, float], Tensor]
+"""A loss of each query from cosines, labels, tau_t and tau_s, as `kl_to_ranker` takes and gives them."""
+
 
 def distribution(labels: Tensor, temperature: float) -> Tensor:
     """The ranker's distribution over passages: softmax(scores / tau_t) (Li et al. 2024, stage 2).
@@ -66,6 +69,7 @@ class DistillationLoss(nn.Module):
 
     Args:
         model: the SentenceTransformer in training.
+        divergence: what a query costs; its name is that of its terms.
         teacher_temperature: tau_t.
         student_temperature: tau_s.
         in_batch: see above; False is the paper's loss over the query's own passages.
@@ -82,6 +86,7 @@ class DistillationLoss(nn.Module):
     def __init__(
         self,
         model: nn.Module,
+        divergence: Divergence = kl_to_ranker,
         *,
         teacher_temperature: float,
         student_temperature: float,
@@ -92,6 +97,8 @@ class DistillationLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
+        self.divergence = divergence
+        self.name = "kl" if divergence is kl_to_ranker else divergence.__name__
         self.teacher_temperature = teacher_temperature
         self.student_temperature = student_temperature
         self.in_batch = in_batch
@@ -107,10 +114,10 @@ class DistillationLoss(nn.Module):
         labels = labels.masked_fill(absent, UNLABELLED)
         cosines = (queries @ passages.T).masked_fill(absent, float("-inf"))
         compared = cosines if self.in_batch else cosines.masked_fill(~torch.isfinite(labels), float("-inf"))
-        kl = kl_to_ranker(compared, labels, self.teacher_temperature, self.student_temperature)
-        terms = {"kl": kl[main].mean()}
+        costs = self.divergence(compared, labels, self.teacher_temperature, self.student_temperature)
+        terms = {self.name: costs[main].mean()}
         if not main.all():
-            terms["kl_riders"] = self.rider_weight * kl[~main].mean()
+            terms[f"{self.name}_riders"] = self.rider_weight * costs[~main].mean()
         if self.contrastive_weight:
             nce = contrastive(cosines[main], labels[main], self.student_temperature)
             terms["contrastive"] = self.contrastive_weight * nce.mean()

@@ -1,4 +1,4 @@
-"""Labels -> retriever, first part: train the bi-encoder by KL divergence to the ranker's distribution."""
+"""Labels -> retriever, first part: train the bi-encoder by KL divergence to the labels' distribution."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from rankstill.datasets import Corpus
 from rankstill.errors import DataError, ModelError
 from rankstill.labels.table import LabelledQuery
 from rankstill.models import attention_for_training, load_bi_encoder, without_dropout
+from rankstill.reporting import NOWHERE, Reports
+from rankstill.retriever.loss import DistillationLoss, Divergence, kl_to_ranker
 from rankstill.training import progress_callback, run_training, set_seed, training_arguments
 
 if TYPE_CHECKING:
@@ -42,6 +44,8 @@ def train_retriever(
     *,
     seed: int,
     device: str | None = None,
+    divergence: Divergence = kl_to_ranker,
+    reports: Reports = NOWHERE,
 ) -> SentenceTransformer:
     """Distil labels into a retriever (Li et al. 2024, stage 2), starting from the configured model.
 
@@ -53,6 +57,8 @@ def train_retriever(
         folder: for the training curve, `retriever-losses.json`.
         seed: of shuffling and sampling.
         device: where to train.
+        divergence: the loss of each query.
+        reports: where else the training curve goes.
 
     Returns:
         The trained model, blended with the old weights as configured.
@@ -76,9 +82,18 @@ def train_retriever(
         model.max_seq_length = config.max_length or own_length
         return model.eval()
     model.max_seq_length = min(config.training_length, own_length or config.training_length)
-    trainer = _trainer(model, main, riders, corpus, config, folder, seed)
+    loss = DistillationLoss(
+        model,
+        divergence,
+        teacher_temperature=config.teacher_temperature,
+        student_temperature=config.student_temperature,
+        in_batch=config.in_batch,
+        contrastive_weight=config.contrastive_weight,
+        rider_weight=config.rider_weight,
+    )
+    trainer = _trainer(loss, main, riders, corpus, config, folder, seed, reports)
     with attention_for_training(model):
-        curve = run_training(trainer)
+        curve = run_training(trainer, reports, "retriever")
     (folder / "retriever-losses.json").write_text(json.dumps(curve), encoding="utf-8")
     model.max_seq_length = config.max_length or own_length
     blend(model, before, config.blend)
@@ -86,42 +101,36 @@ def train_retriever(
 
 
 def _trainer(
-    model: SentenceTransformer,
+    loss: DistillationLoss,
     main: Sequence[LabelledQuery],
     riders: Sequence[LabelledQuery],
     corpus: Corpus,
     config: RetrieverConfig,
     folder: Path,
     seed: int,
+    reports: Reports,
 ) -> Any:
     from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 
     from datasets import Dataset as Rows
-    from rankstill.retriever.loss import DistillationLoss
     from rankstill.retriever.steps import StepBuilder, StepCollator
 
     builder = StepBuilder(main, riders, config.passages_per_query, config.riders_per_step, seed)
     return SentenceTransformerTrainer(
-        model=model,
+        model=loss.model,
         args=training_arguments(
             SentenceTransformerTrainingArguments,
             folder / "trainer",
-            str(model.device),
+            str(loss.model.device),
             epochs=config.epochs,
             batch=config.lists_per_step,
             rate=config.learning_rate,
             seed=seed,
+            reports=reports.arguments("retriever"),
         ),
         train_dataset=Rows.from_dict({"row": list(range(len(main)))}),
-        data_collator=StepCollator(builder, corpus.text, model),
-        loss=DistillationLoss(
-            model,
-            teacher_temperature=config.teacher_temperature,
-            student_temperature=config.student_temperature,
-            in_batch=config.in_batch,
-            contrastive_weight=config.contrastive_weight,
-            rider_weight=config.rider_weight,
-        ),
+        data_collator=StepCollator(builder, corpus.text, loss.model),
+        loss=loss,
         callbacks=[progress_callback("training the retriever")],
     )
 

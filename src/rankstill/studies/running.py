@@ -10,7 +10,7 @@ from rankstill.config import Config, make_config
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation import read_run, write_run
-from rankstill.evaluation.systems import dense_run, encoded_run, reranked_run
+from rankstill.evaluation.systems import dense_run, reranked_run
 from rankstill.pipeline import Chain
 from rankstill.progress import say
 from rankstill.ranker import Ranker
@@ -108,14 +108,14 @@ class _Bench:
             say(f"--- study {self.study.name}, seed {seed}: {variant.name}: {variant.what}")
             write_rankings(lists, self.folder / "lists.jsonl")
             chain = Chain(config, self.workspace, self.dataset)
-            chain.run("retriever")
-            if config.labels.ranked_by in ("both", "ranker"):
+            chain.run("reranker")
+            if chain.has_ranker:
                 ranker = Ranker.load(self.workspace.path("ranker"), config.device)
                 depth = config.evaluation.rerank_depth
                 write_run(reranked_run(chain.parts.before, ranker, self.queries, depth), paths["ranker"], variant.name)
             # The retriever's run is written last, and says that the variant is finished.
-            run = encoded_run(chain.parts.model_after, self.dataset.corpus, self.queries)
-            write_run(run, paths["retriever"], variant.name)
+            after = chain.parts.after(self.workspace.path("vectors-after"), chain.parts.model_after)
+            write_run(dense_run(after, self.queries), paths["retriever"], variant.name)
         ranker_run = read_run(paths["ranker"]) if paths["ranker"].exists() else None
         return Measured(variant, seed, read_run(paths["retriever"]), ranker_run)
 
