@@ -1,0 +1,102 @@
+"""The report's figures, from what was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from math import isfinite, nan
+from typing import Any
+
+from rankstill.evaluation import EvaluationTable
+from rankstill.report.explorer import Explorer
+from rankstill.report.figures import Bar, Curve, Difference, Gain, bars, curves, differences, gains
+from rankstill.report.links import Links
+from rankstill.report.measuring import AFTER, BEFORE, Measured
+from rankstill.report.svg import Figure
+
+_TRAINED = {
+    "ranker": "Training of the ranker's cross-encoder",
+    "encoder": "Training of the retriever's encoder",
+    "head": "Training of the retriever's head",
+}
+_SLICES = "For which queries"
+
+
+def systems_figure(table: EvaluationTable) -> Figure:
+    """Every system on the main measure."""
+    measure = table.measures[0]
+    rows = [
+        Bar(
+            system.name,
+            system.values[measure],
+            *system.intervals[measure],
+            kind="after" if "AFTER" in system.name else "before",
+            strong=system.name in (BEFORE, AFTER),
+        )
+        for system in table.systems
+    ]
+    return bars("systems", "How good each system is", measure, rows)
+
+
+def gap_figure(table: EvaluationTable) -> Figure:
+    """Every system against the retriever before."""
+    measure = table.measures[0]
+    rows = [
+        Difference(system.name, found.difference, found.low, found.high)
+        for system in table.systems
+        if system.comparisons and (found := system.comparisons[measure])
+    ]
+    return differences("difference", f"Difference to {table.baseline}", measure, rows)
+
+
+def chain_figure(links: Links) -> Figure:
+    """What each link of the chain gains or loses."""
+    rows = []
+    for group, members in groupby(links.rows, key=lambda row: row.group):
+        for number, row in enumerate(members):
+            found = row.comparison
+            label = f"{row.source} \u2192 {row.target}"
+            heading = None if number else group
+            rows.append(Difference(label, found.difference, found.low, found.high, heading))
+    return differences("chain", "What each link of the chain gains or loses", links.measure, rows)
+
+
+def gains_figure(measured: Measured, explorer: Explorer) -> Figure:
+    """Every test query's difference."""
+    before, after = measured.values[BEFORE], measured.values[AFTER]
+    rows = [Gain(after[each] - before[each], explorer.keys.get(each)) for each in before]
+    # Stacks grow from the centre in the order of the list that the page shows.
+    rows.sort(key=lambda row: -row.value)
+    return gains("gains", "Gains and losses, query by query", measured.measure, rows)
+
+
+def slices_figure(proof: Mapping[str, Any]) -> Figure | None:
+    """For which queries the retriever is better, as `rankstill prove` found it; None if it was not run."""
+    found = proof.get(_SLICES)
+    if not found:
+        return None
+    rows = []
+    for by, members in groupby(found["slices"], key=lambda part: part["by"]):
+        heading: str | None = "" if by == "all" else f"by {by}"
+        for part in members:
+            if comparison := part["comparison"]:
+                label = f"{part['name']}, n = {comparison['n']:,}"
+                ends = (comparison["difference"], comparison["low"], comparison["high"])
+                rows.append(Difference(label, *ends, heading=heading or None))
+                heading = None
+    return differences("slices", "For which queries it is better", found["measure"], rows)
+
+
+def training(losses: Mapping[str, Sequence[Mapping[str, float]]]) -> Iterator[Figure]:
+    """The curve of each part that was trained, its loss and the loss's terms."""
+    for part, entries in losses.items():
+        entries = [entry for entry in entries if "loss" in entry and "step" in entry]
+        terms = [name for name in (entries[0] if entries else {}) if name not in ("step", "learning_rate")]
+        lines = [
+            Curve(term, points)
+            for term in sorted(terms, key=lambda term: term != "loss")
+            # A training that diverged has losses that are no numbers.
+            if (points := [(entry["step"], entry[term]) for entry in entries if isfinite(entry.get(term, nan))])
+        ]
+        if lines:
+            yield curves(f"training-{part}", _TRAINED[part], "step", lines)

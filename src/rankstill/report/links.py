@@ -1,0 +1,112 @@
+"""Where quality is lost along the chain: as `rankstill prove` measured it, or as the systems' runs show it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rankstill.evaluation import Comparison, compare
+from rankstill.evaluation.attribution import MEASURE
+from rankstill.report.measuring import AFTER, Measured
+from rankstill.report.showing import signed
+
+_PROVEN, _FORGOTTEN = "Which link lost most", "What was forgotten"
+_AS_SERVED = (("first stage", "ranker"), ("ranker", AFTER), (AFTER, "ranker on AFTER"))
+
+
+@dataclass(frozen=True)
+class LinkRow:
+    """One link on one group of queries.
+
+    Args:
+        group: which queries, and whether they prove anything.
+        source: the system that the link starts from.
+        target: the system that it leads to.
+        comparison: of the two.
+        tau: Kendall's tau of their orders, where it was measured.
+    """
+
+    group: str
+    source: str
+    target: str
+    comparison: Comparison
+    tau: float | None = None
+
+
+@dataclass(frozen=True)
+class Links:
+    """The chain's links.
+
+    Args:
+        measure: that they are measured by.
+        conclusion: in one sentence.
+        rows: group by group.
+        notes: what must be known of the figures.
+    """
+
+    measure: str
+    conclusion: str
+    rows: Sequence[LinkRow]
+    notes: Sequence[str]
+
+
+def proven_links(proof: Mapping[str, Any]) -> Links | None:
+    """The attribution in a workspace's proof.json; None if there is none."""
+    found = proof.get(_PROVEN)
+    if not found:
+        return None
+    rows = [
+        LinkRow(
+            f"{group['name']}, n = {group['n']:,}" + ("" if group["proof"] else " (taught: no proof)"),
+            link["source"],
+            link["target"],
+            Comparison(**link["comparison"]),
+            link["tau"],
+        )
+        for group in found["groups"]
+        for link in group["links"]
+    ]
+    same = "The two systems of a row order the same candidates of a query."
+    return Links(MEASURE, found["conclusion"], rows, [same, *found["notes"]])
+
+
+def served_links(measured: Measured, seed: int, resamples: int) -> Links | None:
+    """Neighbours of the chain compared on the test queries, each with all that it found itself.
+
+    It says what each link gains or loses in use. What it cannot say is how much of that lies in the order and how much
+    in other passages being found; nor does the teacher appear, which was not asked about test queries.
+    None for a chain without a ranker, which has no links to compare.
+    """
+    rows = []
+    for source, target in _AS_SERVED:
+        if source in measured.values and target in measured.values:
+            old, new = (list(measured.values[name].values()) for name in (source, target))
+            found = compare(old, new, seed, resamples)
+            rows.append(LinkRow(f"test queries, n = {found.n:,}", source, target, found))
+    if not rows:
+        return None
+    notes = [
+        "Each system with what it found itself, so a link's figure holds finding and ordering together.",
+        "The link from teacher to ranker, and every link on the same candidates, is measured by `rankstill prove`.",
+    ]
+    return Links(measured.measure, _conclusion(rows, measured.measure), rows, notes)
+
+
+def _conclusion(rows: Sequence[LinkRow], measure: str) -> str:
+    worst = min(rows, key=lambda row: row.comparison.difference)
+    found = worst.comparison
+    figures = (
+        f"{found.before:.3f} to {found.after:.3f}, {signed(found.difference)} "
+        f"[{signed(found.low)}, {signed(found.high)}], n = {found.n:,} test queries"
+    )
+    link = f"{worst.source} -> {worst.target}"
+    if found.difference >= 0:
+        return f"No link loses {measure}; {link} gains least ({figures})."
+    unsure = "" if found.high < 0 else ", though the interval holds 0, so that it may lose nothing"
+    return f"{link} loses most: {measure} {figures}{unsure}."
+
+
+def forgetting(proof: Mapping[str, Any]) -> str:
+    """What was forgotten on another dataset, in one sentence; empty if it was not measured."""
+    return next((found["conclusion"] for title, found in proof.items() if title.startswith(_FORGOTTEN)), "")

@@ -1,0 +1,185 @@
+"""`report.html`: one page on one workspace, and its figures by themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rankstill.datasets import Dataset, load_dataset
+from rankstill.errors import DataError, RankstillError
+from rankstill.progress import say
+from rankstill.report.drawing import chain_figure, gains_figure, gap_figure, slices_figure, systems_figure, training
+from rankstill.report.explorer import PASSAGES, Explorer, explore
+from rankstill.report.links import Links, proven_links, served_links
+from rankstill.report.measuring import AFTER, BEFORE, Measured, measure_workspace
+from rankstill.report.page import render_page
+from rankstill.report.reading import Finished, read_workspace
+from rankstill.report.said import Said, read_all_rankings, what_was_said
+from rankstill.report.settings import as_yaml, changed, machine
+from rankstill.report.svg import Figure, write_figures
+from rankstill.report.verdict import verdict
+from rankstill.teacher import Ranking
+from rankstill.workspace import disk_errors, write_atomically
+
+_NOTES, _YAML_CHARACTERS, _EXTREMES = 40, 60_000, 5
+
+
+@dataclass(frozen=True)
+class _Queries:
+    """What needs the dataset: the runs query by query, and the teacher's rankings.
+
+    Args:
+        dataset: None where it could not be loaded.
+        measured: None where nothing was measured, or cannot be measured again.
+        explorer: of the measured queries.
+        said: by the teacher.
+        missing: why any of these is None.
+    """
+
+    dataset: Dataset | None
+    measured: Measured | None
+    explorer: Explorer | None
+    said: Said | None
+    missing: str
+
+
+def write_report(workspace: str | Path, dataset: Dataset | None = None) -> Path:
+    """Write a workspace's `report.html`, and its figures as SVG and PNG into `figures/` beside it.
+
+    The workspace may be unfinished: the page says what is missing. It is only read, and may be in use.
+
+    Args:
+        workspace: its folder.
+        dataset: instead of loading the one that its config names.
+
+    Returns:
+        The page's path.
+
+    Raises:
+        RankstillError: the folder is no workspace, a file in it is damaged, or the disk is full.
+    """
+    finished = read_workspace(Path(workspace))
+    with disk_errors(finished.folder, "writing the report"):
+        return _write(finished, dataset)
+
+
+def _write(finished: Finished, dataset: Dataset | None) -> Path:
+    queries = _queries(finished, dataset)
+    links = _links(finished, queries.measured)
+    figures = _figures(finished, queries, links)
+    with_png = write_figures(figures.values(), finished.folder / "figures")
+    if not with_png:
+        say('note: figures are written as SVG alone; for PNG too: pip install "rankstill[report]"')
+    page = render_page(
+        "report.html.jinja",
+        queries.explorer.data if queries.explorer else {"queries": []},
+        finished=finished,
+        config=finished.config,
+        table=finished.table,
+        verdict=verdict(finished.table),
+        notes=_notes(finished, queries)[:_NOTES],
+        queries=queries,
+        links=links,
+        figures=figures,
+        extremes=_extremes(queries),
+        changed=changed(finished.config),
+        yaml=as_yaml(finished.config)[:_YAML_CHARACTERS],
+        machine=machine(),
+        versions={name: each for record in finished.steps.values() for name, each in record.versions.items()},
+        names=(BEFORE, AFTER),
+        passages=PASSAGES,
+        with_png=with_png,
+    )
+    path = finished.folder / "report.html"
+    write_atomically(path, page)
+    return path
+
+
+def _queries(finished: Finished, dataset: Dataset | None) -> _Queries:
+    try:
+        dataset = dataset or load_dataset(finished.config.dataset)
+        rankings = read_all_rankings(finished.rankings, dataset) if finished.rankings else []
+        measured = measure_workspace(finished, finished.table, dataset) if finished.table else None
+    except RankstillError as error:
+        # The rest of the report stands without the dataset; the page says why this part is missing.
+        say(f"note: the report is without its queries: {error}")
+        return _Queries(None, None, None, None, str(error))
+    missing = "" if measured else "Nothing was measured in this workspace, so there are no gains and losses to show."
+    evaluation = finished.config.evaluation
+    taught = _of(rankings, dataset.train)
+    return _Queries(
+        dataset=dataset,
+        measured=measured,
+        explorer=explore(measured, rankings) if measured else None,
+        said=what_was_said(taught, dataset, finished.config.seed, evaluation.resamples),
+        missing=missing,
+    )
+
+
+def _of(rankings: Sequence[Ranking], query_ids: Sequence[str]) -> list[Ranking]:
+    wanted = set(query_ids)
+    return [ranking for ranking in rankings if ranking.query_id in wanted]
+
+
+def _links(finished: Finished, measured: Measured | None) -> Links | None:
+    proven = proven_links(finished.proof)
+    if proven or measured is None:
+        return proven
+    return served_links(measured, finished.config.seed, finished.config.evaluation.resamples)
+
+
+def _figures(finished: Finished, queries: _Queries, links: Links | None) -> dict[str, Figure]:
+    figures = list(training(finished.losses))
+    if finished.table:
+        figures += [systems_figure(finished.table), gap_figure(finished.table)]
+    if links:
+        figures.append(chain_figure(links))
+    if queries.measured and queries.explorer:
+        figures.append(gains_figure(queries.measured, queries.explorer))
+    if slices := slices_figure(finished.proof):
+        figures.append(slices)
+    return {figure.name: figure for figure in figures}
+
+
+def _notes(finished: Finished, queries: _Queries) -> list[str]:
+    notes = list(finished.notes)
+    if queries.dataset:
+        notes += queries.dataset.notes
+        notes += _other_corpus(finished, queries.dataset)
+    elif finished.table:
+        notes.append(queries.missing)
+    for record in finished.steps.values():
+        notes += record.notes
+    return list(dict.fromkeys(notes))
+
+
+def _other_corpus(finished: Finished, dataset: Dataset) -> list[str]:
+    """Whether the vectors are of another corpus than the dataset's, as they are after a run on a sample."""
+    import numpy as np
+
+    path = finished.folder / "vectors" / "passages.npy"
+    if "vectors" not in finished.steps or not path.is_file():
+        return []
+    try:
+        made_on = len(np.load(path, mmap_mode="r", allow_pickle=False))
+    except ValueError as error:
+        raise DataError(f"{path}: cannot be read ({error}). Run the chain again to make it anew.") from None
+    if made_on == len(dataset.corpus):
+        return []
+    return [
+        f"This workspace searched {made_on:,} passages, but the dataset that its config names has "
+        f"{len(dataset.corpus):,}: every figure here is a sample's, or the dataset has changed since."
+    ]
+
+
+def _extremes(queries: _Queries) -> list[dict[str, Any]]:
+    """The queries that gained and lost most, for the page's table."""
+    if not queries.explorer:
+        return []
+    details = queries.explorer.data["queries"]
+    shown = [{**each, "key": key} for key, each in enumerate(details)]
+    gained = [each for each in shown if each["gain"] > 0][:_EXTREMES]
+    lost = [each for each in shown if each["gain"] < 0][-_EXTREMES:]
+    return [*gained, *lost]

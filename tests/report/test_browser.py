@@ -1,0 +1,69 @@
+"""The page in a real browser, where one is: Debian's Chromium, driven by Playwright, checked by axe."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rankstill.report import write_report
+
+_OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+
+
+@pytest.fixture
+def browser() -> Iterator[Any]:
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if chromium is None:
+        pytest.skip("no Chromium: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=chromium, args=_OPTIONS)
+        yield started
+        started.close()
+
+
+def _axe() -> str | None:
+    spec = find_spec("axe_playwright_python")
+    if spec is None or not spec.submodule_search_locations:
+        return None
+    return (Path(next(iter(spec.submodule_search_locations))) / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_a_point_opens_its_query_by_mouse_and_by_keyboard(toy_workspace: Path, browser: Any, width: int) -> None:
+    address = write_report(toy_workspace).resolve().as_uri()
+    page = browser.new_page(viewport={"width": width, "height": 900}, color_scheme="dark")
+    complaints: list[str] = []
+    asked: list[str] = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    page.goto(address)
+    dots = page.locator("#plot .dot[data-query]:visible")
+    opened = page.locator("#query h3")
+    assert dots.count() == 6  # two of the eight queries did not change
+    dots.last.click()
+    by_mouse = opened.inner_text()
+    assert dots.last.get_attribute("aria-label").endswith(by_mouse)
+    assert "gold" in page.locator("#query .passages").first.inner_text()
+    dots.last.focus()
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("Enter")
+    assert opened.inner_text() != by_mouse
+    page.select_option("#which", "worse")
+    assert page.locator("#list button").count() == 2
+    page.click("#theme")
+    assert page.locator("html").get_attribute("data-theme") == "light"
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    axe = _axe()
+    if axe:
+        page.evaluate(axe)
+        found = page.evaluate("axe.run()")
+        assert [violation["id"] for violation in found["violations"]] == []
+    assert complaints == []
+    assert [url for url in asked if url != address and not url.startswith("data:")] == []

@@ -1,0 +1,193 @@
+"""The report's page: what it says of a workspace, finished or not."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import os
+import re
+import xml.etree.ElementTree as ElementTree
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rankstill.datasets import Dataset
+from rankstill.errors import WorkspaceError
+from rankstill.report import write_report
+
+
+def data_of(page: str) -> Any:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', page, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+def test_the_page_says_what_was_measured_and_its_queries_add_up_to_it(toy_workspace: Path) -> None:
+    path = write_report(toy_workspace)
+    page = path.read_text(encoding="utf-8")
+    assert path == toy_workspace / "report.html"
+    table = json.loads((toy_workspace / "metrics.json").read_text())["table"]
+    after = next(system for system in table["systems"] if system["name"] == "retriever AFTER")
+    found = after["comparisons"]["nDCG@10"]
+    assert f"nDCG@10 goes from {found['before']:.3f} to {found['after']:.3f}" in page
+    queries = data_of(page)["queries"]
+    assert len(queries) == 8
+    assert np.mean([each["gain"] for each in queries]) == pytest.approx(found["difference"], abs=1e-4)
+    assert [each["gain"] for each in queries] == sorted((each["gain"] for each in queries), reverse=True)
+
+
+def test_a_query_shows_what_was_found_before_and_after_and_where_its_gold_passage_went(toy_workspace: Path) -> None:
+    data = data_of(write_report(toy_workspace).read_text(encoding="utf-8"))
+    query = data["queries"][0]
+    gold = query["id"].removeprefix("q-")
+    assert query["gold"] == [[gold, 3, 1]]
+    before, after = query["lists"]
+    assert [entry[1] for entry in before] == [0, 0, 1, 0, 0]
+    place, is_gold, rank_before = after[0]
+    assert (data["passages"][place]["id"], is_gold, rank_before) == (gold, 1, 3)
+    assert query["said"] is None
+
+
+def test_an_unfinished_workspace_gets_a_page_that_says_what_is_missing(toy_workspace: Path) -> None:
+    manifest = json.loads((toy_workspace / "manifest.json").read_text())
+    manifest["steps"] = {"candidates": manifest["steps"]["candidates"]}
+    (toy_workspace / "manifest.json").write_text(json.dumps(manifest))
+    page = write_report(toy_workspace).read_text(encoding="utf-8")
+    assert "was not measured: the chain has not come to its evaluation" in page
+    assert "Nothing was measured in this workspace" in page
+    assert data_of(page) == {"queries": []}
+
+
+def test_a_chain_without_teacher_and_ranker_gets_its_report(toy_workspace: Path) -> None:
+    manifest = json.loads((toy_workspace / "manifest.json").read_text())
+    del manifest["steps"]["rankings"], manifest["steps"]["ranker"]
+    (toy_workspace / "manifest.json").write_text(json.dumps(manifest))
+    metrics = json.loads((toy_workspace / "metrics.json").read_text())
+    systems = metrics["table"]["systems"]
+    metrics["table"]["systems"] = [each for each in systems if "ranker" not in each["name"]]
+    (toy_workspace / "metrics.json").write_text(json.dumps(metrics))
+    page = write_report(toy_workspace).read_text(encoding="utf-8")
+    for told in ("has no ranker in between", "There is no ranker in this chain", "no LLM taught"):
+        assert told in page
+    assert len(data_of(page)["queries"]) == 8
+
+
+def test_a_workspace_of_another_format_is_refused(toy_workspace: Path) -> None:
+    manifest = json.loads((toy_workspace / "manifest.json").read_text())
+    (toy_workspace / "manifest.json").write_text(json.dumps({**manifest, "format": 1}))
+    with pytest.raises(WorkspaceError, match="format 1, but this version"):
+        write_report(toy_workspace)
+
+
+def test_a_folder_that_is_no_workspace_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(WorkspaceError, match="no workspace with a finished step"):
+        write_report(tmp_path)
+
+
+def test_only_what_is_inside_the_page_may_run_or_be_loaded(toy_workspace: Path) -> None:
+    page = write_report(toy_workspace).read_text(encoding="utf-8")
+    policy = re.search(r'Content-Security-Policy" content="([^"]*)"', page)
+    assert policy
+    allowed = policy[1].replace("&#39;", "'")
+    assert "default-src 'none'" in allowed
+    assert "unsafe-inline" not in allowed
+    for element in ("style", "script"):
+        inside = re.search(rf"<{element}>(.*?)</{element}>", page, re.DOTALL)
+        assert inside
+        digest = base64.b64encode(hashlib.sha256(inside[1].encode()).digest()).decode()
+        assert f"{element}-src 'sha256-{digest}'" in allowed
+    assert not re.search(r'(?:src|href)="(?!#|data:)', page)
+    assert not re.search(r'\sstyle="', page)
+
+
+def test_figures_lie_beside_the_page_for_papers(toy_workspace: Path) -> None:
+    write_report(toy_workspace)
+    names = {path.stem for path in (toy_workspace / "figures").glob("*.svg")}
+    assert names == {"systems", "difference", "chain", "gains", "training-head"}
+    for path in (toy_workspace / "figures").glob("*.svg"):
+        root = ElementTree.parse(path).getroot()
+        assert root.find("{http://www.w3.org/2000/svg}title") is not None
+        assert "var(" not in path.read_text()
+    if find_spec("resvg_py"):
+        assert (toy_workspace / "figures" / "gains.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_another_dataset_than_the_measured_one_is_noticed_and_not_shown(
+    toy_workspace: Path, toy_dataset: Dataset
+) -> None:
+    test = toy_dataset.test
+    swapped = {**toy_dataset.qrels, test[0]: toy_dataset.qrels[test[1]]}
+    changed = Dataset("toy", toy_dataset.corpus, toy_dataset.queries, toy_dataset.train, test, swapped)
+    page = write_report(toy_workspace, changed).read_text(encoding="utf-8")
+    assert "not the dataset that" in page
+    assert data_of(page) == {"queries": []}
+    assert "nDCG@10 goes from" in page  # the table is the workspace's own
+
+
+def test_a_workspace_made_on_a_sample_is_said_to_be_one(toy_workspace: Path) -> None:
+    (toy_workspace / "vectors").mkdir()
+    np.save(toy_workspace / "vectors" / "passages.npy", np.zeros((7, 2), dtype=np.float32))
+    page = write_report(toy_workspace).read_text(encoding="utf-8")
+    assert "This workspace searched 7 passages" in page
+
+
+def test_a_proof_of_an_earlier_evaluation_is_left_aside(toy_workspace: Path) -> None:
+    ends = {"n": 3, "before": 0.9, "after": 0.4, "difference": -0.5, "low": -0.6, "high": -0.4}
+    comparison = {**ends, "p_value": 0.01, "wins": 0, "losses": 3, "ties": 0}
+    link = {"source": "teacher", "target": "ranker", "comparison": comparison, "tau": 0.3, "kl": 0.1}
+    group = {"name": "held-out queries", "proof": True, "n": 3, "ndcg": {}, "links": [link]}
+    attribution = {"conclusion": "teacher -> ranker loses most", "groups": [group], "notes": []}
+    proof = toy_workspace / "proof.json"
+    proof.write_text(json.dumps({"Which link lost most": attribution}))
+    assert "teacher → ranker loses most" in write_report(toy_workspace).read_text(encoding="utf-8")
+    os.utime(proof, (1, 1))
+    page = write_report(toy_workspace).read_text(encoding="utf-8")
+    assert "proof.json is older than the last evaluation" in page
+    assert "teacher → ranker" not in page
+    assert "ranker → retriever AFTER" in page  # as the runs show it
+
+
+def test_the_teachers_health_and_spend_are_told_as_far_as_they_are_known(toy_workspace: Path) -> None:
+    recorded = write_report(toy_workspace).read_text(encoding="utf-8")
+    assert "nothing here: the rankings were recorded elsewhere" in recorded
+    assert "5, of 4 passages" in recorded
+    health = {
+        "model": "some-llm",
+        "lists": 5,
+        "left_out": {"q9": "unreadable"},
+        "statuses": {"exact": 9, "repaired": 1},
+        "cut": 1,
+        "agreement": 0.62,
+        "bias": {"by_position": [-0.5, 0.5], "slope": 0.25, "lists": 5},
+        "spend": {"calls": 10, "failures": 2, "tokens_in": 5000, "tokens_out": 300, "cost": 0.0123},
+    }
+    (toy_workspace / "teacher.json").write_text(json.dumps(health))
+    config = (toy_workspace / "config.yaml").read_text()
+    asked = config.replace("kind: recorded", "kind: api").replace("  model: null\n", "  model: some-llm\n", 1)
+    (toy_workspace / "config.yaml").write_text(asked.replace("endpoint: null", "endpoint: https://llm.example/v1", 1))
+    manifest = json.loads((toy_workspace / "manifest.json").read_text())
+    manifest["steps"]["rankings"]["outputs"].append("teacher.json")
+    (toy_workspace / "manifest.json").write_text(json.dumps(manifest))
+    page = re.sub("</?bdi[^>]*>", "", write_report(toy_workspace).read_text(encoding="utf-8"))
+    for told in ("some-llm", "9 exact", "tau 0.62", "0.25 over 5 lists", "0.0123 USD", "2 tries failed", "unreadable"):
+        assert told in page
+    assert "llm.example" not in page  # where an LLM is reached is nobody else's matter
+
+
+def test_a_config_that_was_changed_after_the_chain_is_noticed(toy_workspace: Path) -> None:
+    config = (toy_workspace / "config.yaml").read_text()
+    asked = config.replace("kind: recorded", "kind: api").replace("  model: null\n", "  model: some-llm\n", 1)
+    (toy_workspace / "config.yaml").write_text(asked)
+    assert "config.yaml was changed after the chain ran" in write_report(toy_workspace).read_text(encoding="utf-8")
+
+
+def test_a_moved_dataset_costs_the_queries_and_not_the_report(toy_workspace: Path, tmp_path: Path) -> None:
+    config = (toy_workspace / "config.yaml").read_text()
+    (toy_workspace / "config.yaml").write_text(re.sub(r"source: .*", f"source: {tmp_path / 'gone'}", config, count=1))
+    page = write_report(toy_workspace).read_text(encoding="utf-8")
+    assert "there is no such folder or file" in page
+    assert "nDCG@10 goes from" in page
