@@ -1,0 +1,74 @@
+"""The web application: the API's paths, the page's files, the guard before both."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fastapi import FastAPI
+from starlette.responses import FileResponse
+from starlette.staticfiles import StaticFiles
+
+from rankstill.serve.api import routes
+from rankstill.serve.batching import Limits
+from rankstill.serve.guard import Guard
+from rankstill.serve.problems import tell_problems
+from rankstill.serve.service import Service
+from rankstill.serve.votes import Votes
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+    from rankstill.serve.reading import Opened
+
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LARGEST_BODY = 8 * 1024 * 1024
+_PAGE = Path(__file__).parent / "page"
+
+
+def create_app(
+    opened: Opened,
+    *,
+    hosts: Collection[str] = LOOPBACK,
+    limits: Limits | None = None,
+    largest_body: int = LARGEST_BODY,
+) -> ASGIApp:
+    """The page and the API of an opened workspace, for any ASGI server.
+
+    Args:
+        opened: what is served, from `rankstill.serve.reading.open_workspace`.
+        hosts: names under which the server may be addressed, without ports.
+        limits: of batching and of what may wait.
+        largest_body: bytes of a request's body.
+
+    Raises:
+        RankstillError: the workspace's votes cannot be read.
+    """
+    service = Service(opened, limits or Limits())
+    votes = Votes(opened.workspace.folder, opened.dataset, opened.workspace.fingerprints()["retriever"])
+
+    @asynccontextmanager
+    async def lifespan(_: Any) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    app = FastAPI(
+        title="Rankstill",
+        version="1",
+        description="A distilled retriever: search, reranking and embeddings.",
+        lifespan=lifespan,
+        # Their pages load scripts from elsewhere.
+        docs_url=None,
+        redoc_url=None,
+    )
+    tell_problems(app)
+    app.include_router(routes(service, votes))
+    app.mount("/page", StaticFiles(directory=_PAGE))
+    app.get("/", include_in_schema=False)(_index)
+    return Guard(app, hosts, largest_body)
+
+
+async def _index() -> FileResponse:
+    return FileResponse(_PAGE / "index.html")

@@ -1,0 +1,254 @@
+"""A workspace's two retrievers, opened to be looked at while a run may go on in the same folder."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankstill.config import Config, read_config
+from rankstill.datasets import Dataset, load_dataset
+from rankstill.errors import DataError, RankstillError, WorkspaceError
+from rankstill.models import autocast, load_bi_encoder
+from rankstill.progress import say
+from rankstill.workspace import Workspace
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from rankstill.candidates import FirstStage, PassageVectors
+    from rankstill.candidates.dense import Embeddings
+    from rankstill.ranker import Ranker
+
+Kind = Literal["query", "document"]
+NEEDED = ("vectors", "retriever", "reranker")
+"""Steps whose outputs are served."""
+_CHARACTERS_A_BATCH = 48_000
+_CHARACTERS_A_TOKEN = 6
+_PASSAGES_TO_CHECK = 4
+_SAME_VECTOR = 0.99
+"""Cosine: another precision or another machine moves a vector by less, another model or text by more."""
+
+
+class ReadOnlyWorkspace(Workspace):
+    """A workspace without its lock, so that it can be served while a run goes on in it.
+
+    What was opened stays as it was: a step commits by renaming and never changes a file in place, so mapped vectors
+    and loaded weights outlive their names.
+
+    Raises:
+        WorkspaceError: there is none in this folder, or it is damaged or of another version.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        if not self.path("manifest.json").is_file():
+            raise WorkspaceError(f"{folder}: no workspace of a run is there. Make one: rankstill run -w {folder}")
+        self._records = self._read_manifest()
+
+    def fingerprints(self) -> dict[str, str]:
+        """Of the steps that are served.
+
+        Raises:
+            WorkspaceError: one of them is not finished.
+        """
+        for step in NEEDED:
+            if step not in self._records:
+                raise WorkspaceError(
+                    f'{self.folder}: its step "{step}" is not finished, so there is nothing to compare yet. '
+                    "Run `rankstill run` on it to the end."
+                )
+        return {step: self._records[step].fingerprint for step in NEEDED}
+
+    def write(self, name: str, text: str) -> None:
+        """Never: this workspace is only read."""
+        raise WorkspaceError(f"{self.folder}: opened for reading, so {name} is not written.")
+
+    def step(self, name: str, *_: Any, **__: Any) -> str:
+        """Never: this workspace is only read."""
+        raise WorkspaceError(f"{self.folder}: opened for reading, so step {name} is not run.")
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+
+@dataclass(frozen=True)
+class System:
+    """One retriever with its vectors of the corpus.
+
+    Args:
+        name: "before" or "after".
+        model: the bi-encoder.
+        passages: unit vectors, memory-mapped. [passages, dimensions]
+    """
+
+    name: Literal["before", "after"]
+    model: SentenceTransformer
+    passages: Embeddings
+
+    def encode(self, texts: Sequence[str], kind: Kind) -> Embeddings:
+        """Unit vectors, in one forward pass where memory allows. [texts, dimensions]"""
+        encode = self.model.encode_query if kind == "query" else self.model.encode_document
+        read = _CHARACTERS_A_TOKEN * int(self.model.max_seq_length or 512)
+        longest = max(1, min(read, max(len(text) for text in texts)))
+        with autocast(str(self.model.device)):
+            vectors = encode(
+                list(texts),
+                batch_size=max(1, _CHARACTERS_A_BATCH // longest),
+                show_progress_bar=False,
+                normalize_embeddings=True,
+            )
+        return np.asarray(vectors, dtype=np.float32)
+
+    def count_tokens(self, texts: Sequence[str]) -> list[int]:
+        """How many tokens of each text the model reads."""
+        read = self.model.tokenizer(list(texts), truncation=True, max_length=self.model.max_seq_length)
+        return [len(ids) for ids in read["input_ids"]]
+
+
+@dataclass(frozen=True)
+class Opened:
+    """What is served of a workspace.
+
+    Args:
+        workspace: opened for reading.
+        config: of the experiment.
+        dataset: as the run loaded it.
+        before: the retriever as it was.
+        after: the distilled one.
+        vectors: of passages by the new retriever, of sentences by the old one, as the ranker reads them.
+    """
+
+    workspace: ReadOnlyWorkspace
+    config: Config
+    dataset: Dataset
+    before: System
+    after: System
+    vectors: PassageVectors
+
+    @property
+    def name(self) -> str:
+        """Of the workspace: its folder's."""
+        return self.workspace.folder.resolve().name
+
+    def changed_since(self) -> bool:
+        """Whether a run has replaced, since, what is served."""
+        try:
+            return ReadOnlyWorkspace(self.workspace.folder).fingerprints() != self.workspace.fingerprints()
+        except WorkspaceError:
+            return True
+
+    def _check_unchanged(self) -> None:
+        if self.changed_since():
+            raise WorkspaceError(
+                f"{self.workspace.folder}: a run has replaced the ranker. Start the server again to serve the new one."
+            )
+
+    @property
+    def has_ranker(self) -> bool:
+        """Whether the chain has one: some baselines do without."""
+        record = self.workspace.record("reranker")
+        return record is not None and "reranker" in record.outputs
+
+    @cached_property
+    def reranking(self) -> tuple[FirstStage, Ranker]:
+        """The ranker that goes on top of the new retriever, and the first stage that it reorders. Slow on first use.
+
+        Raises:
+            WorkspaceError: a run has replaced the ranker since the workspace was opened.
+        """
+        from rankstill.candidates import FirstStage, PassageScorer
+        from rankstill.ranker import Ranker
+
+        started = time.monotonic()
+        say("loading the ranker and the lexical index ...")
+        self._check_unchanged()
+        ranker = Ranker.load(self.workspace.path("reranker"), self.config.device)
+        self._check_unchanged()
+        first_stage = FirstStage(
+            self.dataset.corpus, self.after.model, self.vectors, self.config.candidates, self.before.model
+        )
+        if ranker.first_stage is not None:  # its bi-encoders are here already: one copy of each will do
+            ranker.first_stage = PassageScorer(self.after.model, first_stage.bm25.statistics, self.before.model)
+        say(f"loading the ranker and the lexical index: {time.monotonic() - started:.1f} s")
+        return first_stage, ranker
+
+
+def open_workspace(folder: Path) -> Opened:
+    """Open a finished workspace for reading, check that its vectors belong to its models and dataset, and warm up.
+
+    Raises:
+        WorkspaceError: it is not finished, a run is changing it, or its dataset has changed since.
+        RankstillError: its dataset or a model cannot be loaded.
+    """
+    workspace = ReadOnlyWorkspace(folder)
+    wanted = workspace.fingerprints()
+    try:
+        opened = _load(workspace)
+        trouble = None
+    except (RankstillError, OSError) as error:
+        opened, trouble = None, error
+    if ReadOnlyWorkspace(folder).fingerprints() != wanted:
+        raise WorkspaceError(f"{folder}: a run replaced parts of it just now. Wait for its end, then serve it.")
+    if isinstance(trouble, OSError):
+        raise WorkspaceError(f"{folder}: cannot be read ({trouble}). Run `rankstill run` on it again.") from trouble
+    if opened is None:
+        assert trouble is not None
+        raise trouble
+    return opened
+
+
+def _load(workspace: ReadOnlyWorkspace) -> Opened:
+    from rankstill.candidates import PassageVectors
+    from rankstill.retriever import load_retriever
+
+    config = read_config(workspace.path("config.yaml"))
+    say(f"loading {config.dataset.source} ...")
+    try:
+        dataset = load_dataset(config.dataset)
+    except DataError as error:
+        raise DataError(
+            f"{error} {workspace.path('config.yaml')} names it; a relative path counts from where the run was started."
+        ) from error
+    say(f"loading the retriever before: {config.retriever.model} ...")
+    before = _system("before", load_retriever(config.retriever, config.device), workspace.path("vectors"))
+    say(f"loading the retriever after: {workspace.path('retriever')} ...")
+    after = _system(
+        "after", load_bi_encoder(str(workspace.path("retriever")), config.device), workspace.path("vectors-after")
+    )
+    for system in (before, after):
+        _check_vectors(system, dataset, workspace.folder)
+        system.encode(["warm-up"], "query")
+    old = PassageVectors.load(workspace.path("vectors"))
+    vectors = PassageVectors(after.passages, _held(old.sentences), _held(old.starts))
+    return Opened(workspace, config, dataset, before, after, vectors)
+
+
+def _system(name: Literal["before", "after"], model: SentenceTransformer, vectors: Path) -> System:
+    return System(name, model, _held(np.load(vectors / "passages.npy", mmap_mode="r")))
+
+
+def _held(mapped: NDArray[Any]) -> NDArray[Any]:
+    """The mapped file itself: a memmap may be read anew by its name, and a run may have put another file there."""
+    return mapped.view(np.ndarray)
+
+
+def _check_vectors(system: System, dataset: Dataset, folder: Path) -> None:
+    """A dataset that changed, or a step left half redone, would show one passage's score beside another's text."""
+    corpus, vectors = dataset.corpus, system.passages
+    fits = vectors.shape == (len(corpus), system.model.get_embedding_dimension())
+    if fits:
+        rows = np.linspace(0, len(corpus) - 1, min(_PASSAGES_TO_CHECK, len(corpus))).astype(int).tolist()
+        cosines = (system.encode(corpus.texts(rows), "document") * vectors[rows]).sum(axis=1)
+        fits = bool(cosines.min() >= _SAME_VECTOR)
+    if not fits:
+        raise WorkspaceError(
+            f"{folder}: the vectors {system.name} are not those of {dataset.name} by this model: the dataset or the "
+            "config has changed since the run. Run `rankstill run` on it again, to the end."
+        )

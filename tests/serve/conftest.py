@@ -1,0 +1,42 @@
+"""A finished workspace and a server of it for the tests of this folder, which import helpers from `loopback`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from loopback import Served, build_workspace
+
+
+@pytest.fixture(scope="session", autouse=True)
+def serve_extra() -> None:
+    """Skips this folder's tests where the extra `serve` is not installed."""
+    pytest.importorskip("fastapi", reason='package fastapi is not installed: pip install "rankstill[serve]"')
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory: pytest.TempPathFactory, toy_dataset_folder: Path, tiny_model_folder: Path) -> Path:
+    """A finished workspace. Read-only: copy it to change it."""
+    return build_workspace(tmp_path_factory.mktemp("served") / "w", toy_dataset_folder, tiny_model_folder)
+
+
+@pytest.fixture
+def built_copy(built: Path, tmp_path: Path) -> Path:
+    """The finished workspace, to be changed."""
+    return shutil.copytree(built, tmp_path / "w")
+
+
+@pytest.fixture(scope="session")
+def server(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    """A server of a workspace of its own, in full precision so that figures can be compared closely."""
+    folder = shutil.copytree(built, tmp_path_factory.mktemp("server") / "w")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rankstill.models.fast_precision", lambda device: False)
+        with Served(folder) as served:
+            yield served

@@ -1,0 +1,137 @@
+from __future__ import annotations
+
+import base64
+import json
+import shutil
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import openai
+import pytest
+from loopback import Served
+
+QUERY = "how does magma of the volcano change"
+
+
+@pytest.fixture
+def client(server: Served) -> openai.OpenAI:
+    return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
+
+
+def test_openais_own_client_gets_the_retrievers_vectors(server: Served, client: openai.OpenAI) -> None:
+    texts = ["magma rises in the crater", "the tulip of the garden"]
+    made = client.embeddings.create(input=texts, model="any")  # asks for base64 by itself
+    expected = server.opened.after.model.encode_document(texts, normalize_embeddings=True)
+    np.testing.assert_allclose([each.embedding for each in made.data], expected, atol=1e-5)
+    assert [each.index for each in made.data] == [0, 1]
+    assert made.usage.prompt_tokens == sum(server.opened.after.count_tokens(texts))
+
+
+def test_floats_and_base64_are_the_same_vector(server: Served) -> None:
+    bodies = [{"input": QUERY, "encoding_format": form, "input_type": "query"} for form in ("float", "base64")]
+    floats, packed = (server.ask("/embed", body).body["data"][0]["embedding"] for body in bodies)
+    np.testing.assert_array_equal(np.float32(floats), np.frombuffer(base64.b64decode(packed), "<f4"))
+
+
+@pytest.mark.parametrize("tokens", [[1, 2, 3], [[1, 2], [3]]])
+def test_token_arrays_are_refused_with_what_to_do(client: openai.OpenAI, tokens: Any) -> None:
+    with pytest.raises(openai.UnprocessableEntityError, match=r"token arrays are not taken.*send texts"):
+        client.embeddings.create(input=tokens, model="any")
+
+
+def test_search_finds_what_exact_cosine_finds_and_tells_ranks_in_both_lists(server: Served) -> None:
+    found = server.search(QUERY, k=5)
+    for name in ("before", "after"):
+        system = getattr(server.opened, name)
+        cosines = system.passages @ system.model.encode_query(QUERY, normalize_embeddings=True)
+        best = np.argsort(-cosines)[:5]
+        assert [passage["id"] for passage in found[name]] == [server.opened.dataset.corpus.ids[row] for row in best]
+        np.testing.assert_allclose([passage["score"] for passage in found[name]], cosines[best], atol=1e-5)
+        assert [passage["ranks"][name] for passage in found[name]] == [1, 2, 3, 4, 5]
+    where = {passage["id"]: rank for rank, passage in enumerate(found["before"], start=1)}
+    for passage in found["after"]:
+        assert passage["ranks"]["before"] == where.get(passage["id"], passage["ranks"]["before"])
+
+
+def test_a_query_of_the_dataset_is_known_and_its_gold_passage_marked(server: Served) -> None:
+    query = server.opened.dataset.queries[server.opened.dataset.test[0]]
+    found = server.search(query.text, k=60)
+    assert found["query_id"] == query.id
+    (gold,) = [passage["id"] for passage in found["after"] if passage["relevant"]]
+    assert gold == query.id.removeprefix("q-") == found["gold"][0]["id"]
+    assert query.text in [example["text"] for example in server.ask("/about").body["examples"]]
+    assert server.search("something else")["query_id"] is None
+
+
+def test_the_third_list_is_the_evaluations_ranker_on_after(server: Served) -> None:
+    from rankstill.evaluation.runs import rank_order
+    from rankstill.evaluation.systems import reranked_run
+
+    first_stage, ranker = server.opened.reranking
+    run = reranked_run(first_stage, ranker, {"q": QUERY}, server.opened.config.evaluation.rerank_depth)
+    found = server.search(QUERY, systems=["ranker"], k=10)
+    assert [passage["id"] for passage in found["ranker"]] == rank_order(run["q"])[:10]
+
+
+def test_a_chain_without_a_ranker_is_served_and_says_so(built_copy: Path) -> None:
+    manifest = json.loads((built_copy / "manifest.json").read_text())
+    manifest["steps"]["reranker"]["outputs"] = ["vectors-after"]
+    (built_copy / "manifest.json").write_text(json.dumps(manifest))
+    shutil.rmtree(built_copy / "reranker")
+    with Served(built_copy) as served:
+        assert served.ask("/about").body["ranker"] is False
+        assert served.search(QUERY)["after"]
+        answer = served.ask("/search", {"query": QUERY, "systems": ["ranker"]})
+        assert (answer.status, "no ranker" in answer.body["error"]["message"]) == (404, True)
+
+
+def test_rerank_puts_the_passage_that_answers_first(server: Served) -> None:
+    corpus = server.opened.dataset.corpus
+    documents = [corpus.text(corpus.position(each)) for each in ("garden-0", "bakery-1", "volcano-0", "library-2")]
+    answer = server.ask("/rerank", {"query": QUERY, "documents": documents, "top_n": 2}).body
+    best, _ = answer["results"]
+    assert best["index"] == 2
+
+
+def test_requests_at_once_share_forward_passes_and_get_the_same_vectors(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = [f"the {word} of the harbour, number {number}" for number, word in enumerate(["tide", "crane", "buoy"] * 8)]
+    passes = []
+    encoder = server.opened.after.model[0]
+    forward = encoder.forward
+    monkeypatch.setattr(encoder, "forward", lambda *given, **named: passes.append(1) or forward(*given, **named))
+
+    def embed(text: str) -> Any:
+        return server.ask("/embed", {"input": text}).body["data"][0]["embedding"]
+
+    alone = [embed(text) for text in texts]
+    assert len(passes) == len(texts)
+    passes.clear()
+    with ThreadPoolExecutor(len(texts)) as pool:
+        together = list(pool.map(embed, texts))
+    assert len(passes) < len(texts) / 2
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_health_tells_when_a_run_has_replaced_what_is_served(built_copy: Path) -> None:
+
+    from rankstill.workspace import Workspace
+
+    with Served(built_copy) as served:
+        assert served.ask("/health").body == {"status": "ok", "workspace": "w", "waiting": 0, "changed": False}
+        old = served.search(QUERY)
+        with Workspace(built_copy) as workspace:  # the server does not hold the lock
+            workspace.step("reranker", _other_vectors, outputs=("vectors-after", "reranker"), settings=["another"])
+        assert served.ask("/health").body["changed"] is True
+        answer = served.ask("/search", {"query": QUERY, "systems": ["ranker"]})  # it was not loaded yet
+        assert "a run has replaced the ranker" in answer.body["error"]["message"]
+        assert served.search(QUERY)["after"] == old["after"]
+
+
+def _other_vectors(making: Path) -> None:
+    (making / "vectors-after").mkdir()
+    np.save(making / "vectors-after" / "passages.npy", np.zeros((60, 32), dtype=np.float32))
+    (making / "reranker").mkdir()

@@ -1,0 +1,25 @@
+"""Schemathesis knows the server by its OpenAPI document alone, and tries what the document allows and forbids."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from loopback import Served
+
+schemathesis = pytest.importorskip("schemathesis", reason="package schemathesis is not installed")
+
+PATHS = ("/search", "/rerank", "/v1/embeddings", "/embed", "/votes", "/marks", "/health", "/about")
+
+
+@pytest.mark.parametrize("path", PATHS)
+def test_the_server_does_what_its_openapi_document_says(server: Served, path: str) -> None:
+    schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
+    method = "GET" if path in ("/health", "/about") else "POST"
+    operation = schema[path][method]
+
+    @given(case=operation.as_strategy())
+    @settings(max_examples=15, phases=[Phase.explicit, Phase.generate], suppress_health_check=list(HealthCheck))
+    def conforms(case: schemathesis.Case) -> None:
+        case.call_and_validate()
+
+    conforms()

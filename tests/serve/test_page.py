@@ -1,0 +1,144 @@
+"""The page in a real browser: Debian's Chromium, driven by Playwright."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from loopback import Served, build_workspace
+
+playwright = pytest.importorskip("playwright.sync_api", reason="package playwright is not installed")
+
+CHROMIUM = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script> ]]> \u202egnp.exe\u202c \u2066 &lt;b&gt; </bdi></li>"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    if CHROMIUM is None:
+        pytest.skip("there is no Chromium: apt-get install chromium, or name one in CHROMIUM")
+    with playwright.sync_playwright() as started:
+        opened = started.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def page(browser: Any) -> Iterator[Any]:
+    """A page whose test fails on whatever the console complains of."""
+    context = browser.new_context(viewport={"width": 1440, "height": 900})
+    opened = context.new_page()
+    complaints: list[str] = []
+    opened.on("console", lambda message: complaints.append(message.text) if message.type == "error" else None)
+    opened.on("pageerror", lambda error: complaints.append(str(error)))
+    opened.on("dialog", lambda dialog: complaints.append(f"dialog: {dialog.message}") or dialog.dismiss())
+    opened.on("requestfailed", lambda request: complaints.append(f"not loaded: {request.url}"))
+    yield opened
+    context.close()
+    assert complaints == []
+
+
+def ids(page: Any, system: str) -> list[str]:
+    """Passages of a column as shown."""
+    found: list[str] = page.eval_on_selector_all(
+        f".column[data-system={system}] .hit", "cards => cards.map(card => card.dataset.id)"
+    )
+    return found
+
+
+def test_with_keys_alone_one_searches_walks_opens_marks_and_votes(page: Any, server: Served, tmp_path: Path) -> None:
+    page.goto(server.url)
+    page.wait_for_selector(".example")
+    page.keyboard.press("Escape")  # the field has the focus at first
+    page.keyboard.press("/")
+    page.keyboard.type("how does crevasse of the glacier change")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".hit")
+    found = server.search("how does crevasse of the glacier change")
+    for system in ("before", "after"):
+        assert ids(page, system) == [passage["id"] for passage in found[system]]
+    both = set(ids(page, "before")) & set(ids(page, "after"))
+    assert page.locator("#lines > path.line").count() == len(both)
+
+    page.keyboard.press("ArrowDown")  # from the field into the first list
+    shared = next(row for row, each in enumerate(ids(page, "before")) if each in both)
+    for _ in range(shared):
+        page.keyboard.press("ArrowDown")
+    page.keyboard.press("ArrowRight")  # to the same passage in the other list
+    focused = page.evaluate("document.activeElement.closest('.hit').dataset.id")
+    assert focused == ids(page, "before")[shared]
+    page.keyboard.press("Enter")
+    assert page.locator(".title[aria-expanded=true]").count() == 1
+    page.keyboard.press("r")
+    page.wait_for_selector(f".hit[data-id={focused}] .mark[data-grade='1']")
+    page.keyboard.press("v")
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.locator("#vote-said", has_text="Kept: after is better").wait_for()
+    again = server.search("how does crevasse of the glacier change")
+    assert again["vote"] == "after"
+    assert [passage["mark"] for passage in again["after"] if passage["id"] == focused] == [1]
+
+    page.keyboard.press("t")
+    page.wait_for_selector(".column[data-system=ranker]")
+    page.keyboard.press("?")
+    assert page.locator("#help[open]").count() == 1
+    page.keyboard.press("Escape")
+    page.screenshot(path=str(tmp_path / "page.png"))
+    assert (tmp_path / "page.png").stat().st_size > 10_000
+
+
+def test_a_blind_vote_hides_which_list_is_which_until_it_is_cast(page: Any, server: Served) -> None:
+    page.goto(server.url)
+    page.wait_for_selector(".example")
+    page.click("#blind")
+    page.click(".example")
+    page.wait_for_selector(".hit")
+    assert page.eval_on_selector_all(".column h2", "heads => heads.map(head => head.textContent)") == ["Left", "Right"]
+    assert page.locator(".score, .time, .badge, #gold li").count() == 0
+    left, _ = page.eval_on_selector_all(".column", "columns => columns.map(column => column.dataset.system)")
+    page.click("#vote [data-side=left]")
+    page.wait_for_selector(".score")
+    query = page.input_value("#query")
+    assert server.search(query)["vote"] == left
+    last = (server.folder / "votes" / "votes.jsonl").read_text().splitlines()[-1]
+    assert json.loads(last)["blind"] is True
+
+
+def test_hostile_passages_and_queries_are_shown_as_the_text_they_are(
+    page: Any, toy_dataset_folder: Path, tiny_model_folder: Path, tmp_path: Path
+) -> None:
+    source = shutil.copytree(toy_dataset_folder, tmp_path / "hostile")
+    passages = [json.loads(line) for line in (source / "corpus.jsonl").read_text().splitlines()]
+    for passage in passages:
+        passage |= {"title": HOSTILE, "text": HOSTILE + passage["text"] + "x" * 30_000}
+    (source / "corpus.jsonl").write_text("".join(json.dumps(passage) + "\n" for passage in passages))
+    with Served(build_workspace(tmp_path / "w", source, tiny_model_folder)) as served:
+        page.goto(served.url)
+        page.fill("#query", HOSTILE)
+        page.keyboard.press("Enter")
+        page.wait_for_selector(".hit")
+        page.click(".title >> nth=0")
+        text = page.text_content(".hit >> nth=0 >> .text")
+        assert text.startswith(HOSTILE)
+        assert page.text_content(".title >> nth=0") == HOSTILE
+        assert page.locator("#lists img, #lists script, #lists b").count() == 0
+        assert page.locator(".title > bdi, .text > bdi").count() == 2 * page.locator(".hit").count()
+        assert page.evaluate("document.documentElement.scrollWidth") <= 1440
+
+
+def test_on_a_phone_one_list_is_shown_at_a_time_and_nothing_sticks_out(page: Any, server: Served) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.goto(f"{server.url}/#q=how+does+magma+change")
+    page.wait_for_selector(".column[data-system=after] .hit")
+    assert page.locator(".column:visible").count() == 1
+    page.click("#tabs [data-system=before]")
+    page.wait_for_selector(".column[data-system=before] .hit")
+    assert page.locator(".column:visible").count() == 1
+    assert page.evaluate("document.documentElement.scrollWidth") == 390
