@@ -219,6 +219,60 @@ _study("lists", "What kind of list teaches best: the LLM's order, gold labels, t
 _study("ablations", "What is each part of the chain worth?")
 
 
+Workspace = Annotated[Path, typer.Argument(help="A workspace, finished or not.")]
+
+
+@app.command()
+def report(workspace: Workspace = Path("workspace")) -> None:
+    """Write report.html: the verdict, where quality is lost, every query's gain or loss, how to reproduce."""
+    from rankstill.report import write_report
+
+    say(f"Wrote {write_report(workspace)}")
+
+
+@app.command()
+def compare(
+    workspaces: Annotated[list[Path], typer.Argument(help="Two workspaces or more; the first is compared with.")],
+    to: Annotated[Path, typer.Option(help="The page to write.")] = Path("compare.html"),
+) -> None:
+    """Put several workspaces beside each other: systems, paired tests, the settings that differ."""
+    from rankstill.report import compare_workspaces
+
+    say(f"Wrote {compare_workspaces(workspaces, to)}")
+
+
+@app.command()
+def serve(
+    workspace: Workspace = Path("workspace"),
+    host: Annotated[
+        str, typer.Option(help="Where to listen; beyond loopback others get in: there is no password.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8080,
+    allow_host: Annotated[list[str] | None, typer.Option(help="A further host name that it answers to.")] = None,
+) -> None:
+    """Search before and after side by side in a browser, and an HTTP API of the new retriever."""
+    from rankstill.serve import run_server
+
+    run_server(workspace, host, port, allow_host or ())
+
+
+@app.command()
+def votes(
+    workspace: Annotated[Path, typer.Argument(help="The workspace that was voted on.")],
+    to: Annotated[Path, typer.Option(help="Where to write the BEIR folder.")],
+) -> None:
+    """Write what was voted on the page as a dataset, to measure the next run on."""
+    from rankstill.config import read_config
+    from rankstill.datasets import load_dataset
+    from rankstill.serve import write_votes_dataset
+
+    count = write_votes_dataset(workspace, load_dataset(read_config(workspace / "config.yaml").dataset), to)
+    say(
+        f"{count:,} judged queries: rankstill run --source {to} --rankings {workspace}/rankings.jsonl "
+        "--set dataset.test_split=votes"
+    )
+
+
 @_on_workspace("check-teacher")
 def check_teacher(
     experiment: Experiment,
@@ -340,7 +394,10 @@ def show(outcome: Outcome) -> None:
         out.print(render(outcome.table))
     for note in outcome.notes:
         out.print(f"note: {note}", markup=False)
-    out.print(f"\nWorkspace: {outcome.workspace}\nUse the new retriever:\n", markup=False)
+    out.print(f"\nWorkspace: {outcome.workspace}", markup=False)
+    if (page := outcome.workspace / "report.html").exists():
+        out.print(f"Report: {page}", markup=False, soft_wrap=True)
+    out.print("Use the new retriever:\n", markup=False)
     out.print("    from sentence_transformers import SentenceTransformer", markup=False)
     out.print(f'    retriever = SentenceTransformer("{outcome.retriever}")', markup=False, soft_wrap=True)
     out.print(

@@ -1,11 +1,12 @@
-"""Progress that works in a terminal and in a log: a bar in the one, plain lines in the other."""
+"""Progress that works in a terminal, in a notebook and in a log: a bar in the former two, plain lines in the log."""
 
 from __future__ import annotations
 
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 console = Console(stderr=True, highlight=False)
 
 _LOG_EVERY_SECONDS = 15.0
+_BAR_AFTER_SECONDS = 1.0
 
 Advance = Callable[[int], None]
 """Called with how many items were just finished."""
@@ -23,20 +25,19 @@ def say(message: str) -> None:
     console.print(message, markup=False, soft_wrap=True)
 
 
+def _shows_bars() -> bool:
+    """A notebook does so through ipywidgets alone: rich says what is missing there, and shows nothing."""
+    if console.is_jupyter:
+        return find_spec("ipywidgets") is not None
+    return sys.stderr.isatty()
+
+
 @contextmanager
 def progress(what: str, total: int) -> Iterator[Advance]:
     """Show how far `what` has come among `total` items; yields the function that advances it."""
-    if sys.stderr.isatty():
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-        )
-        with Progress(*columns, console=console, transient=True) as bar:
-            task = bar.add_task(what, total=total)
-            yield lambda done: bar.advance(task, done)
+    if _shows_bars():
+        with ExitStack() as stack:
+            yield _late_bar(stack, what, total)
         return
 
     started = said = time.monotonic()
@@ -52,3 +53,23 @@ def progress(what: str, total: int) -> Iterator[Advance]:
             say(f"  {what}: {finished:,} of {total:,}, about {left:,.0f} s left")
 
     yield advance
+
+
+def _late_bar(stack: ExitStack, what: str, total: int) -> Advance:
+    """A bar that appears when the work turns out to take long: one that flashes by says nothing."""
+    started = time.monotonic()
+    finished = 0
+    bar: Progress | None = None
+
+    def advance(done: int) -> None:
+        nonlocal finished, bar
+        finished += done
+        if bar is None and time.monotonic() - started >= _BAR_AFTER_SECONDS:
+            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+            times = (TimeElapsedColumn(), TimeRemainingColumn())
+            bar = stack.enter_context(Progress(*columns, *times, console=console, transient=True))
+            bar.add_task(what, total=total)
+        if bar is not None:
+            bar.update(bar.task_ids[0], completed=finished)
+
+    return advance

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rankstill.models import fast_precision
 from rankstill.progress import Advance, progress
+from rankstill.reporting import Reports
 
 if TYPE_CHECKING:
     from transformers import TrainerCallback
@@ -25,7 +26,7 @@ def set_seed(seed: int) -> None:
 
 
 def training_arguments(
-    kind: Any, scratch: Path, device: str, *, epochs: int, batch: int, rate: float, seed: int
+    kind: Any, scratch: Path, device: str, *, epochs: int, batch: int, rate: float, seed: int, reports: dict[str, Any]
 ) -> Any:
     """Arguments for a sentence-transformers trainer: bfloat16 where native, no checkpoints, no output of its own.
 
@@ -37,6 +38,7 @@ def training_arguments(
         batch: rows a step.
         rate: peak learning rate.
         seed: of shuffling.
+        reports: as `Reports.arguments` gives them.
     """
     return kind(
         output_dir=str(scratch),
@@ -53,7 +55,7 @@ def training_arguments(
         data_seed=seed,
         save_strategy="no",
         logging_steps=10,
-        report_to="none",
+        **reports,
         disable_tqdm=True,
         dataloader_pin_memory=False,
         remove_unused_columns=False,
@@ -81,12 +83,19 @@ def progress_callback(what: str) -> TrainerCallback:
     return Steps()
 
 
-def run_training(trainer: Any) -> list[dict[str, float]]:
-    """Train; returns the training curve: step, loss and its terms, as the trainer logged them."""
+def run_training(trainer: Any, reports: Reports, training: str) -> list[dict[str, float]]:
+    """Train; returns the training curve: step, loss and its terms, as the trainer logged them.
+
+    Args:
+        trainer: ready to train.
+        reports: where else the curve goes.
+        training: its name there.
+    """
     from transformers import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)  # standard output belongs to the command that trains
-    trainer.train()
+    with reports.open(trainer.callback_handler.callbacks, training):
+        trainer.train()
     return [
         {name: float(value) for name, value in entry.items() if name not in ("epoch", "grad_norm")}
         for entry in trainer.state.log_history

@@ -15,6 +15,7 @@ from rankstill.errors import DataError
 from rankstill.models import without_dropout
 from rankstill.ranker.model import Ranker, start_cross_encoder
 from rankstill.ranker.prior import Features, Prior, fit_prior
+from rankstill.reporting import NOWHERE, Reports
 from rankstill.training import progress_callback, run_training, set_seed, training_arguments
 
 if TYPE_CHECKING:
@@ -47,7 +48,14 @@ class RankedList:
 
 
 def train_ranker(
-    lists: Sequence[RankedList], config: RankerConfig, start: str, folder: Path, *, seed: int, device: str | None = None
+    lists: Sequence[RankedList],
+    config: RankerConfig,
+    start: str,
+    folder: Path,
+    *,
+    seed: int,
+    device: str | None = None,
+    reports: Reports = NOWHERE,
 ) -> Ranker:
     """Train a ranker on the teacher's rankings (Li et al. 2024, stage 1).
 
@@ -58,6 +66,7 @@ def train_ranker(
         folder: for the training curve, `ranker-losses.json`.
         seed: of shuffling.
         device: where to train.
+        reports: where else the training curve goes.
 
     Raises:
         DataError: there is no list to learn from.
@@ -71,12 +80,12 @@ def train_ranker(
         (folder / LOSSES).write_text("[]", encoding="utf-8")
         return Ranker(prior, None)
     if prior is None:
-        return Ranker(None, _train_cross_encoder(lists, None, config, start, folder, seed, device))
+        return Ranker(None, _train_cross_encoder(lists, None, config, start, folder, seed, device, reports))
     order = np.random.default_rng(seed).permutation(len(lists))
     unseen, taught = (
         [lists[row] for row in rows] for rows in np.split(order, [max(1, round(config.holdout * len(lists)))])
     )
-    cross_encoder = _train_cross_encoder(taught, prior, config, start, folder, seed, device)
+    cross_encoder = _train_cross_encoder(taught, prior, config, start, folder, seed, device, reports)
     return Ranker(prior, cross_encoder, fit_weight(Ranker(prior, cross_encoder), unseen))
 
 
@@ -97,6 +106,7 @@ def _train_cross_encoder(
     folder: Path,
     seed: int,
     device: str | None,
+    reports: Reports,
 ) -> CrossEncoder:
     from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
 
@@ -116,13 +126,14 @@ def _train_cross_encoder(
             batch=config.lists_per_step,
             rate=config.learning_rate,
             seed=seed,
+            reports=reports.arguments("ranker"),
         ),
         train_dataset=Rows.from_dict({"row": list(range(len(lists)))}),
         data_collator=ListCollator(lists, prior),
         loss=ListwiseLoss(model, config.loss),
         callbacks=[progress_callback("training the ranker")],
     )
-    (folder / LOSSES).write_text(json.dumps(run_training(trainer)), encoding="utf-8")
+    (folder / LOSSES).write_text(json.dumps(run_training(trainer, reports, "ranker")), encoding="utf-8")
     return model.eval()
 
 

@@ -1,0 +1,49 @@
+"""Small distilled retrievers, put where the page's programs look for theirs."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from integrations_page import PASSAGES, QUERY, Distilled, close
+
+
+@pytest.fixture(params=["head", "encoder alone"])
+def distilled(
+    request: pytest.FixtureRequest, tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Distilled:
+    """At `my-workspace/retriever` of the current folder: with a head and prompts, or as `preset: paper` leaves it."""
+    import torch
+    from sentence_transformers import SentenceTransformer
+
+    from rankstill.models import save_model
+    from rankstill.retriever.adapter import PassageAdapter
+    from rankstill.retriever.head import Head, with_head
+    from rankstill.retriever.tokens import TokenVectors, token_counts
+
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "my-workspace" / "retriever"
+    model = SentenceTransformer(str(tiny_model_folder), device="cpu")
+    if request.param == "head":
+        model.prompts = {"query": "ask: ", "document": "read: "}
+        torch.manual_seed(0)
+        moves = PassageAdapter(32, 48)
+        with torch.no_grad():
+            moves.down.weight.normal_(std=0.2)
+        table = TokenVectors(token_counts(model, PASSAGES, "document"), 20, model.tokenizer.all_special_ids)
+        model = with_head(model, Head(moves, table))
+    save_model(model, folder)
+    loaded = SentenceTransformer(str(folder), device="cpu")
+    made = Distilled(
+        folder=folder,
+        query=loaded.encode_query(QUERY),
+        passages=loaded.encode_document(PASSAGES),
+        query_untold=loaded.encode(QUERY),
+    )
+    # Or no test below could tell one route from the other.
+    assert close(made.query_untold, made.query) == (request.param == "encoder alone")
+    return made
