@@ -277,7 +277,7 @@ class Chain:
         found = read_candidates(self.workspace.path("candidates.parquet"), self.dataset.corpus)
         labelled = label_without_ranker(self.parts, found, self.candidates())
         if self.has_ranker:
-            labelled += label_by_ranker(self.parts, found, folder)
+            labelled += label_by_ranker(self.parts, found, folder, self.candidates())
         write_labels(labelled, folder / "labels.parquet")
         release_memory()
 

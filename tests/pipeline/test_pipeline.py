@@ -269,3 +269,32 @@ def test_where_the_llm_ranked_its_order_stands_in_the_labels(finished: Outcome, 
     for query in taught:
         ids = [toy_dataset.corpus.ids[position] for position in query.positions]
         assert [each for each in ids if each in rankings[query.id]] == rankings[query.id]
+
+
+def test_another_ranker_labels_what_the_first_stage_found_before(
+    toy_config: MakeConfig,
+    toy_dataset_folder: Path,
+    finished_copy: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from rankstill.candidates import FirstStage
+
+    write_rankings_file(tmp_path / "other.jsonl", read_rankings_file(toy_dataset_folder)[:5])
+    other = {"teacher.rankings": str(tmp_path / "other.jsonl")}
+
+    searched: list[int] = []
+    real = FirstStage.search
+
+    def counted(self: FirstStage, queries: list[str], *rest: Any) -> Any:
+        searched.append(len(queries))
+        return real(self, queries, *rest)
+
+    monkeypatch.setattr(FirstStage, "search", counted)
+    before = (finished_copy / "labels.parquet").read_bytes()
+    rankstill.distill(toy_config(other), finished_copy, until="labels")
+    assert (finished_copy / "labels.parquet").read_bytes() != before
+    assert sum(searched) == 0
+    rankstill.distill(toy_config({**other, "labels.pseudo_queries": 20}), finished_copy, until="labels")
+    assert sum(searched) == 20
+    assert len(list((finished_copy / "found").iterdir())) == 1

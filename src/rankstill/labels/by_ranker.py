@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,18 +13,23 @@ from numpy.typing import NDArray
 from rankstill.labels.labelling import label
 from rankstill.labels.queries import asked_queries, sentences_as_queries
 from rankstill.labels.table import LabelledQuery
+from rankstill.workspace import digest
 
 if TYPE_CHECKING:
     from rankstill.parts import Parts
 
 
-def label_by_ranker(parts: Parts, found: Mapping[str, NDArray[np.int64]], folder: Path) -> list[LabelledQuery]:
+def label_by_ranker(
+    parts: Parts, listed: Mapping[str, NDArray[np.int64]], folder: Path, candidates: str
+) -> list[LabelledQuery]:
     """Whatever a chain has for its ranker to label; where a baseline labels the training queries, these are left out.
 
     Args:
         parts: of a chain whose ranker is trained.
-        found: positions of each query's candidates, best first, by query id.
+        listed: positions of each query's candidates, best first, by query id.
         folder: for what is finished of it, to go on from after a kill.
+        candidates: fingerprint of what the first stage is. What it finds for pseudo-queries is most of the work and is
+            kept in the workspace under `found/`, so that another ranker labels them in seconds.
     """
     from rankstill.ranker import Ranker
 
@@ -32,7 +38,17 @@ def label_by_ranker(parts: Parts, found: Mapping[str, NDArray[np.int64]], folder
     free = ranker.prior_alone() if config.pseudo_by == "prior" else ranker
     labelled = []
     if config.ranked_by in ("both", "ranker", "llm"):
-        asked = asked_queries(parts.dataset, parts.rankings, found, parts.config.candidates.n)
+        asked = asked_queries(parts.dataset, parts.rankings, listed, parts.config.candidates.n)
         labelled += label(asked, before, ranker, folder / "asked", depth=depth, ranked_by=config.ranked_by)
     sentences = sentences_as_queries(parts.dataset, before, config, parts.config.seed)
-    return labelled + label(sentences, before, free, folder / "pseudo", depth=depth, ranked_by="ranker")
+    asked_for = [config.pseudo_queries, config.pseudo_like_queries, depth, parts.config.seed]
+    found = _kept(parts.workspace.path("found"), digest(candidates, asked_for))
+    return labelled + label(sentences, before, free, folder / "pseudo", depth=depth, ranked_by="ranker", found=found)
+
+
+def _kept(folder: Path, name: str) -> Path:
+    """A folder's only subfolder of that name: what was kept for other settings goes."""
+    for other in folder.glob("*"):
+        if other.name != name:
+            shutil.rmtree(other)
+    return folder / name

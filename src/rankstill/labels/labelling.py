@@ -52,6 +52,7 @@ def label(
     *,
     depth: int,
     ranked_by: RankedBy,
+    found: Path | None = None,
 ) -> list[LabelledQuery]:
     """Let the ranker score every query's passages. Parts that `folder` already holds are not scored again.
 
@@ -62,6 +63,8 @@ def label(
         folder: for the parts.
         depth: passages of a query that the LLM never saw.
         ranked_by: see `RankedBy`.
+        found: folder where what the first stage found for these queries is kept, for another ranker to score; None:
+            it is not kept.
 
     Returns:
         The labelled queries, in the order of `queries`.
@@ -73,8 +76,9 @@ def label(
             part = queries[start : start + _QUERIES_A_PART]
             path = folder / f"part-{number:05}.parquet"
             if not path.exists():
+                passages = _find_part(part, first_stage, depth, found / f"part-{number:05}.npz" if found else None)
                 unfinished = path.with_suffix(".tmp")
-                write_labels(_label_part(part, first_stage, ranker, depth, ranked_by), unfinished)
+                write_labels(_label_part(part, passages, first_stage, ranker, ranked_by), unfinished)
                 unfinished.replace(path)
             labels += read_labels(path)
             advance(len(part))
@@ -113,48 +117,55 @@ def _settle(scores: NDArray[np.float32], ranked: int, ranked_by: RankedBy) -> ND
     return keep_order(scores, ranked) if ranked_by == "both" else order_alone(ranked, len(scores))
 
 
+def _find_part(
+    part: Sequence[Unlabelled], first_stage: FirstStage, depth: int, kept: Path | None
+) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
+    """Positions [passages] and features [passages, features] of each query's passages."""
+    if kept is not None and kept.exists():
+        with np.load(kept) as read:
+            ends = np.cumsum(read["counts"])[:-1]
+            return list(zip(np.split(read["positions"], ends), np.split(read["features"], ends), strict=True))
+    unseen = [row for row, query in enumerate(part) if not len(query.ranked) and query.others is None]
+    searched = first_stage.search([part[row].text for row in unseen], depth, [part[row].made_from for row in unseen])
+    passages = {row: (each.positions, each.features) for row, each in zip(unseen, searched, strict=True)}
+    given = {
+        row: np.concatenate([query.ranked, query.others if query.others is not None else query.ranked[:0]])
+        for row, query in enumerate(part)
+        if row not in passages
+    }
+    computed = first_stage.features([part[row].text for row in given], list(given.values()))
+    passages.update(zip(given, zip(given.values(), computed, strict=True), strict=True))
+    ordered = [passages[row] for row in range(len(part))]
+    if kept is not None:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        unfinished = kept.with_suffix(".tmp.npz")
+        positions, features = (np.concatenate(column) for column in zip(*ordered, strict=True))
+        np.savez(unfinished, counts=[len(each) for each, _ in ordered], positions=positions, features=features)
+        unfinished.replace(kept)
+    return ordered
+
+
 def _label_part(
-    part: Sequence[Unlabelled], first_stage: FirstStage, ranker: Ranker, depth: int, ranked_by: RankedBy
-) -> list[LabelledQuery]:
-    unseen = [query for query in part if not len(query.ranked) and query.others is None]
-    found = dict(
-        zip(
-            [query.id for query in unseen],
-            first_stage.search([query.text for query in unseen], depth, [query.made_from for query in unseen]),
-            strict=True,
-        )
-    )
-    positions = [
-        found[query.id].positions
-        if query.id in found
-        else np.concatenate([query.ranked, query.others if query.others is not None else query.ranked[:0]])
-        for query in part
-    ]
-    given = [row for row, query in enumerate(part) if query.id not in found]
-    computed = first_stage.features([part[row].text for row in given], [positions[row] for row in given])
-    features = {query_id: candidates.features for query_id, candidates in found.items()}
-    features.update(zip([part[row].id for row in given], computed, strict=True))
-    scores = _score(part, positions, features, first_stage, ranker)
-    return [
-        _labelled(query, here, _settle(score, len(query.ranked), ranked_by))
-        for query, here, score in zip(part, positions, scores, strict=True)
-    ]
-
-
-def _score(
     part: Sequence[Unlabelled],
-    positions: Sequence[NDArray[np.int64]],
-    features: dict[str, NDArray[np.float32]],
+    passages: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]],
     first_stage: FirstStage,
     ranker: Ranker,
-) -> list[NDArray[np.float32]]:
+    ranked_by: RankedBy,
+) -> list[LabelledQuery]:
+    features = np.concatenate([each for _, each in passages])
+    # A prior reads features alone: millions of passages need not be put together for it.
+    text = first_stage.corpus.text if ranker.cross_encoder is not None else lambda position: ""
     pairs = [
-        (query.text, first_stage.corpus.text(int(position)))
-        for query, here in zip(part, positions, strict=True)
-        for position in here
+        (query.text, text(int(position)))
+        for query, (positions, _) in zip(part, passages, strict=True)
+        for position in positions
     ]
-    scores = ranker.score(pairs, np.concatenate([features[query.id] for query in part]))
-    return np.split(scores, np.cumsum([len(here) for here in positions])[:-1])
+    scores = ranker.score(pairs, features)
+    ends = np.cumsum([len(positions) for positions, _ in passages])[:-1]
+    return [
+        _labelled(query, positions, _settle(score, len(query.ranked), ranked_by))
+        for query, (positions, _), score in zip(part, passages, np.split(scores, ends), strict=True)
+    ]
 
 
 def _labelled(query: Unlabelled, positions: NDArray[np.int64], scores: NDArray[np.float32]) -> LabelledQuery:
