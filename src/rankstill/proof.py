@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankstill.config import Config, DatasetConfig
 
 if TYPE_CHECKING:
-    from rankstill.rag import RagTable
+    from rankstill.pipeline import Chain
+    from rankstill.rag import RagSettings, RagTable
+    from rankstill.teacher import Teacher
 
+_SEARCHED = ("BM25", "retriever before", "retriever AFTER", "ranker on AFTER")
+"""Systems whose passages the reader gets; of a chain without a ranker, all but the last."""
 SECOND = "nq-open"
 """The dataset that shows what was forgotten: it comes with the package, and training never touches it."""
 
@@ -69,23 +75,62 @@ def answer_questions(config: Config, workspace: str | Path) -> RagTable:
         RankstillError: as `rag_table`, or the chain.
     """
     from rankstill.evaluation import read_run
-    from rankstill.pipeline import open_chain
-    from rankstill.rag import RagSettings, rag_table
-    from rankstill.teacher import Teacher
+    from rankstill.rag import rag_table
 
-    with open_chain(config, workspace) as chain:
-        with Teacher(config.rag.reader or config.teacher, chain.parts.account, config.seed) as reader:
-            chain.run()
-            names = ["BM25", "retriever before", "retriever AFTER"]
-            names += ["ranker on AFTER"] if chain.has_ranker else []
-            runs = {name: read_run(chain.workspace.path(f"runs/{name.replace(' ', '-')}.trec")) for name in names}
-            settings = RagSettings(
-                k=config.rag.k,
-                baseline="retriever before",
-                count=config.rag.questions,
-                seed=config.seed,
-                resamples=config.evaluation.resamples,
-            )
-            table = rag_table(reader, chain.dataset, runs, settings)
+    with _reading(config, workspace) as (chain, reader):
+        paths = {name: chain.workspace.path(f"runs/{name.replace(' ', '-')}.trec") for name in _SEARCHED}
+        runs = {name: read_run(path) for name, path in paths.items() if path.exists()}
+        table = rag_table(reader, chain.dataset, runs, _settings(config))
         table.write(chain.workspace.path("rag"))
     return table
+
+
+def answer_choices(config: Config, workspace: str | Path, questions: Path) -> RagTable:
+    """Have a reader LLM answer multiple-choice questions from what each system finds; accuracy by subject.
+
+    The chain runs to its end first, where it has not. The table lies in `choices/` as well.
+
+    Args:
+        config: the experiment.
+        workspace: its folder.
+        questions: as `rag.read_choice_questions` reads them.
+
+    Raises:
+        RankstillError: as `choice_table`, or the chain.
+    """
+    from rankstill.evaluation.chain_runs import chain_runs
+    from rankstill.rag import choice_table, read_choice_questions
+
+    asked = read_choice_questions(questions)
+    with _reading(config, workspace) as (chain, reader):
+        found = chain_runs(chain.parts, {each.id: each.text for each in asked}, with_ranker=chain.has_ranker)
+        runs = {name: found[name] for name in _SEARCHED if name in found}
+        table = choice_table(reader, asked, chain.dataset.corpus, runs, _settings(config))
+        table.write(chain.workspace.path("choices"))
+    return table
+
+
+@contextmanager
+def _reading(config: Config, workspace: str | Path) -> Iterator[tuple[Chain, Teacher]]:
+    """A chain that has run to its end, and the LLM that reads what it finds; a mistake in the latter shows first."""
+    from rankstill.pipeline import open_chain
+    from rankstill.teacher import Teacher
+
+    with (
+        open_chain(config, workspace) as chain,
+        Teacher(config.rag.reader or config.teacher, chain.parts.account, config.seed) as reader,
+    ):
+        chain.run()
+        yield chain, reader
+
+
+def _settings(config: Config) -> RagSettings:
+    from rankstill.rag import RagSettings
+
+    return RagSettings(
+        k=config.rag.k,
+        baseline="retriever before",
+        count=config.rag.questions,
+        seed=config.seed,
+        resamples=config.evaluation.resamples,
+    )

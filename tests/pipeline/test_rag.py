@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from rankstill.config import Config
 from rankstill.errors import RankstillError
 
 MakeConfig = Callable[..., Config]
+Answering = Callable[[Messages], str]
 
 
 def reader(messages: Messages) -> str:
@@ -39,12 +41,18 @@ def with_answers(toy_copy: Path) -> Path:
     return toy_copy
 
 
+@contextmanager
+def read_by(answer: Answering, folder: Path) -> Iterator[tuple[FakeLLM, dict[str, str]]]:
+    """A server, and the options that make it the reader."""
+    with FakeLLM(answer) as server:
+        options = {"kind": "api", "model": "fake", "endpoint": server.url, "ledger": str(folder / "ledger.sqlite")}
+        yield server, {f"rag.reader.{name}": value for name, value in options.items()}
+
+
 def test_better_passages_make_better_answers_and_none_is_paid_twice(
     toy_config: MakeConfig, with_answers: Path, tmp_path: Path
 ) -> None:
-    with FakeLLM(reader) as server:
-        options = {"kind": "api", "model": "fake", "endpoint": server.url, "ledger": str(tmp_path / "ledger.sqlite")}
-        changes = {f"rag.reader.{name}": value for name, value in options.items()}
+    with read_by(reader, tmp_path) as (server, changes):
         config = toy_config({**changes, "rag.k": 3}, source=with_answers)
         table = proof.answer_questions(config, tmp_path / "w")
         paid = server.answered.total()
@@ -61,3 +69,29 @@ def test_better_passages_make_better_answers_and_none_is_paid_twice(
 def test_a_recorded_teacher_cannot_read(toy_config: MakeConfig, with_answers: Path, tmp_path: Path) -> None:
     with pytest.raises(RankstillError, match="no LLM to ask"):
         proof.answer_questions(toy_config(source=with_answers), tmp_path / "w")
+
+
+def test_multiple_choice_is_asked_with_what_each_system_finds(
+    toy_config: MakeConfig, with_answers: Path, tmp_path: Path
+) -> None:
+    def choosing(messages: Messages) -> str:
+        """The choice that its passages name with the question's subject; else the last, which is wrong."""
+        text = messages[-1]["content"]
+        word = reader(messages)
+        letter = re.search(rf"\[([A-D])\] {word}$", text, re.MULTILINE)
+        return letter.group(1) if letter else "D"
+
+    asked = []
+    for number, query in enumerate(map(json.loads, (with_answers / "queries.jsonl").read_text().splitlines()[24:])):
+        (right,) = query["answers"]
+        choices = [*(each for each in ("alpha", "beta") if each != right), "gamma", "delta"]
+        choices[number % 3] = right
+        asked.append({"question": query["text"], "choices": choices, "answer": number % 3, "subject": f"s{number % 2}"})
+    (tmp_path / "mmlu.json").write_text(json.dumps(asked))
+    with read_by(choosing, tmp_path) as (_, changes):
+        table = proof.answer_choices(toy_config(changes, source=with_answers), tmp_path / "w", tmp_path / "mmlu.json")
+    accuracy = {system.name: system.values["Accuracy"] for system in table.table.systems}
+    assert accuracy["closed book"] == 0
+    assert accuracy["BM25"] > 0.5
+    assert table.by_subject().keys() == {"s0", "s1"}
+    assert (tmp_path / "w" / "choices" / "rag.md").read_text() == table.to_markdown()

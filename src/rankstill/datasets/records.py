@@ -23,7 +23,7 @@ Rows = Iterable[tuple[int, Mapping[str, Any]]]
 
 _GRADE = re.compile(r"[+-]?[0-9]{1,9}(\.0+)?")
 _EXAMPLES = 3
-MERGE = "or set merge_duplicates (--merge-duplicates) to keep the first."
+MERGE = "or set dataset.merge_duplicates: true to keep the first."
 
 
 @dataclass(frozen=True)

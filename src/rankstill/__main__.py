@@ -1,0 +1,5 @@
+"""`python -m rankstill`."""
+
+from rankstill.cli import main
+
+main()

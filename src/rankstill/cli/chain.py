@@ -1,0 +1,75 @@
+"""Commands that make a better retriever: the demo, the chain, its steps, and what comes before them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankstill.cli.app import app
+from rankstill.cli.options import ConfigFile, Folder, Seed, Set, Source, changes_of, config_of, on_workspace
+from rankstill.cli.showing import show
+from rankstill.errors import RankstillError
+from rankstill.progress import say
+
+
+@app.command()
+def demo(
+    workspace: Folder = Path("rankstill-demo"),
+    quick: Annotated[bool, typer.Option("--quick", help="A sample: the same shape in a few minutes.")] = False,
+    all_claims: Annotated[
+        bool, typer.Option("--all-claims", help="Train on all 809 claims, leaking ones too; every figure says so.")
+    ] = False,
+    seed: Seed = None,
+    set_: Set = None,
+) -> None:
+    """Run the whole chain on SciFact with 809 recorded LLM rankings: no key, no hub."""
+    from rankstill.demo import run_demo
+
+    show(run_demo(workspace, quick=quick, all_claims=all_claims, changes=changes_of(seed=seed, set_=set_)))
+
+
+def _step(name: str, until: str, what: str) -> None:
+    on_workspace(name, what)(lambda experiment: experiment.run(until))
+
+
+_step("run", "evaluation", "Run the whole chain on your own data; run again, it goes on where it stopped.")
+_step("candidates", "candidates", "First stage: find candidates for every query.")
+_step("train-ranker", "ranker", "LLM -> ranker.")
+_step("label", "labels", "Ranker -> labels.")
+_step("train-retriever", "retriever", "Labels -> retriever.")
+_step("evaluate", "evaluation", "Measure every system on the test queries.")
+
+
+@app.command()
+def init(
+    path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("rankstill.yaml"),
+    source: Annotated[str, typer.Option(help="Your dataset.")] = "path/to/a/beir/folder",
+) -> None:
+    """Write a config with every option, its default and its meaning."""
+    from rankstill.config import commented_config
+
+    if path.exists():
+        raise RankstillError(f"{path}: is there already. Name another file or move it away.")
+    try:
+        path.write_text(commented_config(source), encoding="utf-8")
+    except OSError as error:
+        raise RankstillError(f"{path}: cannot be written ({error.strerror}). Name another file.") from None
+    say(f"Wrote {path}. Set dataset.source and the teacher (docs/teacher.md), then: rankstill run {path}")
+
+
+@app.command()
+def check(
+    config: ConfigFile = None,
+    source: Source = None,
+    near: Annotated[
+        bool, typer.Option("--near", help="Also look for near-duplicate queries; loads the model.")
+    ] = False,
+    set_: Set = None,
+) -> None:
+    """Check a dataset: what loading changes, and whether its training split leaks into its test split."""
+    from rankstill.checks import check_dataset
+
+    for line in check_dataset(config_of(config, changes_of(source=source, set_=set_)), near_duplicates=near):
+        typer.echo(line)

@@ -1,0 +1,140 @@
+"""What commands share: options, and the experiment that they make."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from rankstill.cli.app import app
+from rankstill.cli.showing import show
+from rankstill.errors import RankstillError
+
+if TYPE_CHECKING:
+    from rankstill.config import Config
+
+ConfigFile = Annotated[Path | None, typer.Argument(help="A YAML config; `rankstill init` writes one.")]
+Folder = Annotated[Path, typer.Option("--workspace", "-w", help="Where the experiment's files go.")]
+Source = Annotated[str | None, typer.Option(help="The dataset: sets dataset.source.")]
+Rankings = Annotated[Path | None, typer.Option(help="Recorded rankings: sets teacher.rankings.")]
+Model = Annotated[str | None, typer.Option(help="The retriever to improve: sets retriever.model.")]
+Seed = Annotated[int | None, typer.Option(help="Sets seed.")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="SECTION.OPTION=VALUE", help="Sets any option of the config.")
+]
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What a command works on: the options that all commands on a workspace share.
+
+    Args:
+        path: of the config, if one is given.
+        workspace: its folder.
+        changes: options that flags set, by dotted path.
+    """
+
+    path: Path | None
+    workspace: Path
+    changes: dict[str, Any]
+
+    @property
+    def config(self) -> Config:
+        """The configuration."""
+        return config_of(self.path, self.changes)
+
+    def run(self, until: str) -> None:
+        """The chain up to a step; steps before it that are missing are made first."""
+        from rankstill.pipeline import distill
+
+        outcome = distill(self.config, self.workspace, until=until)
+        if until == "evaluation":
+            show(outcome)
+
+
+def _shared(
+    config: ConfigFile = None,
+    workspace: Folder = Path("workspace"),
+    source: Source = None,
+    rankings: Rankings = None,
+    model: Model = None,
+    seed: Seed = None,
+    set_: Set = None,
+) -> Experiment:
+    return Experiment(config, workspace, changes_of(source, rankings, model, seed, set_))
+
+
+def on_workspace(
+    name: str, what: str | None = None, group: typer.Typer = app
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Make a function a command: beside its own options it takes those of `_shared`, and gets them as one `Experiment`.
+
+    An option of its own that has the name of a shared one takes its place.
+    """
+    shared = inspect.signature(_shared, eval_str=True).parameters
+
+    def register(command: Callable[..., None]) -> Callable[..., None]:
+        _, *own = inspect.signature(command, eval_str=True).parameters.values()
+        options = {**shared, **{option.name: option for option in own}}
+
+        @wraps(command)
+        def run(**given: Any) -> None:
+            mine = {option.name: given.pop(option.name) for option in own}
+            command(_shared(**given), **mine)
+
+        run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
+            [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options.values()]
+        )
+        run.__annotations__ = {option.name: option.annotation for option in options.values()}
+        group.command(name, help=what)(run)
+        return command
+
+    return register
+
+
+def config_of(path: Path | None, changes: dict[str, Any]) -> Config:
+    """The configuration of a file, or of flags alone, with changes by dotted path."""
+    from rankstill.config import make_config, read_config
+
+    """The configuration of a file, or of flags alone, with changes by dotted path."""
+
+    if path is not None:
+        return read_config(path, changes)
+    if "dataset.source" not in changes:
+        raise RankstillError("say what to work on: a CONFIG.yaml (`rankstill init` writes one) or --source.")
+    return make_config({}, changes, "flags")
+
+
+def changes_of(
+    source: str | None = None,
+    rankings: Path | None = None,
+    model: str | None = None,
+    seed: int | None = None,
+    set_: list[str] | None = None,
+) -> dict[str, Any]:
+    """The options that flags set, by dotted path."""
+    import yaml
+
+    flags = {
+        "dataset.source": source,
+        "teacher.rankings": str(rankings) if rankings else None,
+        "retriever.model": model,
+        "seed": seed,
+    }
+    changes: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}
+    for each in set_ or []:
+        name, separator, value = each.partition("=")
+        if not separator:
+            raise RankstillError(f"--set {each}: write it as SECTION.OPTION=VALUE, such as --set ranker.prior=false.")
+        try:
+            changes[name] = yaml.safe_load(value)
+        except yaml.YAMLError:
+            raise RankstillError(
+                f"--set {each}: the value is not readable as YAML. Put it in quotes: {name}='\"...\"'."
+            ) from None
+    return changes

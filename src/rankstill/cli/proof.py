@@ -1,0 +1,58 @@
+"""Commands that show what was gained: proof, question answering, studies."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankstill.cli.app import app
+from rankstill.cli.options import Experiment, on_workspace
+
+study_app = typer.Typer(help="The paper's studies: variants over seeds, with paired tests.", no_args_is_help=True)
+app.add_typer(study_app, name="study")
+
+
+@on_workspace("prove")
+def prove(experiment: Experiment) -> None:
+    """For which queries it is better, which link of the chain lost most, and what the retriever forgot elsewhere."""
+    from rankstill.proof import prove
+
+    typer.echo(prove(experiment.config, experiment.workspace))
+
+
+@on_workspace("rag")
+def rag(
+    experiment: Experiment,
+    choices: Annotated[
+        Path | None,
+        typer.Option(help="Multiple-choice questions as of MMLU (.json, .jsonl) in place of the test set."),
+    ] = None,
+) -> None:
+    """Question answering: a frozen LLM answers from what each system finds; better passages, better answers?"""
+    from rankstill.proof import answer_choices, answer_questions
+
+    if choices is None:
+        table = answer_questions(experiment.config, experiment.workspace)
+    else:
+        table = answer_choices(experiment.config, experiment.workspace, choices)
+    typer.echo(table.to_markdown())
+
+
+def _study(name: str, what: str) -> None:
+    @on_workspace(name, what, study_app)
+    def run(
+        experiment: Experiment,
+        seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from seed on.")] = 3,
+        only: Annotated[str, typer.Option(help="Variants, by comma; all if left out.")] = "",
+    ) -> None:
+        from rankstill.studies import STUDIES, run_study
+
+        chosen = [each.strip() for each in only.split(",") if each.strip()]
+        typer.echo(run_study(STUDIES[name], experiment.config, experiment.workspace, seeds, chosen).to_markdown())
+
+
+_study("size", "How many LLM-ranked lists does it take?")
+_study("lists", "What kind of list teaches best: the LLM's order, gold labels, the first stage's, a random one?")
+_study("ablations", "What is each part of the chain worth?")

@@ -1,0 +1,111 @@
+"""Commands on a finished workspace: look at it, search with it, take its retriever elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankstill.cli.app import app
+from rankstill.cli.options import Experiment, on_workspace
+from rankstill.progress import say
+
+Workspace = Annotated[Path, typer.Argument(help="A workspace, finished or not.")]
+
+
+@app.command()
+def report(workspace: Workspace = Path("workspace")) -> None:
+    """Write report.html: the verdict, where quality is lost, every query's gain or loss, how to reproduce."""
+    from rankstill.report import write_report
+
+    say(f"Wrote {write_report(workspace)}")
+
+
+@app.command()
+def compare(
+    workspaces: Annotated[list[Path], typer.Argument(help="Two workspaces or more; the first is compared with.")],
+    to: Annotated[Path, typer.Option(help="The page to write.")] = Path("compare.html"),
+) -> None:
+    """Put several workspaces beside each other: systems, paired tests, the settings that differ."""
+    from rankstill.report import compare_workspaces
+
+    say(f"Wrote {compare_workspaces(workspaces, to)}")
+
+
+@app.command()
+def serve(
+    workspace: Workspace = Path("workspace"),
+    host: Annotated[
+        str, typer.Option(help="Where to listen; beyond loopback others get in: there is no password.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8080,
+    allow_host: Annotated[list[str] | None, typer.Option(help="A further host name that it answers to.")] = None,
+) -> None:
+    """Search before and after side by side in a browser, and an HTTP API of the new retriever."""
+    from rankstill.serve import run_server
+
+    run_server(workspace, host, port, allow_host or ())
+
+
+@app.command()
+def votes(
+    workspace: Annotated[Path, typer.Argument(help="The workspace that was voted on.")],
+    to: Annotated[Path, typer.Option(help="Where to write the BEIR folder.")],
+) -> None:
+    """Write what was voted on the page as a dataset, to measure the next run on."""
+    from rankstill.config import read_config
+    from rankstill.datasets import load_dataset
+    from rankstill.serve import write_votes_dataset
+
+    count = write_votes_dataset(workspace, load_dataset(read_config(workspace / "config.yaml").dataset), to)
+    say(
+        f"{count:,} judged queries: rankstill run --source {to} --rankings {workspace}/rankings.jsonl "
+        "--set dataset.test_split=votes"
+    )
+
+
+@on_workspace("export")
+def export(
+    experiment: Experiment,
+    form: Annotated[
+        list[str] | None,
+        typer.Option(help="onnx, onnx-int8, openvino or openvino-int8; may be given again. The first two if left out."),
+    ] = None,
+    dimensions: Annotated[int | None, typer.Option(min=1, help="Shorter vectors, turned before they are cut.")] = None,
+    matryoshka: Annotated[bool, typer.Option("--matryoshka", help="Measure shorter vectors, no model.")] = False,
+    parquet: Annotated[bool, typer.Option("--parquet", help="The corpus with its vectors, no model.")] = False,
+    store: Annotated[
+        str | None, typer.Option(help="Put the corpus with its vectors into qdrant, lancedb or pgvector, no model.")
+    ] = None,
+    name: Annotated[str, typer.Option(help="Of the store's collection or table.")] = "rankstill",
+    location: Annotated[str, typer.Option(help="Of the store: a folder, a URL or a connection string.")] = "",
+) -> None:
+    """Take the new retriever elsewhere, with its quality before and after: other runtimes, files, vector databases."""
+    from rankstill import export
+
+    config, workspace = experiment.config, experiment.workspace
+    if matryoshka:
+        typer.echo(export.measure_truncation(config, workspace, keep=dimensions).to_markdown())
+    if parquet:
+        count = export.export_vectors(config, workspace, dimensions=dimensions)
+        say(f"{count:,} passages written to {workspace / 'export' / 'vectors.parquet'}")
+    if store:
+        where = location or str(workspace / "export" / store)
+        count = export.export_to_store(config, workspace, store, name, where, dimensions=dimensions)
+        say(f"{count:,} passages put into {store}, {name}")
+    if form or not (matryoshka or parquet or store):
+        forms = form or ["onnx", "onnx-int8"]
+        typer.echo(export.export_retriever(config, workspace, forms, dimensions=dimensions).to_markdown())
+
+
+@app.command()
+def push(
+    repository: Annotated[str, typer.Argument(help="owner/name on the Hugging Face Hub; HF_TOKEN gives the right.")],
+    workspace: Annotated[Path, typer.Option("--workspace", "-w", help="Whose retriever.")] = Path("workspace"),
+    public: Annotated[bool, typer.Option("--public", help="For everybody to see; private if left out.")] = False,
+) -> None:
+    """Push the new retriever to the Hugging Face Hub, its model card with it."""
+    from rankstill.export import push
+
+    say(f"pushed: {push(workspace / 'retriever', repository, private=not public)}")

@@ -1,0 +1,33 @@
+"""What a finished chain prints."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rankstill.pipeline import Outcome
+
+
+def show(outcome: Outcome) -> None:
+    """Print the table, what must be known of it, and how to use what was made."""
+    from rich.console import Console
+
+    from rankstill.evaluation import render
+
+    # Wide enough for the table in a log too, where there is no terminal to ask.
+    out = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    if outcome.table is not None:
+        out.print(render(outcome.table))
+    for note in outcome.notes:
+        out.print(f"note: {note}", markup=False)
+    out.print(f"\nWorkspace: {outcome.workspace}", markup=False)
+    if (page := outcome.workspace / "report.html").exists():
+        out.print(f"Report: {page}", markup=False, soft_wrap=True)
+    out.print("Use the new retriever:\n", markup=False)
+    out.print("    from sentence_transformers import SentenceTransformer", markup=False)
+    out.print(f'    retriever = SentenceTransformer("{outcome.retriever}")', markup=False, soft_wrap=True)
+    out.print(
+        '    passages, query = retriever.encode_document(["a passage"]), retriever.encode_query("a query")',
+        markup=False,
+    )

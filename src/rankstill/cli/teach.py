@@ -1,0 +1,82 @@
+"""Commands around the teacher: ask it, check it, have it write queries, see what was spent."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankstill.cli.app import app
+from rankstill.cli.options import Experiment, on_workspace
+from rankstill.progress import say
+
+
+@on_workspace("teach")
+def teach(
+    experiment: Experiment,
+    model: Annotated[str | None, typer.Option(help="The LLM to ask: sets teacher.model.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and price; ask nothing.")] = False,
+    export_prompts: Annotated[
+        Path | None, typer.Option(help="Write the prompts that wait for an answer here; ask nothing.")
+    ] = None,
+    import_rankings: Annotated[
+        Path | None, typer.Option(help='Take answers to exported prompts back: each line with its "answer".')
+    ] = None,
+) -> None:
+    """Teacher: get an order of each training query's candidates."""
+    from rankstill import teaching
+
+    if model is not None:
+        experiment.changes["teacher.model"] = model
+    if not (dry_run or export_prompts or import_rankings):
+        experiment.run("rankings")
+    if dry_run:
+        for line in teaching.quote(experiment.config, experiment.workspace):
+            typer.echo(line)
+    if export_prompts:
+        count = teaching.export_prompts(experiment.config, experiment.workspace, export_prompts)
+        typer.echo(f"{count:,} prompts written to {export_prompts}" if count else "no prompt waits for an answer")
+    if import_rankings:
+        count, notes = teaching.import_answers(experiment.config, experiment.workspace, import_rankings)
+        for note in notes:
+            say(f"note: {note}")
+        typer.echo(f"{count:,} answers taken; `rankstill teach` goes on from them")
+
+
+@on_workspace("check-teacher")
+def check_teacher(
+    experiment: Experiment,
+    queries: Annotated[int, typer.Option(min=1, help="How many queries to ask about.")] = 30,
+) -> None:
+    """Ask about a few queries: does the LLM rank better than the first stage, and what would all of them cost?"""
+    from rankstill import teaching
+
+    for line in teaching.check_teacher(experiment.config, experiment.workspace, queries).lines():
+        typer.echo(line)
+
+
+@on_workspace("write-queries")
+def write_queries(
+    experiment: Experiment,
+    count: Annotated[int, typer.Option(min=1, help="Passages to have queries written for.")] = 1_000,
+    to: Annotated[Path, typer.Option(help="Where to write them.")] = Path("written-queries.jsonl"),
+) -> None:
+    """Have the LLM write queries for passages, and keep those that find their passage again."""
+    from rankstill import teaching
+
+    for line in teaching.write_queries(experiment.config, experiment.workspace, count, to).lines():
+        typer.echo(line)
+
+
+@app.command()
+def ledger(
+    path: Annotated[Path | None, typer.Argument(help="A ledger; the one of all workspaces if left out.")] = None,
+) -> None:
+    """Show what was spent on LLMs, and how they did: calls, failures, tokens, price, latency."""
+    from rich.console import Console
+
+    from rankstill.teaching import ledger_table
+
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(ledger_table(path))

@@ -1,0 +1,68 @@
+"""Into Qdrant: a server, or a folder that Qdrant's own client keeps."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterable
+from typing import Any
+
+from rankstill.errors import DataError
+from rankstill.export.extras import required
+from rankstill.export.vectors import Batch
+
+_NAMESPACE = uuid.UUID("6f0c1a52-8d0e-4f57-9c39-3a1f7f3f8f10")
+"""Qdrant takes UUIDs and numbers for ids: a passage's is made from its own id, so that it is the same every time."""
+
+
+def to_qdrant(batches: Iterable[Batch], collection: str, *, location: str) -> int:
+    """Put passages into a collection, which is made (cosine) if it is not there; payload: `id` and `text`.
+
+    Args:
+        batches: what to put there.
+        collection: its name.
+        location: a server's URL, or a folder. A server's key is read from QDRANT_API_KEY.
+
+    Returns:
+        How many passages were sent.
+
+    Raises:
+        RankstillError: qdrant-client is not installed.
+        DataError: the collection holds vectors of another size.
+    """
+    models = required("qdrant_client.models", "qdrant")
+    remote = location.startswith(("http://", "https://"))
+    where = {"url": location, "api_key": os.environ.get("QDRANT_API_KEY")} if remote else {"path": location}
+    client = required("qdrant_client", "qdrant").QdrantClient(**where)
+    sent = 0
+    try:
+        for batch in batches:
+            size = batch.vectors.shape[1]
+            if not sent:
+                _prepare(client, collection, models.VectorParams(size=size, distance=models.Distance.COSINE))
+            payloads = [{"id": own, "text": text} for own, text in zip(batch.ids, batch.texts, strict=True)]
+            points = models.Batch(
+                ids=[qdrant_id(own) for own in batch.ids], vectors=batch.vectors.tolist(), payloads=payloads
+            )
+            client.upsert(collection, points=points, wait=True)
+            sent += len(batch.ids)
+    finally:
+        client.close()
+    return sent
+
+
+def qdrant_id(passage_id: str) -> str:
+    """The UUID under which a passage stands in Qdrant."""
+    return str(uuid.uuid5(_NAMESPACE, passage_id))
+
+
+def _prepare(client: Any, collection: str, wanted: Any) -> None:
+    if not client.collection_exists(collection):
+        client.create_collection(collection, vectors_config=wanted)
+        return
+    held = client.get_collection(collection).config.params.vectors
+    if getattr(held, "size", None) != wanted.size:
+        raise DataError(
+            f"Qdrant collection {collection}: holds other vectors ({getattr(held, 'size', 'named ones')}, here "
+            f"{wanted.size} dimensions). Name another collection."
+        )

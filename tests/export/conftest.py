@@ -1,0 +1,117 @@
+"""A small retriever with a head, and the same exported in every form."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rankstill.errors import RankstillError
+
+sys.path.insert(0, str(Path(__file__).parent))  # for `from hub_server import StandIn`
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from rankstill.config import Config
+    from rankstill.datasets import Dataset
+
+
+@pytest.fixture(scope="session")
+def headed_folder(tiny_model_folder: Path, toy_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bi-encoder with an adapter, token vectors and prompts, saved as the chain saves it."""
+    import torch
+
+    from rankstill.models import load_bi_encoder, save_model
+    from rankstill.retriever.adapter import PassageAdapter
+    from rankstill.retriever.head import Head, with_head
+    from rankstill.retriever.tokens import TokenVectors, token_counts
+
+    model = load_bi_encoder(str(tiny_model_folder), "cpu")
+    model.prompts.update({"query": "how does ", "document": "the "})
+    torch.manual_seed(3)
+    adapter = PassageAdapter(32, 48)
+    torch.nn.init.normal_(adapter.down.weight, std=0.05)  # a trained one moves passages
+    counts = token_counts(model, toy_dataset.corpus.texts(), "document")
+    head = Head(adapter, TokenVectors(counts, 24, model.tokenizer.all_special_ids))
+    folder = tmp_path_factory.mktemp("headed") / "retriever"
+    save_model(with_head(model, head), folder)
+    return folder
+
+
+@pytest.fixture
+def headed(headed_folder: Path) -> SentenceTransformer:
+    """The same, loaded anew for each test."""
+    from rankstill.models import load_bi_encoder
+
+    return load_bi_encoder(str(headed_folder), "cpu")
+
+
+def _can_be_written(variant: str) -> bool:
+    from rankstill.export.variants import check_variants
+
+    try:
+        check_variants([variant])
+    except RankstillError:
+        return False
+    return True
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The user's home while `exported` is made."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(scope="session")
+def exported(headed_folder: Path, toy_dataset: Dataset, home: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """It in every form that can be written here, large tables in 8 bits as a large model's would be. Read-only."""
+    from rankstill.export.variants import write_variants
+    from rankstill.models import load_bi_encoder
+
+    variants = [name for name in ("onnx", "onnx-int8", "openvino", "openvino-int8") if _can_be_written(name)]
+    if not variants:
+        pytest.skip('needs pip install "rankstill[export]"')
+    folder = tmp_path_factory.mktemp("exported")
+    calibration = {
+        "document": toy_dataset.corpus.texts(range(12)),
+        "query": toy_dataset.texts_of(toy_dataset.train[:6]),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rankstill.export.graph._LARGE_TABLE", 100)
+        patch.setenv("HOME", str(home))
+        model = load_bi_encoder(str(headed_folder), "cpu")
+        write_variants(model, folder, variants, calibration)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def finished(
+    toy_dataset_folder: Path, tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Config, Path]:
+    """A chain of seconds, run to its end, and its workspace. Tests write into its `export/` alone."""
+    import rankstill
+    from rankstill.config import make_config
+
+    config = make_config(
+        {"dataset": {"source": str(toy_dataset_folder)}},
+        {
+            "candidates.k": 5,
+            "candidates.n": 6,
+            "ranker.max_length": 32,
+            "labels.depth": 8,
+            "labels.pseudo_queries": 30,
+            "retriever.model": str(tiny_model_folder),
+            "retriever.epochs": 0,
+            "head.width": 64,
+            "head.token_dimensions": 16,
+            "head.steps": 30,
+            "evaluation.resamples": 200,
+            "device": "cpu",
+        },
+    )
+    folder = tmp_path_factory.mktemp("finished") / "w"
+    rankstill.distill(config, folder)
+    return config, folder

@@ -1,0 +1,84 @@
+"""What a finished chain gives away."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rankstill.config import Config
+from rankstill.errors import RankstillError
+from rankstill.export import export_retriever, export_to_store, export_vectors, measure_truncation
+from rankstill.export.vectors import read_parquet
+
+Finished = tuple[Config, Path]
+
+
+def test_the_table_says_what_each_form_costs_and_brings(finished: Finished) -> None:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    config, folder = finished
+    table = export_retriever(config, folder, ["onnx", "onnx-int8"], passages=20)
+    forms = {form.name: form for form in table.forms}
+    assert next(iter(forms)) == "torch"
+    assert list(forms)[-2:] == ["onnx", "onnx-int8"]
+    torch, onnx, small = forms["torch"], forms["onnx"], forms["onnx-int8"]
+    assert torch.speed.ratio == torch.speed.low == 1.0
+    assert torch.agreement.worst == pytest.approx(1.0, abs=1e-5)
+    assert onnx.quality == torch.quality
+    assert onnx.agreement.worst > 0.99999 > small.agreement.worst > 0.99
+    assert onnx.comparison is not None
+    assert onnx.comparison.difference == 0.0
+    assert (table.queries, table.passages, table.corpus) == (8, 20, 60)
+    assert (folder / "export" / "export.md").read_text(encoding="utf-8") == table.to_markdown()
+    assert json.loads((folder / "export" / "export.json").read_text(encoding="utf-8"))["forms"][0]["name"] == "torch"
+    assert {path.name for path in (folder / "export").iterdir()} >= {"retriever.py", "retriever.json", "tokenizer.json"}
+
+
+def test_the_turned_retriever_loads_anywhere_and_gives_short_vectors(finished: Finished) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    config, folder = finished
+    table = measure_truncation(config, folder, [48, 16, 8], keep=16)
+    assert [cut.dimensions for cut in table.cuts] == [48, 16, 8]
+    texts = ["The magma of the volcano", "yeast and dough", "a crane"]
+    before = SentenceTransformer(str(folder / "retriever"), device="cpu")
+    short = SentenceTransformer(str(folder / "export" / "matryoshka"), device="cpu")
+    whole = SentenceTransformer(str(folder / "export" / "matryoshka"), device="cpu", truncate_dim=48)
+    assert short.encode_query(texts).shape == (3, 16)
+    cosines = [model.similarity(model.encode_query(texts), model.encode_document(texts)) for model in (before, whole)]
+    np.testing.assert_allclose(*cosines, atol=1e-4)  # turned alike, nothing changes
+
+
+def test_vectors_go_to_parquet_whole_or_short(finished: Finished, tmp_path: Path) -> None:
+    config, folder = finished
+    assert export_vectors(config, folder) == 60
+    whole = next(read_parquet(folder / "export" / "vectors.parquet"))
+    assert np.array_equal(whole.vectors, np.load(folder / "vectors-after" / "passages.npy"))
+    export_vectors(config, folder, tmp_path / "short.parquet", dimensions=12)
+    short = next(read_parquet(tmp_path / "short.parquet"))
+    assert short.vectors.shape == (60, 12)
+    np.testing.assert_allclose(np.linalg.norm(short.vectors, axis=1), 1.0, atol=1e-5)
+    with pytest.raises(RankstillError, match="cannot keep 49 dimensions of 48"):
+        export_vectors(config, folder, tmp_path / "long.parquet", dimensions=49)
+
+
+def test_vectors_go_to_a_store_by_its_name(finished: Finished, tmp_path: Path) -> None:
+    pytest.importorskip("qdrant_client")
+    config, folder = finished
+    assert export_to_store(config, folder, "qdrant", "toy", str(tmp_path)) == 60
+    with pytest.raises(RankstillError, match=r"no store oracle\. Use one of qdrant, lancedb, pgvector"):
+        export_to_store(config, folder, "oracle", "toy", "")
+
+
+def test_a_short_retriever_is_exported_short(finished: Finished) -> None:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    from rankstill.export.standalone import Retriever
+
+    config, folder = finished
+    table = export_retriever(config, folder, ["onnx"], dimensions=12, passages=10)
+    assert table.forms[-1].agreement.worst > 0.99999
+    assert Retriever(folder / "export", "onnx").encode_queries(["magma"]).shape == (1, 12)

@@ -1,0 +1,303 @@
+"""The documentation: it builds, needs no network, and what it shows is true: commands, options, figures, numbers."""
+
+from __future__ import annotations
+
+import ast
+import csv
+import importlib
+import json
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import typer
+import yaml
+from llm_server import FakeLLM, Messages
+
+from rankstill.cli import app, main
+from rankstill.config import Config, DatasetConfig, make_config
+from rankstill.config.section import Section
+from rankstill.ranker.plackett_luce import plackett_luce_nll
+from rankstill.retriever.loss import UNLABELLED, distribution, kl_to_ranker
+from rankstill.teacher.calls import Reading
+
+ROOT = Path(__file__).resolve().parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
+START = (DOCS / "start.md").read_text(encoding="utf-8")
+NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
+SECTIONS = {
+    name: info.annotation
+    for name, info in Config.model_fields.items()
+    if isinstance(info.annotation, type) and issubclass(info.annotation, Section)
+}
+FILE_ENDINGS = {"json", "jsonl", "py", "parquet"}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The built site; any warning of mkdocs fails here."""
+    folder = tmp_path_factory.mktemp("site")
+    command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert built.returncode == 0, built.stdout + built.stderr
+    return folder
+
+
+def test_every_page_is_built_and_loads_nothing_from_elsewhere(site: Path) -> None:
+    pages = sorted(site.rglob("*.html"))
+    assert len(pages) >= 20
+    loaded = re.compile(r"<(?:script|img|iframe)\b[^>]*\bsrc=\"([^\"]+)|<link\b[^>]*\bhref=\"([^\"]+)")
+    for page in pages:
+        for source, link in loaded.findall(page.read_text(encoding="utf-8")):
+            assert not re.match(r"(https?:)?//", source or link), (page.name, source or link)
+    for sheet in site.rglob("*.css"):
+        assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", sheet.read_text(encoding="utf-8")), sheet
+
+
+def test_the_reference_has_every_command_and_every_option(site: Path) -> None:
+    commands = (site / "reference" / "cli.html").read_text(encoding="utf-8")
+    for name, command in every_command(typer.main.get_command(app), ""):
+        assert f">{name}<" in commands or f'id="{name.replace(" ", "-")}"' in commands, name
+        for option in command.params:
+            assert option.opts[0] in commands, (name, option.opts)
+    options = (site / "reference" / "config.html").read_text(encoding="utf-8")
+    for section in [Config, *SECTIONS.values()]:
+        for name in section.model_fields:
+            assert f"<code>{name}</code>" in options or name in SECTIONS, name
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_command_shown_parses_and_sets_options_that_exist(page: Path) -> None:
+    for words in shown_commands(page.read_text(encoding="utf-8")):
+        command, rest = typer.main.get_command(app), words[1:]
+        while hasattr(command, "commands") and rest:
+            assert rest[0] in command.commands, f"{shlex.join(words)}: no such command"
+            command, rest = command.commands[rest[0]], rest[1:]
+        if hasattr(command, "commands"):
+            continue  # a group of commands, named as such
+        given = command.make_context(words[1], list(rest)).params
+        changes = dict(each.split("=", 1) for each in given.get("set_") or [])
+        make_config({"dataset": {"source": "x"}}, {name: yaml.safe_load(value) for name, value in changes.items()})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_option_named_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    for section, option in re.findall(rf"`({'|'.join(SECTIONS)})\.([a-z_0-9]+)(?:[:=][^`]*)?`", text):
+        assert option in SECTIONS[section].model_fields or option in FILE_ENDINGS, f"{section}.{option}"
+    for block in re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL):
+        make_config({"dataset": {"source": "x"}, **yaml.safe_load(block)})
+
+
+@pytest.mark.parametrize("page", PAGES, ids=NAMES)
+def test_every_import_shown_works(page: Path) -> None:
+    for block in re.findall(r"```python\n(.*?)```", page.read_text(encoding="utf-8"), flags=re.DOTALL):
+        for node in ast.walk(ast.parse(block)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").partition(".")[0] == "rankstill":
+                module = importlib.import_module(str(node.module))
+                assert all(hasattr(module, name.name) for name in node.names), ast.unparse(node)
+
+
+def test_the_front_pages_figures_are_the_studys() -> None:
+    with (DOCS / "recipe-table.csv").open(encoding="utf-8") as file:
+        rows = {row["system"]: row for row in csv.DictReader(file)}
+    systems = ["chain: retriever-before", "no-ranker: retriever-AFTER", "chain: retriever-AFTER"]
+    systems += ["chain: first-stage", "chain: ranker-on-AFTER"]
+    measured = [[f"{float(rows[each][name]):.3f}" for name in ("nDCG@10", "Hit@1", "Recall@100")] for each in systems]
+    text = (DOCS / "index.md").read_text(encoding="utf-8")
+    shown = re.findall(r"\| \**([\d.]+)\** \| ([\d.]+) \| ([\d.]+) \|$", text, re.MULTILINE)
+    assert [list(each) for each in shown] == measured
+
+
+def test_every_number_of_the_losses_page_is_that_of_the_loss_functions() -> None:
+    """Every number with three decimals, in the page's order."""
+    text = (DOCS / "concepts" / "losses.md").read_text(encoding="utf-8")
+    shown = re.findall(r"(?<![\d.])-?\d+\.\d{3}(?!\d)", text)
+    computed = [f"{value:.3f}".replace("-0.000", "0.000") for value in [*listmle_by_hand(), *kl_by_hand()]]
+    assert shown == computed
+
+
+def listmle_by_hand() -> Iterator[float]:
+    """Scores of B, A, C: the LLM's order."""
+
+    def loss(scores: list[float], known: int) -> tuple[float, list[float]]:
+        x = torch.tensor([scores], dtype=torch.float64, requires_grad=True)
+        value = plackett_luce_nll(x, torch.tensor([known]))[0]
+        value.backward()
+        return value.item(), x.grad[0].tolist()
+
+    def steps(scores: list[float]) -> list[float]:
+        upto = [0.0, *(loss(scores, known)[0] for known in (1, 2, 3))]
+        return [after - before for before, after in pairwise(upto)]
+
+    start, swapped = [1.0, 2.0, 0.0], [2.0, 1.0, 0.0]
+    weights = torch.tensor(start, dtype=torch.float64).exp()
+    yield from weights.tolist()
+    for left, nats in zip((weights.sum(), weights[1:].sum(), None), steps(start), strict=True):
+        yield from [] if left is None else [float(left)]
+        yield from (torch.tensor(-nats).exp().item(), nats)
+    whole, gradient = loss(start, 3)
+    yield from (whole, *gradient)
+    yield from (loss(swapped, 3)[0], *steps(swapped)[:2])
+    part, gradient = loss(start, 1)
+    yield from (part, *gradient)
+
+
+def kl_by_hand() -> Iterator[float]:
+    """The ranker's scores of B, A, C, then cosines."""
+    labels, cosines = [2.0, 1.0, 0.0], [0.5, 0.6, 0.3]
+
+    def loss(labels: list[float], cosines: list[float], tau_t: float, tau_s: float) -> tuple[float, list[float]]:
+        x = torch.tensor([cosines], dtype=torch.float64, requires_grad=True)
+        value = kl_to_ranker(x, torch.tensor([labels], dtype=torch.float64), tau_t, tau_s)[0]
+        value.backward()
+        return value.item(), x.grad[0].tolist()
+
+    def softmax(values: list[float], temperature: float) -> list[float]:
+        return distribution(torch.tensor([values], dtype=torch.float64), temperature)[0].tolist()
+
+    ranker, retriever = softmax(labels, 1.0), softmax(cosines, 0.1)
+    terms = [p * (torch.tensor(p).log() - torch.tensor(q).log()).item() for p, q in zip(ranker, retriever, strict=True)]
+    for row in zip(ranker, retriever, terms, strict=True):
+        yield from row
+    whole, gradient = loss(labels, cosines, 1.0, 0.1)
+    assert whole == pytest.approx(sum(terms), abs=1e-6)
+    yield from (whole, *gradient)
+    yield from (*softmax(cosines, 0.05), loss(labels, cosines, 1.0, 0.05)[0])
+    yield from (*softmax(labels, 0.5), loss(labels, cosines, 0.5, 0.1)[0])
+    batch, gradient = loss([*labels, UNLABELLED], [*cosines, 0.45], 1.0, 0.1)
+    yield from (softmax([*cosines, 0.45], 0.1)[3], batch, gradient[3])
+    squeezed = torch.tensor(labels).sigmoid().tolist()
+    yield from (*squeezed, *softmax(squeezed, 1.0))
+
+
+def test_start_here_leads_to_a_retriever_on_ones_own_data(
+    toy_dataset_folder: Path,
+    tiny_model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Every command and the Python of the page, in their order; judged are the test queries alone."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("RANKSTILL_LEDGER", str(tmp_path / "ledger.sqlite"))
+    monkeypatch.setenv("OPENAI_API_KEY", "none")
+    shutil.copytree(toy_dataset_folder, "my-data", ignore=shutil.ignore_patterns("rankings.jsonl", "train.tsv"))
+    blocks = re.findall(r"```bash\n(.*?)```", START, flags=re.DOTALL)
+    commands = [line for block in blocks for line in block.splitlines() if line.startswith("rankstill ")]
+    assert len(commands) == 5
+    said = []
+    with FakeLLM(rank_by_shared_words) as server:
+        for command in commands:
+            said.append(run(command, monkeypatch, capsys))
+            if command.startswith("rankstill init"):
+                change_as_shown(Path("mine.yaml"), server.url, tiny_model_folder)
+    assert said[1].startswith("my-data: 60 passages, 24 training, 8 test")
+    assert any(said[2].startswith(verdict) for verdict in ("can help", "cannot help", "not sure"))
+    assert "expected: " in said[3]
+    assert "retriever AFTER" in said[4]
+    assert Path("my-workspace/report.html").is_file()
+    deploy = (DOCS / "guides" / "deploy.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```python\n(.*?)```", START + deploy, flags=re.DOTALL)
+    assert len(examples) == 3
+    exec(compile("\n".join(examples), "start.md and deploy.md", "exec"), {})
+    shown = capsys.readouterr().out
+    assert shown.count("tensor([[") == 2
+    assert re.search(r"\d Parcels go out on weekdays\.$", shown, re.MULTILINE)
+
+
+def rank_by_shared_words(messages: Messages) -> str:
+    text = messages[-1]["content"]
+    wanted = set(re.findall(r"Search query: (.*)", text)[-1].lower().split())
+    shown = re.findall(r"^\[(\d+)\] (.*)$", text, re.MULTILINE)
+    ranked = sorted(shown, key=lambda each: -len(wanted & set(each[1].lower().split())))
+    return " > ".join(f"[{number}]" for number, _ in ranked)
+
+
+def change_as_shown(path: Path, endpoint: str, model: Path) -> None:
+    """What the page says to change in the config, the endpoint being the fake one; and all small, for a test."""
+    values = yaml.safe_load(path.read_text())
+    [shown] = re.findall(r"```yaml\n(.*?)```", START, flags=re.DOTALL)
+    values["teacher"].update({**yaml.safe_load(shown)["teacher"], "endpoint": endpoint})
+    values["candidates"].update(k=5, n=5)
+    values["ranker"]["cross_encoder"] = False
+    values["labels"].update(pseudo_queries=20, depth=8)
+    values["retriever"]["model"] = str(model)
+    values["head"].update(steps=5, width=16, token_dimensions=8)
+    path.write_text(yaml.safe_dump(values))
+
+
+def run(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
+    monkeypatch.setattr("sys.argv", shlex.split(command))
+    with pytest.raises(SystemExit) as end:
+        main()
+    said = capsys.readouterr()
+    assert not end.value.code, said.err
+    return said.out
+
+
+def test_the_architectures_examples_work(tmp_path: Path) -> None:
+    text = (DOCS / "architecture.md").read_text(encoding="utf-8")
+    names: dict[str, Any] = {}
+    for example in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL):
+        exec(compile(example, "architecture.md", "exec"), names)
+
+    (tmp_path / "corpus.tsv").write_text("p1\tone\np2\ttwo\n")
+    (tmp_path / "queries.tsv").write_text("q1\twhich\n")
+    parts = names["read_tsv"](tmp_path, DatasetConfig(source=str(tmp_path)))
+    assert (parts.corpus.ids, parts.corpus.bodies, list(parts.queries)) == (["p1", "p2"], ["one", "two"], ["q1"])
+
+    scores = torch.tensor([[3.0, 1.0, 0.5], [0.0, 1.0, 5.0]])
+    # The second list's tail has no order: 1 and 5 are not compared.
+    assert names["neighbour_hinge"](scores, torch.tensor([3, 2])).tolist() == [0.5, 2.0]
+
+    asked = names["best_of_all"]([7, 8, 9])
+    assert next(asked)[0].shown == (7, 8, 9)
+    with pytest.raises(StopIteration) as end:
+        asked.send([Reading("exact", (1,))])
+    assert (end.value.value.order, end.value.value.own) == ((8, 7, 9), 1)
+
+    qrels, run = {"q1": {"p2": 1}, "q2": {"p1": 1}}, {"q1": {"p1": 2.0, "p2": 1.0}}
+    assert names["first_relevant"](run, qrels) == {"q1": 2.0, "q2": 1000.0}
+    assert names["first_relevant_compared"](run, run, qrels) == 1.0
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("minilm")
+def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
+    import nbformat
+    from nbclient import NotebookClient
+
+    notebook = nbformat.read(DOCS / "notebook.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
+    shown = json.dumps(notebook)
+    assert "retriever AFTER" in shown
+
+
+def every_command(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+    below = getattr(command, "commands", None)
+    if below is None:
+        yield name, command
+        return
+    for word, each in below.items():
+        yield from every_command(each, f"{name} {word}".strip())
+
+
+def shown_commands(text: str) -> Iterator[list[str]]:
+    """The words of every rankstill command in a page's blocks and in its lines."""
+    blocks = re.findall(r"^```\w*\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
+    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
+    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
+    for command in [*lines, *re.findall(r"`(rankstill [^`]+)`", prose)]:
+        words = shlex.split(command.removeprefix(".venv/bin/"), comments=True) if "rankstill " in command else []
+        if len(words) > 1 and words[0] == "rankstill" and words[1] != "COMMAND":
+            yield words
