@@ -59,6 +59,15 @@ def test_a_variant_trains_on_the_lists_that_its_name_says(toy_config: MakeConfig
     assert all(one != other for number, one in enumerate(runs) for other in runs[:number])
 
 
+def test_where_no_llm_ranked_what_needs_none_is_compared(
+    toy_config: MakeConfig, toy_copy: Path, tmp_path: Path
+) -> None:
+    (toy_copy / "rankings.jsonl").unlink()
+    config = toy_config({"labels.ranked_by": "gold", "labels.pseudo_queries": 0}, source=toy_copy)
+    table = run_study(STUDIES["baselines"], config, tmp_path / "study", seeds=1, only=["gold"])
+    assert [row.variant.name for row in table.rows] == ["gold"]
+
+
 def test_it_says_what_cannot_be_studied(toy_config: MakeConfig, tmp_path: Path) -> None:
     with pytest.raises(RankstillError, match="study size: no variant chain-7"):
         run_study(STUDIES["size"], toy_config(SMALL), tmp_path, seeds=1, only=["chain-7"])
@@ -70,8 +79,7 @@ def test_it_says_what_cannot_be_studied(toy_config: MakeConfig, tmp_path: Path) 
 def test_every_variant_of_every_study_is_a_configuration(toy_config: MakeConfig) -> None:
     from rankstill.config import make_config
 
-    for study in STUDIES.values():
-        variants = study.variants(537)
+    for variants in [*(study.variants(537) for study in STUDIES.values()), STUDIES["baselines"].variants(0)]:
         names = [variant.name for variant in variants]
         assert len(set(names)) == len(names)
         assert all(variant.against in (None, *names) for variant in variants)

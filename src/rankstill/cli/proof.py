@@ -56,3 +56,4 @@ def _study(name: str, what: str) -> None:
 _study("size", "How many LLM-ranked lists does it take?")
 _study("lists", "What kind of list teaches best: the LLM's order, gold labels, the first stage's, a random one?")
 _study("ablations", "What is each part of the chain worth?")
+_study("baselines", "What do gold labels, and a language model read from within, teach the same encoder?")

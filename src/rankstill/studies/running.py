@@ -86,8 +86,8 @@ class _Bench:
         self.folder = folder
         self.workspace = workspace
         chain = Chain(config, workspace, dataset)
-        chain.run("rankings")
-        self.rankings = chain.parts.rankings
+        chain.run("rankings" if "rankings" in chain.steps else "candidates")
+        self.rankings = chain.parts.rankings if "rankings" in chain.steps else []
         self.dataset = replace(dataset, notes=())  # they were said once
         self.identity = [chain.parts.dataset_fingerprint, chain.parts.retriever_identity]
         self.queries = {query_id: dataset.queries[query_id].text for query_id in dataset.test}

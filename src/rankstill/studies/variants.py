@@ -165,11 +165,28 @@ def _ablations(_: int) -> tuple[Variant, ...]:
     )
 
 
+def _baselines(lists: int) -> tuple[Variant, ...]:
+    judged = {"gold": "the judged passages against the others"}
+    llm = {"llm": "the LLM's order", "first-choice": "the LLM's first choice against the others"} if lists else {}
+    white_box = {
+        "pdist": "log p(answer | passage)",
+        "replug-lsr": "p(answer | passage), REPLUG's loss",
+        "emdr2": "log p(answer | passage), marginalised",
+        "loop": "what leaving the passage out costs the answer",
+        "adist": "the answer's attention to the passage",
+    }
+    return tuple(
+        Variant(name, f"{name}: {what}", {**DIRECT, "labels.ranked_by": name})
+        for name, what in {**judged, **llm, **white_box}.items()
+    )
+
+
 STUDIES = {
     study.name: study
     for study in (
         Study("size", "How many LLM-ranked lists does it take?", _sizes),
         Study("lists", "What kind of list teaches a retriever best?", _lists),
         Study("ablations", "What is each part of the chain worth?", _ablations),
+        Study("baselines", "What do other teachers teach the same encoder?", _baselines),
     )
 }
