@@ -214,3 +214,13 @@ def test_training_on_a_cpu_uses_plain_attention_and_afterwards_the_models_own(ti
         assert config._attn_implementation == "eager"
         np.testing.assert_allclose(tiny_model.encode(["magma of the volcano", "lava"]), before, atol=1e-2)
     assert config._attn_implementation == own != "eager"
+
+
+def test_a_forward_pass_takes_less_of_long_texts_and_less_on_a_processor_than_on_a_gpu() -> None:
+    from rankstill.models import texts_a_pass
+
+    assert texts_a_pass(1_500, 32, "cpu") == 5
+    assert texts_a_pass(10**9, 32, "cpu") == 5  # the model cuts it
+    assert texts_a_pass(0, 32, "cpu") == texts_a_pass(20, 32, "cpu") == 32
+    assert texts_a_pass(1_500, 1_000, "cuda:1") == 128
+    assert texts_a_pass(1_500, 0, "cpu") == 1

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.models import autocast, release_memory
+from rankstill.models import autocast, release_memory, texts_a_pass
 from rankstill.progress import Advance, progress
 
 if TYPE_CHECKING:
@@ -18,9 +18,6 @@ if TYPE_CHECKING:
 Embeddings = NDArray[np.float32]
 """Unit vectors, one a row. [texts, dimensions]"""
 
-_CHARACTERS_A_BATCH = 48_000
-_LONGEST_READ = 1_500
-"""Characters: about what 256 tokens hold; what is longer is cut by the model."""
 _SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+(?=[^a-z\s])|(?<=[。！？])")
 _SHORTEST_SENTENCE = 5
 """Words. Shorter pieces are headings and broken abbreviations; they match everything."""
@@ -51,13 +48,13 @@ def encode_each(
     order = sorted(range(len(texts)), key=lambda position: -len(texts[position]))
     encode_batch = model.encode_query if kind == "query" else model.encode_document
     chunk = batch_size * 8
-    with autocast(str(model.device)):
+    device = str(model.device)
+    with autocast(device):
         for start in range(0, len(order), chunk):
             rows = order[start : start + chunk]
-            fitting = _CHARACTERS_A_BATCH // max(1, min(len(texts[rows[0]]), _LONGEST_READ))
             vectors[rows] = encode_batch(
                 [texts[row] for row in rows],
-                batch_size=max(1, min(batch_size, fitting)),
+                batch_size=texts_a_pass(len(texts[rows[0]]), batch_size, device),
                 show_progress_bar=False,
                 normalize_embeddings=True,
             )

@@ -14,7 +14,15 @@ from numpy.typing import NDArray
 
 from rankstill.candidates import FEATURES, PassageScorer
 from rankstill.errors import ModelError
-from rankstill.models import architecture_of, autocast, load_bi_encoder, load_cross_encoder, release_memory, save_model
+from rankstill.models import (
+    architecture_of,
+    autocast,
+    load_bi_encoder,
+    load_cross_encoder,
+    release_memory,
+    save_model,
+    texts_a_pass,
+)
 from rankstill.progress import progress
 from rankstill.ranker.prior import Features, Prior
 
@@ -100,9 +108,10 @@ class Ranker:
         with progress("scoring pairs", len(pairs)) as advance, autocast(device):
             for start in range(0, len(order), chunk):
                 rows = order[start : start + chunk]
+                longest = sum(map(len, pairs[rows[0]]))
                 scores[rows] = self.cross_encoder.predict(
                     [pairs[row] for row in rows],
-                    batch_size=batch_size,
+                    batch_size=texts_a_pass(longest, batch_size, device),
                     show_progress_bar=False,
                     # The default sigmoid would flatten the distribution that the retriever learns from.
                     activation_fn=torch.nn.Identity(),
