@@ -32,7 +32,7 @@ def built_copy(built: Path, tmp_path: Path) -> Path:
     return shutil.copytree(built, tmp_path / "w")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     """A server of a workspace of its own, in full precision so that figures can be compared closely."""
     folder = shutil.copytree(built, tmp_path_factory.mktemp("server") / "w")

@@ -192,8 +192,8 @@ def test_an_endless_loop_is_read_in_linear_time(loop: str, kind: Any) -> None:
     text = loop * (100_000 // len(loop))
     started = time.process_time()
     read_answer(text, 20, kind)
-    # A megabyte takes less than a second on an idle core; what is quadratic takes minutes.
-    assert time.process_time() - started < 0.5
+    # A tenth of a second on an idle core; what is quadratic takes minutes.
+    assert time.process_time() - started < 5
 
 
 def test_a_megabyte_of_prose_and_rankings_takes_less_than_a_second() -> None:
