@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from rankstill.candidates import FirstStage
+    from rankstill.candidates.approximate import ApproximateIndex, Measured
+    from rankstill.candidates.bm25 import BM25Index
     from rankstill.ranker import RankedList
     from rankstill.teacher import CandidateList, Ranking, Teacher
+
+_QUERIES_TO_MEASURE_WITH = 200
 
 
 def check_corpus(config: Config, dataset: Dataset) -> None:
@@ -212,14 +216,45 @@ class Parts:
         from rankstill.candidates import FirstStage, PassageVectors
 
         vectors = PassageVectors.load(self.workspace.path("vectors"))
-        return FirstStage(self.dataset.corpus, self.model_before, vectors, self.config.candidates)
+        index, _ = self.index or (None, None)
+        return FirstStage(
+            self.dataset.corpus, self.model_before, vectors, self.config.candidates, bm25=self.bm25, index=index
+        )
+
+    @cached_property
+    def bm25(self) -> BM25Index:
+        """The corpus's word index; it lies in the workspace, for every step and every later run."""
+        from rankstill.candidates.bm25 import kept_index
+
+        return kept_index(self.dataset.corpus, self.config.candidates, self.workspace.path("bm25"))
+
+    @cached_property
+    def index(self) -> tuple[ApproximateIndex | None, Measured] | None:
+        """The approximate index over the vectors, if one is asked for, and how well it does on the user's queries."""
+        from rankstill.candidates import encode
+        from rankstill.candidates.approximate import kept_approximate_index
+
+        config, record = self.config.candidates, self.workspace.record("vectors")
+        if config.index is None:
+            return None
+        own = [*self.dataset.train, *self.dataset.test]
+        rows = np.random.default_rng(self.config.seed).permutation(len(own))[:_QUERIES_TO_MEASURE_WITH]
+        asked = self.dataset.texts_of(own[row] for row in sorted(rows.tolist()))
+        return kept_approximate_index(
+            np.load(self.workspace.path("vectors") / "passages.npy", mmap_mode="r"),
+            config.index,
+            encode(self.model_before, asked, "query", "encoding queries", 128),
+            self.workspace.path("index"),
+            least=config.least_recall,
+            made_from=record.fingerprint if record else "",
+        )
 
     def after(self, vectors: Path, model: SentenceTransformer) -> FirstStage:
         """The first stage with the new retriever for passages; sentences stay with the old one, which costs nothing."""
         from rankstill.candidates import FirstStage
 
         mixed = replace(self.before.vectors, passages=np.load(vectors / "passages.npy", mmap_mode="r"))
-        return FirstStage(self.dataset.corpus, model, mixed, self.config.candidates, self.model_before)
+        return FirstStage(self.dataset.corpus, model, mixed, self.config.candidates, self.model_before, bm25=self.bm25)
 
     def encode_after(self, model: SentenceTransformer, folder: Path) -> None:
         """Write the corpus's vectors by the new retriever, `passages.npy`.

@@ -144,14 +144,20 @@ class Chain:
             "vectors",
             self._encode_corpus,
             outputs=("vectors",),
-            settings=[self.parts.retriever_identity, retriever.query_prompt, retriever.passage_prompt],
+            settings=[
+                self.parts.retriever_identity,
+                retriever.query_prompt,
+                retriever.passage_prompt,
+                *([] if self.config.candidates.sentences else ["passages alone"]),
+            ],
             inputs=[self.dataset.corpus.fingerprint],
         )
 
     def _encode_corpus(self, folder: Path) -> None:
         from rankstill.candidates import encode_corpus
 
-        encode_corpus(self.parts.model_before, self.dataset.corpus, folder / "vectors")
+        each_sentence = self.config.candidates.sentences
+        encode_corpus(self.parts.model_before, self.dataset.corpus, folder / "vectors", each_sentence=each_sentence)
 
     @_once
     def candidates(self) -> str:
@@ -164,13 +170,18 @@ class Chain:
             inputs=[self.vectors(), self.parts.dataset_fingerprint],
         )
 
-    def _find_candidates(self, folder: Path) -> None:
+    def _find_candidates(self, folder: Path) -> Sequence[str]:
         from rankstill.candidates import write_candidates
 
         asked = [*self.dataset.train, *self.dataset.extra]
         n = max(self.config.candidates.k, self.config.candidates.n)
         found = self.parts.before.search(self.dataset.texts_of(asked), n)
         write_candidates(dict(zip(asked, found, strict=True)), self.dataset.corpus, folder / "candidates.parquet")
+        if self.parts.index is None:
+            return []
+        note = self.parts.index[1].describe()
+        say(f"note: {note}")
+        return [note]
 
     @_once
     def rankings(self) -> str:

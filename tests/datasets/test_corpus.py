@@ -63,6 +63,10 @@ def test_no_file_is_left_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     corpus = Corpus(["a"], [""], ["text"])
     assert list(tmp_path.iterdir()) == []
     assert corpus.text(0) == "text"
+    stopped = CorpusWriter()
+    stopped.add("a", "", "text")
+    del stopped
+    assert list(tmp_path.iterdir()) == []
 
 
 _MEASURE = """

@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
+import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.errors import DataError
+from rankstill.progress import progress
+from rankstill.workspace import digest
+
+if TYPE_CHECKING:
+    from rankstill.config import CandidatesConfig
+    from rankstill.datasets import Corpus
 
 # Snowball's name of a language -> the code under which bm25s keeps its stop words.
 _STOPWORDS = {
@@ -28,6 +38,16 @@ _STOPWORDS = {
     "spanish": "es",
     "swedish": "sv",
 }
+
+_FORMAT = 1
+_PASSAGES_A_BLOCK = 8192
+_POSTINGS_AT_ONCE = 2**19
+_STATISTICS = "statistics.json"
+_MADE_FROM = "made-from.txt"
+# bm25s's own names: of its settings; where each term starts; and the columns, one entry a posting, terms in order.
+_SETTINGS = "params.index.json"
+_COLUMNS = {"data.csc.index.npy": "<f4", "indices.csc.index.npy": "<i4"}
+_STARTS = "indptr.csc.index.npy"
 
 
 class Analyzer:
@@ -51,16 +71,27 @@ class Analyzer:
 
     def __call__(self, texts: Sequence[str]) -> list[list[str]]:
         """Terms of each text, in order and with repetitions."""
+        terms: list[list[str]] = self._tokenize(texts, return_ids=False)
+        return terms
+
+    def numbered(self, texts: Sequence[str]) -> tuple[list[list[int]], dict[str, int]]:
+        """As when called, but each term as its number in a vocabulary of these texts."""
+        found = self._tokenize(texts, return_ids=True)
+        return found.ids, found.vocab
+
+    def _tokenize(self, texts: Sequence[str], *, return_ids: bool) -> Any:
         import bm25s
 
-        terms: list[list[str]] = bm25s.tokenize(
-            list(texts), stopwords=self._stopwords, stemmer=self._stemmer, return_ids=False, show_progress=False
+        return bm25s.tokenize(
+            list(texts), stopwords=self._stopwords, stemmer=self._stemmer, return_ids=return_ids, show_progress=False
         )
-        return terms
 
 
 class BM25Index:
     """An inverted index of a corpus (bm25s, Lucene's BM25: Kamphuis et al. 2020, variant "Lucene (accurate)").
+
+    It lies on the disk and is read where it lies. Made by this constructor it has no name there and goes when the
+    process does; `kept_index` keeps one in a folder.
 
     Args:
         texts: passages in corpus order.
@@ -70,30 +101,31 @@ class BM25Index:
     """
 
     def __init__(self, texts: Sequence[str], language: str | None, k1: float, b: float) -> None:
+        with tempfile.TemporaryDirectory(prefix="rankstill-bm25-") as place:
+            write_index(texts, Path(place), language, k1, b)
+            self._read(Path(place))
+
+    @classmethod
+    def load(cls, folder: Path) -> BM25Index:
+        """As `write_index` wrote it, memory-mapped."""
+        index = cls.__new__(cls)
+        index._read(folder)
+        return index
+
+    def _read(self, folder: Path) -> None:
         import bm25s
 
-        self._analyze = Analyzer(language)
-        terms = self._analyze(texts)
-        self._index: Any = bm25s.BM25(method="lucene", k1=k1, b=b)
-        if any(terms):  # without a single term there is nothing to index, and no query will match
-            self._index.index(terms, show_progress=False)
-        lengths = [len(passage) for passage in terms]
-        self.statistics = BM25Statistics(
-            language=language,
-            k1=k1,
-            b=b,
-            passages=len(terms),
-            mean_length=sum(lengths) / max(1, len(lengths)),
-            document_frequency=dict(Counter(term for passage in terms for term in set(passage))),
-        )
+        self.statistics = BM25Statistics.load(folder / _STATISTICS)
+        self._analyze = Analyzer(self.statistics.language)
+        self._numbers = {term: number for number, term in enumerate(self.statistics.document_frequency)}
+        self._index: Any = bm25s.BM25.load(folder, mmap=True, load_vocab=False)
 
     def scores(self, query: str) -> NDArray[np.float32]:
         """Scores of every passage of the corpus. [passages]"""
-        known = self.statistics.document_frequency
-        terms = [term for term in self._analyze([query])[0] if term in known]
+        terms = [self._numbers[term] for term in self._analyze([query])[0] if term in self._numbers]
         if not terms:
             return np.zeros(self.statistics.passages, dtype=np.float32)
-        scores: NDArray[np.float32] = self._index.get_scores(terms)
+        scores: NDArray[np.float32] = self._index.get_scores_from_ids(terms)
         return scores
 
 
@@ -131,8 +163,7 @@ class BM25Statistics:
         return scores
 
     def _idf(self, term: str) -> float:
-        seen = self.document_frequency[term]
-        return math.log(1 + (self.passages - seen + 0.5) / (seen + 0.5))
+        return _idf(self.document_frequency[term], self.passages)
 
     def save(self, path: Path) -> None:
         """As JSON."""
@@ -142,3 +173,143 @@ class BM25Statistics:
     def load(cls, path: Path) -> BM25Statistics:
         """As `save` wrote it."""
         return cls(**json.loads(path.read_text(encoding="utf-8")))
+
+
+def kept_index(corpus: Corpus, config: CandidatesConfig, folder: Path) -> BM25Index:
+    """The index that a folder holds, if it is of this corpus and these settings; else it is made there first.
+
+    Args:
+        corpus: the passages.
+        config: the language and BM25's parameters.
+        folder: the index's own; what else lies in it is replaced.
+    """
+    made_from = digest(_FORMAT, config.language, config.k1, config.b, corpus.fingerprint)
+    stamp = folder / _MADE_FROM
+    if not (stamp.is_file() and stamp.read_text(encoding="utf-8") == made_from):
+        unfinished = folder.with_name(f"unfinished-{folder.name}")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        unfinished.mkdir(parents=True)
+        write_index(corpus.texts(), unfinished, config.language, config.k1, config.b)
+        (unfinished / _MADE_FROM).write_text(made_from, encoding="utf-8")
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.replace(folder)
+    return BM25Index.load(folder)
+
+
+def write_index(texts: Sequence[str], folder: Path, language: str | None, k1: float, b: float) -> None:
+    """Write an index for `BM25Index.load`: the one that bm25s makes in memory, made by sorting on the disk.
+
+    Passages are read block by block, a block's postings are sorted by term and set down, and the blocks are merged,
+    some terms at a time. What stays in memory is the vocabulary and a number a passage.
+
+    Args:
+        texts: passages in corpus order.
+        folder: that exists.
+        language: see `Analyzer`.
+        k1: term-frequency saturation.
+        b: length normalisation, 0 to 1.
+    """
+    analyze = Analyzer(language)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="sorting-") as place:
+        blocks = _Blocks(Path(place))
+        with progress("indexing words", len(texts)) as advance:
+            for start in range(0, len(texts), _PASSAGES_A_BLOCK):
+                block = texts[start : start + _PASSAGES_A_BLOCK]
+                blocks.add(*analyze.numbered(block))
+                advance(len(block))
+        lengths = blocks.lengths
+        statistics = BM25Statistics(
+            language=language,
+            k1=k1,
+            b=b,
+            passages=len(lengths),
+            mean_length=float(lengths.mean()) if len(lengths) else 0.0,
+            document_frequency=dict(zip(blocks.vocabulary, blocks.frequency.tolist(), strict=True)),
+        )
+        statistics.save(folder / _STATISTICS)
+        settings = {"method": "lucene", "k1": k1, "b": b, "num_docs": len(lengths)}
+        (folder / _SETTINGS).write_text(json.dumps(settings), encoding="utf-8")
+        np.save(folder / _STARTS, np.concatenate([[0], np.cumsum(blocks.frequency)]))
+        idf = np.array([_idf(seen, len(lengths)) for seen in blocks.frequency.tolist()], dtype=np.float32)
+        norms = k1 * ((1 - b) + b * lengths / (statistics.mean_length or 1.0))
+        with ExitStack() as stack:
+            files = [stack.enter_context((folder / name).open("wb")) for name in _COLUMNS]
+            for file, kind in zip(files, _COLUMNS.values(), strict=True):
+                header = {"descr": kind, "fortran_order": False, "shape": (int(blocks.frequency.sum()),)}
+                np.lib.format.write_array_header_1_0(file, header)
+            for terms, passages, counts in blocks.merged():
+                scores = idf[terms] * (counts / (norms[passages] + counts))
+                for file, kind, column in zip(files, _COLUMNS.values(), (scores, passages), strict=True):
+                    file.write(np.ascontiguousarray(column, dtype=kind).data)
+
+
+def _idf(seen: int, passages: int) -> float:
+    return math.log(1 + (passages - seen + 0.5) / (seen + 0.5))
+
+
+class _Blocks:
+    """Postings of passages on the disk, those of a block sorted by term, then by passage.
+
+    Three columns, each its own file: the term's number, the passage's position, how often the term stands there.
+
+    Args:
+        folder: for the files.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.vocabulary: dict[str, int] = {}
+        self.frequency = np.zeros(0, dtype=np.int64)
+        self._lengths: list[NDArray[np.int64]] = []
+        self._starts = [0]
+        self._paths = [folder / name for name in ("terms", "passages", "counts")]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """Of each passage, in terms. [passages]"""
+        return np.concatenate([np.zeros(0, dtype=np.int64), *self._lengths])
+
+    def add(self, numbered: list[list[int]], vocabulary: dict[str, int]) -> None:
+        """A block more, as `Analyzer.numbered` gives it."""
+        renumbered = np.zeros(max(vocabulary.values(), default=-1) + 1, dtype=np.int64)
+        for term in sorted(vocabulary):  # the block's own order is that of a set, which changes from run to run
+            renumbered[vocabulary[term]] = self.vocabulary.setdefault(term, len(self.vocabulary))
+        lengths = np.fromiter(map(len, numbered), dtype=np.int64, count=len(numbered))
+        terms = renumbered[np.fromiter(chain.from_iterable(numbered), dtype=np.int64, count=int(lengths.sum()))]
+        first = sum(map(len, self._lengths))
+        passages = np.repeat(np.arange(first, first + len(lengths)), lengths)
+        postings, counts = np.unique(terms << 32 | passages, return_counts=True)
+        terms = postings >> 32
+        self.frequency = np.pad(self.frequency, (0, len(self.vocabulary) - len(self.frequency)))
+        self.frequency += np.bincount(terms, minlength=len(self.vocabulary))
+        for path, column in zip(self._paths, (terms, postings & 0xFFFFFFFF, counts), strict=True):
+            with path.open("ab") as file:
+                file.write(column.astype("<i4").data)
+        self._lengths.append(lengths)
+        self._starts.append(self._starts[-1] + len(postings))
+
+    def merged(self) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]]:
+        """All postings sorted by term, then by passage, some terms at a time: terms, passages, counts."""
+        if not len(self.frequency):
+            return
+        # As many terms at a time as have postings enough; one at least.
+        share = (np.cumsum(self.frequency) - self.frequency) // _POSTINGS_AT_ONCE
+        ends = [*(np.flatnonzero(np.diff(share)) + 1).tolist(), len(self.frequency)]
+        all_terms = np.memmap(self._paths[0], dtype="<i4", mode="r")
+        with ExitStack() as stack:
+            files = [stack.enter_context(path.open("rb")) for path in self._paths]
+            places = list(self._starts[:-1])
+            for end in ends:
+                parts = []
+                for block, until in enumerate(self._starts[1:]):
+                    start = places[block]
+                    many = int(np.searchsorted(all_terms[start:until], np.int32(end)))
+                    parts.append([_read_numbers(file, start, many) for file in files])
+                    places[block] += many
+                terms, passages, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
+                order = np.argsort(terms, kind="stable")
+                yield terms[order], passages[order], counts[order]
+
+
+def _read_numbers(file: IO[bytes], start: int, many: int) -> NDArray[np.int32]:
+    file.seek(4 * start)
+    return np.fromfile(file, dtype="<i4", count=many)

@@ -1,11 +1,13 @@
 """The first stage: finds candidates for a query and knows three scores of every query-passage pair.
 
 `dense` is the cosine of query and whole passage, `bm25` the lexical score, and `sentence` the cosine of the query and
-the passage's best sentence: a long passage may hold the answer in one sentence and be about something else.
+the passage's best sentence: a long passage may hold the answer in one sentence and be about something else. Where no
+sentence has a vector, which is for corpora too large for that, `sentence` is 0 and the prior learns to do without.
 """
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.candidates.approximate import ApproximateIndex
 from rankstill.candidates.bm25 import BM25Index
 from rankstill.candidates.dense import Embeddings, encode, sentences
 from rankstill.candidates.fusion import reciprocal_rank_fusion
@@ -64,7 +67,7 @@ class Sentence:
 
 
 class FirstStage:
-    """Exact search and scores over a corpus.
+    """Search and scores over a corpus.
 
     Args:
         corpus: the passages.
@@ -72,6 +75,8 @@ class FirstStage:
         vectors: of the corpus.
         config: language, BM25's parameters, fusion's constant.
         sentence_model: the bi-encoder that made the sentences' vectors, if it is another.
+        bm25: the corpus's index, if there is one; None: it is made.
+        index: finds the passages of the highest cosine approximately; None: search is exact.
     """
 
     def __init__(
@@ -81,13 +86,28 @@ class FirstStage:
         vectors: PassageVectors,
         config: CandidatesConfig,
         sentence_model: SentenceTransformer | None = None,
+        *,
+        bm25: BM25Index | None = None,
+        index: ApproximateIndex | None = None,
     ) -> None:
         self.corpus = corpus
         self.model = model
         self.sentence_model = sentence_model or model
         self.vectors = vectors
-        self.bm25 = BM25Index(corpus.texts(), config.language, config.k1, config.b)
+        self.bm25 = bm25 or BM25Index(corpus.texts(), config.language, config.k1, config.b)
+        self.index = index
         self._rrf_k = config.rrf_k
+
+    def exact(self) -> FirstStage:
+        """The same without its approximate index: what is measured must not depend on what an index overlooks."""
+        stage = copy.copy(self)
+        stage.index = None
+        return stage
+
+    @property
+    def has_sentences(self) -> bool:
+        """Whether the corpus's sentences have vectors."""
+        return len(self.vectors.sentences) > 0
 
     def search(
         self, queries: Sequence[str], n: int, made_from: Sequence[Sentence | None] | None = None
@@ -104,21 +124,24 @@ class FirstStage:
         """
         depth = max(_DEPTH, n)
         asked = self._asked(queries)
-        nearest = self._nearest(asked, depth)
+        nearest = self._nearest(asked, depth, self.index)
         for row, (query, near) in enumerate(zip(asked, nearest, strict=True)):
             lexical = self._lexical(query)
             positions, fused = reciprocal_rank_fusion([near[0], top(lexical, depth)], n, self._rrf_k)
             features = self._features(query, lexical, positions)
-            if made_from is not None and (own := made_from[row]) is not None:
+            if self.has_sentences and made_from is not None and (own := made_from[row]) is not None:
                 features[positions == own.passage, FEATURES.index("sentence")] = self._best_other_sentence(query, own)
             yield Candidates(positions, features, fused)
 
     def top(
         self, queries: Sequence[str], depth: int, *, lexical: bool
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """The best passages of each query by one score alone, with it: dense, or BM25 where any term matches."""
+        """The best passages of each query by one score alone, with it: dense, or BM25 where any term matches.
+
+        Exact, whether there is an index or not.
+        """
         if not lexical:
-            yield from self._nearest(self._asked(queries), depth)
+            yield from self._nearest(self._asked(queries), depth, None)
             return
         for query in queries:
             scores = self.bm25.scores(query) * BM25_SCALE
@@ -140,8 +163,7 @@ class FirstStage:
 
     def encode_queries(self, queries: Sequence[str]) -> Embeddings:
         """Unit vectors of queries; those that are sentences of the corpus have theirs already. [queries, dimensions]"""
-        known = self._sentence_rows
-        rows = np.array([known.get(query, -1) for query in queries], dtype=np.int64)
+        rows = np.array([self._sentence_row(query) for query in queries], dtype=np.int64)
         new = np.flatnonzero(rows < 0)
         vectors = np.empty((len(queries), self.model.get_embedding_dimension()), dtype=np.float32)
         if len(new) < len(queries):
@@ -150,14 +172,34 @@ class FirstStage:
             vectors[new] = encode(self.model, [queries[row] for row in new.tolist()], "query", "encoding queries", 128)
         return vectors
 
+    def _sentence_row(self, text: str) -> int:
+        """Row of a sentence's vector, by its text; -1 where it is none, or would have another vector as a query."""
+        hashes, rows = self._sentence_hashes
+        starts, wanted = self.vectors.starts, hash(text)
+        for place in range(int(np.searchsorted(hashes, wanted)), len(hashes)):
+            if hashes[place] != wanted:
+                break
+            row = int(rows[place])
+            passage = int(np.searchsorted(starts, row, side="right")) - 1
+            if sentences(self.corpus.titles[passage], self.corpus.bodies[passage])[row - int(starts[passage])] == text:
+                return row
+        return -1
+
     @cached_property
-    def _sentence_rows(self) -> dict[str, int]:
-        """Row of each sentence's vector, by its text; none where the model reads queries and passages differently."""
-        if self.sentence_model is not self.model or not reads_alike(self.model):
-            return {}
+    def _sentence_hashes(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Hashes of the sentences' texts, ascending, and the rows of their vectors: 16 bytes each, and not the texts.
+
+        None at all where the model reads queries and passages differently.
+        """
+        nothing = np.empty(0, dtype=np.int64)
+        if self.sentence_model is not self.model or not self.has_sentences or not reads_alike(self.model):
+            return nothing, nothing
         corpus = self.corpus
         pieces = (sentences(title, body) for title, body in zip(corpus.titles, corpus.bodies, strict=True))
-        return {text: row for row, text in enumerate(text for piece in pieces for text in piece)}
+        each = (hash(text) for piece in pieces for text in piece)
+        hashes = np.fromiter(each, dtype=np.int64, count=len(self.vectors.sentences))
+        rows = np.argsort(hashes, kind="stable")
+        return hashes[rows], rows
 
     def _asked(self, queries: Sequence[str]) -> list[_Query]:
         """Queries with their vectors."""
@@ -168,12 +210,16 @@ class FirstStage:
         return [_Query(*each) for each in zip(queries, encoded, for_sentences, strict=True)]
 
     def _nearest(
-        self, queries: Sequence[_Query], depth: int
+        self, queries: Sequence[_Query], depth: int, index: ApproximateIndex | None
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
         """Each query's nearest passages and their cosines."""
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             encoded = np.stack([query.vector for query in queries[start : start + _QUERIES_AT_ONCE]])
-            yield from zip(*nearest_passages(encoded, self.vectors.passages, depth), strict=True)
+            if index is None:
+                found = nearest_passages(encoded, self.vectors.passages, depth)
+            else:
+                found = index.nearest(encoded, depth)
+            yield from zip(*found, strict=True)
 
     def _lexical(self, query: _Query) -> NDArray[np.float32]:
         return self.bm25.scores(query.text) * BM25_SCALE
@@ -193,7 +239,12 @@ class FirstStage:
         return float(others.max() if len(others) else self.vectors.passages[own.passage] @ query.for_sentences)
 
     def _best_sentence(self, query: _Query, positions: NDArray[np.int64]) -> Embeddings:
-        """The cosine of the query and each passage's nearest sentence. [positions]"""
+        """The cosine of the query and each passage's nearest sentence; 0 where sentences have no vectors. [positions]
+
+        A score that is the same for all passages gets weight 0 in the prior, so that a ranker is right without it.
+        """
+        if not self.has_sentences:
+            return np.zeros(len(positions), dtype=np.float32)
         first = self.vectors.starts[positions]
         counts = self.vectors.starts[positions + 1] - first
         starts = np.cumsum(counts) - counts

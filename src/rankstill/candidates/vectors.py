@@ -29,7 +29,8 @@ class PassageVectors:
 
     Args:
         passages: one vector a passage. [passages, dimensions]
-        sentences: one vector a sentence, passages in order. [sentences, dimensions]
+        sentences: one vector a sentence, passages in order; none at all where they were left out. [sentences,
+            dimensions]
         starts: each passage's first sentence, and at the end the number of all. [passages + 1]
     """
 
@@ -43,7 +44,7 @@ class PassageVectors:
         return cls(*(np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("passages", "sentences", "starts")))
 
 
-def encode_corpus(model: SentenceTransformer, corpus: Corpus, folder: Path) -> None:
+def encode_corpus(model: SentenceTransformer, corpus: Corpus, folder: Path, *, each_sentence: bool = True) -> None:
     """Write vectors of every passage and of every sentence, for `PassageVectors.load`.
 
     What an interrupted call finished is not encoded again. Memory does not grow with the corpus.
@@ -52,12 +53,14 @@ def encode_corpus(model: SentenceTransformer, corpus: Corpus, folder: Path) -> N
         model: a bi-encoder.
         corpus: the passages.
         folder: made if it is not there.
+        each_sentence: false: no sentence gets a vector.
     """
     encode_passages(model, corpus, folder)
-    counts = np.fromiter(map(len, _pieces(corpus)), dtype=np.int64, count=len(corpus))
+    pieces = _pieces if each_sentence else _no_pieces
+    counts = np.fromiter(map(len, pieces(corpus)), dtype=np.int64, count=len(corpus))
     starts = np.concatenate([[0], np.cumsum(counts)])
     np.save(folder / "starts.npy", starts)
-    each = (text for piece in _pieces(corpus) for text in piece)
+    each = (text for piece in pieces(corpus) for text in piece)
     path = folder / "sentences.npy"
     encode_to_file(model, each, int(starts[-1]), path, "encoding sentences", batch_size=128)
 
@@ -135,3 +138,7 @@ class _NpyFile:
 
 def _pieces(corpus: Corpus) -> Iterator[list[str]]:
     return map(sentences, corpus.titles, corpus.bodies)
+
+
+def _no_pieces(corpus: Corpus) -> Iterator[list[str]]:
+    return ([] for _ in range(len(corpus)))

@@ -45,6 +45,22 @@ class CandidatesConfig(Section):
     k1: float = Field(1.2, ge=0, description="BM25's term-frequency saturation")
     b: float = Field(0.75, ge=0, le=1, description="BM25's length normalisation")
     rrf_k: float = Field(60.0, gt=0, description="constant of reciprocal rank fusion")
+    index: str | None = Field(
+        None,
+        description='FAISS\'s name of an approximate index, such as "IVF4096,PQ48", for candidates and labels (extra '
+        "faiss); null: exact search, as evaluation's always is",
+    )
+    least_recall: float = Field(
+        0.95,
+        gt=0,
+        le=1,
+        description="of the index against exact search at depth 100, on your own queries; below it, search is exact",
+    )
+    sentences: bool = Field(
+        True,
+        description="a vector for each sentence of the corpus, as the third first-stage score; false for corpora too "
+        "large for ten times as many vectors",
+    )
 
 
 class RankerConfig(Section):

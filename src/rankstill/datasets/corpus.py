@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import mmap
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -36,10 +39,12 @@ class Column(_Lazy):
 
     Args:
         chunks: of `_ROWS_A_CHUNK` rows each, but for the last.
+        let_go: see `_Written`.
     """
 
-    def __init__(self, chunks: Sequence[pa.StringArray]) -> None:
+    def __init__(self, chunks: Sequence[pa.StringArray], let_go: Callable[[], None]) -> None:
         self._chunks = chunks
+        self._let_go = let_go
         self._length = sum(map(len, chunks))
 
     def __len__(self) -> int:
@@ -64,6 +69,7 @@ class Column(_Lazy):
     def __iter__(self) -> Iterator[str]:
         for chunk in self._chunks:
             yield from chunk.to_pylist()
+            self._let_go()
 
 
 class Texts(_Lazy):
@@ -91,6 +97,12 @@ class Texts(_Lazy):
         if isinstance(position, slice):
             return Texts(self._corpus, self._rows[position])
         return self._corpus.text(self._rows[position])
+
+    def __iter__(self) -> Iterator[str]:
+        for number, row in enumerate(self._rows, start=1):
+            yield self._corpus.text(row)
+            if number % _ROWS_A_CHUNK == 0:
+                self._corpus.let_go()
 
 
 class Corpus:
@@ -121,8 +133,11 @@ class Corpus:
         return corpus
 
     def _take(self, writer: CorpusWriter) -> None:
-        chunks = writer.finish()
-        self.ids, self.titles, self.bodies = (Column([chunk[field] for chunk in chunks]) for field in _FIELDS)
+        written = writer.finish()
+        self.let_go = written.let_go
+        self.ids, self.titles, self.bodies = (
+            Column([chunk[field] for chunk in written.chunks], written.let_go) for field in _FIELDS
+        )
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -196,6 +211,20 @@ class Corpus:
         return hashes[rows], rows
 
 
+@dataclass(frozen=True)
+class _Written:
+    """A corpus's file, mapped.
+
+    Args:
+        chunks: record batches of `_ROWS_A_CHUNK` rows, but for the last.
+        let_go: lets go of the pages that were read, which would count as this process's memory; they are read again
+            when they are needed.
+    """
+
+    chunks: list[Any]
+    let_go: Callable[[], None]
+
+
 class CorpusWriter:
     """Takes passages one by one, in memory never more than a chunk of them.
 
@@ -209,6 +238,8 @@ class CorpusWriter:
         self._schema = pa.schema([(field, pa.string()) for field in _FIELDS])
         with tempfile.NamedTemporaryFile(prefix="rankstill-corpus-", delete=False) as file:
             self._path = Path(file.name)
+        # A loader that meets a mistake never finishes; its file goes all the same.
+        weakref.finalize(self, self._path.unlink, missing_ok=True)
         self._file: Any = pa.ipc.new_file(str(self._path), self._schema)
         self._rows: list[tuple[str, str, str]] = []
 
@@ -218,16 +249,19 @@ class CorpusWriter:
         if len(self._rows) == _ROWS_A_CHUNK:
             self._flush()
 
-    def finish(self) -> list[Any]:
-        """Everything, as record batches that are read where they lie."""
+    def finish(self) -> _Written:
+        """Everything, to be read where it lies."""
         import pyarrow as pa
 
         if self._rows:
             self._flush()
         self._file.close()
-        reader = pa.ipc.open_file(pa.memory_map(str(self._path)))
+        with self._path.open("rb") as file:
+            pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._path.unlink()
-        return [reader.get_batch(number) for number in range(reader.num_record_batches)]
+        reader = pa.ipc.open_file(pa.py_buffer(pages))
+        chunks = [reader.get_batch(number) for number in range(reader.num_record_batches)]
+        return _Written(chunks, lambda: pages.madvise(mmap.MADV_DONTNEED))
 
     def _flush(self) -> None:
         import pyarrow as pa

@@ -62,7 +62,7 @@ def chain_runs(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool) -
         return Ranker.load(parts.workspace.path(folder), parts.config.device)
 
     depth = parts.config.evaluation.rerank_depth
-    before = parts.before
+    before = parts.before.exact()
     after = parts.after(parts.workspace.path("vectors-after"), parts.model_after)
 
     runs = {

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import expit
 
 from rankstill.candidates import FirstStage
 from rankstill.datasets import Dataset
@@ -55,10 +57,16 @@ def sentences_as_queries(
     if not config.pseudo_queries:
         return []
     resemblance = None
-    if config.pseudo_like_queries:
-        asked = first_stage.encode_queries(dataset.texts_of([*dataset.train, *dataset.extra]))
+    like = config.pseudo_like_queries
+    asked = first_stage.encode_queries(dataset.texts_of([*dataset.train, *dataset.extra])) if like else None
+    if asked is not None and first_stage.has_sentences:
         resemblance = query_resemblance(first_stage.vectors.sentences, asked, seed)
+    drawn = pseudo_queries(dataset.corpus, config.pseudo_queries, seed, resemblance)
+    if asked is not None and not first_stage.has_sentences:
+        # Only what was drawn can be looked at: all count, but not all as much.
+        log_odds = query_resemblance(first_stage.encode_queries([each.text for each in drawn]), asked, seed)
+        drawn = [replace(each, likeness=float(expit(odds))) for each, odds in zip(drawn, log_odds, strict=True)]
     return [
         Unlabelled(each.id, each.text, "pseudo", _NOTHING, made_from=each.made_from, weight=each.likeness)
-        for each in pseudo_queries(dataset.corpus, config.pseudo_queries, seed, resemblance)
+        for each in drawn
     ]

@@ -1,0 +1,165 @@
+"""One thing done once at one size, in a process of its own: `python -m benchmarks.growth.child WHAT SIZE FOLDER`.
+
+Prints one JSON object: seconds, the process's peak memory, that before the work began (the interpreter and the
+libraries), and how much of its memory at the end is pages of files, which the system takes back when it needs them.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+DIMENSIONS, QUERIES, K, WORDS_A_PASSAGE, WORDS = 384, 100, 100, 30, 200_000
+PASSAGES_OF_LABELS = 20_000
+
+
+class RandomEncoder:
+    """Stands in for a bi-encoder: a random unit vector for any text, so that a million passages take seconds."""
+
+    device = "cpu"
+
+    def __init__(self) -> None:
+        self._draw = np.random.default_rng(0)
+
+    def get_embedding_dimension(self) -> int:
+        """Of a vector."""
+        return DIMENSIONS
+
+    def encode_document(self, texts: Sequence[str], **_: object) -> NDArray[np.float32]:
+        """Unit vectors. [texts, dimensions]"""
+        return unit(self._draw, len(texts))
+
+
+def unit(draw: np.random.Generator, rows: int) -> NDArray[np.float32]:
+    """Random unit vectors. [rows, dimensions]"""
+    vectors = draw.standard_normal((rows, DIMENSIONS), dtype=np.float32)
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+
+
+def some_corpus(passages: int) -> Any:
+    """Passages of words as frequent as words are (Zipf)."""
+    from rankstill.datasets import Corpus
+    from rankstill.datasets.corpus import CorpusWriter
+
+    draw, writer = np.random.default_rng(1), CorpusWriter()
+    for start in range(0, passages, 10_000):
+        many = min(10_000, passages - start)
+        for row, words in enumerate((draw.zipf(1.2, (many, WORDS_A_PASSAGE)) % WORDS).tolist(), start):
+            writer.add(str(row), "", " ".join(f"w{word}" for word in words))
+    return Corpus.written(writer)
+
+
+def encoding(size: int, folder: Path) -> Callable[[], object]:
+    """Passages of a corpus on disk to a file of vectors, by the stand-in."""
+    from rankstill.candidates.vectors import encode_passages
+
+    corpus = some_corpus(size)
+    return lambda: encode_passages(RandomEncoder(), corpus, folder)  # type: ignore[arg-type]
+
+
+def real_encoding(size: int, folder: Path) -> Callable[[], object]:
+    """The same by all-MiniLM-L6-v2."""
+    from rankstill.candidates.vectors import encode_passages
+    from rankstill.models import load_bi_encoder
+
+    corpus, model = some_corpus(size), load_bi_encoder("sentence-transformers/all-MiniLM-L6-v2", "cpu")
+    return lambda: encode_passages(model, corpus, folder / "real")
+
+
+def searching(size: int, folder: Path) -> Callable[[], object]:
+    """Exact search of the vectors that `encoding` wrote."""
+    from rankstill.candidates.search import nearest_passages
+
+    passages, asked = np.load(folder / "passages.npy", mmap_mode="r"), unit(np.random.default_rng(2), QUERIES)
+    if len(passages) != size:
+        raise ValueError(f"{folder}: vectors of {len(passages)} passages, not of {size}")
+    return lambda: nearest_passages(asked, passages, K)
+
+
+def indexing_words(size: int, folder: Path) -> Callable[[], object]:
+    """A BM25 index of a corpus."""
+    from rankstill.candidates.bm25 import write_index
+
+    corpus, place = some_corpus(size), folder / "bm25"
+    place.mkdir()
+    return lambda: write_index(corpus.texts(), place, "english", 1.2, 0.75)
+
+
+def labels(size: int, folder: Path, passages: int = 50) -> Callable[[], object]:
+    """Labelled pairs: written, read, and a few steps of the head's training on them."""
+    from rankstill.config import HeadConfig
+    from rankstill.labels import LabelledQuery, read_labels, write_labels
+    from rankstill.retriever.head import Encoded
+    from rankstill.retriever.head_training import new_head, train_head
+
+    draw, path = np.random.default_rng(3), folder / f"labels-{passages}.parquet"
+    config = HeadConfig(steps=20, token_dimensions=0, width=64)
+
+    def one(row: int) -> LabelledQuery:
+        positions = draw.choice(PASSAGES_OF_LABELS, passages, replace=False)
+        scores = -np.sort(-draw.standard_normal(passages, dtype=np.float32))
+        return LabelledQuery(f"q{row}", f"the text of pseudo-query {row}, about so long", "pseudo", positions, scores)
+
+    def work() -> None:
+        write_labels([one(row) for row in range(size // passages)], path)
+        read = read_labels(path)
+        corpus = Encoded(unit(draw, PASSAGES_OF_LABELS))
+        head = new_head(corpus, config, [], 0)
+        asked = Encoded(unit(draw, len(read)))
+        train_head(head, read, asked, corpus, config, teacher_temperature=1.0, seed=0, device="cpu")
+
+    return work
+
+
+def short_labels(size: int, folder: Path) -> Callable[[], object]:
+    """The same pairs spread over many queries of five passages."""
+    return labels(size, folder, passages=5)
+
+
+MEASURED = {
+    "encoding": encoding,
+    "real-encoding": real_encoding,
+    "searching": searching,
+    "bm25": indexing_words,
+    "labels": labels,
+    "short-labels": short_labels,
+}
+
+
+def _memory(name: str) -> float:
+    """A line of /proc/self/status, in MB; 0 where there is no such file."""
+    path = Path("/proc/self/status")
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(name)), 0.0)
+
+
+def _peak() -> float:
+    """In MB."""
+    scale = 1024 if sys.platform != "darwin" else 1024 * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+
+
+def main() -> None:
+    """Prepare, measure, print."""
+    what, size, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+    import torch  # with it loaded, what is measured is the work
+
+    torch.set_num_threads(1)
+    work, started_with = MEASURED[what](size, folder), _peak()
+    started = time.perf_counter()
+    work()
+    seconds = time.perf_counter() - started
+    found = {"seconds": seconds, "peak_mb": _peak(), "before_mb": started_with, "mapped_mb": _memory("RssFile")}
+    print(json.dumps(found))  # noqa: T201 - what the parent reads
+
+
+if __name__ == "__main__":
+    main()
