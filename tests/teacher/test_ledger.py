@@ -249,8 +249,9 @@ def test_a_hundred_thousand_rows_do_not_slow_it_down(ledger: Ledger) -> None:
     early_put, early_get = seconds_each(0)
     fill(ledger.path, 100_000)
     late_put, late_get = seconds_each(1000)
-    assert late_put < 3 * early_put
-    assert late_get < 5 * early_get
+    # What a busy disk takes now and then; looking through all rows would take more.
+    assert late_put < max(3 * early_put, 0.02)
+    assert late_get < max(5 * early_get, 0.01)
     assert timed(ledger.totals) + timed(ledger.by_model) < 2
     assert ledger.totals().calls == 100_100
 
