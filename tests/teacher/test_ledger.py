@@ -9,7 +9,6 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime, timezone
 from pathlib import Path
-from statistics import median
 
 import pytest
 from hypothesis import given, settings
@@ -244,14 +243,13 @@ def test_a_hundred_thousand_rows_do_not_slow_it_down(ledger: Ledger) -> None:
         for number in range(first, first + 50):
             puts.append(timed(lambda: ledger.put(call(number), ANSWER)))  # noqa: B023
             gets.append(timed(lambda: ledger.get(call(number))))  # noqa: B023
-        return median(puts), median(gets)
+        return min(puts), min(gets)  # what else the disk does makes some of them slower, and none faster
 
     early_put, early_get = seconds_each(0)
     fill(ledger.path, 100_000)
     late_put, late_get = seconds_each(1000)
-    # What a busy disk takes now and then; looking through all rows would take more.
-    assert late_put < max(3 * early_put, 0.02)
-    assert late_get < max(5 * early_get, 0.01)
+    assert late_put < 3 * early_put
+    assert late_get < 5 * early_get
     assert timed(ledger.totals) + timed(ledger.by_model) < 2
     assert ledger.totals().calls == 100_100
 

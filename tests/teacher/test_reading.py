@@ -190,10 +190,10 @@ LOOPS += [
 @pytest.mark.parametrize("loop", LOOPS)
 def test_an_endless_loop_is_read_in_linear_time(loop: str, kind: Any) -> None:
     text = loop * (100_000 // len(loop))
-    started = time.process_time()
+    started = time.thread_time()  # of this thread alone: servers of other tests run in the same process
     read_answer(text, 20, kind)
-    # A tenth of a second on an idle core; what is quadratic takes minutes.
-    assert time.process_time() - started < 5
+    # A megabyte takes less than a second on an idle core; what is quadratic takes minutes.
+    assert time.thread_time() - started < 0.5
 
 
 def test_a_megabyte_of_prose_and_rankings_takes_less_than_a_second() -> None:
