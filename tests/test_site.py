@@ -7,6 +7,7 @@ import csv
 import importlib
 import json
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -65,6 +66,7 @@ def test_every_page_is_built_and_loads_nothing_from_elsewhere(site: Path) -> Non
 
 def test_the_reference_has_every_command_and_every_option(site: Path) -> None:
     commands = (site / "reference" / "cli.html").read_text(encoding="utf-8")
+    every_command = runpy.run_path(str(DOCS / "gen" / "cli_page.py"))["every_command"]
     for name, command in every_command(typer.main.get_command(app), ""):
         assert f">{name}<" in commands or f'id="{name.replace(" ", "-")}"' in commands, name
         for option in command.params:
@@ -281,15 +283,6 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
     NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = json.dumps(notebook)
     assert "retriever AFTER" in shown
-
-
-def every_command(command: Any, name: str) -> Iterator[tuple[str, Any]]:
-    below = getattr(command, "commands", None)
-    if below is None:
-        yield name, command
-        return
-    for word, each in below.items():
-        yield from every_command(each, f"{name} {word}".strip())
 
 
 def shown_commands(text: str) -> Iterator[list[str]]:

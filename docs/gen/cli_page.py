@@ -27,7 +27,7 @@ def cli_page() -> str:
 
     from rankstill.cli import app
 
-    commands = list(_commands(typer.main.get_command(app), ""))
+    commands = list(every_command(typer.main.get_command(app), ""))
     options = {name: _rows(command, name) for name, command in commands}
     shared = options["run"]  # which has none of its own
     parts = [_INTRO, _table(shared)]
@@ -43,14 +43,14 @@ def cli_page() -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _commands(command: Any, name: str) -> Iterator[tuple[str, Any]]:
+def every_command(command: Any, name: str) -> Iterator[tuple[str, Any]]:
     """Every command that does something, by the words that call it."""
     below = getattr(command, "commands", None)
     if below is None:
         yield name, command
         return
     for word, each in below.items():
-        yield from _commands(each, f"{name} {word}".strip())
+        yield from every_command(each, f"{name} {word}".strip())
 
 
 def _rows(command: Any, name: str) -> list[Row]:

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from rankstill.datasets import Dataset, load_dataset
     from rankstill.errors import RankstillError
     from rankstill.evaluation import evaluate_runs
-    from rankstill.pipeline import Outcome, distill
+    from rankstill.outcome import Outcome
+    from rankstill.pipeline import distill
     from rankstill.ranker import Ranker
 
 __version__ = "0.1.0"
@@ -21,7 +22,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Config": "rankstill.config",
     "Dataset": "rankstill.datasets",
-    "Outcome": "rankstill.pipeline",
+    "Outcome": "rankstill.outcome",
     "Ranker": "rankstill.ranker",
     "RankstillError": "rankstill.errors",
     "distill": "rankstill.pipeline",

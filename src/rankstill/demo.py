@@ -8,7 +8,8 @@ from typing import Any
 
 from rankstill.config import Config, make_config
 from rankstill.datasets import Dataset, bundled, load_dataset, sample
-from rankstill.pipeline import Outcome, distill
+from rankstill.outcome import Outcome
+from rankstill.pipeline import distill
 from rankstill.progress import say
 from rankstill.teacher import read_rankings
 

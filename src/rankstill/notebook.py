@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup, escape
 
 if TYPE_CHECKING:
-    from rankstill.pipeline import Outcome
+    from rankstill.outcome import Outcome
     from rankstill.report.svg import Figure
 
 _NOTE_CHARACTERS = 600

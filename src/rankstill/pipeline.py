@@ -6,23 +6,18 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rankstill.config import Config, write_config
 from rankstill.datasets import Dataset, load_dataset
-from rankstill.errors import DataError
 from rankstill.models import release_memory, save_model
-from rankstill.notebook import outcome_html, outcome_markdown
+from rankstill.outcome import Outcome
 from rankstill.parts import Parts, check_corpus, check_queries
 from rankstill.progress import say
 from rankstill.reporting import Reports
 from rankstill.workspace import Workspace, write_atomically
-
-if TYPE_CHECKING:
-    from rankstill.evaluation import EvaluationTable
 
 STEPS = ("vectors", "candidates", "rankings", "ranker", "labels", "retriever", "reranker", "evaluation")
 """In order. Running one runs whatever it needs of those before it first."""
@@ -38,31 +33,6 @@ def _once(step: Callable[[Chain], str]) -> Callable[[Chain], str]:
         return self._fingerprints[step.__name__]
 
     return run
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a chain made.
-
-    Args:
-        workspace: its folder.
-        retriever: folder of the distilled retriever, for SentenceTransformer.
-        reranker: folder of the ranker that goes on top of it, for `Ranker.load`; None if the chain has no ranker.
-        table: what was measured, or None if the dataset has nothing to measure with.
-        notes: what a reader of the figures must know: leaks, what was left out, what could not be measured.
-    """
-
-    workspace: Path
-    retriever: Path
-    reranker: Path | None
-    table: EvaluationTable | None
-    notes: tuple[str, ...]
-
-    def _repr_html_(self) -> str:
-        return outcome_html(self)
-
-    def _repr_markdown_(self) -> str:
-        return outcome_markdown(self)
 
 
 def distill(
@@ -186,10 +156,12 @@ class Chain:
     @_once
     def rankings(self) -> str:
         """Teacher: an order of each training query's candidates."""
+        from rankstill.teaching.rankings import ask_for_rankings, take_rankings
+
         if self.config.teacher.kind != "recorded":
             return self.workspace.step(
                 "rankings",
-                self._ask_teacher,
+                lambda folder: ask_for_rankings(self.parts, folder),
                 outputs=("rankings.jsonl", "teacher.json"),
                 settings=[*self.parts.what_is_asked(), self.config.candidates.k, self.config.seed],
                 inputs=[self.candidates()],
@@ -198,40 +170,11 @@ class Chain:
         content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         return self.workspace.step(
             "rankings",
-            self._take_rankings,
+            lambda folder: take_rankings(self.parts, folder),
             outputs=("rankings.jsonl",),
             settings=["recorded", content],
             inputs=[self.parts.dataset_fingerprint],
         )
-
-    def _ask_teacher(self, folder: Path) -> Sequence[str]:
-        from rankstill.teacher import write_rankings
-
-        with self.parts.teacher() as teacher:
-            rankings, health = teacher.rank(self.parts.candidate_lists())
-        for line in health.lines():
-            say(line)
-        if not rankings:
-            raise DataError(
-                f"teacher {health.model}: no list got an answer that ranks anything, so there is nothing to learn. "
-                "`rankstill check-teacher` shows what it says; a small model may need teacher.strategy: setwise."
-            )
-        write_rankings(rankings, folder / "rankings.jsonl")
-        write_atomically(folder / "teacher.json", json.dumps(health.to_json(), ensure_ascii=False) + "\n")
-        return health.lines()
-
-    def _take_rankings(self, folder: Path) -> Sequence[str]:
-        from rankstill.teacher import write_rankings
-
-        rankings, notes = self.parts.recorded()
-        write_rankings(rankings, folder / "rankings.jsonl")
-        ranked = {ranking.query_id for ranking in rankings}
-        missing = [query_id for query_id in self.dataset.train if query_id not in ranked]
-        if missing:
-            notes.append(f"{len(missing):,} training queries have no ranking and teach nothing ({missing[0]}, ...)")
-        for note in notes:
-            say(f"note: {note}")
-        return notes
 
     @_once
     def ranker(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -88,30 +89,11 @@ def exported(headed_folder: Path, toy_dataset: Dataset, home: Path, tmp_path_fac
 
 
 @pytest.fixture(scope="session")
-def finished(
-    toy_dataset_folder: Path, tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Config, Path]:
+def finished(toy_config: Callable[..., Config], tmp_path_factory: pytest.TempPathFactory) -> tuple[Config, Path]:
     """A chain of seconds, run to its end, and its workspace. Tests write into its `export/` alone."""
     import rankstill
-    from rankstill.config import make_config
 
-    config = make_config(
-        {"dataset": {"source": str(toy_dataset_folder)}},
-        {
-            "candidates.k": 5,
-            "candidates.n": 6,
-            "ranker.max_length": 32,
-            "labels.depth": 8,
-            "labels.pseudo_queries": 30,
-            "retriever.model": str(tiny_model_folder),
-            "retriever.epochs": 0,
-            "head.width": 64,
-            "head.token_dimensions": 16,
-            "head.steps": 30,
-            "evaluation.resamples": 200,
-            "device": "cpu",
-        },
-    )
+    config = toy_config({"retriever.epochs": 0})
     folder = tmp_path_factory.mktemp("finished") / "w"
     rankstill.distill(config, folder)
     return config, folder

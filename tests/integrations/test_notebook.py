@@ -15,7 +15,7 @@ from markdown_it import MarkdownIt
 
 from rankstill.evaluation import EvaluationTable, evaluate_runs
 from rankstill.notebook import markdown_text
-from rankstill.pipeline import Outcome
+from rankstill.outcome import Outcome
 
 HOSTILE = "<script>alert(1)</script> | [x](javascript:alert(2)) $\\unicode{x}$ \\[y\\] <!-- ]]> *b* `c` &lt;"
 SAFE_TAGS = {

@@ -6,47 +6,17 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import rankstill
 from rankstill.cli import main
-from rankstill.config import Config, make_config
-from rankstill.pipeline import Outcome
-
-MakeConfig = Callable[..., Config]
-"""`toy_config(changes by dotted path, source=another dataset folder)`"""
+from rankstill.config import Config
+from rankstill.outcome import Outcome
 
 
 @pytest.fixture(scope="session")
-def toy_config(toy_dataset_folder: Path, tiny_model_folder: Path) -> MakeConfig:
-    """A chain of seconds: `toy_config({"seed": 1})`, or on another dataset `toy_config(source=folder)`."""
-
-    def make(changes: dict[str, Any] | None = None, source: Path = toy_dataset_folder) -> Config:
-        small = {
-            "candidates.k": 5,
-            "candidates.n": 6,
-            "ranker.max_length": 32,
-            "labels.depth": 8,
-            "labels.pseudo_queries": 30,
-            "retriever.model": str(tiny_model_folder),
-            "retriever.training_length": 32,
-            "retriever.epochs": 1,
-            "retriever.learning_rate": 1e-3,
-            "head.width": 64,
-            "head.token_dimensions": 16,
-            "head.steps": 30,
-            "evaluation.resamples": 200,
-            "device": "cpu",
-        }
-        return make_config({"dataset": {"source": str(source)}}, {**small, **(changes or {})})
-
-    return make
-
-
-@pytest.fixture(scope="session")
-def finished(toy_config: MakeConfig, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+def finished(toy_config: Callable[..., Config], tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """One chain run to its end. Read-only: copy its workspace to change it."""
     return rankstill.distill(toy_config(), tmp_path_factory.mktemp("finished") / "w")
 

@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from rankstill.config import Config, write_config
-from rankstill.pipeline import STEPS, Outcome
+from rankstill.outcome import Outcome
+from rankstill.pipeline import STEPS
 from rankstill.workspace import FORMAT
 
 Lines = list[str]

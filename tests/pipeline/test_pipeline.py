@@ -18,7 +18,8 @@ from rankstill.config import Config, read_config
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.evaluation.runs import read_run
 from rankstill.labels import read_labels
-from rankstill.pipeline import STEPS, Chain, Outcome
+from rankstill.outcome import Outcome
+from rankstill.pipeline import STEPS, Chain
 from rankstill.workspace import Workspace
 
 SYSTEMS = ("BM25", "retriever before", "first stage", "ranker", "retriever AFTER", "ranker on AFTER")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from rankstill.config import Config, make_config
-from rankstill.pipeline import Outcome
+from rankstill.outcome import Outcome
 from rankstill.retriever.card import model_card
 
 if TYPE_CHECKING:

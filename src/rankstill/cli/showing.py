@@ -6,7 +6,7 @@ import sys
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from rankstill.pipeline import Outcome
+    from rankstill.outcome import Outcome
 
 
 def show(outcome: Outcome) -> None:

@@ -204,17 +204,29 @@ def _disagreement(
 
 def _verdict(group: Group) -> str:
     worst = group.worst()
-    found = worst.comparison
+    where = "loses most" if len(group.links) > 1 else "loses (the only link measured on queries that taught nothing)"
+    link = f"{worst.source} -> {worst.target}"
+    return worst_link_in_words(link, worst.comparison, MEASURE, group.name, where)
+
+
+def worst_link_in_words(link: str, found: Comparison, measure: str, queries: str, where: str = "loses most") -> str:
+    """What the worst link of a chain loses, in one sentence, or that it loses nothing.
+
+    Args:
+        link: its ends: "teacher -> ranker".
+        found: what it leads to, compared with what it comes from.
+        measure: that they are compared by.
+        queries: which they were: "test queries".
+        where: how it stands among the links.
+    """
     figures = (
         f"{found.before:.3f} to {found.after:.3f}, {found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}], "
-        f"n = {group.n:,} {group.name}"
+        f"n = {found.n:,} {queries}"
     )
-    link = f"{worst.source} -> {worst.target}"
     if found.difference >= 0:
-        return f"No link loses {MEASURE}; {link} gains least ({figures})."
+        return f"No link loses {measure}; {link} gains least ({figures})."
     unsure = "" if found.high < 0 else ", though the interval holds 0, so that it may lose nothing"
-    where = "loses most" if len(group.links) > 1 else "loses (the only link measured on queries that taught nothing)"
-    return f"{link} {where}: {MEASURE} {figures}{unsure}."
+    return f"{link} {where}: {measure} {figures}{unsure}."
 
 
 def _rows(group: Group) -> list[list[str]]:

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rankstill.evaluation import Comparison, compare
-from rankstill.evaluation.attribution import MEASURE
+from rankstill.evaluation.attribution import MEASURE, worst_link_in_words
 from rankstill.report.measuring import AFTER, Measured
-from rankstill.report.showing import signed
 
 _PROVEN, _FORGOTTEN = "Which link lost most", "What was forgotten"
 _AS_SERVED = (("first stage", "ranker"), ("ranker", AFTER), (AFTER, "ranker on AFTER"))
@@ -95,16 +94,7 @@ def served_links(measured: Measured, seed: int, resamples: int) -> Links | None:
 
 def _conclusion(rows: Sequence[LinkRow], measure: str) -> str:
     worst = min(rows, key=lambda row: row.comparison.difference)
-    found = worst.comparison
-    figures = (
-        f"{found.before:.3f} to {found.after:.3f}, {signed(found.difference)} "
-        f"[{signed(found.low)}, {signed(found.high)}], n = {found.n:,} test queries"
-    )
-    link = f"{worst.source} -> {worst.target}"
-    if found.difference >= 0:
-        return f"No link loses {measure}; {link} gains least ({figures})."
-    unsure = "" if found.high < 0 else ", though the interval holds 0, so that it may lose nothing"
-    return f"{link} loses most: {measure} {figures}{unsure}."
+    return worst_link_in_words(f"{worst.source} -> {worst.target}", worst.comparison, measure, "test queries")
 
 
 def forgetting(proof: Mapping[str, Any]) -> str:

@@ -8,7 +8,7 @@ from rankstill.config import Config, write_config
 from rankstill.datasets import Dataset
 
 if TYPE_CHECKING:
-    from rankstill.pipeline import Outcome
+    from rankstill.outcome import Outcome
 
 _CITATION = """@misc{li2024intermediate,
   title = {Intermediate Distillation: Data-Efficient Distillation from Black-Box LLMs for Information Retrieval},
