@@ -25,11 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from rankstill.candidates import encode
 from rankstill.config import Config
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.demo import demo_config
 from rankstill.evaluation import Run, compare, interval, per_query, read_run, write_run
+from rankstill.evaluation.systems import encoded_run
 from rankstill.models import load_bi_encoder
 from rankstill.pipeline import Chain
 from rankstill.progress import say
@@ -113,20 +113,10 @@ def run_variant(variant: str, seed: int, folder: Path, start: Path, dataset: Dat
         path = workspace.path("retriever-AFTER.trec")
         if not path.exists():
             chain.run("retriever")
-            write_run(dense_run(workspace.path("retriever"), dataset), path, variant)
+            model = load_bi_encoder(str(workspace.path("retriever")))
+            queries = {query_id: dataset.queries[query_id].text for query_id in dataset.test}
+            write_run(encoded_run(model, dataset.corpus, queries), path, variant)
         return {"retriever-AFTER": read_run(path)}
-
-
-def dense_run(folder: Path, dataset: Dataset) -> Run:
-    """The first 100 passages of every test query by cosine."""
-    model = load_bi_encoder(str(folder))
-    passages = encode(model, dataset.corpus.texts(), "document", "encoding passages")
-    queries = encode(model, dataset.texts_of(dataset.test), "query", "encoding queries", 128)
-    run: Run = {}
-    for query_id, scores in zip(dataset.test, queries @ passages.T, strict=True):
-        best = np.argsort(-scores, kind="stable")[:100]
-        run[query_id] = {dataset.corpus.ids[int(row)]: float(scores[row]) for row in best}
-    return run
 
 
 def main() -> None:
