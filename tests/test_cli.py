@@ -175,6 +175,8 @@ def test_interrupted_says_that_nothing_is_lost(tmp_path: Path) -> None:
         stderr=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
+        # Where the tests run in a shell's background, they ignore Ctrl-C, and so would what they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     writer = open_once_it_is_read(pipe)
     running.send_signal(signal.SIGINT)

@@ -1,3 +1,4 @@
+import gc
 import json
 import time
 from pathlib import Path
@@ -7,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankstill.teacher.calls import Reading
+from rankstill.teacher.calls import Kind, Reading
 from rankstill.teacher.reading import read_answer
 
 ANSWERS = [json.loads(line) for line in (Path(__file__).parent / "answers.jsonl").read_text("utf-8").splitlines()]
@@ -186,22 +187,30 @@ LOOPS += [
 ]
 
 
+def seconds_to_read(text: str, shown: int, kind: Kind = "listwise") -> float:
+    """Of this thread alone, for servers of other tests run beside it, and without the collector's walks through all
+    that other tests have left in memory; the better of two, for the machine may be busy."""
+    seconds = []
+    gc.disable()
+    try:
+        for _ in range(2):
+            started = time.thread_time()
+            read_answer(text, shown, kind)
+            seconds.append(time.thread_time() - started)
+    finally:
+        gc.enable()
+    return min(seconds)
+
+
 @pytest.mark.parametrize("kind", ["listwise", "setwise"])
 @pytest.mark.parametrize("loop", LOOPS)
-def test_an_endless_loop_is_read_in_linear_time(loop: str, kind: Any) -> None:
-    text = loop * (100_000 // len(loop))
-    started = time.thread_time()  # of this thread alone: servers of other tests run in the same process
-    read_answer(text, 20, kind)
+def test_an_endless_loop_is_read_in_linear_time(loop: str, kind: Kind) -> None:
     # A megabyte takes less than a second on an idle core; what is quadratic takes minutes.
-    assert time.thread_time() - started < 0.5
+    assert seconds_to_read(loop * (100_000 // len(loop)), 20, kind) < 0.5
 
 
 def test_a_megabyte_of_prose_and_rankings_takes_less_than_a_second() -> None:
     text = "The [3] answers the query in 1998, but (1) it is old.\nFinal ranking: [3] > [1] > [2]\n" * 12_000
     assert len(text) > 1_000_000
-    seconds = []
-    for _ in range(2):  # the better of two, for the machine may be busy
-        started = time.process_time()
-        assert read_answer(text, 3) == Reading("repaired", (2, 0, 1))
-        seconds.append(time.process_time() - started)
-    assert min(seconds) < 1.0
+    assert read_answer(text, 3) == Reading("repaired", (2, 0, 1))
+    assert seconds_to_read(text, 3) < 1.0
