@@ -179,6 +179,7 @@ def test_interrupted_says_that_nothing_is_lost(tmp_path: Path) -> None:
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     writer = open_once_it_is_read(pipe)
+    time.sleep(0.5)  # until it waits: a signal between Python's last look and the system's call is not heard
     running.send_signal(signal.SIGINT)
     _, told = running.communicate(timeout=60)
     os.close(writer)
