@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from rankstill.candidates import FirstStage
     from rankstill.candidates.approximate import ApproximateIndex, Measured
     from rankstill.candidates.bm25 import BM25Index
+    from rankstill.engine import RayEngine
+    from rankstill.engine.cluster import Cluster
     from rankstill.ranker import RankedList
     from rankstill.teacher import CandidateList, Ranking, Teacher
 
@@ -101,7 +103,7 @@ class Parts:
         """
         from rankstill.teacher import Teacher
 
-        return Teacher(self.config.teacher, self.account, self.config.seed)
+        return Teacher(self.config.teacher, self.account, self.config.seed, self.ray)
 
     def check_teacher(self) -> None:
         """Whether there will be rankings: a mistake shows before minutes of encoding, not after.
@@ -204,6 +206,38 @@ class Parts:
         from rankstill.retriever import load_retriever
 
         return load_retriever(self.config.retriever, self.config.device)
+
+    @cached_property
+    def ray(self) -> RayEngine | None:
+        """The Ray cluster, if one is configured.
+
+        Raises:
+            EngineError: there is no such cluster.
+        """
+        config = self.config.engine
+        if config.kind == "local":
+            return None
+        from rankstill.engine import RayEngine
+
+        return RayEngine(config.address, workers=config.workers, cpus=config.cpus, gpus=config.gpus)
+
+    @cached_property
+    def cluster(self) -> Cluster | None:
+        """Where the heavy steps run, if not here; errors as of `ray`."""
+        config, retriever = self.config.engine, self.config.retriever
+        if self.ray is None:
+            return None
+        from rankstill.engine import PartFolder
+        from rankstill.engine.cluster import Cluster
+        from rankstill.engine.encoding import Encoder
+
+        return Cluster(
+            self.ray,
+            PartFolder(config.store or str(self.workspace.path(".parts").resolve())),
+            self.dataset.corpus,
+            Encoder(retriever.model, retriever.query_prompt, retriever.passage_prompt, self.config.device),
+            self.config.candidates,
+        )
 
     @property
     def model_after(self) -> SentenceTransformer:

@@ -12,6 +12,8 @@ from typing import Any
 
 from rankstill.config import Config, write_config
 from rankstill.datasets import Dataset, load_dataset
+from rankstill.engine.processes import leads
+from rankstill.engine.workspaces import open_workspace
 from rankstill.models import release_memory, save_model
 from rankstill.outcome import Outcome
 from rankstill.parts import Parts, check_corpus, check_queries
@@ -61,7 +63,7 @@ def open_chain(config: Config, workspace: str | Path, dataset: Dataset | None = 
     """
     # The dataset comes first: a mistake in it should leave no empty workspace behind.
     dataset = dataset or load_dataset(config.dataset)
-    with Workspace(workspace) as opened:
+    with open_workspace(workspace) as opened:
         yield Chain(config, opened, dataset)
 
 
@@ -98,7 +100,7 @@ class Chain:
 
         check_queries(self.dataset)
         names = [name for name in STEPS[: STEPS.index(until) + 1] if name == until or name in self.steps]
-        if "rankings" in names or "ranker" in names:
+        if leads() and ("rankings" in names or "ranker" in names):
             self.parts.check_teacher()
         if "labels" in names:
             check_white_box(self.config, self.dataset)
@@ -126,6 +128,9 @@ class Chain:
     def _encode_corpus(self, folder: Path) -> None:
         from rankstill.candidates import encode_corpus
 
+        if self.parts.cluster is not None:
+            self.parts.cluster.encode_corpus(folder / "vectors")
+            return
         each_sentence = self.config.candidates.sentences
         encode_corpus(self.parts.model_before, self.dataset.corpus, folder / "vectors", each_sentence=each_sentence)
 
@@ -145,7 +150,8 @@ class Chain:
 
         asked = [*self.dataset.train, *self.dataset.extra]
         n = max(self.config.candidates.k, self.config.candidates.n)
-        found = self.parts.before.search(self.dataset.texts_of(asked), n)
+        first_stage = self.parts.cluster or self.parts.before
+        found = first_stage.search(self.dataset.texts_of(asked), n)
         write_candidates(dict(zip(asked, found, strict=True)), self.dataset.corpus, folder / "candidates.parquet")
         if self.parts.index is None:
             return []
@@ -264,7 +270,7 @@ class Chain:
             reports=self.reports,
         )
         curve: list[dict[str, float]] = []
-        if not self.config.head.absent:
+        if leads() and not self.config.head.absent:
             model, curve = put_head_on(
                 model,
                 labels,
@@ -317,8 +323,9 @@ class Chain:
             settings=[self._section("evaluation"), self.config.seed],
             inputs=[self.reranker()],
         )
-        self._write_card()
-        write_report(self.workspace.folder, self.dataset)
+        if leads():
+            self._write_card()
+            write_report(self.workspace.folder, self.dataset)
         return fingerprint
 
     def outcome(self) -> Outcome:

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rankstill.engine.processes import meet
 from rankstill.models import fast_precision
 from rankstill.progress import Advance, progress
 from rankstill.reporting import Reports
@@ -35,11 +36,12 @@ def training_arguments(
         scratch: a folder for what the trainer writes.
         device: of the model.
         epochs: passes over the rows.
-        batch: rows a step.
+        batch: rows a step, of each process where several train.
         rate: peak learning rate.
         seed: of shuffling.
         reports: as `Reports.arguments` gives them.
     """
+    meet()  # or the trainer would, with less patience
     return kind(
         output_dir=str(scratch),
         num_train_epochs=epochs,

@@ -50,10 +50,12 @@ class Experiment:
 
     def run(self, until: str) -> None:
         """The chain up to a step; steps before it that are missing are made first."""
+        from rankstill.engine.processes import leads, one_speaks
         from rankstill.pipeline import distill
 
-        outcome = distill(self.config, self.workspace, until=until)
-        if until == "evaluation":
+        with one_speaks():
+            outcome = distill(self.config, self.workspace, until=until)
+        if until == "evaluation" and leads():
             show(outcome)
 
 

@@ -213,6 +213,24 @@ class RagConfig(Section):
     questions: int | None = Field(None, ge=1, description="test questions to ask; null: all that have accepted answers")
 
 
+class EngineConfig(Section):
+    """Where encoding, candidates and labelling run: here, or on a Ray cluster."""
+
+    kind: Literal["local", "ray"] = Field("local", description="local: this process; ray: a cluster (extra `ray`)")
+    address: str | None = Field(
+        None,
+        description="of the Ray cluster; auto: the one that this machine belongs to; null: one of this machine alone",
+    )
+    store: str | None = Field(
+        None,
+        description="where workers read and write: a folder that all machines see, or object storage, such as "
+        "s3://bucket/folder; null: .parts in the workspace",
+    )
+    workers: int | None = Field(None, ge=1, description="at most; null: as many as the cluster has room for")
+    cpus: float = Field(1.0, gt=0, description="cores of a worker")
+    gpus: float = Field(0.0, ge=0, description="GPUs of a worker; a share of one lets several share it")
+
+
 class Config(Section):
     """One experiment."""
 
@@ -226,6 +244,7 @@ class Config(Section):
     head: HeadConfig = Field(default_factory=HeadConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     rag: RagConfig = Field(default_factory=RagConfig)
+    engine: EngineConfig = Field(default_factory=EngineConfig)
 
     @model_validator(mode="after")
     def _n_holds_k(self) -> Config:
@@ -235,6 +254,12 @@ class Config(Section):
             raise ValueError("without a prior, set labels.pseudo_by to ranker or labels.pseudo_queries to 0")
         if not (self.ranker.prior or self.ranker.cross_encoder):
             raise ValueError("a ranker needs ranker.prior, ranker.cross_encoder or both")
+        return self
+
+    @model_validator(mode="after")
+    def _engine_can_search(self) -> Config:
+        if self.engine.kind == "ray" and self.candidates.index:
+            raise ValueError("candidates.index is for one machine; set it to null, or engine.kind to local")
         return self
 
     @model_validator(mode="after")

@@ -16,6 +16,7 @@ from rankstill.labels.table import LabelledQuery
 from rankstill.workspace import digest
 
 if TYPE_CHECKING:
+    from rankstill.engine.cluster import Cluster
     from rankstill.parts import Parts
 
 
@@ -34,6 +35,8 @@ def label_by_ranker(
     from rankstill.ranker import Ranker
 
     config, before, depth = parts.config.labels, parts.before, parts.config.labels.depth
+    if parts.cluster is not None:
+        return _on_cluster(parts, parts.cluster, listed)
     ranker = Ranker.load(parts.workspace.path("ranker"), parts.config.device)
     free = ranker.prior_alone() if config.pseudo_by == "prior" else ranker
     labelled = []
@@ -44,6 +47,18 @@ def label_by_ranker(
     asked_for = [config.pseudo_queries, config.pseudo_like_queries, depth, parts.config.seed]
     found = _kept(parts.workspace.path("found"), digest(candidates, asked_for))
     return labelled + label(sentences, before, free, folder / "pseudo", depth=depth, ranked_by="ranker", found=found)
+
+
+def _on_cluster(parts: Parts, cluster: Cluster, listed: Mapping[str, NDArray[np.int64]]) -> list[LabelledQuery]:
+    """The same, where the parts that are finished lie in the cluster's store."""
+    config, ranker = parts.config.labels, parts.workspace.path("ranker")
+    labelled = []
+    if config.ranked_by in ("both", "ranker", "llm"):
+        asked = asked_queries(parts.dataset, parts.rankings, listed, parts.config.candidates.n)
+        labelled += cluster.label(asked, ranker, prior_alone=False, depth=config.depth, ranked_by=config.ranked_by)
+    sentences = sentences_as_queries(parts.dataset, parts.before, config, parts.config.seed)
+    prior_alone = config.pseudo_by == "prior"
+    return labelled + cluster.label(sentences, ranker, prior_alone=prior_alone, depth=config.depth, ranked_by="ranker")
 
 
 def _kept(folder: Path, name: str) -> Path:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rankstill.engine.processes import weight_here
 from rankstill.ranker.plackett_luce import plackett_luce_nll, weighted_mean
 
 _PADDING = -1e30
@@ -76,7 +77,7 @@ class ListwiseLoss(nn.Module):
         if self.name == "listmle":
             lists = list(torch.split(scores, sizes))
             padded = nn.utils.rnn.pad_sequence(lists, batch_first=True, padding_value=_PADDING)
-            return weighted_mean(plackett_luce_nll(padded, known), weights)
+            return weighted_mean(plackett_luce_nll(padded, known), weights) * weight_here(weights.sum())
         # The library's losses know grades, not positions: the tail, which has no order, shares grade 0.
         grades = [
             torch.clamp(leading - torch.arange(size, device=leading.device), min=0)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rankstill.candidates.first_stage import FEATURES
+from rankstill.engine.processes import averaging
 from rankstill.errors import DataError
 from rankstill.models import without_dropout
 from rankstill.ranker.model import Ranker, start_cross_encoder
@@ -116,7 +117,7 @@ def _train_cross_encoder(
     set_seed(seed)
     model = start_cross_encoder(config.model or start, config.max_length, device)
     without_dropout(model)
-    trainer = CrossEncoderTrainer(
+    trainer = averaging(CrossEncoderTrainer)(
         model=model,
         args=training_arguments(
             CrossEncoderTrainingArguments,

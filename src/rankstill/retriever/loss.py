@@ -8,6 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rankstill.engine.processes import together
+
 UNLABELLED = float("-inf")
 """A label of this value: the ranker gave the passage no score for this query."""
 EXCLUDED = float("nan")
@@ -78,7 +80,8 @@ class DistillationLoss(nn.Module):
         micro_batch: texts a forward pass; texts are sorted by length, so that little is padding.
 
     Inputs:
-        features: tokens of the queries, those that the step was built around first, and of the passages.
+        features: tokens of the queries, those that the step was built around first, and of the passages; where several
+            processes train, of this one's share of both.
         labels: the ranker's scores, `UNLABELLED` or `EXCLUDED` [queries, passages], with a last column that is 1 for
             queries that the step was built around, 0 for riders.
     """
@@ -108,8 +111,10 @@ class DistillationLoss(nn.Module):
 
     def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> dict[str, Tensor]:
         """The weighted loss terms of a step, to be summed."""
-        queries, passages = (self._embed(texts) for texts in features)
         labels, main = labels[:, :-1], labels[:, -1] > 0
+        queries, passages = (
+            together(self._embed(texts), count) for texts, count in zip(features, labels.shape, strict=True)
+        )
         absent = torch.isnan(labels)
         labels = labels.masked_fill(absent, UNLABELLED)
         cosines = (queries @ passages.T).masked_fill(absent, float("-inf"))

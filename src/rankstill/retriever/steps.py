@@ -15,6 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from rankstill.engine.processes import of_all, share
 from rankstill.labels.table import LabelledQuery
 from rankstill.retriever.loss import EXCLUDED, UNLABELLED
 
@@ -126,7 +127,9 @@ def _softmax(scores: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 class StepCollator:
-    """Turns rows of the trainer's dataset into a step's tensors.
+    """Turns rows of the trainer's dataset into a step's tensors; of several processes' rows, where several train.
+
+    Every process then builds the same step, for builders of one seed draw alike, and has the tokens of its share of it.
 
     Args:
         builder: of the steps.
@@ -146,7 +149,7 @@ class StepCollator:
 
     def __call__(self, rows: list[dict[str, int]]) -> dict[str, Any]:
         """Tokens of queries and passages, and `label`: scores with a last column that marks the main queries."""
-        step = self._builder.build([row["row"] for row in rows])
+        step = self._builder.build(of_all([row["row"] for row in rows]))
         marks = np.arange(len(step.queries)) < step.main
         batch: dict[str, Any] = {
             "label": torch.from_numpy(np.column_stack([step.labels, marks]).astype(np.float32)),
@@ -154,6 +157,6 @@ class StepCollator:
         passages = [self._text(int(position)) for position in step.positions]
         for column, task, texts in (("query", "query", step.queries), ("passage", "document", passages)):
             prompt = self._model.prompts.get(task) or None
-            tokens = self._model.preprocess(texts, prompt=prompt, task=task)
+            tokens = self._model.preprocess(texts[share(len(texts))], prompt=prompt, task=task)
             batch.update({f"{column}_{name}": value for name, value in tokens.items()})
         return batch

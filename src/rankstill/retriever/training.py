@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rankstill.datasets import Corpus
+from rankstill.engine.processes import averaging
 from rankstill.errors import DataError, ModelError
 from rankstill.labels.table import LabelledQuery
 from rankstill.models import attention_for_training, load_bi_encoder, without_dropout
@@ -116,7 +117,7 @@ def _trainer(
     from rankstill.retriever.steps import StepBuilder, StepCollator
 
     builder = StepBuilder(main, riders, config.passages_per_query, config.riders_per_step, seed)
-    return SentenceTransformerTrainer(
+    return averaging(SentenceTransformerTrainer)(
         model=loss.model,
         args=training_arguments(
             SentenceTransformerTrainingArguments,

@@ -16,7 +16,7 @@ from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.failures import BadReplyError, CallFailed, Failure, TeacherError, failure_of
 from rankstill.teacher.keys import Provider, read_key
 from rankstill.teacher.limiter import Limiter
-from rankstill.teacher.transport import answer_in, litellm_send, openai_client, openai_send
+from rankstill.teacher.transport import Send, answer_in, litellm_send, openai_client, openai_send
 
 __all__ = ["CallFailed", "ChatClient", "TeacherError"]
 
@@ -42,6 +42,7 @@ class ChatClient:
         concurrency: most calls at once, at least 1.
         on_failure: told of each failed try, the last one too: the call, why, the seconds it took.
         provider: "openai" for the `openai` library, "litellm" for litellm.
+        send: who makes the requests in its place, such as workers elsewhere, who read the key where they are.
 
     Raises:
         TeacherError: the endpoint is no URL, its key is missing or cannot be sent, or litellm is not installed.
@@ -57,17 +58,21 @@ class ChatClient:
         concurrency: int,
         on_failure: Callable[[Call, str, float], None],
         provider: Provider = "openai",
+        send: Send | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._timeout = timeout
         self._tries = tries
         self._on_failure = on_failure
-        self._key = read_key(endpoint, api_key_env, provider)
+        self._key = None if send else read_key(endpoint, api_key_env, provider)
         self._limiter = Limiter(concurrency)
         self._draw = random.Random()  # not the global one, whose seed the experiment may have set
         self._answered = 0
         self._plain = False  # whether the endpoint has said that it takes no schemas
         self._client: openai.AsyncOpenAI | None = None
+        if send is not None:
+            self._send = send
+            return
         if provider == "litellm":
             try:
                 self._send = litellm_send(endpoint, self._key, timeout)

@@ -61,6 +61,9 @@ class CallFailed(TeacherError):  # noqa: N818 - what happened, not a mistake of 
 class BadReplyError(Exception):
     """A reply with a good status that holds no answer: cut short, not JSON, or an error in disguise."""
 
+    failure: Failure | None = None
+    """What it means, if whoever raised it knows."""
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -94,6 +97,8 @@ def failure_of(error: Exception, timeout: float, key: str | None = None) -> Fail
         line = " ".join((text.replace(key, "[API key]") if key else text).split()).rstrip(".")
         return line if len(line) <= _LONGEST_MESSAGE else line[: _LONGEST_MESSAGE - 3] + "..."
 
+    if isinstance(error, BadReplyError) and error.failure is not None:
+        return error.failure
     if isinstance(error, (asyncio.TimeoutError, openai.APITimeoutError)):
         return Failure(f"no answer within {timeout:g} s", "again")
     if isinstance(error, openai.APIConnectionError):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,9 @@ from rankstill.teacher.rankings import Ranking
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
+    from rankstill.engine import RayEngine
     from rankstill.teacher.client import ChatClient
+    from rankstill.teacher.transport import Send
 
 _LISTS_A_CALL = 2
 """Lists under way for each call that may be: while one list waits for its ledger row, another one asks."""
@@ -34,14 +37,16 @@ class Teacher:
         config: whom to ask and how.
         paid_by: on whose account new calls are noted, such as a workspace; its budget counts what is noted there.
         seed: of the shuffles.
+        engine: whose workers send the calls; None: this process does.
 
     Raises:
         RankstillError: the ledger, the prompt template or a local model cannot be used, or a limit cannot be kept.
     """
 
-    def __init__(self, config: TeacherConfig, paid_by: str, seed: int) -> None:
+    def __init__(self, config: TeacherConfig, paid_by: str, seed: int, engine: RayEngine | None = None) -> None:
         endpoint, model = named(config)
         self.config = config
+        self._engine = engine
         self.asker = Asker(config, endpoint, model, seed)
         self.price = price_in(config, model)
         path = Path(config.ledger).expanduser() if config.ledger else default_ledger_path()
@@ -111,15 +116,15 @@ class Teacher:
         """
         from rankstill.teacher.live import Payer, ask_calls
 
-        async def ask_all(place: Endpoint) -> None:
+        async def ask_all(place: Endpoint, send: Send | None) -> None:
             with progress(what, len(calls)) as advance:
-                async with self._client(place.url, place.concurrency) as client:
+                async with self._client(place.url, place.concurrency, send) as client:
                     payer = Payer(client, self.ledger, self.budget)
                     await ask_calls(calls, payer, place.concurrency, advance)
 
         if not all(self.ledger.answered(call.key) for call in calls):
-            with reach(self.config) as place:
-                run(ask_all(place))
+            with self._reach() as reached:
+                run(ask_all(*reached))
         return [self.ledger.get(call) for call in calls]
 
     def check_key(self) -> None:
@@ -128,21 +133,21 @@ class Teacher:
         Raises:
             TeacherError: its address is none, or its key is missing.
         """
-        if self.config.kind != "local":
+        if self.config.kind != "local" and self._engine is None:
             self._client(self.config.base_url() or "", 1)
 
     def _ask_live(self, lists: Sequence[CandidateList]) -> dict[str, str]:
         from rankstill.teacher.live import Payer, ask_live
 
-        async def ask_all(place: Endpoint) -> tuple[dict[str, str], dict[str, str]]:
+        async def ask_all(place: Endpoint, send: Send | None) -> tuple[dict[str, str], dict[str, str]]:
             with progress("asking the teacher", len(lists)) as advance:
-                async with self._client(place.url, place.concurrency) as client:
+                async with self._client(place.url, place.concurrency, send) as client:
                     payer = Payer(client, self.ledger, self.budget)
                     at_once = _LISTS_A_CALL * place.concurrency
                     return await ask_live(lists, self.asker, payer, self.ledger, at_once, advance)
 
-        with reach(self.config) as place:
-            refused, given_up = run(ask_all(place))
+        with self._reach() as reached:
+            refused, given_up = run(ask_all(*reached))
         if given_up and not self.config.accept_missing:
             query_id, why = next(iter(given_up.items()))
             raise TeacherError(
@@ -151,7 +156,19 @@ class Teacher:
             )
         return {**refused, **given_up}
 
-    def _client(self, url: str, concurrency: int) -> ChatClient:
+    @contextmanager
+    def _reach(self) -> Iterator[tuple[Endpoint, Send | None]]:
+        """Where calls go, and who sends them if this process does not."""
+        if self._engine is None:
+            with reach(self.config) as place:
+                yield place, None
+            return
+        from rankstill.engine.asking import reach_by_workers
+
+        with reach_by_workers(self.config, self._engine) as reached:
+            yield reached
+
+    def _client(self, url: str, concurrency: int, send: Send | None = None) -> ChatClient:
         from rankstill.teacher.client import ChatClient
 
         return ChatClient(
@@ -162,6 +179,7 @@ class Teacher:
             concurrency=concurrency,
             on_failure=self.ledger.fail,
             provider="litellm" if self.config.kind == "litellm" else "openai",
+            send=send,
         )
 
 

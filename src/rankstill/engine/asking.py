@@ -1,0 +1,156 @@
+"""LLM calls sent from workers: the ledger, the budget and the limit of calls at once stay with the driver.
+
+Not a Ray Data pipeline, which hands results back by blocks: what to ask next depends on the last answer, and an answer
+that is paid for must be in the ledger before anything else happens. So the one `ChatClient` decides when a call goes,
+for all workers together, and tries again; a worker makes one HTTP request. What the endpoint refuses comes back to the
+client's one limiter: a rate limit is kept across all workers because nobody else lets calls out.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rankstill.teacher.calls import Call
+from rankstill.teacher.endpoint import _AT_ONCE_LOCALLY, Endpoint
+from rankstill.teacher.failures import BadReplyError, Failure, failure_of
+from rankstill.teacher.keys import Provider, read_key
+from rankstill.teacher.transport import litellm_send, openai_client, openai_send
+
+if TYPE_CHECKING:
+    from rankstill.config import TeacherConfig
+    from rankstill.engine.on_ray import RayEngine
+
+
+class FailedThereError(BadReplyError):
+    """What a worker made of a failed request: openai's own errors cannot be sent from process to process.
+
+    Args:
+        failure: it.
+    """
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(failure.what)
+        self.failure = failure
+
+
+@dataclass(frozen=True)
+class Place:
+    """Whom a worker asks.
+
+    Args:
+        endpoint: base URL; empty for litellm's own.
+        api_key_env: the environment variable, on the worker's machine, that holds the key: keys do not travel.
+        provider: who sends.
+        timeout: of a request, in seconds.
+        local_model: a GGUF file that the worker serves itself, in place of an endpoint.
+        context: its tokens for one call.
+        at_once: calls that the local model answers at once.
+    """
+
+    endpoint: str
+    api_key_env: str | None
+    provider: Provider = "openai"
+    timeout: float = 60.0
+    local_model: str | None = None
+    context: int = 4096
+    at_once: int = 4
+
+
+class Senders:
+    """Workers on a Ray cluster that send calls; a `Send` for a `ChatClient`. A context manager, which ends them.
+
+    A worker that dies costs the calls that it was at, which the client sends anew as after a lost connection; Ray
+    starts another one in its place.
+
+    Args:
+        place: whom they ask.
+        workers: how many.
+        cpus: of each.
+        gpus: of each.
+    """
+
+    def __init__(self, place: Place, workers: int, *, cpus: float = 1.0, gpus: float = 0.0) -> None:
+        import ray
+
+        # A call is never sent again behind the ledger's back: it may have been paid.
+        options = {"max_restarts": -1, "max_task_retries": 0, "num_cpus": cpus, "num_gpus": gpus}
+        actor = ray.remote(_Sender).options(max_concurrency=1000, **options)
+        self._workers = [actor.remote(place) for _ in range(workers)]
+        self._next = itertools.cycle(self._workers)
+
+    async def __call__(self, call: Call) -> Any:
+        """The JSON value of the reply.
+
+        Raises:
+            FailedThereError: the request failed, or its worker was lost.
+        """
+        import ray
+
+        try:
+            told = await next(self._next).send.remote(call)
+        except ray.exceptions.RayActorError as error:
+            raise FailedThereError(Failure("the worker that sent the call was lost", "again")) from error
+        if isinstance(told, Failure):
+            raise FailedThereError(told)
+        return told
+
+    def __enter__(self) -> Senders:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        import ray
+
+        for worker in self._workers:
+            ray.kill(worker)
+
+
+@contextmanager
+def reach_by_workers(config: TeacherConfig, engine: RayEngine) -> Iterator[tuple[Endpoint, Senders]]:
+    """The teacher's endpoint, as `rankstill.teacher.endpoint.reach` has it, and the workers who ask it.
+
+    Args:
+        config: whom to ask. A local model is served by every worker, so it must be a file, or on the hub, for each.
+        engine: whose workers.
+    """
+    local = config.kind == "local"
+    place = Place(
+        endpoint=config.base_url() or "",
+        api_key_env=config.key_name(),
+        provider="litellm" if config.kind == "litellm" else "openai",
+        timeout=config.timeout,
+        local_model=config.model if local else None,
+        context=config.context,
+        at_once=min(config.concurrency, _AT_ONCE_LOCALLY),
+    )
+    at_once = place.at_once * engine.workers if local else config.concurrency
+    with Senders(place, engine.workers, cpus=engine.cpus, gpus=engine.gpus) as senders:
+        yield Endpoint(place.endpoint, at_once), senders
+
+
+class _Sender:
+    """An actor: makes requests, and holds the local model if there is one."""
+
+    def __init__(self, place: Place) -> None:
+        self._place, self._stack, endpoint = place, ExitStack(), place.endpoint
+        if place.local_model is not None:
+            from rankstill.teacher.local import LocalServer
+
+            endpoint = self._stack.enter_context(LocalServer(place.local_model, place.context, place.at_once)).url
+        self._key = read_key(endpoint, place.api_key_env, place.provider)
+        if place.provider == "litellm":
+            self._send = litellm_send(endpoint, self._key, place.timeout)
+        else:
+            self._send = openai_send(openai_client(endpoint, self._key, place.timeout))
+
+    async def send(self, call: Call) -> Any:
+        """The reply, or why there is none."""
+        import openai
+
+        try:
+            return await self._send(call)
+        except (openai.APIError, BadReplyError) as error:
+            return failure_of(error, self._place.timeout, self._key)

@@ -1,0 +1,119 @@
+"""The chain's heavy steps on an engine: each by what it depends on, so that what is made once is found again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rankstill.candidates import Candidates
+from rankstill.config import CandidatesConfig
+from rankstill.datasets import Corpus
+from rankstill.engine.encoding import Encoder, corpus_tables, encode_corpus_on
+from rankstill.engine.finding import Find, SharedFirstStage, found_in, query_tables
+from rankstill.engine.folders import put_folder
+from rankstill.engine.parts import PartFolder
+from rankstill.engine.scoring import Score, SharedRanker, beside, labels_in
+from rankstill.engine.work import Engine
+from rankstill.labels.labelling import RankedBy, Unlabelled
+from rankstill.labels.table import LabelledQuery
+from rankstill.models import model_identity
+from rankstill.workspace import digest
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """An engine with what its workers share.
+
+    Args:
+        engine: runs the work.
+        store: where all machines read and write. Nothing in it is ever wrong: names are digests of what is in them.
+        corpus: the passages.
+        encoder: the retriever to improve.
+        candidates: of the first stage.
+    """
+
+    engine: Engine
+    store: PartFolder
+    corpus: Corpus
+    encoder: Encoder
+    candidates: CandidatesConfig
+
+    def encode_corpus(self, folder: Path) -> None:
+        """As `rankstill.candidates.encode_corpus`."""
+        encode_corpus_on(
+            self.engine,
+            self._shared_encoder,
+            self._shared_corpus,
+            self._vectors,
+            folder,
+            each_sentence=self.candidates.sentences,
+        )
+
+    def search(self, texts: Sequence[str], n: int) -> Iterator[Candidates]:
+        """As `FirstStage.search`."""
+        nothing = np.empty(0, dtype=np.int64)
+        queries = [Unlabelled(str(row), text, "extra", nothing) for row, text in enumerate(texts)]
+        _, found = self._find(list(query_tables(queries)), n)
+        for part in found:
+            for each in found_in(part):
+                yield Candidates(*each)
+
+    def label(
+        self,
+        queries: Sequence[Unlabelled],
+        ranker: Path,
+        *,
+        prior_alone: bool,
+        depth: int,
+        ranked_by: RankedBy,
+    ) -> list[LabelledQuery]:
+        """As `rankstill.labels.label`, by the ranker in a folder or its prior alone."""
+        asked = list(query_tables(queries))
+        key, found = self._find(asked, depth)
+        identity = digest(model_identity(str(ranker)))
+        shared = put_folder(ranker, self.store / f"ranker-{identity}")
+        score = Score(SharedRanker(shared, self._shared_corpus, prior_alone, self.encoder.device), ranked_by)
+        kept = self.store / f"labels-{digest(key, identity, prior_alone, ranked_by)}"
+        made = self.engine.map(score, beside(asked, found), kept, "labelling, part by part")
+        return [label for part in made for label in labels_in(part)]
+
+    def _find(self, asked: Sequence[pa.Table], depth: int) -> tuple[str, Iterator[pa.Table]]:
+        first_stage = SharedFirstStage(self._shared_corpus, self._vectors, self._shared_encoder, self.candidates)
+        settings = self.candidates.model_dump(mode="json")
+        key = digest(self._vectors_key, settings, depth, [part.to_pylist() for part in asked])
+        kept = self.store / f"found-{key}"
+        return key, self.engine.map(Find(first_stage, depth), asked, kept, "finding candidates, part by part")
+
+    @property
+    def _vectors_key(self) -> str:
+        prompts = (self.encoder.query_prompt, self.encoder.passage_prompt)
+        return digest(self.corpus.fingerprint, self._encoder_identity, prompts)
+
+    @property
+    def _vectors(self) -> PartFolder:
+        return self.store / f"vectors-{self._vectors_key}"
+
+    @cached_property
+    def _encoder_identity(self) -> str:
+        return model_identity(self.encoder.name)
+
+    @cached_property
+    def _shared_corpus(self) -> PartFolder:
+        parts = self.store / f"corpus-{self.corpus.fingerprint[:16]}"
+        parts.write_all(corpus_tables(self.corpus))
+        return parts
+
+    @cached_property
+    def _shared_encoder(self) -> Encoder:
+        folder = Path(self.encoder.name).expanduser()
+        if not folder.is_dir():
+            return self.encoder
+        return replace(self.encoder, name=put_folder(folder, self.store / f"encoder-{digest(self._encoder_identity)}"))

@@ -1,0 +1,184 @@
+"""The first stage by parts of the queries: candidates and their scores, on workers that each hold a first stage."""
+
+from __future__ import annotations
+
+import tempfile
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankstill.candidates import FEATURES, FirstStage, Sentence
+from rankstill.config import CandidatesConfig
+from rankstill.engine.encoding import Encoder, gather_vectors, read_corpus
+from rankstill.engine.parts import PartFolder
+from rankstill.engine.work import Function
+from rankstill.labels.labelling import Unlabelled
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class FirstStageSource(Protocol):
+    """Where a worker gets its first stage from."""
+
+    def load(self) -> FirstStage:
+        """It."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """A first stage that is here already, for the local engine.
+
+    Args:
+        first_stage: it.
+    """
+
+    first_stage: FirstStage
+
+    def load(self) -> FirstStage:
+        """It."""
+        return self.first_stage
+
+
+@dataclass(frozen=True)
+class SharedFirstStage:
+    """A first stage that any worker can build: it reads the corpus, indexes it, and maps the vectors.
+
+    Args:
+        corpus: as `corpus_tables` gives it.
+        vectors: in parts, as `encode_corpus_on` keeps them.
+        encoder: that made the vectors.
+        config: as of `FirstStage`.
+    """
+
+    corpus: PartFolder
+    vectors: PartFolder
+    encoder: Encoder
+    config: CandidatesConfig
+
+    def load(self) -> FirstStage:
+        """The first stage, on this worker, whose disk holds the vectors as long as it lives."""
+        from rankstill.candidates import PassageVectors
+
+        here = tempfile.TemporaryDirectory(prefix="rankstill-vectors-")
+        gather_vectors(self.vectors, Path(here.name), each_sentence=self.config.sentences)
+        vectors = PassageVectors.load(Path(here.name))
+        first_stage = FirstStage(read_corpus(self.corpus), self.encoder.model(), vectors, self.config)
+        weakref.finalize(first_stage, here.cleanup)
+        return first_stage
+
+
+@dataclass(frozen=True)
+class Find:
+    """Work: queries as `query_tables` gives them -> `positions`, `features` and `fused` of each one's passages.
+
+    Args:
+        first_stage: finds, and computes scores.
+        depth: passages of a query that names none.
+    """
+
+    first_stage: FirstStageSource
+    depth: int
+
+    def load(self) -> Function:
+        """The first stage, once a worker."""
+        first_stage = self.first_stage.load()
+
+        def find(part: pa.Table) -> pa.Table:
+            queries = queries_in(part)
+            found: dict[int, tuple[NDArray[Any], ...]] = {}
+            searched = [row for row, query in enumerate(queries) if _names_none(query)]
+            texts, made_from = [queries[row].text for row in searched], [queries[row].made_from for row in searched]
+            for row, each in zip(searched, first_stage.search(texts, self.depth, made_from), strict=True):
+                found[row] = (each.positions, each.features, each.fused)
+            given = {row: _named(query) for row, query in enumerate(queries) if row not in found}
+            features = first_stage.features([queries[row].text for row in given], list(given.values()))
+            for (row, positions), scores in zip(given.items(), features, strict=True):
+                found[row] = (positions, scores, np.full(len(positions), np.nan, dtype=np.float32))
+            return _found_table([found[row] for row in range(len(queries))])
+
+        return find
+
+
+def query_tables(queries: Sequence[Unlabelled], rows: int = 512) -> Iterator[pa.Table]:
+    """Queries as parts.
+
+    Args:
+        queries: what to search for or to label.
+        rows: queries a part.
+    """
+    import pyarrow as pa
+
+    lists = pa.list_(pa.int64())
+    for start in range(0, len(queries), rows):
+        part = queries[start : start + rows]
+        yield pa.table(
+            {
+                "id": pa.array([query.id for query in part], pa.string()),
+                "text": pa.array([query.text for query in part], pa.string()),
+                "source": pa.array([query.source for query in part], pa.string()),
+                "ranked": pa.array([query.ranked for query in part], lists),
+                "others": pa.array([query.others for query in part], lists),
+                "passage": pa.array([_of(query.made_from, "passage") for query in part], pa.int64()),
+                "number": pa.array([_of(query.made_from, "number") for query in part], pa.int64()),
+                "weight": pa.array([query.weight for query in part], pa.float64()),
+            }
+        )
+
+
+def queries_in(part: pa.Table) -> list[Unlabelled]:
+    """The queries of a part."""
+
+    def positions(listed: list[int] | None) -> NDArray[np.int64] | None:
+        return None if listed is None else np.array(listed, dtype=np.int64)
+
+    return [
+        Unlabelled(
+            row["id"],
+            row["text"],
+            row["source"],
+            np.array(row["ranked"], dtype=np.int64),
+            positions(row["others"]),
+            None if row["passage"] is None else Sentence(row["passage"], row["number"]),
+            row["weight"],
+        )
+        for row in part.to_pylist()
+    ]
+
+
+def found_in(part: pa.Table) -> list[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]]:
+    """Positions [passages], features [passages, features] and fused scores [passages] of each query of a part."""
+    positions, features, fused = (part[name].combine_chunks() for name in ("positions", "features", "fused"))
+    ends = positions.offsets.to_numpy()[1:-1]
+    columns = features.values.to_numpy().reshape(-1, len(FEATURES))
+    split = (np.split(each, ends) for each in (positions.values.to_numpy(), columns, fused.values.to_numpy()))
+    return list(zip(*split, strict=True))
+
+
+def _found_table(found: Sequence[tuple[NDArray[Any], ...]]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table(
+        {
+            "positions": pa.array([each[0] for each in found], pa.list_(pa.int64())),
+            "features": pa.array([each[1].ravel() for each in found], pa.list_(pa.float32())),
+            "fused": pa.array([each[2] for each in found], pa.list_(pa.float32())),
+        }
+    )
+
+
+def _names_none(query: Unlabelled) -> bool:
+    return not len(query.ranked) and query.others is None
+
+
+def _named(query: Unlabelled) -> NDArray[np.int64]:
+    return np.concatenate([query.ranked, query.others if query.others is not None else query.ranked[:0]])
+
+
+def _of(sentence: Sentence | None, name: str) -> int | None:
+    return None if sentence is None else int(getattr(sentence, name))

@@ -1,0 +1,129 @@
+"""The engine of many machines: a Ray Data pipeline whose rows are parts and whose actors hold the models.
+
+What flows through Ray are the parts' names. Each actor reads its part where it lies, and writes what it makes before it
+says so. So the driver sees no data, a lost actor costs the part that it was at, which another one makes, and a lost
+driver costs no finished part.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Any
+
+from rankstill.engine.parts import PartFolder
+from rankstill.engine.work import EngineError, Work
+from rankstill.errors import RankstillError
+from rankstill.progress import progress
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_RETRIES = 5
+"""Of a part whose worker died under it."""
+
+
+class RayEngine:
+    """Parts on a Ray cluster. See `Engine`.
+
+    Args:
+        address: of the cluster, as `ray.init` takes it: "auto" for the one that this machine belongs to; None starts
+            one here, or uses the one that this process is connected to.
+        workers: actors at most; None: as many as the cluster has room for.
+        cpus: of each.
+        gpus: of each; a share of one lets several share it.
+
+    Raises:
+        EngineError: Ray is not installed, or there is no cluster at that address.
+    """
+
+    def __init__(
+        self, address: str | None = None, *, workers: int | None = None, cpus: float = 1.0, gpus: float = 0.0
+    ) -> None:
+        try:
+            import ray
+        except ImportError as error:
+            raise EngineError(f"engine: ray cannot be imported ({error}). pip install 'rankstill[ray]'") from error
+        if not ray.is_initialized():
+            try:
+                ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+            except (ConnectionError, ValueError, RuntimeError) as error:
+                raise EngineError(
+                    f"engine: no Ray cluster at {address} ({error}). Start one with `ray start --head`, or leave the "
+                    "address out to use this machine alone."
+                ) from error
+        self.workers = workers or _room(ray.cluster_resources(), cpus, gpus)
+        self.cpus, self.gpus = cpus, gpus
+
+    def fill(self, work: Work, source: PartFolder, target: PartFolder, what: str) -> None:
+        """As `Engine.fill`."""
+        import ray
+
+        names = source.names()
+        there = set(target.names())
+        missing = [name for name in names if name not in there]
+        with progress(what, len(names)) as advance:
+            advance(len(names) - len(missing))
+            if not missing:
+                return
+            parts = ray.data.from_items([{"part": name} for name in missing], override_num_blocks=len(missing))
+            workers = min(self.workers, len(missing))
+            made = parts.map_batches(
+                _Worker,
+                fn_constructor_args=(work, source, target),
+                batch_size=1,
+                compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
+                num_cpus=self.cpus,
+                num_gpus=self.gpus,
+                ray_remote_args_fn=_patience,
+            )
+            try:
+                for row in made.iter_rows():
+                    if row["refused"]:
+                        raise EngineError(str(row["refused"]))
+                    advance(1)
+            except ray.exceptions.RayError as error:
+                last = str(error).strip().rpartition("\n")[2]
+                there = set(target.names())
+                first = next((name for name in missing if name not in there), "none")
+                raise EngineError(
+                    f"{what}: a worker failed ({last}). The first part that is missing in {target.url} is {first}; "
+                    "those that were made are kept: mend it and run the same command again."
+                ) from error
+
+    def map(self, work: Work, tables: Iterable[pa.Table], kept: PartFolder, what: str) -> Iterator[pa.Table]:
+        """As `Engine.map`. The tables go to `kept`, in a folder of its own, from where the workers read them."""
+        source = kept / "source"
+        names = source.write_all(tables)
+        self.fill(work, source, kept, what)
+        for name in names:
+            yield kept.read(name)
+
+
+class _Worker:
+    """An actor: loads the work once, then makes parts."""
+
+    def __init__(self, work: Work, source: PartFolder, target: PartFolder) -> None:
+        self._function = work.load()
+        self._source, self._target = source, target
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Makes one part; `refused` is why it cannot be made by anyone, in our own words, or empty."""
+        (name,) = map(str, batch["part"])
+        refused = ""
+        try:
+            self._target.write(name, self._function(self._source.read(name)))
+        except RankstillError as error:
+            refused = str(error)  # as an exception it would come back as a page of Ray's
+        return {"part": [name], "refused": [refused]}
+
+
+def _patience() -> dict[str, Any]:
+    """By default a part is tried for ever, even one that kills every worker, as by its size."""
+    return {"max_task_retries": _RETRIES}
+
+
+def _room(resources: dict[str, float], cpus: float, gpus: float) -> int:
+    """How many workers fit into a cluster."""
+    fitting = [resources.get(name, 0.0) / share for name, share in (("CPU", cpus), ("GPU", gpus)) if share]
+    return max(1, int(min(fitting))) if fitting else 1

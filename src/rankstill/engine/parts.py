@@ -1,0 +1,93 @@
+"""A folder of Parquet parts, on a disk or in object storage: what goes into a pipeline and what comes out of it."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class PartFolder:
+    """Parts by their names, each written whole or not at all. It is sent to other machines as its address alone.
+
+    Args:
+        url: a path, or an address that fsspec knows, such as s3://bucket/folder. What a store wants to know besides,
+            its keys first of all, comes from the environment or from fsspec's own configuration.
+    """
+
+    url: str
+
+    def __truediv__(self, name: str) -> PartFolder:
+        return PartFolder(f"{self.url.rstrip('/')}/{name}")
+
+    def names(self) -> list[str]:
+        """Of the parts that are there, in order."""
+        files, folder = self._place()
+        files.invalidate_cache()  # other machines write here too
+        if not files.exists(folder):
+            return []
+        names = (str(path).rsplit("/", 1)[-1] for path in files.ls(folder, detail=False))
+        return sorted(name for name in names if name.startswith("part-") and name.endswith(".parquet"))
+
+    def read(self, name: str) -> pa.Table:
+        """A part."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        files, folder = self._place()
+        return pq.read_table(pa.BufferReader(files.cat_file(f"{folder}/{name}")))
+
+    def write(self, name: str, table: pa.Table) -> None:
+        """Write a part, so that a reader, or a kill, sees all of it or nothing."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        files, folder = self._place()
+        files.makedirs(folder, exist_ok=True)
+        sink = pa.BufferOutputStream()
+        pq.write_table(table, sink, compression="zstd")
+        content = sink.getvalue().to_pybytes()
+        path = f"{folder}/{name}"
+        if not _on_a_disk(files):  # an object is there when its upload is finished, and not before
+            files.pipe_file(path, content)
+            return
+        # A name of its own: a worker that was given up for lost may still be writing the same part.
+        unfinished = f"{folder}/{uuid.uuid4().hex}.tmp"
+        files.pipe_file(unfinished, content)
+        files.mv(unfinished, path)
+
+    def write_all(self, tables: Iterable[pa.Table]) -> list[str]:
+        """Write tables as parts in their order, but for those that are there; returns all their names."""
+        there = set(self.names())
+        names = []
+        for number, table in enumerate(tables):
+            names.append(part_name(number))
+            if names[-1] not in there:
+                self.write(names[-1], table)
+        return names
+
+    def tables(self) -> Iterator[pa.Table]:
+        """All parts, in order, one at a time."""
+        for name in self.names():
+            yield self.read(name)
+
+    def _place(self) -> tuple[Any, str]:
+        import fsspec
+
+        files, folder = fsspec.core.url_to_fs(self.url)
+        return files, str(folder).rstrip("/")
+
+
+def part_name(number: int) -> str:
+    """The file name of a part, such that names sort as numbers do."""
+    return f"part-{number:06}.parquet"
+
+
+def _on_a_disk(files: Any) -> bool:
+    protocols = files.protocol if isinstance(files.protocol, tuple) else (files.protocol,)
+    return "file" in protocols

@@ -1,0 +1,127 @@
+"""Labels by parts of the queries: what the ranker thinks of the passages that the first stage found."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rankstill.datasets import Corpus
+from rankstill.engine.encoding import read_corpus
+from rankstill.engine.finding import found_in, queries_in
+from rankstill.engine.folders import get_folder
+from rankstill.engine.parts import PartFolder
+from rankstill.engine.work import Function
+from rankstill.labels.labelling import RankedBy, _label_part
+from rankstill.labels.table import LabelledQuery, read_labels, write_labels
+from rankstill.ranker.model import Ranker
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+class RankerSource(Protocol):
+    """Where a worker gets its ranker from."""
+
+    def load(self) -> tuple[Ranker, Corpus | None]:
+        """It, and the passages, which a prior alone does not read."""
+
+
+@dataclass(frozen=True)
+class HeldRanker:
+    """A ranker that is here already, for the local engine.
+
+    Args:
+        ranker: it.
+        corpus: the passages.
+    """
+
+    ranker: Ranker
+    corpus: Corpus
+
+    def load(self) -> tuple[Ranker, Corpus | None]:
+        """They."""
+        return self.ranker, self.corpus
+
+
+@dataclass(frozen=True)
+class SharedRanker:
+    """A ranker that any worker can load.
+
+    Args:
+        folder: of the ranker, which every worker can read; or its address, as `put_folder` gives it.
+        corpus: as `corpus_tables` gives it; a prior alone does not read it.
+        prior_alone: leave its cross-encoder out.
+        device: None: the best that the worker has.
+    """
+
+    folder: str
+    corpus: PartFolder
+    prior_alone: bool = False
+    device: str | None = None
+
+    def load(self) -> tuple[Ranker, Corpus | None]:
+        """The ranker on this worker, and the passages."""
+        ranker = Ranker.load(get_folder(self.folder), self.device)
+        if self.prior_alone:
+            ranker = ranker.prior_alone()
+        return ranker, read_corpus(self.corpus) if ranker.cross_encoder else None
+
+
+@dataclass(frozen=True)
+class Score:
+    """Work: a part of queries beside what was found for them (`beside`) -> their labels, as `write_labels` writes them.
+
+    Args:
+        ranker: gives the scores.
+        ranked_by: see `RankedBy`.
+    """
+
+    ranker: RankerSource
+    ranked_by: RankedBy
+
+    def load(self) -> Function:
+        """The ranker, once a worker."""
+        ranker, corpus = self.ranker.load()
+
+        def score(part: pa.Table) -> pa.Table:
+            passages = [(positions, features) for positions, features, _ in found_in(part)]
+            held: Any = _Corpus(corpus)
+            return _table(_label_part(queries_in(part), passages, held, ranker, self.ranked_by))
+
+        return score
+
+
+def labels_in(part: pa.Table) -> list[LabelledQuery]:
+    """The labels of a part that `Score` made."""
+    import pyarrow.parquet as pq
+
+    file: Any = io.BytesIO()
+    pq.write_table(part, file)
+    file.seek(0)
+    return read_labels(file)
+
+
+def beside(queries: Iterable[pa.Table], found: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Parts of queries with the columns of what was found for them."""
+    for asked, here in zip(queries, found, strict=True):
+        table = asked
+        for name in here.column_names:
+            table = table.append_column(name, here[name])
+        yield table
+
+
+@dataclass(frozen=True)
+class _Corpus:
+    """What labelling reads of a first stage."""
+
+    corpus: Corpus | None
+
+
+def _table(labels: Sequence[LabelledQuery]) -> pa.Table:
+    import pyarrow.parquet as pq
+
+    file: Any = io.BytesIO()
+    write_labels(labels, file)
+    return pq.read_table(file)

@@ -1,0 +1,114 @@
+"""What a chain needs of a cluster, with everything that workers share in object storage."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import fsspec
+import numpy as np
+import pytest
+from works import FullPrecision
+
+from rankstill.candidates import FEATURES, FirstStage, PassageVectors
+from rankstill.config import CandidatesConfig
+from rankstill.datasets import Dataset
+from rankstill.engine import LocalEngine, PartFolder, Work
+from rankstill.engine.cluster import Cluster
+from rankstill.engine.encoding import Encoder
+from rankstill.engine.folders import get_folder, put_folder
+from rankstill.labels import Unlabelled, label
+from rankstill.ranker import Prior, Ranker
+
+NOTHING = np.empty(0, dtype=np.int64)
+
+
+@dataclass
+class Counting(LocalEngine):
+    """The local engine in full precision; counts the parts that are made."""
+
+    made: list[str] = field(default_factory=list)
+
+    def fill(self, work: Work, source: PartFolder, target: PartFolder, what: str) -> None:
+        self.made += [what] * len(set(source.names()) - set(target.names()))
+        super().fill(FullPrecision(work), source, target, what)
+
+
+@pytest.fixture
+def store() -> PartFolder:
+    files = fsspec.filesystem("memory")
+    if files.exists("/bucket"):
+        files.rm("/bucket", recursive=True)
+    return PartFolder("memory://bucket/experiment")
+
+
+def test_a_chain_on_a_store_that_is_no_disk_gets_what_it_gets_here(
+    store: PartFolder,
+    toy_dataset: Dataset,
+    toy_first_stage: FirstStage,
+    tiny_model_folder: Path,
+    tmp_path: Path,
+    full_precision: None,
+) -> None:
+    engine = Counting()
+    encoder = Encoder(str(tiny_model_folder), device="cpu")
+    cluster = Cluster(engine, store, toy_dataset.corpus, encoder, CandidatesConfig())
+    cluster.encode_corpus(tmp_path / "vectors")
+    np.testing.assert_allclose(
+        PassageVectors.load(tmp_path / "vectors").passages, toy_first_stage.vectors.passages, atol=1e-5
+    )
+    texts = toy_dataset.texts_of(toy_dataset.train)
+    for got, expected in zip(cluster.search(texts, 7), toy_first_stage.search(texts, 7), strict=True):
+        np.testing.assert_array_equal(got.positions, expected.positions)
+        np.testing.assert_allclose(got.features, expected.features, atol=1e-5)
+        np.testing.assert_allclose(got.fused, expected.fused, atol=1e-6)
+    ranker = Ranker(Prior(FEATURES, (2.0, 5.0, 1.0)), None)
+    ranker.save(tmp_path / "ranker")
+    queries = [
+        Unlabelled(each, text, "teacher", np.array([3, 1, 2]), NOTHING)
+        for each, text in zip(toy_dataset.train, texts, strict=True)
+    ]
+    labels = cluster.label(queries, tmp_path / "ranker", prior_alone=True, depth=7, ranked_by="both")
+    here = label(queries, toy_first_stage, ranker, tmp_path / "labels", depth=7, ranked_by="both")
+    for one, other in zip(labels, here, strict=True):
+        assert (one.id, one.positions.tolist()) == (other.id, other.positions.tolist())
+        np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)
+
+    made = len(engine.made)
+    again = Cluster(engine, store, toy_dataset.corpus, encoder, CandidatesConfig())
+    again.encode_corpus(tmp_path / "again")
+    assert len(engine.made) == made
+    prompted = Encoder(str(tiny_model_folder), passage_prompt="passage: ", device="cpu")
+    Cluster(engine, store, toy_dataset.corpus, prompted, CandidatesConfig()).encode_corpus(tmp_path / "prompted")
+    assert len(engine.made) > made
+
+
+def test_a_corpus_whose_sentences_are_left_out_is_searched_without_them(
+    store: PartFolder, toy_dataset: Dataset, tiny_model_folder: Path, tmp_path: Path, full_precision: None
+) -> None:
+    config = CandidatesConfig(sentences=False)
+    encoder = Encoder(str(tiny_model_folder), device="cpu")
+    cluster = Cluster(Counting(), store, toy_dataset.corpus, encoder, config)
+    cluster.encode_corpus(tmp_path / "vectors")
+    vectors = PassageVectors.load(tmp_path / "vectors")
+    assert (len(vectors.sentences), vectors.starts.tolist()) == (0, [0] * 61)
+    here = FirstStage(toy_dataset.corpus, encoder.model(), vectors, config)
+    texts = toy_dataset.texts_of(toy_dataset.test)
+    for got, expected in zip(cluster.search(texts, 7), here.search(texts, 7), strict=True):
+        np.testing.assert_array_equal(got.positions, expected.positions)
+        np.testing.assert_allclose(got.features, expected.features, atol=1e-5)
+
+
+def test_a_folder_comes_back_as_it_went(store: PartFolder, tmp_path: Path) -> None:
+    (tmp_path / "model" / "1_Pooling").mkdir(parents=True)
+    (tmp_path / "model" / "config.json").write_text("{}")
+    (tmp_path / "model" / "1_Pooling" / "config.json").write_text('{"mean": true}')
+    address = put_folder(tmp_path / "model", store / "model-1")
+    back = Path(get_folder(address))
+    assert {str(path.relative_to(back)) for path in back.rglob("*.json")} == {"config.json", "1_Pooling/config.json"}
+    assert (back / "1_Pooling" / "config.json").read_text() == '{"mean": true}'
+
+
+@pytest.mark.parametrize("name", ["sentence-transformers/all-MiniLM-L6-v2", "/a/folder"])
+def test_what_names_no_other_place_is_left_as_it_is(name: str) -> None:
+    assert get_folder(name) == name

@@ -1,0 +1,64 @@
+"""One process of a training, as torchrun starts it: trains on what a test put into a folder.
+
+python train_by_rank.py FOLDER retriever|ranker|gradients LISTS_PER_STEP NAME
+"""
+
+from __future__ import annotations
+
+import pickle
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from rankstill.engine.processes import average_gradients, leads, meet, share, together
+
+
+def main(folder: Path, kind: str, lists: int, name: str) -> None:
+    torch.set_num_threads(1)
+    made = folder / (name if leads() else "follower")
+    made.mkdir(exist_ok=True)
+    if kind == "gradients":
+        save(gradients(), made)
+        return
+    import rankstill.models
+    import rankstill.training
+
+    for module in (rankstill.models, rankstill.training):
+        module.fast_precision = lambda device: False
+    what = pickle.loads((folder / f"{kind}.pickle").read_bytes())
+    config = what["config"].model_copy(update={"lists_per_step": lists})
+    if kind == "retriever":
+        from rankstill.datasets import Corpus
+        from rankstill.retriever import train_retriever
+
+        model = train_retriever(what["labels"], Corpus(*what["corpus"]), config, made, seed=0, device="cpu")
+    else:
+        from rankstill.ranker import train_ranker
+
+        model = train_ranker(what["lists"], config, what["start"], made, seed=0, device="cpu").cross_encoder
+    save([each.detach() for each in model.parameters()], made)
+
+
+def gradients() -> list[torch.Tensor]:
+    """Of a model that embeds five texts, so two processes have unlike shares, for a loss over all their cosines."""
+    meet()
+    draw = torch.Generator().manual_seed(0)
+    texts, target = torch.randn(5, 4, generator=draw), torch.randn(5, 5, generator=draw)
+    model = torch.nn.Linear(4, 3)
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight.copy_(torch.randn(weight.shape, generator=draw))
+    vectors = together(model(texts[share(5)]), 5)
+    (vectors @ vectors.T - target).square().mean().backward()
+    average_gradients(model)
+    return [weight.grad for weight in model.parameters() if weight.grad is not None]
+
+
+def save(values: list[torch.Tensor], folder: Path) -> None:
+    np.save(folder / "weights.npy", torch.cat([each.flatten() for each in values]).numpy())
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4])

@@ -1,0 +1,94 @@
+"""Work for the tests, small enough to be told apart by what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.compute
+
+from rankstill.engine import Function, Work
+from rankstill.errors import DataError
+
+
+@dataclass(frozen=True)
+class Double:
+    """Doubles `number`, and notes in a folder each load and each call, by process.
+
+    Args:
+        log: the folder.
+        seconds: that a part takes.
+    """
+
+    log: str
+    seconds: float = 0.0
+
+    def load(self) -> Function:
+        note(self.log, "load")
+
+        def double(part: pa.Table) -> pa.Table:
+            note(self.log, f"part-{part['number'][0].as_py()}")
+            time.sleep(self.seconds)
+            return pa.table({"number": pa.compute.multiply(part["number"], 2)})
+
+        return double
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """Raises one of our errors at one part."""
+
+    def load(self) -> Function:
+        def refuse(part: pa.Table) -> pa.Table:
+            if part["number"][0].as_py() == 3:
+                raise DataError("row 3: cannot be read. Mend it.")
+            return part
+
+        return refuse
+
+
+@dataclass(frozen=True)
+class FullPrecision:
+    """Other work as on a machine without bfloat16, so that figures can be compared closely."""
+
+    work: Work
+
+    def load(self) -> Function:
+        import rankstill.models
+
+        rankstill.models.fast_precision = lambda device: False
+        return self.work.load()
+
+
+@dataclass(frozen=True)
+class Slowly:
+    """Other work, a part of which takes a while, and leaves a note when it is begun.
+
+    Args:
+        work: it.
+        log: the notes' folder.
+        seconds: the while.
+    """
+
+    work: Work
+    log: str
+    seconds: float
+
+    def load(self) -> Function:
+        function = self.work.load()
+
+        def slowly(part: pa.Table) -> pa.Table:
+            note(self.log, "part")
+            time.sleep(self.seconds)
+            return function(part)
+
+        return slowly
+
+
+def note(log: str, what: str) -> None:
+    """Leave a file that says that this process did something once more."""
+    Path(log).mkdir(parents=True, exist_ok=True)
+    (Path(log) / f"{what}.{os.getpid()}.{time.monotonic_ns()}").touch()
