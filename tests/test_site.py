@@ -273,7 +273,6 @@ def test_the_architectures_examples_work(tmp_path: Path) -> None:
     assert names["first_relevant_compared"](run, run, qrels) == 1.0
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("minilm")
 def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
     import nbformat

@@ -18,6 +18,7 @@ from benchmarks.speed.labelling import labelling
 from benchmarks.speed.searching import searching
 from benchmarks.speed.starting import starting
 from benchmarks.speed.training import ranker_training, retriever_training
+from benchmarks.speed.whole import whole
 
 from rankstill.progress import say
 
@@ -27,6 +28,7 @@ BENCHMARKS = {
     "labelling": labelling,
     "encoding": encoding,
     "searching": searching,
+    "whole": whole,
     "starting": starting,
 }
 HEAD = ["what", "peer", "ours", "peer's", "unit", "ratio (rounds)", "goal", "quality"]

@@ -5,34 +5,49 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from benchmarks.speed.data import MINILM, scifact
+from benchmarks.speed.data import MINILM, ndcg, part, scifact
 from benchmarks.speed.measure import Result, alternate, rates
+from benchmarks.speed.stock import stock_ranker, stock_retriever
 
+from rankstill.candidates import encode
 from rankstill.config import RankerConfig, RetrieverConfig
 from rankstill.datasets import bundled
+from rankstill.evaluation import Run, aggregate, per_query
 from rankstill.labels.labelling import order_alone
 from rankstill.labels.table import LabelledQuery
-from rankstill.ranker import RankedList, train_ranker
+from rankstill.models import load_bi_encoder
+from rankstill.ranker import RankedList, Ranker, train_ranker
 from rankstill.retriever import train_retriever
 from rankstill.teacher import read_rankings
 
-LISTS, ROUNDS = 24, 3
+LISTS, ROUNDS = 48, 3
+PASSAGES, RERANKED, CLAIMS = 1500, 10, 60
+"""What quality is measured on. The ranker's: each claim's best passages, put into its order."""
 
 
 def ranker_training() -> list[Result]:
     """Pairs a second, of an epoch over a few lists, loading and all."""
     lists = _lists()
     config = RankerConfig(prior=False)
-    return _beside(
-        "ranker training",
-        "CrossEncoderTrainer + ListMLELoss",
+    seconds, ours, theirs = _beside(
         lambda folder: train_ranker(lists, config, MINILM, folder, seed=0, device="cpu"),
-        lambda: stock_ranker(lists),
-        (sum(len(each.passages) for each in lists), "pairs/s", ">= 6x"),
-        f"{config.max_length} tokens a pair, stock 512",
+        lambda: stock_ranker([each.query for each in lists], [each.passages for each in lists]),
     )
+    mine, stock = (reranked_ndcg(ranker) for ranker in (ours, Ranker(None, theirs)))
+    return [
+        Result(
+            "ranker training",
+            "CrossEncoderTrainer + ListMLELoss, defaults",
+            "pairs/s",
+            goal=">= 6x, nDCG@10 within 0.005",
+            quality=f"after {len(lists)} lists nDCG@10 {mine:.4f} against {stock:.4f}, {RERANKED} passages of {CLAIMS} "
+            f"claims reranked; {config.max_length} tokens a pair in training, stock 512",
+            **rates(sum(len(each.passages) for each in lists), *seconds),
+        )
+    ]
 
 
 def retriever_training() -> list[Result]:
@@ -40,107 +55,72 @@ def retriever_training() -> list[Result]:
     lists = _lists()
     corpus = scifact().corpus
     position = {corpus.text(row): row for row in range(len(corpus))}
+    scores = [order_alone(len(each.passages), len(each.passages)) for each in lists]
     labels = [
-        LabelledQuery(
-            str(number),
-            each.query,
-            "teacher",
-            np.array([position[text] for text in each.passages]),
-            order_alone(len(each.passages), len(each.passages)),
-        )
-        for number, each in enumerate(lists)
+        LabelledQuery(str(number), each.query, "teacher", np.array([position[text] for text in each.passages]), known)
+        for number, (each, known) in enumerate(zip(lists, scores, strict=True))
     ]
     config = RetrieverConfig(model=MINILM, epochs=1)
-    return _beside(
-        "retriever training",
-        "SentenceTransformerTrainer + DistillKLDivLoss",
+    seconds, ours, theirs = _beside(
         lambda folder: train_retriever(labels, corpus, config, folder, seed=0, device="cpu"),
-        lambda: stock_retriever(lists),
-        (len(lists), "queries/s", ">= 5x"),
-        f"{config.training_length} tokens a passage, stock 256",
+        lambda: stock_retriever([each.query for each in lists], [each.passages for each in lists], scores),
     )
+    mine, stock = (retrieved_ndcg(model) for model in (ours, theirs))
+    return [
+        Result(
+            "retriever training",
+            "SentenceTransformerTrainer + DistillKLDivLoss, defaults",
+            "queries/s",
+            goal=">= 5x, nDCG@10 within 0.005",
+            quality=f"after {len(lists)} lists nDCG@10 {mine:.4f} against {stock:.4f} on {PASSAGES:,} passages; "
+            f"{config.training_length} tokens a passage in training, stock 256",
+            **rates(len(lists), *seconds),
+        )
+    ]
 
 
-def _beside(
-    what: str,
-    peer: str,
-    ours: Callable[[Path], object],
-    theirs: Callable[[], object],
-    items: tuple[int, str, str],
-    read: str,
-) -> list[Result]:
-    """Our training, into a folder that goes, beside the stock one's; `items`: how many, of what, which goal."""
+def retrieved_ndcg(model: Any) -> float:
+    """Of the test claims, over a part of the corpus."""
+    ids, texts = part(PASSAGES)
+    claims = scifact().texts_of(scifact().test)
+    return ndcg(encode(model, claims, "query", "claims"), encode(model, texts, "document", "passages"), ids)
+
+
+def reranked_ndcg(ranker: Ranker) -> float:
+    """Of some test claims, whose best passages by the retriever before are put into the ranker's order."""
+    dataset = scifact()
+    ids, texts = part(PASSAGES)
+    model = load_bi_encoder(MINILM, "cpu")
+    asked = list(dataset.test)[:CLAIMS]
+    claims = dataset.texts_of(asked)
+    cosines = encode(model, claims, "query", "claims") @ encode(model, texts, "document", "passages").T
+    best = np.argsort(-cosines, axis=1, kind="stable")[:, :RERANKED]
+    pairs = [(claim, texts[row]) for claim, rows in zip(claims, best, strict=True) for row in rows]
+    scores = ranker.score(pairs, None).reshape(best.shape)
+    run: Run = {
+        query_id: {ids[row]: float(score) for row, score in zip(rows, given, strict=True)}
+        for query_id, rows, given in zip(asked, best, scores, strict=True)
+    }
+    qrels = {query_id: dataset.qrels[query_id] for query_id in asked}
+    return aggregate(per_query(run, qrels, ["nDCG@10"]))["nDCG@10"]
+
+
+def _beside(ours: Callable[[Path], Any], theirs: Callable[[], Any]) -> tuple[tuple[list[float], list[float]], Any, Any]:
+    """Seconds of our training, into a folder that goes, and of the stock one's; and the models that each made last."""
+    made: dict[str, Any] = {}
 
     def into_a_folder() -> None:
         with tempfile.TemporaryDirectory() as folder:
-            ours(Path(folder))
+            made["ours"] = ours(Path(folder))
 
-    count, unit, goal = items
-    seconds = alternate(into_a_folder, theirs, ROUNDS, warm_up=False)
-    return [
-        Result(
-            what,
-            f"{peer}, defaults",
-            unit,
-            goal=f"{goal}, nDCG@10 within 0.005",
-            quality=f"{read}; what it does to nDCG@10 is not measured here",
-            **rates(count, *seconds),
-        )
-    ]
+    def stock() -> None:
+        made["theirs"] = theirs()
+
+    seconds = alternate(into_a_folder, stock, ROUNDS, warm_up=False)
+    return seconds, made["ours"], made["theirs"]
 
 
-def stock_ranker(lists: list[RankedList]) -> object:
-    """A cross-encoder from the same weights, by the stock trainer as its documentation shows it."""
-    from sentence_transformers import CrossEncoder
-    from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
-    from sentence_transformers.cross_encoder.losses import ListMLELoss
-
-    from datasets import Dataset as Rows
-    from rankstill.models import resolve_model
-
-    model = CrossEncoder(resolve_model(MINILM), num_labels=1, device="cpu")
-    rows = Rows.from_dict(
-        {
-            "query": [each.query for each in lists],
-            "docs": [list(each.passages) for each in lists],
-            "labels": [list(range(len(each.passages), 0, -1)) for each in lists],
-        }
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        args = CrossEncoderTrainingArguments(folder, num_train_epochs=1, **_QUIET)
-        CrossEncoderTrainer(model=model, args=args, train_dataset=rows, loss=ListMLELoss(model)).train()
-    return model
-
-
-def stock_retriever(lists: list[RankedList]) -> object:
-    """The same bi-encoder, by the stock trainer as its documentation shows it."""
-    from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
-    from sentence_transformers import SentenceTransformerTrainingArguments as Arguments
-    from sentence_transformers.losses import DistillKLDivLoss
-
-    from datasets import Dataset as Rows
-    from rankstill.models import resolve_model
-
-    model = SentenceTransformer(resolve_model(MINILM), device="cpu")
-    passages = min(len(each.passages) for each in lists)
-    rows = Rows.from_dict(
-        {
-            "query": [each.query for each in lists],
-            **{f"passage{rank}": [each.passages[rank] for each in lists] for rank in range(passages)},
-            "label": [order_alone(passages, passages).tolist() for _ in lists],
-        }
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        args = Arguments(folder, num_train_epochs=1, **_QUIET)
-        SentenceTransformerTrainer(model=model, args=args, train_dataset=rows, loss=DistillKLDivLoss(model)).train()
-    return model
-
-
-# Neither makes it faster or slower to speak of.
-_QUIET = {"use_cpu": True, "save_strategy": "no", "report_to": "none", "disable_tqdm": True}
-
-
-def _lists(count: int = LISTS) -> list[RankedList]:
+def _lists() -> list[RankedList]:
     dataset = scifact()
     rankings, _ = read_rankings(bundled("scifact") / "rankings.jsonl", dataset)
     return [
@@ -150,5 +130,5 @@ def _lists(count: int = LISTS) -> list[RankedList]:
             np.zeros((len(each.ranking), 3), dtype=np.float32),
             len(each.ranking),
         )
-        for each in rankings[:count]
+        for each in rankings[:LISTS]
     ]

@@ -1,0 +1,74 @@
+"""The peer: the stock trainers of sentence-transformers with their defaults, as the documentation shows them."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from benchmarks.speed.data import MINILM
+
+from rankstill.models import resolve_model
+
+if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder, SentenceTransformer
+
+# Neither makes it faster or slower to speak of.
+_QUIET = {"use_cpu": True, "save_strategy": "no", "report_to": "none", "disable_tqdm": True}
+
+
+def stock_ranker(queries: Sequence[str], passages: Sequence[Sequence[str]]) -> CrossEncoder:
+    """A cross-encoder from MiniLM's weights, by CrossEncoderTrainer and ListMLELoss.
+
+    Args:
+        queries: their texts.
+        passages: of each query, best first.
+    """
+    from sentence_transformers import CrossEncoder
+    from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
+    from sentence_transformers.cross_encoder.losses import ListMLELoss
+
+    from datasets import Dataset as Rows
+
+    model = CrossEncoder(resolve_model(MINILM), num_labels=1, device="cpu")
+    rows = Rows.from_dict(
+        {
+            "query": list(queries),
+            "docs": [list(each) for each in passages],
+            "labels": [list(range(len(each), 0, -1)) for each in passages],
+        }
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        args = CrossEncoderTrainingArguments(folder, num_train_epochs=1, **_QUIET)
+        CrossEncoderTrainer(model=model, args=args, train_dataset=rows, loss=ListMLELoss(model)).train()
+    return model
+
+
+def stock_retriever(
+    queries: Sequence[str], passages: Sequence[Sequence[str]], scores: Sequence[Sequence[float]]
+) -> SentenceTransformer:
+    """MiniLM, by SentenceTransformerTrainer and DistillKLDivLoss.
+
+    Args:
+        queries: their texts.
+        passages: of each query, as many for all.
+        scores: of each passage.
+    """
+    from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
+    from sentence_transformers import SentenceTransformerTrainingArguments as Arguments
+    from sentence_transformers.losses import DistillKLDivLoss
+
+    from datasets import Dataset as Rows
+
+    model = SentenceTransformer(resolve_model(MINILM), device="cpu")
+    rows = Rows.from_dict(
+        {
+            "query": list(queries),
+            **{f"passage{rank}": list(column) for rank, column in enumerate(zip(*passages, strict=True))},
+            "label": [list(map(float, each)) for each in scores],
+        }
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        args = Arguments(folder, num_train_epochs=1, **_QUIET)
+        SentenceTransformerTrainer(model=model, args=args, train_dataset=rows, loss=DistillKLDivLoss(model)).train()
+    return model
