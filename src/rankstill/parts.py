@@ -300,7 +300,7 @@ class Parts:
         from rankstill.candidates import encode_passages
         from rankstill.retriever import carry_through_head
 
-        if self.config.retriever.epochs or self.config.head.absent:
+        if not self.config.retriever.encoder_stays or self.config.head.absent:
             encode_passages(model, self.dataset.corpus, folder)
             return
         folder.mkdir(parents=True, exist_ok=True)

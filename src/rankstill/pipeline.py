@@ -276,8 +276,8 @@ class Chain:
                 labels,
                 corpus,
                 self.config.head,
-                # Training makes another encoder, whose vectors are not known yet.
-                first_stage=None if config.epochs else self.parts.before,
+                # Another encoder's vectors are not known yet.
+                first_stage=self.parts.before if config.encoder_stays else None,
                 teacher_temperature=config.teacher_temperature,
                 seed=self.config.seed,
             )

@@ -115,6 +115,18 @@ def test_the_retriever_folder_is_a_plain_sentence_transformers_model_and_the_one
     assert not np.allclose(vectors[:, : before.shape[1]], before, atol=1e-2)  # not the one that training started from
 
 
+def test_a_retriever_that_reads_less_is_trained_and_measured_as_it_reads(
+    toy_config: MakeConfig, toy_dataset: Dataset, tmp_path: Path
+) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    made = rankstill.distill(toy_config({"retriever.epochs": 0, "retriever.max_length": 16}), tmp_path / "w", until="reranker")
+    model = SentenceTransformer(str(made.retriever), device="cpu")
+    assert model.max_seq_length == 16
+    vectors = model.encode_document(list(toy_dataset.corpus.texts()))
+    assert (vectors * np.load(made.workspace / "vectors-after" / "passages.npy")).sum(axis=1).min() > 0.995
+
+
 @pytest.mark.parametrize(("folder", "run"), [("ranker", "ranker"), ("reranker", "ranker-on-AFTER")])
 def test_the_ranker_folders_load_and_rank_as_they_were_measured(
     finished: Outcome, toy_dataset: Dataset, folder: str, run: str

@@ -170,6 +170,11 @@ class RetrieverConfig(Section):
         1.0, gt=0, le=1, description="share of the new weights in the saved model; the rest is the old"
     )
 
+    @property
+    def encoder_stays(self) -> bool:
+        """Whether the new retriever's encoder gives the vectors of the old one: what is known of them holds on."""
+        return not self.epochs and self.max_length is None
+
 
 class HeadConfig(Section):
     """Labels -> retriever, second part: a head on the encoder's vectors that sees the whole corpus at every step."""
