@@ -101,6 +101,8 @@ WRONG = {
     "ranker.loss": ({"ranker": {"loss": "mse"}}, "'listmle'"),
     "dataset.source": ({"dataset": {}}, "required"),
     "candidates": ({"candidates": [1, 2]}, "a section, with its options below it"),
+    "engine.store": ({"engine": {"store": "sftp://me:hunter2@box/store"}}, "a password in it"),
+    "teacher.parameters": ({"teacher": {"parameters": {"x": [{"aws_secret_access_key": "hunter2"}]}}}, "like a key"),
 }
 
 
@@ -113,6 +115,7 @@ def test_a_wrong_option_is_named_in_one_line_with_what_is_wrong(option: str) -> 
     assert message.startswith(f"my.yaml: {option}: ")
     assert told in message
     assert "\n" not in message
+    assert "hunter2" not in message
 
 
 @pytest.mark.parametrize(

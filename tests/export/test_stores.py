@@ -102,6 +102,20 @@ def test_pgvector_finds_a_passage_by_its_vector_and_takes_it_again(postgres: str
         to_pgvector(made_up(3, dimensions=5), table, location=postgres)
 
 
+@pytest.mark.parametrize("location", ["some/folder", "postgresql://127.0.0.1:1/nowhere"])
+def test_a_postgres_that_cannot_be_reached_is_said_in_a_line(location: str) -> None:
+    pytest.importorskip("asyncpg", reason='needs pip install "rankstill[pgvector]"')
+    with pytest.raises(DataError, match=r"^PostgreSQL: cannot be reached \(.+\)\. Check --location"):
+        to_pgvector(FIRST, "passages", location=location)
+
+
+@pytest.mark.filterwarnings("ignore:Failed to obtain server version")
+def test_a_qdrant_that_cannot_be_reached_is_said_in_a_line() -> None:
+    pytest.importorskip("qdrant_client", reason='needs pip install "rankstill[qdrant]"')
+    with pytest.raises(DataError, match=r"^Qdrant: .+refused.+Check --location http://127\.0\.0\.1:1 "):
+        to_qdrant(FIRST, "passages", location="http://127.0.0.1:1")
+
+
 def test_a_missing_package_is_named_with_the_extra_that_brings_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "lancedb", None)
     with pytest.raises(RankstillError, match=r'lancedb, which is not installed: pip install "rankstill\[lancedb\]"'):

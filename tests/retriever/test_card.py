@@ -42,7 +42,7 @@ def test_the_card_says_on_what_it_was_made_and_what_must_be_known(toy_dataset: D
     assert "Not measured" in text
 
 
-def test_the_card_does_not_tell_where_the_llm_was_reached(toy_dataset: Dataset) -> None:
+def test_the_card_does_not_tell_where_the_llm_was_reached_nor_where_it_ran(toy_dataset: Dataset) -> None:
     asked = {
         "kind": "api",
         "model": "m",
@@ -50,7 +50,8 @@ def test_the_card_does_not_tell_where_the_llm_was_reached(toy_dataset: Dataset) 
         "api_key_env": "MINE",
         "ledger": "/l",
     }
-    text, _ = card(toy_dataset, teacher=asked, rag={"reader": asked})
+    engine = {"kind": "ray", "address": "head.mine.example:6379", "store": "s3://bucket.mine.example/x"}
+    text, _ = card(toy_dataset, teacher=asked, rag={"reader": asked}, engine=engine)
     assert "mine.example" not in text
     assert "MINE" not in text
     assert "/l\n" not in text

@@ -79,7 +79,12 @@ def export(
         str | None, typer.Option(help="Put the corpus with its vectors into qdrant, lancedb or pgvector, no model.")
     ] = None,
     name: Annotated[str, typer.Option(help="Of the store's collection or table.")] = "rankstill",
-    location: Annotated[str, typer.Option(help="Of the store: a folder, a URL or a connection string.")] = "",
+    location: Annotated[
+        str,
+        typer.Option(
+            help="Of the store: a folder, a URL, a connection string; in the workspace, or by PGHOST, if left out."
+        ),
+    ] = "",
 ) -> None:
     """Take the new retriever elsewhere, with its quality before and after: other runtimes, files, vector databases."""
     from rankstill import export
@@ -91,8 +96,7 @@ def export(
         count = export.export_vectors(config, workspace, dimensions=dimensions)
         say(f"{count:,} passages written to {workspace / 'export' / 'vectors.parquet'}")
     if store:
-        where = location or str(workspace / "export" / store)
-        count = export.export_to_store(config, workspace, store, name, where, dimensions=dimensions)
+        count = export.export_to_store(config, workspace, store, name, location, dimensions=dimensions)
         say(f"{count:,} passages put into {store}, {name}")
     if form or not (matryoshka or parquet or store):
         forms = form or ["onnx", "onnx-int8"]

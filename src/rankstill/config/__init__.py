@@ -1,6 +1,7 @@
 """Every option once: its default, its unit and why. YAML in and out; the command line's flags name the same paths."""
 
 from rankstill.config.files import commented_config, make_config, read_config, write_config
+from rankstill.config.public import public
 from rankstill.config.sections import (
     CandidatesConfig,
     Config,
@@ -32,6 +33,7 @@ __all__ = [
     "WhiteBoxConfig",
     "commented_config",
     "make_config",
+    "public",
     "read_config",
     "write_config",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from rankstill.config.section import Section
 from rankstill.config.teacher import TeacherConfig
@@ -221,6 +222,8 @@ class RagConfig(Section):
 class EngineConfig(Section):
     """Where encoding, candidates and labelling run: here, or on a Ray cluster."""
 
+    model_config = ConfigDict(hide_input_in_errors=True)  # it may hold a password
+
     kind: Literal["local", "ray"] = Field("local", description="local: this process; ray: a cluster (extra `ray`)")
     address: str | None = Field(
         None,
@@ -234,6 +237,16 @@ class EngineConfig(Section):
     workers: int | None = Field(None, ge=1, description="at most; null: as many as the cluster has room for")
     cpus: float = Field(1.0, gt=0, description="cores of a worker")
     gpus: float = Field(0.0, ge=0, description="GPUs of a worker; a share of one lets several share it")
+
+    @field_validator("store")
+    @classmethod
+    def _holds_no_password(cls, store: str | None) -> str | None:
+        if re.search(r"://[^/@]*:[^/@]*@", store or ""):
+            raise ValueError(
+                "an address with a password in it, which would be written down. Take it out: object storage finds its "
+                "credentials in the environment of each machine"
+            )
+        return store
 
 
 class Config(Section):

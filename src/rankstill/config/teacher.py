@@ -30,6 +30,9 @@ _SET_ELSEWHERE = {
     "base_url": "teacher.endpoint",
 }
 _FIXED = {"messages", "stream", "n"}
+_SECRET = re.compile(
+    r"secret|passw|credential|authorization|api[-_]?key|access[-_]?key|(access|auth)[-_]?token", re.IGNORECASE
+)
 
 
 class TeacherConfig(Section):
@@ -154,6 +157,11 @@ class TeacherConfig(Section):
         for name, value in parameters.items():
             if name in _SET_ELSEWHERE:
                 raise ValueError(f"{name} is not set here but by {_SET_ELSEWHERE[name]}")
+            if secret := _secret_in({name: value}):
+                raise ValueError(
+                    f"{secret} looks like a key, which would be written down. Put it into the variable that "
+                    "teacher.api_key_env names, or into one that the provider's library reads"
+                )
             if name in _FIXED:
                 raise ValueError(f"{name} cannot be set: it is made for each call")
             if name in ("max_tokens", "max_completion_tokens") and not (
@@ -171,3 +179,12 @@ class TeacherConfig(Section):
         if self.batch and self.kind != "api":
             raise ValueError("teacher.batch needs teacher.kind: api")
         return self
+
+
+def _secret_in(parameters: Any) -> str | None:
+    """The first name in nested parameters that says that its value is one."""
+    if isinstance(parameters, list):
+        return next(filter(None, map(_secret_in, parameters)), None)
+    if not isinstance(parameters, dict):
+        return None
+    return next((name for name in parameters if _SECRET.search(name)), None) or _secret_in(list(parameters.values()))

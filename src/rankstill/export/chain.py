@@ -137,7 +137,8 @@ def export_to_store(
         workspace: its folder.
         store: one of `STORES`.
         name: of the collection or table.
-        location: where the database is, see its function in `rankstill.export.stores`.
+        location: where the database is, see its function in `rankstill.export.stores`; empty for a folder in the workspace,
+            or for what PGHOST and the like say.
         dimensions: of shorter vectors, turned first; None for whole ones.
 
     Returns:
@@ -151,6 +152,8 @@ def export_to_store(
     if store not in STORES:
         raise RankstillError(f"export: no store {store}. Use one of {', '.join(STORES)}.")
     with open_chain(config, workspace) as chain:
+        if not location and store != "pgvector":
+            location = str(chain.workspace.path("export") / store)
         return STORES[store](_batches(chain, dimensions), name, location=location)
 
 

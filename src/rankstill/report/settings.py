@@ -8,21 +8,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rankstill.config import Config, make_config, write_config
-
-_HIDDEN = {"endpoint": None, "api_key_env": None, "ledger": None}
-"""Where an LLM was reached and paid: reports are shown around."""
-
-
-def public(config: Config) -> Config:
-    """The experiment without where its LLMs were reached and paid."""
-    reader = config.rag.reader
-    return config.model_copy(
-        update={
-            "teacher": config.teacher.model_copy(update=_HIDDEN),
-            "rag": config.rag.model_copy(update={"reader": reader and reader.model_copy(update=_HIDDEN)}),
-        }
-    )
+from rankstill.config import Config, make_config, public, write_config
 
 
 def flat(config: Config) -> dict[str, Any]:

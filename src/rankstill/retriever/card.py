@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rankstill.config import Config, write_config
+from rankstill.config import Config, public, write_config
 from rankstill.datasets import Dataset
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ print(model.similarity(query, passages))
 ## Settings
 
 ```yaml
-{write_config(_public(config)).rstrip()}
+{write_config(public(config)).rstrip()}
 ```
 
 ## Cite
@@ -83,14 +83,3 @@ def _taught_by(config: Config) -> str:
     if labels.ranked_by in baselines:
         return f"by a baseline: {baselines[labels.ranked_by]}"
     return "by distilling an LLM's rankings:\nLLM -> ranker -> retriever (Li, Zhang and Zhang 2024, arXiv 2406.12169)"
-
-
-def _public(config: Config) -> Config:
-    """The experiment without where its LLM was reached and paid: cards are published."""
-    where = {"endpoint": None, "api_key_env": None, "ledger": None}
-    return config.model_copy(
-        update={
-            "teacher": config.teacher.model_copy(update=where),
-            "rag": config.rag.model_copy(update={"reader": None}),
-        }
-    )

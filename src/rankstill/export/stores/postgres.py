@@ -31,14 +31,19 @@ def to_pgvector(batches: Iterable[Batch], table: str, *, location: str = "") -> 
 
     Raises:
         RankstillError: asyncpg or pgvector is not installed.
-        DataError: the table holds vectors of another size.
+        DataError: the database cannot be reached, or the table holds vectors of another size.
     """
     asyncpg = required("asyncpg", "pgvector")
     return asyncio.run(_put(asyncpg, batches, table, location))
 
 
 async def _put(asyncpg: Any, batches: Iterable[Batch], table: str, location: str) -> int:
-    connection = await asyncpg.connect(location or None)
+    try:
+        connection = await asyncpg.connect(location or None)
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise DataError(
+            f"PostgreSQL: cannot be reached ({error}). Check --location, PGHOST, PGUSER and PGPASSWORD."
+        ) from error
     sent = dimensions = 0
     try:
         await connection.execute("SET client_min_messages = warning")

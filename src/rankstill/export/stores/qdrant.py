@@ -28,9 +28,9 @@ def to_qdrant(batches: Iterable[Batch], collection: str, *, location: str) -> in
 
     Raises:
         RankstillError: qdrant-client is not installed.
-        DataError: the collection holds vectors of another size.
+        DataError: the server cannot be reached or refuses, or the collection holds vectors of another size.
     """
-    models = required("qdrant_client.models", "qdrant")
+    models, failures = (required(f"qdrant_client.{each}", "qdrant") for each in ("models", "http.exceptions"))
     remote = location.startswith(("http://", "https://"))
     where = {"url": location, "api_key": os.environ.get("QDRANT_API_KEY")} if remote else {"path": location}
     client = required("qdrant_client", "qdrant").QdrantClient(**where)
@@ -46,6 +46,9 @@ def to_qdrant(batches: Iterable[Batch], collection: str, *, location: str) -> in
             )
             client.upsert(collection, points=points, wait=True)
             sent += len(batch.ids)
+    except (failures.ResponseHandlingException, failures.UnexpectedResponse) as error:
+        line = " ".join(str(error).split())
+        raise DataError(f"Qdrant: {line}. Check --location {location} and QDRANT_API_KEY.") from error
     finally:
         client.close()
     return sent
