@@ -104,7 +104,8 @@ def run_variant(variant: str, seed: int, folder: Path, start: Path, dataset: Dat
     """TREC runs of one variant's systems; the chain is evaluated whole, the others by their retriever alone."""
     place = folder / f"{variant}-{seed}"
     if not place.exists():
-        shutil.copytree(start, place)
+        copying = shutil.copytree(start, place.with_name(f"{place.name}.tmp"), dirs_exist_ok=True)
+        copying.rename(place)  # a kill amid the copy leaves no workspace whose manifest claims what is not there
     with Workspace(place) as workspace:
         chain = Chain(config_of(variant, seed), workspace, dataset)
         if variant == "chain":

@@ -120,7 +120,9 @@ def test_a_retriever_that_reads_less_is_trained_and_measured_as_it_reads(
 ) -> None:
     from sentence_transformers import SentenceTransformer
 
-    made = rankstill.distill(toy_config({"retriever.epochs": 0, "retriever.max_length": 16}), tmp_path / "w", until="reranker")
+    made = rankstill.distill(
+        toy_config({"retriever.epochs": 0, "retriever.max_length": 16}), tmp_path / "w", until="reranker"
+    )
     model = SentenceTransformer(str(made.retriever), device="cpu")
     assert model.max_seq_length == 16
     vectors = model.encode_document(list(toy_dataset.corpus.texts()))

@@ -137,8 +137,8 @@ def export_to_store(
         workspace: its folder.
         store: one of `STORES`.
         name: of the collection or table.
-        location: where the database is, see its function in `rankstill.export.stores`; empty for a folder in the workspace,
-            or for what PGHOST and the like say.
+        location: where the database is, see its function in `rankstill.export.stores`; empty for a folder in the
+            workspace, or for what PGHOST and the like say.
         dimensions: of shorter vectors, turned first; None for whole ones.
 
     Returns:

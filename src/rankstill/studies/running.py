@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from rankstill.baselines import white_box_identity
 from rankstill.config import Config, make_config
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation import read_run, write_run
 from rankstill.evaluation.systems import dense_run, reranked_run
+from rankstill.models import model_identity
 from rankstill.pipeline import Chain
 from rankstill.progress import say
 from rankstill.ranker import Ranker
@@ -21,7 +23,7 @@ from rankstill.teacher import Ranking, write_rankings
 from rankstill.workspace import Workspace, digest
 
 _DEPTH = 100
-_RUN_FORMAT = 1
+_RUN_FORMAT = 2
 
 
 def run_study(
@@ -41,7 +43,8 @@ def run_study(
         config: what the variants change.
         folder: for runs, lists and the one workspace that all variants work on.
         seeds: of each variant: config.seed, the next, and so on.
-        only: names of variants, if not all are wanted; those that they are compared with are run as well.
+        only: names of variants to run, if not all; those that they are compared with are run as well, and what is
+            finished stays in the table.
         dataset: instead of loading the one that the config names.
 
     Raises:
@@ -54,24 +57,33 @@ def run_study(
     folder = Path(folder)
     with Workspace(folder / "work") as workspace:
         bench = _Bench(study, config, folder, workspace, dataset)
-        variants = _chosen(study, len(bench.rankings), only)
+        variants = study.variants(len(bench.rankings))
+        chosen = _chosen(study, variants, only)
         measured: list[Measured] = []
         for seed in range(config.seed, config.seed + seeds):
             for variant in variants:
+                # The table keeps what an earlier run has measured and this one did not ask for.
+                if variant.name not in chosen and not bench.finished(variant, seed):
+                    continue
                 measured.append(bench.measure(variant, seed))
                 table = study_table(study, measured, bench.before, dataset.test_qrels(), config.evaluation)
                 table.write(folder)
     return table
 
 
-def _chosen(study: Study, lists: int, only: Sequence[str]) -> tuple[Variant, ...]:
-    variants = {variant.name: variant for variant in study.variants(lists)}
+def _chosen(study: Study, variants: Sequence[Variant], only: Sequence[str]) -> set[str]:
+    """The names asked for, and whatever these are compared with."""
+    against = {variant.name: variant.against for variant in variants}
     for name in only:
-        if name not in variants:
-            raise RankstillError(f"study {study.name}: no variant {name}. Name some of: {', '.join(variants)}.")
-    wanted = set(only or variants)
-    wanted |= {other for name in wanted if (other := variants[name].against)}
-    return tuple(variant for name, variant in variants.items() if name in wanted)
+        if name not in against:
+            raise RankstillError(f"study {study.name}: no variant {name}. Name some of: {', '.join(against)}.")
+    chosen: set[str] = set()
+    asked = list(only or against)
+    while asked:
+        name = asked.pop()
+        chosen.add(name)
+        asked += filter(None, [against[name]])
+    return chosen
 
 
 class _Bench:
@@ -99,11 +111,14 @@ class _Bench:
         }
         (folder / "runs").mkdir(exist_ok=True)
 
+    def finished(self, variant: Variant, seed: int) -> bool:
+        """Whether the variant was trained and searched with before."""
+        return self._paths(self._config(variant, seed), self._lists(variant, seed))["retriever"].exists()
+
     def measure(self, variant: Variant, seed: int) -> Measured:
         """The variant's runs; trained and searched with, unless that was done before."""
         config, lists = self._config(variant, seed), self._lists(variant, seed)
-        name = self._name(config, lists)
-        paths = {system: self.folder / "runs" / f"{name}-{system}.trec" for system in ("ranker", "retriever")}
+        paths = self._paths(config, lists)
         if not paths["retriever"].exists():
             say(f"--- study {self.study.name}, seed {seed}: {variant.name}: {variant.what}")
             write_rankings(lists, self.folder / "lists.jsonl")
@@ -133,7 +148,11 @@ class _Bench:
             lists = shorten(lists, variant.k, self.found)
         return lists if variant.size is None else draw(lists, variant.size, seed)
 
-    def _name(self, config: Config, lists: Sequence[Ranking]) -> str:
-        sections = config.model_dump(mode="json", exclude={"dataset", "teacher", "evaluation", "rag", "device"})
+    def _paths(self, config: Config, lists: Sequence[Ranking]) -> dict[str, Path]:
+        """Where the runs of its systems lie."""
+        beside = {"dataset", "teacher", "evaluation", "rag", "device", "engine", "report_to"}
+        settings = [config.model_dump(mode="json", exclude=beside), config.evaluation.rerank_depth]
+        weights = [config.ranker.model and model_identity(config.ranker.model), *white_box_identity(config)]
         said = [ranking.__dict__ for ranking in lists]
-        return digest(_RUN_FORMAT, sections, said, self.identity)
+        name = digest(_RUN_FORMAT, settings, weights, said, self.identity)
+        return {system: self.folder / "runs" / f"{name}-{system}.trec" for system in ("ranker", "retriever")}

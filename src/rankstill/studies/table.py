@@ -255,7 +255,8 @@ def _columns(run: Run, qrels: Qrels, measures: Sequence[str]) -> dict[str, NDArr
 
 
 def _in_words(row: StudyRow) -> str:
-    return f"{row.variant.name} ({row.comparison.difference:+.3f}, p {row.p_value:.3f})"
+    p = f"p {row.p_value:.3f}" if row.p_value >= 0.0005 else "p < 0.001"
+    return f"{row.variant.name} ({row.comparison.difference:+.3f}, {p})"
 
 
 def _line(cells: Sequence[str]) -> str:
