@@ -103,7 +103,8 @@ class Parts:
         """
         from rankstill.teacher import Teacher
 
-        return Teacher(self.config.teacher, self.account, self.config.seed, self.ray)
+        by_workers = self.config.engine.kind == "ray"
+        return Teacher(self.config.teacher, self.account, self.config.seed, (lambda: self.ray) if by_workers else None)
 
     def check_teacher(self) -> None:
         """Whether there will be rankings: a mistake shows before minutes of encoding, not after.
@@ -208,32 +209,33 @@ class Parts:
         return load_retriever(self.config.retriever, self.config.device)
 
     @cached_property
-    def ray(self) -> RayEngine | None:
-        """The Ray cluster, if one is configured.
+    def ray(self) -> RayEngine:
+        """The configured Ray cluster; where none is running yet, it is started now.
 
         Raises:
             EngineError: there is no such cluster.
         """
-        config = self.config.engine
-        if config.kind == "local":
-            return None
         from rankstill.engine import RayEngine
 
+        config = self.config.engine
         return RayEngine(config.address, workers=config.workers, cpus=config.cpus, gpus=config.gpus)
 
     @cached_property
     def cluster(self) -> Cluster | None:
         """Where the heavy steps run, if not here; errors as of `ray`."""
         config, retriever = self.config.engine, self.config.retriever
-        if self.ray is None:
+        if config.kind == "local":
             return None
         from rankstill.engine import PartFolder
         from rankstill.engine.cluster import Cluster
         from rankstill.engine.encoding import Encoder
 
+        store = config.store or str(self.workspace.path(".parts"))
+        # A worker has another current folder, and may have another home.
+        place = store if "://" in store else str(Path(store).expanduser().resolve())
         return Cluster(
             self.ray,
-            PartFolder(config.store or str(self.workspace.path(".parts").resolve())),
+            PartFolder(place),
             self.dataset.corpus,
             Encoder(retriever.model, retriever.query_prompt, retriever.passage_prompt, self.config.device),
             self.config.candidates,

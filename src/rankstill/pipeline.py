@@ -12,7 +12,7 @@ from typing import Any
 
 from rankstill.config import Config, write_config
 from rankstill.datasets import Dataset, load_dataset
-from rankstill.engine.processes import leads
+from rankstill.engine.processes import leads, trained_by
 from rankstill.engine.workspaces import open_workspace
 from rankstill.models import release_memory, save_model
 from rankstill.outcome import Outcome
@@ -193,7 +193,7 @@ class Chain:
             inputs=[self.candidates(), self.rankings(), *self.parts.ranker_identity],
         )
 
-    def _train_ranker(self, folder: Path) -> None:
+    def _train_ranker(self, folder: Path) -> Sequence[str]:
         from rankstill.candidates import PassageScorer
         from rankstill.ranker import train_ranker
 
@@ -208,6 +208,7 @@ class Chain:
         )
         ranker.first_stage = PassageScorer(self.parts.model_before, self.parts.before.bm25.statistics)
         ranker.save(folder / "ranker")
+        return trained_by(self.config.ranker.lists_per_step, "ranker") if self.config.ranker.cross_encoder else []
 
     @_once
     def labels(self) -> str:
@@ -252,7 +253,7 @@ class Chain:
             inputs=[self.labels()],
         )
 
-    def _train_retriever(self, folder: Path) -> None:
+    def _train_retriever(self, folder: Path) -> Sequence[str]:
         from rankstill.baselines import query_loss
         from rankstill.labels import read_labels
         from rankstill.retriever import put_head_on, train_retriever
@@ -284,6 +285,7 @@ class Chain:
             self.reports.send("head", curve, self._section("head"))
         write_atomically(folder / "head-losses.json", json.dumps(curve))
         save_model(model, folder / "retriever")
+        return trained_by(config.lists_per_step, "retriever") if config.epochs else []
 
     @_once
     def reranker(self) -> str:

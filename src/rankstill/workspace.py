@@ -193,6 +193,17 @@ class Workspace:
                 self._seen.add(name)
             shutil.rmtree(making, ignore_errors=True)  # left by a kill right after the step was recorded
             return fingerprint
+        self._make(name, make, making, outputs, fingerprint)
+        return fingerprint
+
+    def _make(
+        self,
+        name: str,
+        make: Callable[[Path], Sequence[str] | None],
+        making: Path,
+        outputs: Sequence[str],
+        fingerprint: str,
+    ) -> None:
         say(f"{name} ...")
         started = time.monotonic()
         with disk_errors(self.folder, f"in step {name}"):
@@ -202,7 +213,6 @@ class Workspace:
             self._commit(name, making, outputs, fingerprint, started, notes)
         self._seen.add(name)
         say(f"{name}: done in {self._records[name].seconds:,.0f} s")
-        return fingerprint
 
     def _forget_other_attempts(self, name: str, keep: Path) -> None:
         for attempt in (self.folder / ".making").glob(f"{name}-*"):

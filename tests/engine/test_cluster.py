@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,14 +13,16 @@ import pytest
 from works import FullPrecision
 
 from rankstill.candidates import FEATURES, FirstStage, PassageVectors
-from rankstill.config import CandidatesConfig
+from rankstill.config import CandidatesConfig, Config
 from rankstill.datasets import Dataset
 from rankstill.engine import LocalEngine, PartFolder, Work
 from rankstill.engine.cluster import Cluster
 from rankstill.engine.encoding import Encoder
 from rankstill.engine.folders import get_folder, put_folder
 from rankstill.labels import Unlabelled, label
+from rankstill.parts import Parts
 from rankstill.ranker import Prior, Ranker
+from rankstill.workspace import Workspace
 
 NOTHING = np.empty(0, dtype=np.int64)
 
@@ -81,6 +85,42 @@ def test_a_chain_on_a_store_that_is_no_disk_gets_what_it_gets_here(
     prompted = Encoder(str(tiny_model_folder), passage_prompt="passage: ", device="cpu")
     Cluster(engine, store, toy_dataset.corpus, prompted, CandidatesConfig()).encode_corpus(tmp_path / "prompted")
     assert len(engine.made) > made
+
+
+def test_parts_of_another_format_or_size_are_not_taken_for_these(
+    store: PartFolder,
+    toy_dataset: Dataset,
+    tiny_model_folder: Path,
+    tmp_path: Path,
+    full_precision: None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def kept() -> Counter[str]:
+        encoder = Encoder(str(tiny_model_folder), device="cpu")
+        cluster = Cluster(Counting(), store, toy_dataset.corpus, encoder, CandidatesConfig(sentences=False))
+        cluster.encode_corpus(tmp_path / "vectors")
+        list(cluster.search(["how does the magma change"], 3))
+        names = (path.rsplit("/", 1)[-1] for path in fsspec.filesystem("memory").ls("/bucket/experiment", detail=False))
+        return Counter(name.split("-")[0] for name in names if not name.endswith(".whole"))
+
+    assert kept() == kept() == {"corpus": 1, "encoder": 1, "vectors": 1, "found": 1}
+    monkeypatch.setattr("rankstill.engine.cluster.FORMAT", -1)
+    assert kept() == kept() == {"corpus": 2, "encoder": 1, "vectors": 2, "found": 2}
+    monkeypatch.setattr("rankstill.engine.cluster.PASSAGES_A_PART", 20)
+    assert kept() == kept() == {"corpus": 3, "encoder": 1, "vectors": 3, "found": 3}
+
+
+def test_a_store_that_is_a_relative_path_is_the_same_folder_for_every_worker(
+    toy_config: Callable[..., Config], toy_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Parts, "ray", LocalEngine())
+    monkeypatch.chdir(tmp_path)
+    for given, used in (("shared", str(tmp_path / "shared")), ("memory://bucket/x", "memory://bucket/x")):
+        config = toy_config({"engine.kind": "ray", "engine.store": given})
+        with Workspace(tmp_path / given.rpartition("/")[2]) as workspace:
+            cluster = Parts(config, workspace, toy_dataset).cluster
+        assert cluster is not None
+        assert cluster.store.url == used
 
 
 def test_a_corpus_whose_sentences_are_left_out_is_searched_without_them(

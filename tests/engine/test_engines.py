@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
-from works import Double, Refuse
+from works import Die, Double, Refuse
 
 from rankstill.engine import Engine, EngineError, LocalEngine, PartFolder, RayEngine, part_name
+from rankstill.engine.on_ray import _room
 from rankstill.errors import RankstillError
 
 PARTS = 8
@@ -111,6 +112,31 @@ def test_a_killed_worker_costs_the_part_that_it_was_at(ray_engine: RayEngine, tm
     assert sorted(counted.values()) == [1] * (PARTS - 1) + [2]
     twice = counted.most_common(1)[0][0]
     assert str(killed[0]) in {path.name.split(".")[1] for path in log.glob(f"{twice}.*")}
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("how", ["killed", "raising"])
+def test_a_part_that_no_worker_survives_is_given_up_and_the_others_stay(
+    how: str, ray_engine: RayEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rankstill.engine.on_ray._RETRIES", 1)
+    kept = PartFolder(str(tmp_path / "kept"))
+    with pytest.raises(EngineError, match=r"doing: a worker failed .* run the same command again"):
+        list(ray_engine.map(Die(how), tables(4), kept, "doing"))
+    assert part_name(3) not in kept.names()
+    assert part_name(0) in kept.names()
+
+
+@pytest.mark.parametrize(("cpus", "gpus", "workers"), [(1, 0, 3), (2, 0, 1), (0.5, 0, 7), (1, 0.25, 1), (4, 0, 0)])
+def test_a_worker_has_room_on_one_machine(cpus: float, gpus: float, workers: int) -> None:
+    machines = [{"CPU": 2.0, "memory": 1e9}, {"CPU": 1.5, "GPU": 0.25}, {"memory": 1e9}]
+    assert _room(machines, cpus, gpus) == workers
+
+
+def test_workers_are_as_many_as_there_is_room_for_at_most(ray_engine: RayEngine) -> None:
+    assert RayEngine(workers=9).workers == 2
+    with pytest.raises(EngineError, match=r"no machine of the cluster has the 64 cores and 0 GPUs of a worker"):
+        RayEngine(cpus=64)
 
 
 def test_a_cluster_that_is_not_there_is_said_to_be_missing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,9 +23,9 @@ def test_a_chain_on_ray_makes_the_candidates_and_labels_of_one_here(
         config = Config.model_validate(
             {
                 "dataset": {"source": str(toy_dataset_folder)},
-                "candidates": {"k": 5, "n": 5},
+                "candidates": {"k": 5, "n": 5, "sentences": False},
                 "ranker": {"cross_encoder": False},
-                "labels": {"pseudo_queries": 60, "depth": 8},
+                "labels": {"pseudo_queries": 20, "depth": 8},
                 "retriever": {"model": str(tiny_model_folder)},
                 "engine": {"kind": kind, "workers": 2},
                 "device": "cpu",

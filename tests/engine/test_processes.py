@@ -8,19 +8,27 @@ import pickle
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import yaml
 
 from rankstill.candidates import FEATURES, FirstStage
-from rankstill.config import RankerConfig, RetrieverConfig
+from rankstill.candidates.bm25 import kept_index, write_index
+from rankstill.config import CandidatesConfig, Config, RankerConfig, RetrieverConfig
 from rankstill.datasets import Dataset
-from rankstill.labels import Unlabelled, label, pseudo_queries
-from rankstill.ranker import Prior, RankedList, Ranker
+from rankstill.errors import DataError
+from rankstill.labels import LabelledQuery, Unlabelled, label, pseudo_queries
+from rankstill.pipeline import distill
+from rankstill.ranker import Prior, RankedList, Ranker, train_ranker
+from rankstill.retriever import train_retriever
 
+RATE = 1e-3
 SCRIPT = Path(__file__).with_name("train_by_rank.py")
 
 
@@ -48,75 +56,129 @@ def curve(folder: Path, kind: str) -> list[dict[str, float]]:
     return json.loads((folder / f"{kind}-losses.json").read_text())
 
 
-def assert_trained_alike(folder: Path, kind: str, rate: float) -> None:
-    one, two = curve(folder / "one", kind), curve(folder / "two", kind)
-    assert len(one) == len(two) >= 3
-    assert one[-1]["loss"] < 0.95 * one[0]["loss"]
-    for alone, both in zip(one, two, strict=True):
-        assert both == pytest.approx(alone, rel=2e-3)
-    weights = [np.load(folder / name / "weights.npy") for name in ("one", "two")]
-    # Adam moves a weight by the rate a step even where its gradient is all rounding.
-    assert np.abs(weights[1] - weights[0]).mean() < rate / 10
-
-
 def test_the_gradients_of_two_processes_are_those_of_one(tmp_path: Path) -> None:
     for processes, name in ((1, "one"), (2, "two")):
         start(processes, tmp_path, str(SCRIPT), str(tmp_path), "gradients", "0", name)
-    one, two = (np.load(tmp_path / name / "weights.npy") for name in ("one", "two"))
+    one, two = (np.load(tmp_path / name / "gradients-weights.npy") for name in ("one", "two"))
     assert np.abs(one).max() > 0.1
     np.testing.assert_allclose(two, one, rtol=1e-5, atol=1e-7)
 
 
-@pytest.mark.slow
-def test_two_processes_train_the_retriever_as_one_does_with_the_doubled_batch(
-    toy_dataset: Dataset, toy_first_stage: FirstStage, tiny_model_folder: Path, tmp_path: Path
-) -> None:
-    corpus, nothing = toy_dataset.corpus, np.empty(0, dtype=np.int64)
-    asked = toy_dataset.texts_of(toy_dataset.train)
+@pytest.fixture(scope="module")
+def trained(
+    toy_dataset: Dataset,
+    toy_first_stage: FirstStage,
+    tiny_model_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A folder with what one process trained, and what two did, each with half of its batch."""
+    folder = tmp_path_factory.mktemp("trained")
+    what = {
+        "retriever": _for_the_retriever(toy_dataset, toy_first_stage, tiny_model_folder, folder),
+        "ranker": _for_the_ranker(toy_dataset, toy_first_stage, tiny_model_folder),
+    }
+    for kind, each in what.items():
+        (folder / f"{kind}.pickle").write_bytes(pickle.dumps(each))
+    start(1, folder, str(SCRIPT), str(folder), "retriever,ranker", "6", "one")
+    start(2, folder, str(SCRIPT), str(folder), "retriever,ranker", "3", "two")
+    return folder
+
+
+def _for_the_retriever(dataset: Dataset, first_stage: FirstStage, model_folder: Path, folder: Path) -> dict[str, Any]:
+    corpus, nothing = dataset.corpus, np.empty(0, dtype=np.int64)
+    asked = dataset.texts_of(dataset.train)
     queries = [
         Unlabelled(query_id, text, "teacher", nothing, candidates.positions)
-        for query_id, text, candidates in zip(toy_dataset.train, asked, toy_first_stage.search(asked, 10), strict=True)
+        for query_id, text, candidates in zip(dataset.train, asked, first_stage.search(asked, 10), strict=True)
     ]
     queries += [
         Unlabelled(each.id, each.text, "pseudo", nothing, made_from=each.made_from)
         for each in pseudo_queries(corpus, 40, seed=0)
     ]
     ranker = Ranker(Prior(FEATURES, (0.0, 20.0, 0.0)), None)
-    labels = label(queries, toy_first_stage, ranker, tmp_path / "labels", depth=10, ranked_by="ranker")
+    labels = label(queries, first_stage, ranker, folder / "labels", depth=10, ranked_by="ranker")
     config = RetrieverConfig(
-        model=str(tiny_model_folder),
+        model=str(model_folder),
         epochs=10,
-        learning_rate=1e-3,
+        learning_rate=RATE,
         passages_per_query=6,
         riders_per_step=7,
         student_temperature=0.05,
     )
-    columns = [list(each) for each in (corpus.ids, corpus.titles, corpus.bodies)]
-    what = {"labels": labels, "corpus": columns, "config": config}
-    (tmp_path / "retriever.pickle").write_bytes(pickle.dumps(what))
-    start(1, tmp_path, str(SCRIPT), str(tmp_path), "retriever", "6", "one")
-    start(2, tmp_path, str(SCRIPT), str(tmp_path), "retriever", "3", "two")
-    assert_trained_alike(tmp_path, "retriever", config.learning_rate)
+    return {
+        "labels": labels,
+        "corpus": [list(each) for each in (corpus.ids, corpus.titles, corpus.bodies)],
+        "config": config,
+    }
+
+
+def _for_the_ranker(dataset: Dataset, first_stage: FirstStage, model_folder: Path) -> dict[str, Any]:
+    lists = ranked_lists(dataset, first_stage)
+    # Lengths differ from list to list, so the processes have unlike shares of the work.
+    lists[::2] = [replace(each, passages=each.passages[:5], features=each.features[:5]) for each in lists[::2]]
+    config = RankerConfig(epochs=10, learning_rate=RATE, max_length=64, prior=False)
+    return {"lists": lists, "config": config, "start": str(model_folder)}
+
+
+def ranked_lists(dataset: Dataset, first_stage: FirstStage) -> list[RankedList]:
+    asked = dataset.texts_of(dataset.train)
+    return [
+        RankedList(text, tuple(dataset.corpus.texts(found.positions.tolist())), found.features, 4, weight=1.0 + row % 3)
+        for row, (text, found) in enumerate(zip(asked, first_stage.search(asked, 6), strict=True))
+    ]
 
 
 @pytest.mark.slow
-def test_two_processes_train_the_ranker_as_one_does_with_the_doubled_batch(
-    toy_dataset: Dataset, toy_first_stage: FirstStage, tiny_model_folder: Path, tmp_path: Path
+@pytest.mark.parametrize("kind", ["retriever", "ranker"])
+def test_two_processes_train_as_one_does_with_the_doubled_batch(trained: Path, kind: str) -> None:
+    one, two = (curve(trained / name, kind) for name in ("one", "two"))
+    assert len(one) == len(two) >= 3
+    assert one[-1]["loss"] < 0.95 * one[0]["loss"]
+    for alone, both in zip(one, two, strict=True):
+        assert both == pytest.approx(alone, rel=2e-3)
+    weights = [np.load(trained / name / f"{kind}-weights.npy") for name in ("one", "two")]
+    # Adam moves a weight by the rate a step even where its gradient is all rounding.
+    assert np.abs(weights[1] - weights[0]).mean() < RATE / 10
+
+
+def test_processes_too_many_for_one_step_are_told_so(
+    toy_dataset: Dataset,
+    toy_first_stage: FirstStage,
+    tiny_model_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    corpus = toy_dataset.corpus
-    asked = toy_dataset.texts_of(toy_dataset.train)
-    lists = [
-        RankedList(text, tuple(corpus.texts(found.positions.tolist())), found.features, 4, weight=1.0 + row % 3)
-        for row, (text, found) in enumerate(zip(asked, toy_first_stage.search(asked, 6), strict=True))
+    lists = ranked_lists(toy_dataset, toy_first_stage)
+    labels = [
+        LabelledQuery(str(row), each.query, "teacher", np.arange(3), np.zeros(3, dtype=np.float32))
+        for row, each in enumerate(lists)
     ]
-    # Lengths differ from list to list, so the processes have unlike shares of the work.
-    lists[::2] = [replace(each, passages=each.passages[:5], features=each.features[:5]) for each in lists[::2]]
-    config = RankerConfig(epochs=10, learning_rate=1e-3, max_length=64, prior=False)
-    what = {"lists": lists, "config": config, "start": str(tiny_model_folder)}
-    (tmp_path / "ranker.pickle").write_bytes(pickle.dumps(what))
-    start(1, tmp_path, str(SCRIPT), str(tmp_path), "ranker", "6", "one")
-    start(2, tmp_path, str(SCRIPT), str(tmp_path), "ranker", "3", "two")
-    assert_trained_alike(tmp_path, "ranker", config.learning_rate)
+    monkeypatch.setenv("WORLD_SIZE", "5")  # with 24 lists: 5 x 5 are one too many
+    ranker = RankerConfig(lists_per_step=5, max_length=64, prior=False)
+    with pytest.raises(DataError, match=r"ranker: 24 lists .* 5 processes .* need 25 .* lower lists_per_step"):
+        train_ranker(lists, ranker, str(tiny_model_folder), tmp_path, seed=0, device="cpu")
+    retriever = RetrieverConfig(model=str(tiny_model_folder), epochs=1, lists_per_step=5)
+    with pytest.raises(DataError, match=r"retriever: 24 lists .* 5 processes .* need 25 .* lower lists_per_step"):
+        train_retriever(labels, toy_dataset.corpus, retriever, tmp_path, seed=0, device="cpu")
+
+
+def test_an_index_that_several_ask_for_at_once_is_made_once(
+    toy_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def slowly(texts: Sequence[str], folder: Path, *settings: Any) -> None:
+        made.append(folder)
+        time.sleep(0.3)
+        write_index(texts, folder, *settings)
+
+    monkeypatch.setattr("rankstill.candidates.bm25.write_index", slowly)
+    with ThreadPoolExecutor(3) as pool:  # a lock of the operating system's keeps threads apart as it does processes
+        asking = [pool.submit(kept_index, toy_dataset.corpus, CandidatesConfig(), tmp_path / "bm25") for _ in range(3)]
+        scores = [each.result().scores("how does the magma change") for each in asking]
+    assert len(made) == 1
+    assert (scores[0] > 0).any()
+    np.testing.assert_array_equal(scores[1:], [scores[0]] * 2)
 
 
 @pytest.mark.slow
@@ -126,7 +188,7 @@ def test_of_two_processes_one_owns_the_workspace_and_both_train(
     config = {
         "dataset": {"source": str(toy_dataset_folder)},
         "candidates": {"k": 5, "n": 5},
-        "ranker": {"epochs": 1, "max_length": 64},
+        "ranker": {"epochs": 1, "max_length": 64, "lists_per_step": 1},
         "labels": {"pseudo_queries": 20, "depth": 8},
         "retriever": {"model": str(tiny_model_folder), "epochs": 1, "lists_per_step": 1},
         "head": {"steps": 5, "width": 16, "token_dimensions": 8},
@@ -138,7 +200,17 @@ def test_of_two_processes_one_owns_the_workspace_and_both_train(
     assert "retriever: done" in said
     assert "nDCG@10" in shown
     assert (by_follower, "retriever" in said_by_follower) == ("", False)
-    assert curve(tmp_path / "workspace", "retriever")
+    manifest = (tmp_path / "workspace" / "manifest.json").read_text()
+    for step in ("ranker", "retriever"):
+        assert f"{step}: trained by 2 processes: batches of 2 x 1 lists" in manifest
+        assert curve(tmp_path / "workspace", step)
     ((_, said), _) = start(2, tmp_path, *command)
     assert "retriever: already done" in said
-    start(1, tmp_path, *command)  # one process alone can go on with it
+    # One process alone can go on with it, and trains the ranker as they did.
+    distill(Config.model_validate(config), tmp_path / "workspace")
+    assert (tmp_path / "workspace" / "manifest.json").read_text() == manifest
+    config["ranker"]["lists_per_step"] = 2
+    distill(Config.model_validate(config), tmp_path / "alone", until="ranker")
+    both, alone = (curve(tmp_path / name, "ranker") for name in ("workspace", "alone"))
+    assert [each["step"] for each in both] == [each["step"] for each in alone]
+    np.testing.assert_allclose([each["loss"] for each in both], [each["loss"] for each in alone], rtol=0.02)

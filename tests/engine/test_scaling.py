@@ -41,14 +41,17 @@ def test_a_sheet_worked_by_hand(scaling: ModuleType, figures: dict[str, Any]) ->
     figures["hardware"] = {"two": {"count": 2, "speed": 10, "search": 10, "dollars_an_hour": 3.0}}
     figures["measured"]["words_measured"]["value"] = 200
     figures["measured"]["passages_a_second"]["value"] = 100
+    figures["measured"]["carried_a_second"]["value"] = 500
     figures["assumed"]["efficiency"]["value"] = 0.9
     figures["assumed"]["words_a_passage"]["value"] = 100
     figures["assumed"]["dimensions"]["value"] = 384
     figures["assumed"].update(lists={"value": 500}, tokens_a_list={"value": [2000, 100]}, llm_price={"value": [0.5, 2]})
-    scale = {**figures["scales"][0], "passages": 7_200_000, "hardware": "two", "half": True}
+    scale = {**figures["scales"][0], "passages": 7_200_000, "hardware": "two"}
     sheet = scaling.reckon(figures, scale)
-    assert sheet.hours["encode passages"] == sheet.hours["encode again"] == pytest.approx(2000 / 3600)
-    assert sheet.disk_gb["passages' vectors"] == pytest.approx(7.2 * 384 * 2 / 1000)
+    assert sheet.hours["encode passages"] == pytest.approx(2000 / 3600)
+    # One process carries them all: 3.6 million / (500 x 10) a second.
+    assert sheet.hours["carry through the head"] == pytest.approx(720 / 3600)
+    assert sheet.disk_gb["passages' vectors"] == pytest.approx(7.2 * 384 * 4 / 1000)
     assert sheet.llm_dollars == pytest.approx(500 * (2000 * 0.5 + 100 * 2) / 1e6)
     working = sum(sheet.hours.values()) - sheet.hours["LLM"]
     assert sheet.hardware_dollars == pytest.approx(working * 2 * 3.0)

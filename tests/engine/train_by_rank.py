@@ -1,6 +1,6 @@
 """One process of a training, as torchrun starts it: trains on what a test put into a folder.
 
-python train_by_rank.py FOLDER retriever|ranker|gradients LISTS_PER_STEP NAME
+python train_by_rank.py FOLDER KIND[,KIND] LISTS_PER_STEP NAME, where KIND is retriever, ranker or gradients
 """
 
 from __future__ import annotations
@@ -12,16 +12,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rankstill.engine.processes import average_gradients, leads, meet, share, together
+from rankstill.engine.processes import average_gradients, leads, meet, share, together, weight_here
+from rankstill.ranker.plackett_luce import weighted_mean
 
 
-def main(folder: Path, kind: str, lists: int, name: str) -> None:
+def main(folder: Path, kinds: str, lists: int, name: str) -> None:
     torch.set_num_threads(1)
     made = folder / (name if leads() else "follower")
     made.mkdir(exist_ok=True)
-    if kind == "gradients":
-        save(gradients(), made)
-        return
+    for kind in kinds.split(","):
+        values = [*gradients(), unweighted()] if kind == "gradients" else trained(folder, kind, lists, made)
+        np.save(made / f"{kind}-weights.npy", torch.cat([each.flatten() for each in values]).numpy())
+
+
+def trained(folder: Path, kind: str, lists: int, made: Path) -> list[torch.Tensor]:
+    """A model's weights."""
     import rankstill.models
     import rankstill.training
 
@@ -38,7 +43,7 @@ def main(folder: Path, kind: str, lists: int, name: str) -> None:
         from rankstill.ranker import train_ranker
 
         model = train_ranker(what["lists"], config, what["start"], made, seed=0, device="cpu").cross_encoder
-    save([each.detach() for each in model.parameters()], made)
+    return [each.detach() for each in model.parameters()]
 
 
 def gradients() -> list[torch.Tensor]:
@@ -56,8 +61,10 @@ def gradients() -> list[torch.Tensor]:
     return [weight.grad for weight in model.parameters() if weight.grad is not None]
 
 
-def save(values: list[torch.Tensor], folder: Path) -> None:
-    np.save(folder / "weights.npy", torch.cat([each.flatten() for each in values]).numpy())
+def unweighted() -> torch.Tensor:
+    """The loss of a step whose lists all have weight 0."""
+    losses, weights = torch.ones(3), torch.zeros(3)
+    return weighted_mean(losses, weights) * weight_here(weights.sum())
 
 
 if __name__ == "__main__":

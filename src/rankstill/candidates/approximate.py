@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.candidates.keeping import keep
 from rankstill.candidates.search import Vectors, nearest_passages, read_rows
 from rankstill.errors import RankstillError
 from rankstill.progress import progress, say
@@ -137,17 +137,16 @@ def kept_approximate_index(
         RankstillError: FAISS is not installed, or cannot make such an index of these vectors.
     """
     wanted = digest(_FORMAT, factory, least, made_from, queries.round(3).tolist())
-    known = _read_measured(folder, wanted)
-    if known is None:
-        unfinished = folder.with_name(f"unfinished-{folder.name}")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
+
+    def make(unfinished: Path) -> None:
         build(passages, factory, unfinished / _INDEX)
-        known = measure(_read_index(unfinished), passages, queries, factory, least)
-        record = json.dumps({"made_from": wanted, "measured": asdict(known)}, indent=2) + "\n"
+        measured = measure(_read_index(unfinished), passages, queries, factory, least)
+        record = json.dumps({"made_from": wanted, "measured": asdict(measured)}, indent=2) + "\n"
         (unfinished / _MEASURED).write_text(record, encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.replace(folder)
+
+    keep(folder, lambda: _read_measured(folder, wanted) is not None, make)
+    known = _read_measured(folder, wanted)
+    assert known is not None
     if not known.trusted:
         return None, known
     return ApproximateIndex(_read_index(folder), passages, known.effort), known

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import shutil
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -16,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.candidates.keeping import keep
 from rankstill.candidates.postings import SortedPostings
 from rankstill.errors import DataError
 from rankstill.progress import progress
@@ -184,14 +184,15 @@ def kept_index(corpus: Corpus, config: CandidatesConfig, folder: Path) -> BM25In
     """
     made_from = digest(_FORMAT, config.language, config.k1, config.b, corpus.fingerprint)
     stamp = folder / _MADE_FROM
-    if not (stamp.is_file() and stamp.read_text(encoding="utf-8") == made_from):
-        unfinished = folder.with_name(f"unfinished-{folder.name}")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        unfinished.mkdir(parents=True)
+
+    def kept() -> bool:
+        return stamp.is_file() and stamp.read_text(encoding="utf-8") == made_from
+
+    def make(unfinished: Path) -> None:
         write_index(corpus.texts(), unfinished, config.language, config.k1, config.b)
         (unfinished / _MADE_FROM).write_text(made_from, encoding="utf-8")
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.replace(folder)
+
+    keep(folder, kept, make)
     return BM25Index.load(folder)
 
 

@@ -8,15 +8,19 @@ client's one limiter: a rate limit is kept across all workers because nobody els
 
 from __future__ import annotations
 
+import asyncio
 import itertools
+import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rankstill.errors import RankstillError
+from rankstill.progress import progress
 from rankstill.teacher.calls import Call
 from rankstill.teacher.endpoint import _AT_ONCE_LOCALLY, Endpoint
-from rankstill.teacher.failures import BadReplyError, Failure, failure_of
+from rankstill.teacher.failures import BadReplyError, Failure, TeacherError, failure_of
 from rankstill.teacher.keys import Provider, read_key
 from rankstill.teacher.transport import litellm_send, openai_client, openai_send
 
@@ -63,14 +67,18 @@ class Place:
 class Senders:
     """Workers on a Ray cluster that send calls; a `Send` for a `ChatClient`. A context manager, which ends them.
 
-    A worker that dies costs the calls that it was at, which the client sends anew as after a lost connection; Ray
-    starts another one in its place.
+    Entering it waits until every worker is there, with its model if it holds one: a call's time runs from when it is
+    handed to a worker. One that dies later costs the calls that it was at, which the client sends anew as after a lost
+    connection; Ray starts another one in its place.
 
     Args:
         place: whom they ask.
         workers: how many.
         cpus: of each.
         gpus: of each.
+
+    Raises:
+        TeacherError: on entering: a worker has no key, no such model or not the package that it needs.
     """
 
     def __init__(self, place: Place, workers: int, *, cpus: float = 1.0, gpus: float = 0.0) -> None:
@@ -90,8 +98,12 @@ class Senders:
         """
         import ray
 
+        sent = next(self._next).send.remote(call)
         try:
-            told = await next(self._next).send.remote(call)
+            told = await sent
+        except asyncio.CancelledError:
+            ray.cancel(sent)  # or the worker would send it all the same, and it would be paid twice
+            raise
         except ray.exceptions.RayActorError as error:
             raise FailedThereError(Failure("the worker that sent the call was lost", "again")) from error
         if isinstance(told, Failure):
@@ -99,6 +111,11 @@ class Senders:
         return told
 
     def __enter__(self) -> Senders:
+        try:
+            self._wait()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -106,6 +123,22 @@ class Senders:
 
         for worker in self._workers:
             ray.kill(worker)
+
+    def _wait(self) -> None:
+        import ray
+
+        waiting = [worker.ready.remote() for worker in self._workers]
+        with progress("starting the workers that ask", len(waiting)) as advance:
+            while waiting:
+                (ready, *_), waiting = ray.wait(waiting)
+                try:
+                    refusal = ray.get(ready)
+                except ray.exceptions.RayError as error:
+                    last = str(error).strip().rpartition("\n")[2]
+                    raise TeacherError(f"a worker that asks the LLM could not be started: {last}") from error
+                if refusal is not None:
+                    raise TeacherError(refusal.what)
+                advance(1)
 
 
 @contextmanager
@@ -135,7 +168,15 @@ class _Sender:
     """An actor: makes requests, and holds the local model if there is one."""
 
     def __init__(self, place: Place) -> None:
-        self._place, self._stack, endpoint = place, ExitStack(), place.endpoint
+        self._place, self._stack = place, ExitStack()
+        self._refusal: Failure | None = None
+        try:
+            self._open(place, place.endpoint)
+        except (RankstillError, ImportError) as error:  # raised here, it would be told as the loss of a worker
+            where = f"on {socket.gethostname()}, where a worker is to ask the LLM"
+            self._refusal = Failure(f"{where}: {error}", "stop")
+
+    def _open(self, place: Place, endpoint: str) -> None:
         if place.local_model is not None:
             from rankstill.teacher.local import LocalServer
 
@@ -146,10 +187,16 @@ class _Sender:
         else:
             self._send = openai_send(openai_client(endpoint, self._key, place.timeout))
 
+    async def ready(self) -> Failure | None:
+        """Why it cannot send; None if it can."""
+        return self._refusal
+
     async def send(self, call: Call) -> Any:
         """The reply, or why there is none."""
         import openai
 
+        if self._refusal is not None:
+            return self._refusal
         try:
             return await self._send(call)
         except (openai.APIError, BadReplyError) as error:

@@ -6,14 +6,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from rankstill.candidates import Candidates
 from rankstill.config import CandidatesConfig
 from rankstill.datasets import Corpus
-from rankstill.engine.encoding import Encoder, corpus_tables, encode_corpus_on
+from rankstill.engine.encoding import PASSAGES_A_PART, Encoder, corpus_tables, encode_corpus_on
 from rankstill.engine.finding import Find, SharedFirstStage, found_in, query_tables
 from rankstill.engine.folders import put_folder
 from rankstill.engine.parts import PartFolder
@@ -22,7 +22,7 @@ from rankstill.engine.work import Engine
 from rankstill.labels.labelling import RankedBy, Unlabelled
 from rankstill.labels.table import LabelledQuery
 from rankstill.models import model_identity
-from rankstill.workspace import digest
+from rankstill.workspace import FORMAT, digest
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -81,21 +81,21 @@ class Cluster:
         identity = digest(model_identity(str(ranker)))
         shared = put_folder(ranker, self.store / f"ranker-{identity}")
         score = Score(SharedRanker(shared, self._shared_corpus, prior_alone, self.encoder.device), ranked_by)
-        kept = self.store / f"labels-{digest(key, identity, prior_alone, ranked_by)}"
+        kept = self.store / f"labels-{_made_from(key, identity, prior_alone, ranked_by)}"
         made = self.engine.map(score, beside(asked, found), kept, "labelling, part by part")
         return [label for part in made for label in labels_in(part)]
 
     def _find(self, asked: Sequence[pa.Table], depth: int) -> tuple[str, Iterator[pa.Table]]:
         first_stage = SharedFirstStage(self._shared_corpus, self._vectors, self._shared_encoder, self.candidates)
         settings = self.candidates.model_dump(mode="json")
-        key = digest(self._vectors_key, settings, depth, [part.to_pylist() for part in asked])
+        key = _made_from(self._vectors_key, settings, depth, [part.to_pylist() for part in asked])
         kept = self.store / f"found-{key}"
         return key, self.engine.map(Find(first_stage, depth), asked, kept, "finding candidates, part by part")
 
     @property
     def _vectors_key(self) -> str:
         prompts = (self.encoder.query_prompt, self.encoder.passage_prompt)
-        return digest(self.corpus.fingerprint, self._encoder_identity, prompts)
+        return _made_from(self.corpus.fingerprint, self._encoder_identity, prompts)
 
     @property
     def _vectors(self) -> PartFolder:
@@ -107,7 +107,7 @@ class Cluster:
 
     @cached_property
     def _shared_corpus(self) -> PartFolder:
-        parts = self.store / f"corpus-{self.corpus.fingerprint[:16]}"
+        parts = self.store / f"corpus-{_made_from(self.corpus.fingerprint)}"
         parts.write_all(corpus_tables(self.corpus))
         return parts
 
@@ -117,3 +117,8 @@ class Cluster:
         if not folder.is_dir():
             return self.encoder
         return replace(self.encoder, name=put_folder(folder, self.store / f"encoder-{digest(self._encoder_identity)}"))
+
+
+def _made_from(*what: Any) -> str:
+    """A name for parts: of what they were made from, of what they mean, and of how long they are."""
+    return digest(FORMAT, PASSAGES_A_PART, *what)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,12 +59,10 @@ class Encode:
     Args:
         encoder: the model.
         of: whole passages, or their sentences; of these, `passage` says in which row of the part each stands.
-        half: whether to keep vectors in half precision: half the room for an error of 5e-4 at most.
     """
 
     encoder: Encoder
     of: Literal["passages", "sentences"]
-    half: bool = False
 
     def load(self) -> Function:
         """The model, once a worker."""
@@ -76,7 +74,7 @@ class Encode:
             pieces = _pieces(part, self.of)
             texts = [text for piece in pieces for text in piece]
             vectors = encode_each(model, texts, "document", _TEXTS_A_BATCH[self.of], lambda done: None)
-            return vector_table(vectors, [row for row, piece in enumerate(pieces) for _ in piece], half=self.half)
+            return vector_table(vectors, [row for row, piece in enumerate(pieces) for _ in piece])
 
         return encode
 
@@ -89,7 +87,6 @@ def encode_corpus_on(
     folder: Path,
     *,
     each_sentence: bool = True,
-    half: bool = False,
 ) -> None:
     """Vectors of every passage and of every sentence, for `PassageVectors.load`.
 
@@ -100,9 +97,8 @@ def encode_corpus_on(
         vectors: where parts that are made stay.
         folder: for the three files, here; made if it is not there.
         each_sentence: false: no sentence gets a vector.
-        half: as of `Encode`.
     """
-    works = [Encode(encoder, "passages", half), *([Encode(encoder, "sentences", half)] if each_sentence else [])]
+    works = [Encode(encoder, "passages"), *([Encode(encoder, "sentences")] if each_sentence else [])]
     for work in works:
         engine.fill(work, corpus, vectors / work.of, f"encoding {work.of}, part by part")
     gather_vectors(vectors, folder, each_sentence=each_sentence)
@@ -154,19 +150,19 @@ def read_corpus(parts: PartFolder) -> Corpus:
     return Corpus.written(writer)
 
 
-def vector_table(vectors: NDArray[np.float32], passages: list[int], *, half: bool = False) -> pa.Table:
+def vector_table(vectors: NDArray[np.float32], passages: list[int]) -> pa.Table:
     """Vectors as a part: `passage`, its row in the part, and `vector`, a list of fixed size."""
     import pyarrow as pa
 
-    flat = vectors.astype(np.float16 if half else np.float32).reshape(-1)
-    lists = pa.FixedSizeListArray.from_arrays(pa.array(flat), vectors.shape[1])
+    flat = pa.array(vectors.astype(np.float32).reshape(-1))
+    lists = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
     return pa.table({"passage": pa.array(passages, pa.int64()), "vector": lists})
 
 
-def vectors_in(part: pa.Table) -> NDArray[Any]:
-    """The vectors of a part, in the precision in which they are kept. [texts, dimensions]"""
+def vectors_in(part: pa.Table) -> NDArray[np.float32]:
+    """The vectors of a part. [texts, dimensions]"""
     column = part["vector"].combine_chunks()
-    flat: NDArray[Any] = column.flatten().to_numpy()
+    flat: NDArray[np.float32] = column.flatten().to_numpy()
     return flat.reshape(len(column), -1)
 
 

@@ -7,42 +7,20 @@ import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.candidates import FEATURES, FirstStage, Sentence
+from rankstill.candidates import FEATURES, Candidates, FirstStage, Sentence
 from rankstill.config import CandidatesConfig
 from rankstill.engine.encoding import Encoder, gather_vectors, read_corpus
 from rankstill.engine.parts import PartFolder
 from rankstill.engine.work import Function
-from rankstill.labels.labelling import Unlabelled
+from rankstill.labels.labelling import Unlabelled, passages_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-class FirstStageSource(Protocol):
-    """Where a worker gets its first stage from."""
-
-    def load(self) -> FirstStage:
-        """It."""
-
-
-@dataclass(frozen=True)
-class Held:
-    """A first stage that is here already, for the local engine.
-
-    Args:
-        first_stage: it.
-    """
-
-    first_stage: FirstStage
-
-    def load(self) -> FirstStage:
-        """It."""
-        return self.first_stage
 
 
 @dataclass(frozen=True)
@@ -82,7 +60,7 @@ class Find:
         depth: passages of a query that names none.
     """
 
-    first_stage: FirstStageSource
+    first_stage: SharedFirstStage
     depth: int
 
     def load(self) -> Function:
@@ -90,17 +68,7 @@ class Find:
         first_stage = self.first_stage.load()
 
         def find(part: pa.Table) -> pa.Table:
-            queries = queries_in(part)
-            found: dict[int, tuple[NDArray[Any], ...]] = {}
-            searched = [row for row, query in enumerate(queries) if _names_none(query)]
-            texts, made_from = [queries[row].text for row in searched], [queries[row].made_from for row in searched]
-            for row, each in zip(searched, first_stage.search(texts, self.depth, made_from), strict=True):
-                found[row] = (each.positions, each.features, each.fused)
-            given = {row: _named(query) for row, query in enumerate(queries) if row not in found}
-            features = first_stage.features([queries[row].text for row in given], list(given.values()))
-            for (row, positions), scores in zip(given.items(), features, strict=True):
-                found[row] = (positions, scores, np.full(len(positions), np.nan, dtype=np.float32))
-            return _found_table([found[row] for row in range(len(queries))])
+            return _found_table(passages_of(queries_in(part), first_stage, self.depth))
 
         return find
 
@@ -160,24 +128,16 @@ def found_in(part: pa.Table) -> list[tuple[NDArray[np.int64], NDArray[np.float32
     return list(zip(*split, strict=True))
 
 
-def _found_table(found: Sequence[tuple[NDArray[Any], ...]]) -> pa.Table:
+def _found_table(found: Sequence[Candidates]) -> pa.Table:
     import pyarrow as pa
 
     return pa.table(
         {
-            "positions": pa.array([each[0] for each in found], pa.list_(pa.int64())),
-            "features": pa.array([each[1].ravel() for each in found], pa.list_(pa.float32())),
-            "fused": pa.array([each[2] for each in found], pa.list_(pa.float32())),
+            "positions": pa.array([each.positions for each in found], pa.list_(pa.int64())),
+            "features": pa.array([each.features.ravel() for each in found], pa.list_(pa.float32())),
+            "fused": pa.array([each.fused for each in found], pa.list_(pa.float32())),
         }
     )
-
-
-def _names_none(query: Unlabelled) -> bool:
-    return not len(query.ranked) and query.others is None
-
-
-def _named(query: Unlabelled) -> NDArray[np.int64]:
-    return np.concatenate([query.ranked, query.others if query.others is not None else query.ranked[:0]])
 
 
 def _of(sentence: Sentence | None, name: str) -> int | None:

@@ -8,7 +8,7 @@ driver costs no finished part.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rankstill.engine.parts import PartFolder
@@ -29,12 +29,12 @@ class RayEngine:
     Args:
         address: of the cluster, as `ray.init` takes it: "auto" for the one that this machine belongs to; None starts
             one here, or uses the one that this process is connected to.
-        workers: actors at most; None: as many as the cluster has room for.
-        cpus: of each.
+        workers: actors at most; None, or more than the cluster has room for: as many as it has room for.
+        cpus: of each, above 0.
         gpus: of each; a share of one lets several share it.
 
     Raises:
-        EngineError: Ray is not installed, or there is no cluster at that address.
+        EngineError: Ray is not installed, there is no cluster at that address, or no machine of it holds a worker.
     """
 
     def __init__(
@@ -52,7 +52,13 @@ class RayEngine:
                     f"engine: no Ray cluster at {address} ({error}). Start one with `ray start --head`, or leave the "
                     "address out to use this machine alone."
                 ) from error
-        self.workers = workers or _room(ray.cluster_resources(), cpus, gpus)
+        room = _room([node["Resources"] for node in ray.nodes() if node["Alive"]], cpus, gpus)
+        if not room:
+            raise EngineError(
+                f"engine: no machine of the cluster has the {cpus:g} cores and {gpus:g} GPUs of a worker. Lower "
+                "engine.cpus or engine.gpus, or add machines."
+            )
+        self.workers = min(workers or room, room)
         self.cpus, self.gpus = cpus, gpus
 
     def fill(self, work: Work, source: PartFolder, target: PartFolder, what: str) -> None:
@@ -123,7 +129,7 @@ def _patience() -> dict[str, Any]:
     return {"max_task_retries": _RETRIES}
 
 
-def _room(resources: dict[str, float], cpus: float, gpus: float) -> int:
-    """How many workers fit into a cluster."""
-    fitting = [resources.get(name, 0.0) / share for name, share in (("CPU", cpus), ("GPU", gpus)) if share]
-    return max(1, int(min(fitting))) if fitting else 1
+def _room(machines: Sequence[dict[str, float]], cpus: float, gpus: float) -> int:
+    """How many workers fit into a cluster, each onto one of its machines."""
+    shares = [(name, share) for name, share in (("CPU", cpus), ("GPU", gpus)) if share]
+    return sum(min(int(each.get(name, 0.0) / share + 1e-9) for name, share in shares) for each in machines)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+from rankstill.errors import DataError
 from rankstill.progress import console
 
 T = TypeVar("T")
@@ -93,6 +94,32 @@ def of_all(rows: Sequence[int]) -> list[int]:
     return torch.cat(each).tolist()
 
 
+def check_first_step(lists: int, lists_per_step: int, what: str) -> None:
+    """Whether there are lists for one step at least: the trainers leave out a batch that not every process gets whole.
+
+    Args:
+        lists: to train on.
+        lists_per_step: of each process.
+        what: "ranker" or "retriever", whose section of the config it is.
+
+    Raises:
+        DataError: there are too few, so nothing would be trained.
+    """
+    needed = lists_per_step * processes()
+    if processes() > 1 and lists < needed:
+        raise DataError(
+            f"{what}: {lists} lists to train on, but {processes()} processes with {what}.lists_per_step: "
+            f"{lists_per_step} need {needed} for one step. Start fewer processes or lower lists_per_step."
+        )
+
+
+def trained_by(lists_per_step: int, what: str) -> list[str]:
+    """A note of how many processes trained, which multiplies the batch; none of one alone."""
+    if processes() == 1:
+        return []
+    return [f"{what}: trained by {processes()} processes: batches of {processes()} x {lists_per_step} lists"]
+
+
 def share(count: int) -> slice:
     """Which of so many texts this process encodes: every n-th one."""
     return slice(number(), count, processes())
@@ -137,7 +164,7 @@ def weight_here(total: Tensor) -> Tensor:
         return torch.ones_like(total)
     everywhere = total.detach().clone()
     torch.distributed.all_reduce(everywhere)
-    return total * processes() / everywhere
+    return total * processes() / everywhere.clamp_min(1e-9)  # all weights may be 0
 
 
 def average_gradients(model: nn.Module) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from rankstill.datasets import Corpus
 from rankstill.engine.encoding import read_corpus
@@ -13,36 +13,12 @@ from rankstill.engine.finding import found_in, queries_in
 from rankstill.engine.folders import get_folder
 from rankstill.engine.parts import PartFolder
 from rankstill.engine.work import Function
-from rankstill.labels.labelling import RankedBy, _label_part
+from rankstill.labels.labelling import RankedBy, label_part
 from rankstill.labels.table import LabelledQuery, read_labels, write_labels
 from rankstill.ranker.model import Ranker
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-
-class RankerSource(Protocol):
-    """Where a worker gets its ranker from."""
-
-    def load(self) -> tuple[Ranker, Corpus | None]:
-        """It, and the passages, which a prior alone does not read."""
-
-
-@dataclass(frozen=True)
-class HeldRanker:
-    """A ranker that is here already, for the local engine.
-
-    Args:
-        ranker: it.
-        corpus: the passages.
-    """
-
-    ranker: Ranker
-    corpus: Corpus
-
-    def load(self) -> tuple[Ranker, Corpus | None]:
-        """They."""
-        return self.ranker, self.corpus
 
 
 @dataclass(frozen=True)
@@ -78,7 +54,7 @@ class Score:
         ranked_by: see `RankedBy`.
     """
 
-    ranker: RankerSource
+    ranker: SharedRanker
     ranked_by: RankedBy
 
     def load(self) -> Function:
@@ -87,8 +63,7 @@ class Score:
 
         def score(part: pa.Table) -> pa.Table:
             passages = [(positions, features) for positions, features, _ in found_in(part)]
-            held: Any = _Corpus(corpus)
-            return _table(_label_part(queries_in(part), passages, held, ranker, self.ranked_by))
+            return _table(label_part(queries_in(part), passages, corpus, ranker, self.ranked_by))
 
         return score
 
@@ -110,13 +85,6 @@ def beside(queries: Iterable[pa.Table], found: Iterable[pa.Table]) -> Iterator[p
         for name in here.column_names:
             table = table.append_column(name, here[name])
         yield table
-
-
-@dataclass(frozen=True)
-class _Corpus:
-    """What labelling reads of a first stage."""
-
-    corpus: Corpus | None
 
 
 def _table(labels: Sequence[LabelledQuery]) -> pa.Table:

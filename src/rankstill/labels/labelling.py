@@ -10,7 +10,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.candidates import FirstStage, Sentence
+from rankstill.candidates import Candidates, FirstStage, Sentence
+from rankstill.datasets import Corpus
 from rankstill.labels.table import LabelledQuery, Source, read_labels, write_labels
 from rankstill.progress import progress
 from rankstill.ranker.model import Ranker
@@ -78,7 +79,7 @@ def label(
             if not path.exists():
                 passages = _find_part(part, first_stage, depth, found / f"part-{number:05}.npz" if found else None)
                 unfinished = path.with_suffix(".tmp")
-                write_labels(_label_part(part, passages, first_stage, ranker, ranked_by), unfinished)
+                write_labels(label_part(part, passages, first_stage.corpus, ranker, ranked_by), unfinished)
                 unfinished.replace(path)
             labels += read_labels(path)
             advance(len(part))
@@ -125,17 +126,7 @@ def _find_part(
         with np.load(kept) as read:
             ends = np.cumsum(read["counts"])[:-1]
             return list(zip(np.split(read["positions"], ends), np.split(read["features"], ends), strict=True))
-    unseen = [row for row, query in enumerate(part) if not len(query.ranked) and query.others is None]
-    searched = first_stage.search([part[row].text for row in unseen], depth, [part[row].made_from for row in unseen])
-    passages = {row: (each.positions, each.features) for row, each in zip(unseen, searched, strict=True)}
-    given = {
-        row: np.concatenate([query.ranked, query.others if query.others is not None else query.ranked[:0]])
-        for row, query in enumerate(part)
-        if row not in passages
-    }
-    computed = first_stage.features([part[row].text for row in given], list(given.values()))
-    passages.update(zip(given, zip(given.values(), computed, strict=True), strict=True))
-    ordered = [passages[row] for row in range(len(part))]
+    ordered = [(each.positions, each.features) for each in passages_of(part, first_stage, depth)]
     if kept is not None:
         kept.parent.mkdir(parents=True, exist_ok=True)
         unfinished = kept.with_suffix(".tmp.npz")
@@ -145,16 +136,47 @@ def _find_part(
     return ordered
 
 
-def _label_part(
+def passages_of(part: Sequence[Unlabelled], first_stage: FirstStage, depth: int) -> list[Candidates]:
+    """Of each query the passages that it names, with NaN for their fused scores, or else those that are found for it.
+
+    Args:
+        part: the queries.
+        first_stage: finds, and computes the prior's features.
+        depth: passages of a query that names none.
+    """
+    unseen = [row for row, query in enumerate(part) if not len(query.ranked) and query.others is None]
+    searched = first_stage.search([part[row].text for row in unseen], depth, [part[row].made_from for row in unseen])
+    passages = dict(zip(unseen, searched, strict=True))
+    given = {
+        row: np.concatenate([query.ranked, query.others if query.others is not None else query.ranked[:0]])
+        for row, query in enumerate(part)
+        if row not in passages
+    }
+    computed = first_stage.features([part[row].text for row in given], list(given.values()))
+    for (row, positions), features in zip(given.items(), computed, strict=True):
+        passages[row] = Candidates(positions, features, np.full(len(positions), np.nan, dtype=np.float32))
+    return [passages[row] for row in range(len(part))]
+
+
+def label_part(
     part: Sequence[Unlabelled],
     passages: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]],
-    first_stage: FirstStage,
+    corpus: Corpus | None,
     ranker: Ranker,
     ranked_by: RankedBy,
 ) -> list[LabelledQuery]:
+    """The ranker's scores of each query's passages.
+
+    Args:
+        part: the queries.
+        passages: positions [passages] and features [passages, features] of each query's passages.
+        corpus: their texts; a prior alone reads none.
+        ranker: gives the scores.
+        ranked_by: see `RankedBy`.
+    """
     features = np.concatenate([each for _, each in passages])
     # A prior reads features alone: millions of passages need not be put together for it.
-    text = first_stage.corpus.text if ranker.cross_encoder is not None else lambda position: ""
+    text = corpus.text if corpus is not None and ranker.cross_encoder is not None else lambda position: ""
     pairs = [
         (query.text, text(int(position)))
         for query, (positions, _) in zip(part, passages, strict=True)

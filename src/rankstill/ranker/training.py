@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rankstill.candidates.first_stage import FEATURES
-from rankstill.engine.processes import averaging
+from rankstill.engine.processes import averaging, check_first_step
 from rankstill.errors import DataError
 from rankstill.models import without_dropout
 from rankstill.ranker.model import Ranker, start_cross_encoder
@@ -70,7 +70,7 @@ def train_ranker(
         reports: where else the training curve goes.
 
     Raises:
-        DataError: there is no list to learn from.
+        DataError: there is no list to learn from, or too few for one step of all processes.
     """
     if not lists:
         raise DataError("rankings: no ranking belongs to a training query, so there is nothing to learn from.")
@@ -114,6 +114,7 @@ def _train_cross_encoder(
     from datasets import Dataset as Rows
     from rankstill.ranker.loss import ListwiseLoss
 
+    check_first_step(len(lists), config.lists_per_step, "ranker")
     set_seed(seed)
     model = start_cross_encoder(config.model or start, config.max_length, device)
     without_dropout(model)

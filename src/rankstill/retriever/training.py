@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rankstill.datasets import Corpus
-from rankstill.engine.processes import averaging
+from rankstill.engine.encoding import Encoder
+from rankstill.engine.processes import averaging, check_first_step
 from rankstill.errors import DataError, ModelError
 from rankstill.labels.table import LabelledQuery
-from rankstill.models import attention_for_training, load_bi_encoder, without_dropout
+from rankstill.models import attention_for_training, without_dropout
 from rankstill.reporting import NOWHERE, Reports
 from rankstill.retriever.loss import DistillationLoss, Divergence, kl_to_ranker
 from rankstill.training import progress_callback, run_training, set_seed, training_arguments
@@ -30,11 +31,7 @@ def load_retriever(config: RetrieverConfig, device: str | None) -> SentenceTrans
     Raises:
         ModelError: there is no such model, or it cannot be reached or read.
     """
-    model = load_bi_encoder(config.model, device)
-    for name, prompt in (("query", config.query_prompt), ("document", config.passage_prompt)):
-        if prompt is not None:
-            model.prompts[name] = prompt
-    return model
+    return Encoder(config.model, config.query_prompt, config.passage_prompt, device).model()
 
 
 def train_retriever(
@@ -66,7 +63,8 @@ def train_retriever(
 
     Raises:
         ModelError: the configured model cannot be loaded, or cannot read as many tokens as configured.
-        DataError: no query has two labelled passages, so there is nothing to learn.
+        DataError: no query has two labelled passages, so there is nothing to learn; or too few have for one step of all
+            processes.
     """
     main, riders = _deal(labels, config.free_lists, seed)
     if not main:
@@ -116,6 +114,7 @@ def _trainer(
     from datasets import Dataset as Rows
     from rankstill.retriever.steps import StepBuilder, StepCollator
 
+    check_first_step(len(main), config.lists_per_step, "retriever")
     builder = StepBuilder(main, riders, config.passages_per_query, config.riders_per_step, seed)
     return averaging(SentenceTransformerTrainer)(
         model=loss.model,
