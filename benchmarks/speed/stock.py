@@ -20,6 +20,8 @@ _QUIET = {"use_cpu": True, "save_strategy": "no", "report_to": "none", "disable_
 def stock_ranker(queries: Sequence[str], passages: Sequence[Sequence[str]]) -> CrossEncoder:
     """A cross-encoder from MiniLM's weights, by CrossEncoderTrainer and ListMLELoss.
 
+    Its default batch of 8 lists at once takes more than 23 GB in pairs of 512 tokens: here it is 4 times 2.
+
     Args:
         queries: their texts.
         passages: of each query, best first.
@@ -39,7 +41,9 @@ def stock_ranker(queries: Sequence[str], passages: Sequence[Sequence[str]]) -> C
         }
     )
     with tempfile.TemporaryDirectory() as folder:
-        args = CrossEncoderTrainingArguments(folder, num_train_epochs=1, **_QUIET)
+        args = CrossEncoderTrainingArguments(
+            folder, num_train_epochs=1, per_device_train_batch_size=2, gradient_accumulation_steps=4, **_QUIET
+        )
         CrossEncoderTrainer(model=model, args=args, train_dataset=rows, loss=ListMLELoss(model)).train()
     return model
 

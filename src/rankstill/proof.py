@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from rankstill.config import Config, DatasetConfig
 
 if TYPE_CHECKING:
+    from rankstill.datasets import Dataset
     from rankstill.pipeline import Chain
     from rankstill.rag import RagSettings, RagTable
     from rankstill.teacher import Teacher
@@ -74,10 +75,13 @@ def answer_questions(config: Config, workspace: str | Path) -> RagTable:
     Raises:
         RankstillError: as `rag_table`, or the chain.
     """
+    from rankstill.datasets import load_dataset
     from rankstill.evaluation import read_run
-    from rankstill.rag import rag_table
+    from rankstill.rag import answered_queries, rag_table
 
-    with _reading(config, workspace) as (chain, reader):
+    dataset = load_dataset(config.dataset)
+    answered_queries(dataset)  # or the chain would run for nothing
+    with _reading(config, workspace, dataset) as (chain, reader):
         paths = {name: chain.workspace.path(f"runs/{name.replace(' ', '-')}.trec") for name in _SEARCHED}
         runs = {name: read_run(path) for name, path in paths.items() if path.exists()}
         table = rag_table(reader, chain.dataset, runs, _settings(config))
@@ -111,13 +115,13 @@ def answer_choices(config: Config, workspace: str | Path, questions: Path) -> Ra
 
 
 @contextmanager
-def _reading(config: Config, workspace: str | Path) -> Iterator[tuple[Chain, Teacher]]:
+def _reading(config: Config, workspace: str | Path, dataset: Dataset | None = None) -> Iterator[tuple[Chain, Teacher]]:
     """A chain that has run to its end, and the LLM that reads what it finds; a mistake in the latter shows first."""
     from rankstill.pipeline import open_chain
     from rankstill.teacher import Teacher
 
     with (
-        open_chain(config, workspace) as chain,
+        open_chain(config, workspace, dataset) as chain,
         Teacher(config.rag.reader or config.teacher, chain.parts.account, config.seed) as reader,
     ):
         chain.run()

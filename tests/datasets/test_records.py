@@ -186,7 +186,10 @@ def test_test_queries_without_a_relevant_passage_do_not_measure_and_are_named() 
 
 def test_queries_of_neither_split_are_named() -> None:
     dataset = assemble(Parts("d", CORPUS, QUERIES, {"q1": {"p1": 1}}, {"q2": {"p2": 1}}))
-    assert dataset.notes == ("d: 2 queries are in neither split and are not used: q3, q4.",)
+    assert dataset.notes == (
+        "d: 2 queries are in neither split and are not used "
+        "(in a BEIR folder, splits/train.txt says which may teach): q3, q4.",
+    )
 
 
 def test_a_query_of_both_splits_is_measured_by_its_test_judgements_alone() -> None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rankstill.config import Config
-from rankstill.errors import RankstillError
+from rankstill.errors import RankstillError, WorkspaceError
 from rankstill.export import export_retriever, export_to_store, export_vectors, measure_truncation
 from rankstill.export.vectors import read_parquet
 
@@ -82,3 +84,43 @@ def test_a_short_retriever_is_exported_short(finished: Finished) -> None:
     table = export_retriever(config, folder, ["onnx"], dimensions=12, passages=10)
     assert table.forms[-1].agreement.worst > 0.99999
     assert Retriever(folder / "export", "onnx").encode_queries(["magma"]).shape == (1, 12)
+
+
+Export = Callable[[Config, Path], object]
+EXPORTS: dict[str, Export] = {
+    "forms": lambda config, folder: export_retriever(config, folder, ["onnx"]),
+    "matryoshka": measure_truncation,
+    "parquet": export_vectors,
+    "store": lambda config, folder: export_to_store(config, folder, "qdrant", "toy", ""),
+}
+
+
+@pytest.mark.parametrize("form", EXPORTS)
+def test_a_retriever_of_other_judgements_is_not_trained_anew_but_refused(
+    form: str, finished: Finished, toy_config: Callable[..., Config], toy_dataset_folder: Path, tmp_path: Path
+) -> None:
+    if form == "forms":
+        pytest.importorskip("onnxscript")
+        pytest.importorskip("onnxruntime")
+    _, folder = finished
+    judged = shutil.copytree(toy_dataset_folder, tmp_path / "judged")
+    qrels = judged / "qrels" / "test.tsv"
+    qrels.write_text("\n".join(qrels.read_text(encoding="utf-8").splitlines()[:-1]) + "\n", encoding="utf-8")
+    config = toy_config({"retriever.epochs": 0}, source=judged)
+    held = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if "export" not in path.parts}
+    with pytest.raises(WorkspaceError, match=r"settings or data have changed since .*`rankstill run` first"):
+        EXPORTS[form](config, folder)
+    assert {path: path.stat().st_mtime_ns for path in held} == held  # its config.yaml too
+
+
+def test_what_was_not_finished_is_not_made_to_be_exported(finished: Finished, tmp_path: Path) -> None:
+    config, folder = finished
+    copied = shutil.copytree(folder, tmp_path / "w")
+    manifest = json.loads((copied / "manifest.json").read_text(encoding="utf-8"))
+    del manifest["steps"]["retriever"]
+    (copied / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(WorkspaceError, match=r'step "retriever" is not finished\. `rankstill run` first'):
+        export_vectors(config, copied)
+    with pytest.raises(WorkspaceError, match=r"no workspace of a run\. `rankstill run` first"):
+        export_vectors(config, tmp_path / "none")
+    assert not (tmp_path / "none").exists()

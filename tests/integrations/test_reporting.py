@@ -17,7 +17,7 @@ from rankstill.reporting import Reports
 
 TRAININGS = {"ranker": "ranker-losses.json", "retriever": "retriever-losses.json", "head": "head-losses.json"}
 LONGER = {"ranker.epochs": 4, "retriever.epochs": 3, "retriever.training_length": 32}
-"""Long enough for a figure, which there is every 10 steps."""
+"""Long enough for a curve of some points."""
 
 
 @pytest.fixture(scope="module")

@@ -66,6 +66,15 @@ def test_better_passages_make_better_answers_and_none_is_paid_twice(
     assert (tmp_path / "w" / "rag" / "rag.md").read_text() == table.to_markdown()
 
 
+def test_questions_without_answers_are_noticed_before_anything_is_made(toy_config: MakeConfig, tmp_path: Path) -> None:
+    with (
+        read_by(reader, tmp_path) as (_, changes),
+        pytest.raises(RankstillError, match='no test query has "answers"'),
+    ):
+        proof.answer_questions(toy_config(changes), tmp_path / "w")
+    assert not (tmp_path / "w").exists()
+
+
 def test_a_recorded_teacher_cannot_read(toy_config: MakeConfig, with_answers: Path, tmp_path: Path) -> None:
     with pytest.raises(RankstillError, match="no LLM to ask"):
         proof.answer_questions(toy_config(source=with_answers), tmp_path / "w")

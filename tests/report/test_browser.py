@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -51,3 +52,28 @@ def test_a_point_opens_its_query_by_mouse_and_by_keyboard(toy_workspace: Path, b
         assert [violation["id"] for violation in found["violations"]] == []
     assert complaints == []
     assert [url for url in asked if url != address and not url.startswith("data:")] == []
+
+
+def test_where_every_change_is_a_loss_the_page_opens_on_a_loss(toy_workspace: Path, browser: Any) -> None:
+    path = write_report(toy_workspace)
+    lost, count = re.subn(r'"gain":0\.5\b', '"gain":0', path.read_text(encoding="utf-8"))
+    assert count == 4
+    path.write_text(lost, encoding="utf-8")
+    page = browser.new_page()
+    page.goto(path.resolve().as_uri())
+    assert page.locator("#query .facts strong").inner_text() == "\u22120.500"
+
+
+def test_a_table_that_goes_on_to_the_right_shows_it_until_one_has_scrolled_there(
+    toy_workspace: Path, browser: Any
+) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 900}, color_scheme="light")
+    page.goto(write_report(toy_workspace).resolve().as_uri())
+    scrolled = page.locator('.scroll[aria-label="Every system on every measure"]')
+    scrolled.evaluate("each => { each.firstElementChild.style.visibility = 'hidden' }")  # the edges are what is seen
+    more = scrolled.screenshot()
+    scrolled.evaluate("each => { each.scrollLeft = (each.scrollWidth - each.clientWidth) / 2 }")
+    both = scrolled.screenshot()
+    scrolled.evaluate("each => { each.scrollLeft = each.scrollWidth }")
+    end = scrolled.screenshot()
+    assert len({more, both, end}) == 3

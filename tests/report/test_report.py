@@ -18,6 +18,7 @@ import pytest
 from rankstill.datasets import Dataset
 from rankstill.errors import WorkspaceError
 from rankstill.report import write_report
+from rankstill.report.figures import Curve, curves
 
 
 def data_of(page: str) -> Any:
@@ -57,9 +58,19 @@ def test_an_unfinished_workspace_gets_a_page_that_says_what_is_missing(toy_works
     manifest["steps"] = {"candidates": manifest["steps"]["candidates"]}
     (toy_workspace / "manifest.json").write_text(json.dumps(manifest))
     page = write_report(toy_workspace).read_text(encoding="utf-8")
-    assert "was not measured: the chain has not come to its evaluation" in page
-    assert "Nothing was measured in this workspace" in page
+    assert "The chain is not finished, so nobody can say yet" in page
+    assert f"<code>rankstill run {toy_workspace}/config.yaml -w {toy_workspace}</code>" in page
+    assert page.count("the chain is not finished; its next step is &#34;vectors&#34;. <a") == 3
     assert data_of(page) == {"queries": []}
+
+
+def test_a_finished_workspace_with_nothing_to_measure_with_says_what_to_do(toy_workspace: Path) -> None:
+    (toy_workspace / "metrics.json").write_text('{"table": null, "leaks": ""}')
+    page = write_report(toy_workspace).read_text(encoding="utf-8")
+    assert "The chain is finished. No test query is judged" in page
+    assert f"<code>rankstill votes {toy_workspace} --to judged</code>" in page
+    assert page.count("no test query is judged. <a") == 3
+    assert "not finished" not in page
 
 
 def test_a_chain_without_teacher_and_ranker_gets_its_report(toy_workspace: Path) -> None:
@@ -191,3 +202,20 @@ def test_a_moved_dataset_costs_the_queries_and_not_the_report(toy_workspace: Pat
     page = write_report(toy_workspace).read_text(encoding="utf-8")
     assert "there is no such folder or file" in page
     assert "nDCG@10 goes from" in page
+
+
+@pytest.mark.parametrize("kind", ["wide", "narrow"])
+def test_the_names_of_curves_that_end_near_zero_lie_on_no_tick_and_on_no_other_name(kind: str) -> None:
+    ends = {"loss": 0.4, "kl": 0.012, "anchor": 0.00651, "margin": 0.0}
+    figure = curves("c", "Training", "step", [Curve(name, [(0, 1.0), (300, end)]) for name, end in ends.items()])
+    drawn = ElementTree.fromstring(getattr(figure, kind))
+    texts = {each.text or "": float(each.get("y", "0")) for each in drawn.iter("text")}
+    names = sorted(y for label, y in texts.items() if label.split()[0] in ends)
+    assert len(names) == 4
+    assert texts["300"] - names[-1] >= 15
+    assert min(np.diff(names)) >= 15
+
+
+def test_commands_in_notes_are_set_as_code_and_not_in_backticks(toy_workspace: Path) -> None:
+    page = write_report(toy_workspace).read_text(encoding="utf-8")
+    assert "is measured by <code>rankstill prove</code>" in page

@@ -55,3 +55,13 @@ def test_the_card_does_not_tell_where_the_llm_was_reached_nor_where_it_ran(toy_d
     assert "mine.example" not in text
     assert "MINE" not in text
     assert "/l\n" not in text
+
+
+def test_what_the_card_hides_is_left_out_and_named_for_null_would_mean_another_endpoint(toy_dataset: Dataset) -> None:
+    asked = {"kind": "api", "model": "m", "endpoint": "https://llm.mine.example/v1", "api_key_env": "MINE"}
+    text, _ = card(toy_dataset, teacher=asked)
+    settings = text.split("```yaml\n")[1].split("```")[0]
+    assert settings.startswith("# not shown: teacher.endpoint, teacher.api_key_env; set yours\n")
+    assert "endpoint" not in yaml.safe_load(settings)["teacher"]
+    plain, _ = card(toy_dataset)
+    assert "not shown" not in plain

@@ -47,7 +47,7 @@ def test_a_port_that_is_taken_is_said_before_anything_is_loaded(built: Path) -> 
 
 
 def test_a_folder_that_is_no_workspace_is_not_made_one(tmp_path: Path) -> None:
-    with pytest.raises(WorkspaceError, match="no workspace of a run is there"):
+    with pytest.raises(WorkspaceError, match=r"no workspace of a run is there\. .* rankstill run CONFIG\.yaml -w"):
         open_workspace(tmp_path / "nowhere")
     assert not (tmp_path / "nowhere").exists()
 
@@ -56,7 +56,7 @@ def test_an_unfinished_workspace_names_the_step_that_is_missing(built_copy: Path
     manifest = json.loads((built_copy / "manifest.json").read_text())
     del manifest["steps"]["reranker"]
     (built_copy / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(WorkspaceError, match='step "reranker" is not finished'):
+    with pytest.raises(WorkspaceError, match=r'step "reranker" is not finished.* rankstill run \S+config\.yaml -w'):
         open_workspace(built_copy)
 
 

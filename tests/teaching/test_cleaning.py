@@ -89,10 +89,10 @@ def test_any_answer_at_all_is_one_clean_line_or_a_reason(answer: str) -> None:
 
 @pytest.mark.parametrize("piece", ['"', "<think>", "- ", "Query: ", "**", "sure! ", "a"])
 def test_a_megabyte_of_anything_is_read_at_once(piece: str) -> None:
-    started = time.perf_counter()
+    started = time.thread_time()  # of this thread alone: the machine may be busy
     with pytest.raises(NoQueryError):
         clean_query(piece * (1_000_000 // len(piece)))
-    assert time.perf_counter() - started < 2
+    assert time.thread_time() - started < 2
 
 
 def test_words_are_the_same_whatever_the_case_and_the_punctuation() -> None:

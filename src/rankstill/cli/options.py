@@ -48,6 +48,11 @@ class Experiment:
         """The configuration."""
         return config_of(self.path, self.changes)
 
+    def ask(self, llm: str | None) -> None:
+        """Ask this LLM, if one is named, and not the config's."""
+        if llm is not None:
+            self.changes["teacher.model"] = llm
+
     def run(self, until: str) -> None:
         """The chain up to a step; steps before it that are missing are made first."""
         from rankstill.engine.processes import leads, one_speaks

@@ -14,6 +14,7 @@ def show(outcome: Outcome) -> None:
     from rich.console import Console
 
     from rankstill.evaluation import render
+    from rankstill.report.verdict import verdict
 
     # Wide enough for the table in a log too, where there is no terminal to ask.
     out = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
@@ -24,7 +25,13 @@ def show(outcome: Outcome) -> None:
     out.print(f"\nWorkspace: {outcome.workspace}", markup=False)
     if (page := outcome.workspace / "report.html").exists():
         out.print(f"Report: {page}", markup=False, soft_wrap=True)
-    out.print("Use the new retriever:\n", markup=False)
+    found = verdict(outcome.table, outcome.workspace)
+    out.print(f"\n{found.sentence}", markup=False)
+    out.print(found.test or found.advice, markup=False, soft_wrap=bool(found.advice))  # its commands stay whole
+    if found.kind == "worse":
+        out.print(f"Keep the old retriever. The new one lies in {outcome.retriever}", markup=False, soft_wrap=True)
+        return
+    out.print("Use the new retriever:\n" if found.kind == "better" else "To use the new retriever:\n", markup=False)
     out.print("    from sentence_transformers import SentenceTransformer", markup=False)
     out.print(f'    retriever = SentenceTransformer("{outcome.retriever}")', markup=False, soft_wrap=True)
     out.print(

@@ -12,11 +12,13 @@ from rankstill.cli.app import app
 from rankstill.cli.options import Experiment, on_workspace
 from rankstill.progress import say
 
+_Llm = Annotated[str | None, typer.Option("--model", help="The LLM to ask: sets teacher.model.")]
+
 
 @on_workspace("teach")
 def teach(
     experiment: Experiment,
-    model: Annotated[str | None, typer.Option(help="The LLM to ask: sets teacher.model.")] = None,
+    model: _Llm = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and price; ask nothing.")] = False,
     export_prompts: Annotated[
         Path | None, typer.Option(help="Write the prompts that wait for an answer here; ask nothing.")
@@ -28,8 +30,7 @@ def teach(
     """Teacher: get an order of each training query's candidates."""
     from rankstill import teaching
 
-    if model is not None:
-        experiment.changes["teacher.model"] = model
+    experiment.ask(model)
     if not (dry_run or export_prompts or import_rankings):
         experiment.run("rankings")
     if dry_run:
@@ -39,20 +40,27 @@ def teach(
         count = teaching.export_prompts(experiment.config, experiment.workspace, export_prompts)
         typer.echo(f"{count:,} prompts written to {export_prompts}" if count else "no prompt waits for an answer")
     if import_rankings:
-        count, notes = teaching.import_answers(experiment.config, experiment.workspace, import_rankings)
+        count, waiting, notes = teaching.import_answers(experiment.config, experiment.workspace, import_rankings)
         for note in notes:
             say(f"note: {note}")
-        typer.echo(f"{count:,} answers taken; `rankstill teach` goes on from them")
+        then = (
+            f"{waiting:,} lists wait for more, or could not be read: --export-prompts again writes what to ask next"
+            if waiting
+            else "every list is ranked: `rankstill teach` goes on from them"
+        )
+        typer.echo(f"{count:,} answers taken; {then}")
 
 
 @on_workspace("check-teacher")
 def check_teacher(
     experiment: Experiment,
     queries: Annotated[int, typer.Option(min=1, help="How many queries to ask about.")] = 30,
+    model: _Llm = None,
 ) -> None:
     """Ask about a few queries: does the LLM rank better than the first stage, and what would all of them cost?"""
     from rankstill import teaching
 
+    experiment.ask(model)
     for line in teaching.check_teacher(experiment.config, experiment.workspace, queries).lines():
         typer.echo(line)
 
@@ -62,10 +70,12 @@ def write_queries(
     experiment: Experiment,
     count: Annotated[int, typer.Option(min=1, help="Passages to have queries written for.")] = 1_000,
     to: Annotated[Path, typer.Option(help="Where to write them.")] = Path("written-queries.jsonl"),
+    model: _Llm = None,
 ) -> None:
     """Have the LLM write queries for passages, and keep those that find their passage again."""
     from rankstill import teaching
 
+    experiment.ask(model)
     for line in teaching.write_queries(experiment.config, experiment.workspace, count, to).lines():
         typer.echo(line)
 

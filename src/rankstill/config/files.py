@@ -23,9 +23,14 @@ _PAPER: dict[str, dict[str, Any]] = {
 
 def write_config(config: Config) -> str:
     """As YAML, every option with its value."""
+    return yaml_of(config.model_dump(mode="json"))
+
+
+def yaml_of(options: Mapping[str, Any]) -> str:
+    """Options as YAML, in their order."""
     import yaml
 
-    text: str = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
+    text: str = yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
     return text
 
 

@@ -2,19 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from rankstill.config.files import yaml_of
 from rankstill.config.sections import Config
 
-_ASKED = {"endpoint": None, "api_key_env": None, "ledger": None}
-_RUN = {"address": None, "store": None}
+_ASKED = ("endpoint", "api_key_env", "ledger")
+_HIDDEN = (
+    *(f"teacher.{option}" for option in _ASKED),
+    *(f"rag.reader.{option}" for option in _ASKED),
+    "engine.address",
+    "engine.store",
+)
+"""Where LLMs are reached and paid, and on which machines it runs."""
 
 
-def public(config: Config) -> Config:
-    """The experiment without where its LLMs were reached and paid, and on which machines it ran."""
-    reader = config.rag.reader
-    return config.model_copy(
-        update={
-            "teacher": config.teacher.model_copy(update=_ASKED),
-            "rag": config.rag.model_copy(update={"reader": reader and reader.model_copy(update=_ASKED)}),
-            "engine": config.engine.model_copy(update=_RUN),
-        }
-    )
+def public_options(config: Config) -> dict[str, Any]:
+    """The experiment's options, section by section, without those that are hidden: their values, and their names."""
+    options: dict[str, Any] = config.model_dump(mode="json")
+    for path in _HIDDEN:
+        section, option = _section(options, path)
+        section.pop(option, None)
+    return options
+
+
+def public_yaml(config: Config) -> str:
+    """The same as YAML, to be run again; a comment names hidden options that were set, for null would mean another."""
+    options = config.model_dump(mode="json")
+    hidden = [path for path in _HIDDEN if (found := _section(options, path))[0].get(found[1]) is not None]
+    note = f"# not shown: {', '.join(hidden)}; set yours\n" if hidden else ""
+    return f"{note}{yaml_of(public_options(config))}"
+
+
+def _section(options: Mapping[str, Any], path: str) -> tuple[dict[str, Any], str]:
+    """The section that holds an option, empty where there is none, and the option's own name."""
+    *above, option = path.split(".")
+    section: Any = options
+    for name in above:
+        section = section.get(name) or {}
+    return section, option

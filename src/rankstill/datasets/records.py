@@ -347,7 +347,10 @@ def assemble(parts: Parts) -> Dataset:
     notes = (
         *parts.notes,
         *goldless.note(f"{parts.name}: {{n}} test queries have no relevant passage in the corpus and do not measure"),
-        *unused.note(f"{parts.name}: {{n}} queries are in neither split and are not used"),
+        *unused.note(
+            f"{parts.name}: {{n}} queries are in neither split and are not used "
+            "(in a BEIR folder, splits/train.txt says which may teach)"
+        ),
         *both.note(f"{parts.name}: {{n}} queries are in both splits and keep their test judgements alone"),
         *(() if train else (f"{parts.name}: no query may teach.",)),
     )

@@ -11,6 +11,7 @@ import numpy as np
 
 from rankstill.config import Config
 from rankstill.errors import RankstillError
+from rankstill.export.held import open_held
 from rankstill.export.matryoshka import DIMENSIONS, TruncationTable, truncation_table
 from rankstill.export.rotation import principal_axes, rotated
 from rankstill.export.search import Vectors, unit
@@ -40,7 +41,7 @@ def export_retriever(
 ) -> ExportTable:
     """Write the distilled retriever for ONNX Runtime and OpenVINO into `export/`, and measure what that changed.
 
-    The table lies beside it, as `export.md` and `export.json`. The chain runs to its retriever first, where it has not.
+    The table lies beside it, as `export.md` and `export.json`.
 
     Args:
         config: the experiment.
@@ -50,14 +51,13 @@ def export_retriever(
         passages: of the corpus that every form encodes for the table.
 
     Raises:
-        RankstillError: as the chain; or a variant is unknown, or its package is missing.
+        RankstillError: as `open_held`; or a variant is unknown, or its package is missing.
     """
     from rankstill.export.measured import measure_forms
     from rankstill.export.variants import check_variants, write_variants
-    from rankstill.pipeline import open_chain
 
     check_variants(variants)
-    with open_chain(config, workspace) as chain:
+    with open_held(config, workspace) as chain:
         model, vectors = _finished(chain)
         if dimensions is not None:
             model = rotated(model, principal_axes(vectors), dimensions)
@@ -84,13 +84,12 @@ def measure_truncation(
         keep: how many dimensions the saved model gives unless told otherwise (`truncate_dim`); all if None.
 
     Raises:
-        RankstillError: as the chain; or there are no test queries, or not that many dimensions.
+        RankstillError: as `open_held`; or there are no test queries, or not that many dimensions.
     """
     from rankstill.candidates import encode
     from rankstill.models import save_model
-    from rankstill.pipeline import open_chain
 
-    with open_chain(config, workspace) as chain:
+    with open_held(config, workspace) as chain:
         model, vectors = _finished(chain)
         axes = principal_axes(vectors)
         turned = rotated(model, axes, keep)
@@ -118,11 +117,9 @@ def export_vectors(
         How many passages were written.
 
     Raises:
-        RankstillError: as the chain.
+        RankstillError: as `open_held`.
     """
-    from rankstill.pipeline import open_chain
-
-    with open_chain(config, workspace) as chain:
+    with open_held(config, workspace) as chain:
         place = path or chain.workspace.path("export") / "vectors.parquet"
         return write_parquet(_batches(chain, dimensions), place)
 
@@ -145,13 +142,11 @@ def export_to_store(
         How many passages were sent.
 
     Raises:
-        RankstillError: as the chain or the store's function; or there is no such store.
+        RankstillError: as `open_held` or the store's function; or there is no such store.
     """
-    from rankstill.pipeline import open_chain
-
     if store not in STORES:
         raise RankstillError(f"export: no store {store}. Use one of {', '.join(STORES)}.")
-    with open_chain(config, workspace) as chain:
+    with open_held(config, workspace) as chain:
         if not location and store != "pgvector":
             location = str(chain.workspace.path("export") / store)
         return STORES[store](_batches(chain, dimensions), name, location=location)
@@ -159,7 +154,6 @@ def export_to_store(
 
 def _finished(chain: Chain) -> tuple[SentenceTransformer, Vectors]:
     """The distilled retriever and the corpus's vectors by it, on disk."""
-    chain.run("reranker")
     vectors: Vectors = np.load(chain.workspace.path("vectors-after") / "passages.npy", mmap_mode="r")
     return chain.parts.model_after, vectors
 

@@ -3,7 +3,7 @@
 from rankstill.rag.answering import Reply, answer_questions
 from rankstill.rag.choices import ChoiceQuestion, read_choice_questions
 from rankstill.rag.scores import contained, exact_match, normalise, token_f1
-from rankstill.rag.study import choice_table, rag_table
+from rankstill.rag.study import answered_queries, choice_table, rag_table
 from rankstill.rag.table import RagSettings, RagTable
 
 __all__ = [
@@ -12,6 +12,7 @@ __all__ = [
     "RagTable",
     "Reply",
     "answer_questions",
+    "answered_queries",
     "choice_table",
     "contained",
     "exact_match",

@@ -26,6 +26,19 @@ ACCURACY = "Accuracy"
 Q = TypeVar("Q", bound=Question)
 
 
+def answered_queries(dataset: Dataset) -> list[Query]:
+    """The test queries whose answers can be scored.
+
+    Raises:
+        DataError: there is none.
+    """
+    asked = (dataset.queries[query_id] for query_id in dataset.test)
+    answered = [query for query in asked if any(answer.strip() for answer in query.answers)]
+    if not answered:
+        raise DataError(f'{dataset.name}: no test query has "answers", so no answer can be scored. Give some.')
+    return answered
+
+
 def rag_table(
     teacher: Teacher,
     dataset: Dataset,
@@ -48,13 +61,10 @@ def rag_table(
         RankstillError: the baseline is no system, a run has the name of one of ours, or as `answer_questions`.
     """
     _check(runs, settings)
-    asked = [dataset.queries[query_id] for query_id in dataset.test]
-    answered = [query for query in asked if any(answer.strip() for answer in query.answers)]
-    if not answered:
-        raise DataError(f'{dataset.name}: no test query has "answers", so no answer can be scored. Give some.')
+    answered = answered_queries(dataset)
     notes = []
-    if len(answered) < len(asked):
-        notes.append(f"{len(asked) - len(answered):,} test queries have no accepted answers and are not asked.")
+    if len(answered) < len(dataset.test):
+        notes.append(f"{len(dataset.test) - len(answered):,} test queries have no accepted answers and are not asked.")
     questions = _sample(answered, settings)
     systems = _contexts(questions, dataset.corpus, runs, settings.k)
     gold = {query.id: _relevant(dataset, query.id) for query in questions}

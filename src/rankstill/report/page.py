@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from rankstill.report.links import forgetting
 from rankstill.report.palette import page_style
-from rankstill.report.showing import as_json, shown, signed, visible
+from rankstill.report.showing import as_json, coded, shown, signed, visible
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -54,6 +54,7 @@ def _environment() -> jinja2.Environment:
     )
     environment.filters |= {
         "shown": shown,
+        "coded": coded,
         "lines": _lines,
         "plain": _plain,
         "signed": signed,

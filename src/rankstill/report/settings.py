@@ -8,12 +8,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from rankstill.config import Config, make_config, public, write_config
+from rankstill.config import Config, make_config, public_options, public_yaml
 
 
 def flat(config: Config) -> dict[str, Any]:
     """Every public option by dotted path."""
-    return dict(_flatten(public(config).model_dump(mode="json"), ""))
+    return dict(_flatten(public_options(config), ""))
 
 
 def changed(config: Config) -> list[tuple[str, Any, Any]]:
@@ -29,7 +29,7 @@ def changed(config: Config) -> list[tuple[str, Any, Any]]:
 
 def as_yaml(config: Config) -> str:
     """Every public option, to be run again."""
-    return write_config(public(config)).rstrip()
+    return public_yaml(config).rstrip()
 
 
 def machine() -> str:

@@ -16,6 +16,7 @@ _AT_ONCE = 200  # characters that a reader sees without asking for more
 
 # Zero-width (non-)joiners and soft hyphens are part of how languages are written; all other format characters go.
 _KEPT = frozenset("\u200c\u200d\u00ad")
+_BACKTICKS = re.compile("`([^`<>]+)`")
 _NAMED = re.compile(r"[^\w\s!-~]")
 
 
@@ -49,6 +50,11 @@ def shown(text: object, limit: int = NOTE_CHARACTERS) -> Markup:
     head, cut = shorten(str(text), limit)
     rest = Markup(' <span class="cut">… cut, {:,} characters in all</span>').format(cut) if cut else Markup()
     return Markup('<bdi dir="auto">{}</bdi>{}').format(head, rest)
+
+
+def coded(text: Markup) -> Markup:
+    """What `shown` made of one of our own sentences, with what stands between backticks as code."""
+    return Markup(_BACKTICKS.sub(r"<code>\1</code>", str(text)))
 
 
 def excerpt(text: str, answers: Sequence[str], limit: int) -> tuple[list[str], int]:

@@ -1,8 +1,11 @@
-"""The verdict: whether the new retriever is better, in one sentence with its interval."""
+"""The verdict: whether the new retriever is better, in one sentence with its interval, or what to do to know."""
 
 from __future__ import annotations
 
+import shlex
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 from rankstill.evaluation import EvaluationTable
@@ -21,24 +24,29 @@ class Verdict:
             nothing was measured.
         sentence: the finding, with its interval.
         test: how sure it is, and on how many queries.
+        why: nothing was measured, short; empty where something was.
+        advice: what to do then, with commands in backticks.
     """
 
     kind: Literal["better", "worse", "open", "none"]
     sentence: str
     test: str = ""
+    why: str = ""
+    advice: str = ""
 
 
-def verdict(table: EvaluationTable | None) -> Verdict:
+def verdict(table: EvaluationTable | None, workspace: Path, missing: str | None = None) -> Verdict:
     """Judge the retriever AFTER against the one before, on the table's main measure.
 
     Better or worse takes both: a 95 % interval that does not hold 0, and p below 0.05 after Holm's correction.
+
+    Args:
+        table: what was measured; None if nothing was.
+        workspace: where, for the commands of the advice.
+        missing: the step that the chain has to make next; None if it is finished.
     """
     if table is None:
-        return Verdict(
-            "none",
-            "Whether the distilled retriever is better was not measured: the chain has not come to its evaluation, or "
-            "no query can measure.",
-        )
+        return _unmeasured(workspace, missing)
     measure = table.measures[0]
     comparisons = table.system(AFTER).comparisons
     assert comparisons is not None, f"{BEFORE} is the baseline"
@@ -63,4 +71,38 @@ def verdict(table: EvaluationTable | None) -> Verdict:
         f"On {found.n:,} test {'query' if found.n == 1 else 'queries'}: {found.wins:,} better, {found.losses:,} worse, "
         f"{found.ties:,} unchanged. Paired randomisation test: p\u00a0=\u00a0{p_value:.4f}, Holm-corrected for "
         f"{compared} {'comparison' if compared == 1 else 'comparisons'}.",
+    )
+
+
+def next_step(finished: Collection[str], unneeded: Collection[str] = ()) -> str | None:
+    """The first step of the chain that is not finished; None if its last one is.
+
+    Args:
+        finished: names of steps.
+        unneeded: steps that this chain does without.
+    """
+    from rankstill.pipeline import STEPS
+
+    if STEPS[-1] in finished:
+        return None
+    return next(step for step in STEPS if step not in finished and step not in unneeded)
+
+
+def _unmeasured(workspace: Path, missing: str | None) -> Verdict:
+    place = shlex.quote(str(workspace))
+    if missing is None:
+        return Verdict(
+            "none",
+            "The chain is finished. No test query is judged, so nobody can say whether the distilled retriever is "
+            "better.",
+            why="no test query is judged",
+            advice=f"Judge some: `rankstill serve {place}`, mark some passages, then `rankstill votes {place} --to "
+            "judged`.",
+        )
+    command = f"rankstill run {shlex.quote(str(workspace / 'config.yaml'))} -w {place}"
+    return Verdict(
+        "none",
+        "The chain is not finished, so nobody can say yet whether the distilled retriever is better.",
+        why=f'the chain is not finished; its next step is "{missing}"',
+        advice=f'Its next step is "{missing}": `{command}` goes on there.',
     )

@@ -19,7 +19,7 @@ from rankstill.report.reading import Finished, read_workspace
 from rankstill.report.said import Said, read_all_rankings, what_was_said
 from rankstill.report.settings import as_yaml, changed, machine
 from rankstill.report.svg import Figure, write_figures
-from rankstill.report.verdict import verdict
+from rankstill.report.verdict import next_step, verdict
 from rankstill.teacher import Ranking
 from rankstill.workspace import disk_errors, write_atomically
 
@@ -35,7 +35,7 @@ class _Queries:
         measured: None where nothing was measured, or cannot be measured again.
         explorer: of the measured queries.
         said: by the teacher.
-        missing: why any of these is None.
+        missing: why the dataset could not be loaded, or its runs not be measured again; empty if they could.
     """
 
     dataset: Dataset | None
@@ -78,7 +78,7 @@ def _write(finished: Finished, dataset: Dataset | None) -> Path:
         finished=finished,
         config=finished.config,
         table=finished.table,
-        verdict=verdict(finished.table),
+        verdict=verdict(finished.table, finished.folder, _missing(finished, queries.dataset)),
         notes=_notes(finished, queries)[:_NOTES],
         queries=queries,
         links=links,
@@ -106,7 +106,6 @@ def _queries(finished: Finished, dataset: Dataset | None) -> _Queries:
         # The rest of the report stands without the dataset; the page says why this part is missing.
         say(f"note: the report is without its queries: {error}")
         return _Queries(None, None, None, None, str(error))
-    missing = "" if measured else "Nothing was measured in this workspace, so there are no gains and losses to show."
     evaluation = finished.config.evaluation
     taught = _of(rankings, dataset.train)
     return _Queries(
@@ -114,8 +113,15 @@ def _queries(finished: Finished, dataset: Dataset | None) -> _Queries:
         measured=measured,
         explorer=explore(measured, rankings) if measured else None,
         said=what_was_said(taught, dataset, finished.config.seed, evaluation.resamples),
-        missing=missing,
+        missing="",
     )
+
+
+def _missing(finished: Finished, dataset: Dataset | None) -> str | None:
+    """The next step of an unfinished chain; some baselines skip steps, which shows in the dataset alone."""
+    from rankstill.baselines import unneeded_steps
+
+    return next_step(finished.steps, unneeded_steps(finished.config, dataset) if dataset else ())
 
 
 def _of(rankings: Sequence[Ranking], query_ids: Sequence[str]) -> list[Ranking]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rankstill.config import Config, public, write_config
+from rankstill.config import Config, public_yaml
 from rankstill.datasets import Dataset
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ print(model.similarity(query, passages))
 ## Settings
 
 ```yaml
-{write_config(public(config)).rstrip()}
+{public_yaml(config).rstrip()}
 ```
 
 ## Cite

@@ -49,7 +49,9 @@ class ReadOnlyWorkspace(Workspace):
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         if not self.path("manifest.json").is_file():
-            raise WorkspaceError(f"{folder}: no workspace of a run is there. Make one: rankstill run -w {folder}")
+            raise WorkspaceError(
+                f"{folder}: no workspace of a run is there. Make one: rankstill run CONFIG.yaml -w {folder}"
+            )
         self._records = self._read_manifest()
 
     def fingerprints(self) -> dict[str, str]:
@@ -62,7 +64,7 @@ class ReadOnlyWorkspace(Workspace):
             if step not in self._records:
                 raise WorkspaceError(
                     f'{self.folder}: its step "{step}" is not finished, so there is nothing to compare yet. '
-                    "Run `rankstill run` on it to the end."
+                    f"Run it to the end: rankstill run {self.path('config.yaml')} -w {self.folder}"
                 )
         return {step: self._records[step].fingerprint for step in NEEDED}
 

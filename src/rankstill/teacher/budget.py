@@ -67,7 +67,8 @@ class Budget:
         if max_cost is not None and price is None:
             raise BudgetError(
                 "teacher.max_cost: the price of this model is not known, so the limit cannot be kept. Set its price "
-                "(USD per million tokens, in and out) in teacher.prices, or set teacher.max_tokens instead."
+                "(USD per million tokens, in and out) in teacher.prices, or set teacher.max_tokens instead; for a "
+                "server of your own leave max_cost out."
             )
         if max_cost is not None and spent is not None and spent.calls and spent.cost is None:
             raise BudgetError(

@@ -117,7 +117,7 @@ async def ask_live(
         payer: answers the calls.
         ledger: holds the answers.
         at_once: lists under way; enough of them keep the client busy.
-        advance: told of each list that is done.
+        advance: told of each call that is answered.
 
     Returns:
         Of the lists whose prompts the endpoint refuses, and of those whose calls failed and may be answered another
@@ -143,11 +143,15 @@ async def ask_live(
                     payer.stop(_nothing_readable(state, unreadable))
             if payer.stopped_by is not None:
                 return
-            advance(1)
+
+    async def _paid(call: Call) -> Answer:
+        answer = await payer.answer(call)
+        advance(1)
+        return answer
 
     async def _answered(listed: CandidateList) -> Asked | None:
         while not isinstance(state := asker.advance(listed, ledger.get), Asked):
-            answers = await asyncio.gather(*(payer.answer(call) for call in state), return_exceptions=True)
+            answers = await asyncio.gather(*map(_paid, state), return_exceptions=True)
             errors = [each for each in answers if isinstance(each, BaseException)]
             for error in errors:
                 if not isinstance(error, CallFailed):

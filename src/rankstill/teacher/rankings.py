@@ -65,7 +65,10 @@ def read_rankings(path: Path, dataset: Dataset) -> tuple[list[Ranking], list[str
     aside: dict[str, list[str]] = {"unknown": [], "not training": []}
     seen: dict[str, int] = {}
     if not path.is_file():
-        raise DataError(f"rankings file {path}: there is no such file. Set teacher.rankings to your rankings.jsonl.")
+        raise DataError(
+            f"rankings file {path}: there is no such file. Set teacher.rankings to your "
+            "rankings.jsonl, or have an LLM asked: teacher.kind: api and teacher.model, or local (docs/teacher.md)."
+        )
     for number, record in read_jsonl(path):
         ranking = _parse(record, path, number)
         if ranking.query_id in seen:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -37,13 +37,15 @@ class Teacher:
         config: whom to ask and how.
         paid_by: on whose account new calls are noted, such as a workspace; its budget counts what is noted there.
         seed: of the shuffles.
-        engine: whose workers send the calls; None: this process does.
+        engine: gives the engine whose workers send the calls, when there are any; None: this process sends them.
 
     Raises:
         RankstillError: the ledger, the prompt template or a local model cannot be used, or a limit cannot be kept.
     """
 
-    def __init__(self, config: TeacherConfig, paid_by: str, seed: int, engine: RayEngine | None = None) -> None:
+    def __init__(
+        self, config: TeacherConfig, paid_by: str, seed: int, engine: Callable[[], RayEngine] | None = None
+    ) -> None:
         endpoint, model = named(config)
         self.config = config
         self._engine = engine
@@ -128,24 +130,27 @@ class Teacher:
         return [self.ledger.get(call) for call in calls]
 
     def check_key(self) -> None:
-        """Whether the endpoint could be asked.
+        """Whether the endpoint could be asked from here, unless workers ask it, whose keys are theirs.
 
         Raises:
             TeacherError: its address is none, or its key is missing.
         """
-        if self.config.kind != "local" and self._engine is None:
+        by_workers = self._engine is not None and not self.config.batch
+        if self.config.kind != "local" and not by_workers:
             self._client(self.config.base_url() or "", 1)
 
     def _ask_live(self, lists: Sequence[CandidateList]) -> dict[str, str]:
         from rankstill.teacher.live import Payer, ask_live
 
         async def ask_all(place: Endpoint, send: Send | None) -> tuple[dict[str, str], dict[str, str]]:
-            with progress("asking the teacher", len(lists)) as advance:
+            with progress("asking the teacher", calls) as advance:
                 async with self._client(place.url, place.concurrency, send) as client:
                     payer = Payer(client, self.ledger, self.budget)
                     at_once = _LISTS_A_CALL * place.concurrency
                     return await ask_live(lists, self.asker, payer, self.ledger, at_once, advance)
 
+        # A list may take hundreds of calls: what is counted is calls, of which some more may be needed.
+        calls = sum(1 for listed in lists for _ in self.asker.expected(listed, self.ledger.get))
         with self._reach() as reached:
             refused, given_up = run(ask_all(*reached))
         if given_up and not self.config.accept_missing:
@@ -165,7 +170,7 @@ class Teacher:
             return
         from rankstill.engine.asking import reach_by_workers
 
-        with reach_by_workers(self.config, self._engine) as reached:
+        with reach_by_workers(self.config, self._engine()) as reached:
             yield reached
 
     def _client(self, url: str, concurrency: int, send: Send | None = None) -> ChatClient:

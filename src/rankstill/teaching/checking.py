@@ -182,7 +182,11 @@ def _judge(
         return found, *_planted_verdict(found, least, blind)
     if found.high <= 0:
         return found, "cannot help", "it ranks no better than the first stage"
-    return found, "not sure", "the difference may be chance: ask about more queries"
+    return (
+        found,
+        "not sure",
+        "the difference may be chance: judge more training queries, or ask about more of them (--queries)",
+    )
 
 
 def _planted_verdict(found: Comparison, least: float, by_chance: float) -> tuple[Verdict, str]:
@@ -197,12 +201,15 @@ def _planted_verdict(found: Comparison, least: float, by_chance: float) -> tuple
         by_chance: expected of a random order.
     """
     if found.high < 0 and least <= by_chance:
-        return "cannot help", f"it finds a sentence's own passage no better than chance ({_MEASURE} {by_chance:.3f})"
+        return (
+            "cannot help",
+            f"it finds a sentence's own passage no better than chance, which alone gives {_MEASURE} {by_chance:.3f}",
+        )
     if least <= by_chance:
         return "not sure", "the difference may be chance: ask about more queries"
     return "not sure", (
-        f"it finds a sentence's own passage better than chance ({_MEASURE} {by_chance:.3f}), but not better than the "
-        "first stage does. Judge a few dozen training queries and check again"
+        f"it finds a sentence's own passage better than chance (which alone gives {_MEASURE} {by_chance:.3f}), but not "
+        "better than the first stage does. Judge a few dozen training queries and check again"
     )
 
 

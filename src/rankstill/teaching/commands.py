@@ -47,12 +47,13 @@ def export_prompts(config: Config, workspace: str | Path, path: Path) -> int:
         return by_hand.export_prompts(teacher, lists, path)
 
 
-def import_answers(config: Config, workspace: str | Path, path: Path) -> tuple[int, Sequence[str]]:
-    """Take answers back into the ledger: how many, and notes of those that could not be used."""
+def import_answers(config: Config, workspace: str | Path, path: Path) -> tuple[int, int, Sequence[str]]:
+    """Take answers back into the ledger: how many, how many lists wait for more, and notes of what was left aside."""
     from rankstill.teacher import by_hand
 
     with _at_work(config, workspace) as (teacher, lists):
-        return by_hand.import_answers(teacher, lists, path)
+        count, notes = by_hand.import_answers(teacher, lists, path)
+        return count, sum(1 for _ in teacher.pending(lists)), notes
 
 
 def check_teacher(config: Config, workspace: str | Path, count: int) -> TeacherCheck:

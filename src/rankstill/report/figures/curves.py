@@ -61,12 +61,13 @@ def curves(name: str, title: str, x_label: str, lines: Sequence[Curve]) -> Figur
             joined = " ".join(f"{number(x)},{number(y)}" for x, y in places)
             parts.append(element("polyline", points=joined, class_=f"curve-{index}"))
             ends.append((places[-1], f"{each.label} {each.points[-1][1]:.3g}"))
-        below = -99.0
-        for (x, y), label in sorted(ends, key=lambda end: end[0][1]):
-            below = max(y + 4, below + 16)  # labels never lie on one another
-            parts.append(text(x + 8, below, label, 13))
+        above = floor + 2
+        for (x, y), label in sorted(ends, key=lambda end: -end[0][1]):
+            place = min(y + 4, above)  # labels lie neither on one another nor on the axis below
+            above = place - 16
+            parts.append(text(x + 8, place, label, 13))
         parts.append(text((left + right) / 2, floor + 38, x_label, 12, text_anchor="middle", class_="quiet"))
-        return Markup("").join(parts), float(number(max(floor + 46, below + 6)))
+        return Markup("").join(parts), floor + 46
 
     return Figure(name, title, description, draw)
 

@@ -228,7 +228,8 @@ function startExplorer() {
   find("how").textContent = "Click one, or pick a query from the list, to see what was found.";
   find("explorer").hidden = false;
   fill();
-  show(0, false);
+  const most = [...queries.keys()].reduce((a, b) => (Math.abs(queries[b].gain) > Math.abs(queries[a].gain) ? b : a));
+  show(most, false);
 }
 
 startTheme();
