@@ -67,9 +67,9 @@ def reckon(figures: dict[str, Any], scale: dict[str, Any]) -> Sheet:
         "passages' vectors": passages * assumed["dimensions"] * BYTES,
         "sentences' vectors": sentences * assumed["dimensions"] * BYTES,
         "vectors after": passages * assumed["dimensions_after"] * BYTES,
+        "BM25 (each worker has its own)": passages * assumed["bm25_bytes_a_passage"],
     }
     memory = {
-        "BM25, each worker": passages * assumed["bm25_bytes_a_passage"],
         "index for serving": passages * (assumed["dimensions_after"] * scale["whole_bytes"] + scale["code_bytes"]),
     }
     tokens = zip(assumed["tokens_a_list"], assumed["llm_price"], strict=True)

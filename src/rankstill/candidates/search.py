@@ -87,18 +87,27 @@ def _true_cosines(queries: Tensor, passages: Tensor, rows: Tensor, columns: Tens
 
 
 def _merge(best: Tensor, where: Tensor, rows: Tensor, positions: Tensor, cosines: Tensor) -> tuple[Tensor, Tensor]:
-    """The k best of each query among those known and those found, ties in order of position."""
+    """The k best of each query among those known and those found, ties in order of position.
+
+    Args:
+        best: cosines of those known, best first. [queries, k]
+        where: their positions, all before those found. [queries, k]
+        rows: of each one found, its query, ascending. [found]
+        positions: of those found, ascending within a query. [found]
+        cosines: of those found. [found]
+    """
     import torch
 
     queries, k = best.shape
-    rows = torch.cat([torch.arange(queries, device=best.device).repeat_interleave(k), rows])
-    positions, cosines = torch.cat([where.flatten(), positions]), torch.cat([best.flatten(), cosines])
-    order = torch.argsort(positions)
-    order = order[torch.argsort(cosines[order], descending=True, stable=True)]
-    order = order[torch.argsort(rows[order], stable=True)]
-    starts = torch.searchsorted(rows[order], torch.arange(queries, device=best.device))
-    chosen = order[starts[:, None] + torch.arange(k, device=best.device)]
-    return cosines[chosen], positions[chosen]
+    counts = torch.bincount(rows, minlength=queries)
+    columns = k + torch.arange(len(rows), device=best.device) - (counts.cumsum(0) - counts)[rows]
+    space = int(counts.max())
+    best = torch.nn.functional.pad(best, (0, space), value=float("-inf"))
+    where = torch.nn.functional.pad(where, (0, space))
+    best[rows, columns] = cosines
+    where[rows, columns] = positions
+    order = torch.sort(best, dim=1, descending=True, stable=True).indices[:, :k]
+    return best.gather(1, order), where.gather(1, order)
 
 
 def read_rows(vectors: Vectors, start: int, end: int) -> Vectors:

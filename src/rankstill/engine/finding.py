@@ -40,13 +40,16 @@ class SharedFirstStage:
     config: CandidatesConfig
 
     def load(self) -> FirstStage:
-        """The first stage, on this worker, whose disk holds the vectors as long as it lives."""
+        """The first stage, on this worker, whose disk holds the vectors and the word index as long as it lives."""
         from rankstill.candidates import PassageVectors
+        from rankstill.candidates.bm25 import kept_index
 
-        here = tempfile.TemporaryDirectory(prefix="rankstill-vectors-")
+        here = tempfile.TemporaryDirectory(prefix="rankstill-first-stage-")
         gather_vectors(self.vectors, Path(here.name), each_sentence=self.config.sentences)
         vectors = PassageVectors.load(Path(here.name))
-        first_stage = FirstStage(read_corpus(self.corpus), self.encoder.model(), vectors, self.config)
+        corpus = read_corpus(self.corpus)
+        bm25 = kept_index(corpus, self.config, Path(here.name) / "bm25")
+        first_stage = FirstStage(corpus, self.encoder.model(), vectors, self.config, bm25=bm25)
         weakref.finalize(first_stage, here.cleanup)
         return first_stage
 
