@@ -13,10 +13,10 @@ ROUNDS = 5
 
 
 def starting() -> list[Result]:
-    """Seconds of `rankstill --help` and of `import rankstill`, beside those of Python alone."""
+    """Seconds of showing help and of `import rankstill`, beside those of Python alone."""
     bare = _seconds(["-c", ""])
     commands = {
-        "`rankstill --help`": (["-m", "rankstill", "--help"], "< 1 s"),
+        "rankstill --help": (["-m", "rankstill", "--help"], "< 1 s"),
         "`import rankstill`": (["-c", "import rankstill"], "< 0.5 s"),
     }
     results = []
