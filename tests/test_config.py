@@ -96,6 +96,7 @@ def test_changing_a_config_leaves_the_given_values_alone() -> None:
 WRONG = {
     "ranker.epoch": ({"ranker": {"epoch": 3}}, "no such option"),
     "rankr": ({"rankr": {"epochs": 3}}, "no such option"),
+    "dataset.souce": ({"dataset": {"souce": "there"}}, "no such option"),
     "ranker.epochs": ({"ranker": {"epochs": "many"}}, "integer"),
     "candidates.b": ({"candidates": {"b": 2.0}}, "less than or equal to 1"),
     "ranker.loss": ({"ranker": {"loss": "mse"}}, "'listmle'"),

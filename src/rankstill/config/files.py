@@ -91,7 +91,8 @@ def make_config(values: Mapping[str, Any], changes: Mapping[str, Any] | None = N
 
 
 def _first_mistake(error: ValidationError) -> str:
-    first = error.errors()[0]
+    # An option that does not exist comes first: what it was meant to be may be missing because of it.
+    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
     plainly = {"extra_forbidden": "no such option", "model_type": "a section, with its options below it"}
     told = plainly.get(first["type"], first["msg"].removeprefix("Value error, "))
     return ": ".join(filter(None, [".".join(str(part) for part in first["loc"]), told]))

@@ -267,7 +267,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _n_holds_k(self) -> Config:
         if self.candidates.n < self.candidates.k:
-            raise ValueError("candidates.n must be at least candidates.k")
+            raise ValueError("candidates.n must be at least candidates.k; set both")
         if self.labels.pseudo_by == "prior" and not self.ranker.prior and self.labels.pseudo_queries:
             raise ValueError("without a prior, set labels.pseudo_by to ranker or labels.pseudo_queries to 0")
         if not (self.ranker.prior or self.ranker.cross_encoder):
