@@ -51,7 +51,7 @@ print(model.similarity(query, passages))
 ## Made on
 
 {dataset.name}: {len(dataset.corpus):,} passages, {len(dataset.train):,} queries that could teach{extra}, and
-{config.labels.pseudo_queries:,} pseudo-queries drawn from the corpus.
+up to {config.labels.pseudo_queries:,} pseudo-queries drawn from the corpus.
 
 ## Result
 
