@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from rankstill.engine import RayEngine
+from rankstill.engine.encoding import Encoder
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # the workers find the tests' own work there too
@@ -35,3 +36,9 @@ def ray_engine() -> Iterator[RayEngine]:
     )
     yield RayEngine(workers=2)
     ray.shutdown()
+
+
+@pytest.fixture
+def encoder(tiny_model_folder: Path, full_precision: None) -> Encoder:
+    """The retriever to improve, in this process's full precision."""
+    return Encoder(str(tiny_model_folder), device="cpu")

@@ -22,8 +22,6 @@ from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client import ChatClient
 from rankstill.teacher.failures import TeacherError
 
-pytestmark = pytest.mark.slow
-
 
 def call(number: int) -> Call:
     return Call("there", "fake", ({"role": "user", "content": f"question {number}"},), {"temperature": 0})

@@ -66,15 +66,9 @@ def assert_same(one: LabelledQuery, other: LabelledQuery) -> None:
 
 
 def test_vectors_candidates_and_labels_are_those_of_one_process(
-    corpus: PartFolder,
-    queries: list[Unlabelled],
-    toy_first_stage: FirstStage,
-    tiny_model_folder: Path,
-    tmp_path: Path,
-    full_precision: None,
+    corpus: PartFolder, queries: list[Unlabelled], toy_first_stage: FirstStage, encoder: Encoder, tmp_path: Path
 ) -> None:
     engine = LocalEngine()
-    encoder = Encoder(str(tiny_model_folder), device="cpu")
     encode_corpus_on(engine, encoder, corpus, PartFolder(str(tmp_path / "parts")), tmp_path / "vectors")
     got, expected = PassageVectors.load(tmp_path / "vectors"), toy_first_stage.vectors
     np.testing.assert_allclose(got.passages, expected.passages, atol=1e-5)
@@ -93,7 +87,7 @@ def test_vectors_candidates_and_labels_are_those_of_one_process(
         np.testing.assert_allclose(features, one.features, atol=1e-5)
         np.testing.assert_allclose(fused, one.fused, atol=1e-5)
 
-    cross_encoder = start_cross_encoder(str(tiny_model_folder), 64, "cpu")
+    cross_encoder = start_cross_encoder(encoder.name, 64, "cpu")
     ranker = Ranker(Prior(FEATURES, (2.0, 5.0, 1.0)), cross_encoder)
     ranker.save(tmp_path / "ranker")
     score = Score(SharedRanker(str(tmp_path / "ranker"), corpus, device="cpu"), "both")
@@ -105,12 +99,11 @@ def test_vectors_candidates_and_labels_are_those_of_one_process(
         assert_same(one, other)
 
 
-@pytest.mark.slow
 def test_vectors_are_the_same_with_a_worker_killed_amid_them(
     ray_engine: RayEngine,
     toy_dataset: Dataset,
     toy_first_stage: FirstStage,
-    tiny_model_folder: Path,
+    encoder: Encoder,
     tmp_path: Path,
 ) -> None:
     log, killed = tmp_path / "log", []
@@ -123,7 +116,7 @@ def test_vectors_are_the_same_with_a_worker_killed_amid_them(
         os.kill(killed[0], signal.SIGKILL)
 
     threading.Thread(target=kill, daemon=True).start()
-    encode = FullPrecision(Encode(Encoder(str(tiny_model_folder), device="cpu"), "passages"))
+    encode = FullPrecision(Encode(encoder, "passages"))
     kept = PartFolder(str(tmp_path / "vectors"))
     engine = RayEngine(workers=1)  # to load the model takes longest
     made = list(engine.map(Slowly(encode, str(log), 0.5), corpus_tables(toy_dataset.corpus, 20), kept, "encoding"))

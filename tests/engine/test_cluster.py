@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import fsspec
@@ -47,15 +47,9 @@ def store() -> PartFolder:
 
 
 def test_a_chain_on_a_store_that_is_no_disk_gets_what_it_gets_here(
-    store: PartFolder,
-    toy_dataset: Dataset,
-    toy_first_stage: FirstStage,
-    tiny_model_folder: Path,
-    tmp_path: Path,
-    full_precision: None,
+    store: PartFolder, toy_dataset: Dataset, toy_first_stage: FirstStage, encoder: Encoder, tmp_path: Path
 ) -> None:
     engine = Counting()
-    encoder = Encoder(str(tiny_model_folder), device="cpu")
     cluster = Cluster(engine, store, toy_dataset.corpus, encoder, CandidatesConfig())
     cluster.encode_corpus(tmp_path / "vectors")
     np.testing.assert_allclose(
@@ -82,21 +76,15 @@ def test_a_chain_on_a_store_that_is_no_disk_gets_what_it_gets_here(
     again = Cluster(engine, store, toy_dataset.corpus, encoder, CandidatesConfig())
     again.encode_corpus(tmp_path / "again")
     assert len(engine.made) == made
-    prompted = Encoder(str(tiny_model_folder), passage_prompt="passage: ", device="cpu")
+    prompted = replace(encoder, passage_prompt="passage: ")
     Cluster(engine, store, toy_dataset.corpus, prompted, CandidatesConfig()).encode_corpus(tmp_path / "prompted")
     assert len(engine.made) > made
 
 
 def test_parts_of_another_format_or_size_are_not_taken_for_these(
-    store: PartFolder,
-    toy_dataset: Dataset,
-    tiny_model_folder: Path,
-    tmp_path: Path,
-    full_precision: None,
-    monkeypatch: pytest.MonkeyPatch,
+    store: PartFolder, toy_dataset: Dataset, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def kept() -> Counter[str]:
-        encoder = Encoder(str(tiny_model_folder), device="cpu")
         cluster = Cluster(Counting(), store, toy_dataset.corpus, encoder, CandidatesConfig(sentences=False))
         cluster.encode_corpus(tmp_path / "vectors")
         list(cluster.search(["how does the magma change"], 3))
@@ -124,10 +112,9 @@ def test_a_store_that_is_a_relative_path_is_the_same_folder_for_every_worker(
 
 
 def test_a_corpus_whose_sentences_are_left_out_is_searched_without_them(
-    store: PartFolder, toy_dataset: Dataset, tiny_model_folder: Path, tmp_path: Path, full_precision: None
+    store: PartFolder, toy_dataset: Dataset, encoder: Encoder, tmp_path: Path
 ) -> None:
     config = CandidatesConfig(sentences=False)
-    encoder = Encoder(str(tiny_model_folder), device="cpu")
     cluster = Cluster(Counting(), store, toy_dataset.corpus, encoder, config)
     cluster.encode_corpus(tmp_path / "vectors")
     vectors = PassageVectors.load(tmp_path / "vectors")

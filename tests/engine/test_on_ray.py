@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow.parquet as pq
-import pytest
 
 from rankstill.config import Config
 from rankstill.engine import RayEngine
@@ -14,7 +13,6 @@ from rankstill.labels import read_labels
 from rankstill.pipeline import distill
 
 
-@pytest.mark.slow
 def test_a_chain_on_ray_makes_the_candidates_and_labels_of_one_here(
     ray_engine: RayEngine, toy_dataset_folder: Path, tiny_model_folder: Path, tmp_path: Path
 ) -> None:

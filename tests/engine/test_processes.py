@@ -128,7 +128,6 @@ def ranked_lists(dataset: Dataset, first_stage: FirstStage) -> list[RankedList]:
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["retriever", "ranker"])
 def test_two_processes_train_as_one_does_with_the_doubled_batch(trained: Path, kind: str) -> None:
     one, two = (curve(trained / name, kind) for name in ("one", "two"))
@@ -181,7 +180,6 @@ def test_an_index_that_several_ask_for_at_once_is_made_once(
     np.testing.assert_array_equal(scores[1:], [scores[0]] * 2)
 
 
-@pytest.mark.slow
 def test_of_two_processes_one_owns_the_workspace_and_both_train(
     toy_dataset_folder: Path, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
