@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _RETRIES = 5
-"""Of a part whose worker died under it."""
+"""Of a part whose worker died under it. By default Ray tries for ever, even a part that kills every worker."""
 
 
 class RayEngine:
@@ -81,7 +81,7 @@ class RayEngine:
                 compute=ray.data.ActorPoolStrategy(min_size=1, max_size=workers, initial_size=workers),
                 num_cpus=self.cpus,
                 num_gpus=self.gpus,
-                ray_remote_args_fn=_patience,
+                max_task_retries=_RETRIES,
             )
             try:
                 for row in made.iter_rows():
@@ -122,11 +122,6 @@ class _Worker:
         except RankstillError as error:
             refused = str(error)  # as an exception it would come back as a page of Ray's
         return {"part": [name], "refused": [refused]}
-
-
-def _patience() -> dict[str, Any]:
-    """By default a part is tried for ever, even one that kills every worker, as by its size."""
-    return {"max_task_retries": _RETRIES}
 
 
 def _room(machines: Sequence[dict[str, float]], cpus: float, gpus: float) -> int:
