@@ -95,15 +95,27 @@ def architecture_of(name: str) -> str:
     return str(named[0]) if named else ""
 
 
-def load_bi_encoder(name: str, device: str | None = None) -> SentenceTransformer:
+def load_bi_encoder(
+    name: str, device: str | None = None, *, query_prompt: str | None = None, passage_prompt: str | None = None
+) -> SentenceTransformer:
     """A sentence-transformers bi-encoder by hub name or folder.
+
+    Args:
+        name: hub name or folder.
+        device: None: the best that there is.
+        query_prompt: put before every query; None: the model's own.
+        passage_prompt: put before every passage; None: the model's own.
 
     Raises:
         ModelError: there is no such model, or it cannot be reached or read.
     """
     from sentence_transformers import SentenceTransformer
 
-    return _load(SentenceTransformer, name, device=device)
+    model: SentenceTransformer = _load(SentenceTransformer, name, device=device)
+    for kind, prompt in (("query", query_prompt), ("document", passage_prompt)):
+        if prompt is not None:
+            model.prompts[kind] = prompt
+    return model
 
 
 def load_cross_encoder(name: str, device: str | None = None, **arguments: Any) -> CrossEncoder:

@@ -12,8 +12,8 @@ from typing import Any
 
 from rankstill.config import Config, write_config
 from rankstill.datasets import Dataset, load_dataset
-from rankstill.engine.processes import leads, trained_by
-from rankstill.engine.workspaces import open_workspace
+from rankstill.distributed.processes import leads, trained_by
+from rankstill.distributed.workspaces import open_workspace
 from rankstill.models import release_memory, save_model
 from rankstill.outcome import Outcome
 from rankstill.parts import Parts, check_corpus, check_queries

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rankstill.engine.processes import meet
+from rankstill.distributed.processes import meet
 from rankstill.models import fast_precision
 from rankstill.progress import Advance, progress
 from rankstill.reporting import Reports

@@ -11,12 +11,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from in_this_process import LocalEngine
 from works import FullPrecision, Slowly
 
 from rankstill.candidates import FEATURES, FirstStage, PassageVectors
 from rankstill.config import CandidatesConfig
 from rankstill.datasets import Dataset
-from rankstill.engine import LocalEngine, PartFolder, RayEngine
+from rankstill.engine import PartFolder, RayEngine
 from rankstill.engine.encoding import (
     Encode,
     Encoder,

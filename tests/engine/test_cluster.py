@@ -10,12 +10,13 @@ from pathlib import Path
 import fsspec
 import numpy as np
 import pytest
+from in_this_process import LocalEngine
 from works import FullPrecision
 
 from rankstill.candidates import FEATURES, FirstStage, PassageVectors
 from rankstill.config import CandidatesConfig, Config
 from rankstill.datasets import Dataset
-from rankstill.engine import LocalEngine, PartFolder, Work
+from rankstill.engine import PartFolder, Work
 from rankstill.engine.cluster import Cluster
 from rankstill.engine.encoding import Encoder
 from rankstill.engine.folders import get_folder, put_folder

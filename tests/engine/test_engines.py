@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+from in_this_process import LocalEngine
 from works import Die, Double, Refuse
 
-from rankstill.engine import Engine, EngineError, LocalEngine, PartFolder, RayEngine, part_name
+from rankstill.engine import Engine, EngineError, PartFolder, RayEngine, part_name
 from rankstill.engine.on_ray import _room
 from rankstill.errors import RankstillError
 

@@ -55,7 +55,7 @@ class Experiment:
 
     def run(self, until: str) -> None:
         """The chain up to a step; steps before it that are missing are made first."""
-        from rankstill.engine.processes import leads, one_speaks
+        from rankstill.distributed.processes import leads, one_speaks
         from rankstill.pipeline import distill
 
         with one_speaks():

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from rankstill.errors import RankstillError
 from rankstill.progress import progress
 from rankstill.teacher.calls import Call
-from rankstill.teacher.endpoint import _AT_ONCE_LOCALLY, Endpoint
+from rankstill.teacher.endpoint import Endpoint, at_once_locally
 from rankstill.teacher.failures import BadReplyError, Failure, TeacherError, failure_of
 from rankstill.teacher.keys import Provider, read_key
 from rankstill.teacher.transport import litellm_send, openai_client, openai_send
@@ -157,7 +157,7 @@ def reach_by_workers(config: TeacherConfig, engine: RayEngine) -> Iterator[tuple
         timeout=config.timeout,
         local_model=config.model if local else None,
         context=config.context,
-        at_once=min(config.concurrency, _AT_ONCE_LOCALLY),
+        at_once=at_once_locally(config),
     )
     at_once = place.at_once * engine.workers if local else config.concurrency
     with Senders(place, engine.workers, cpus=engine.cpus, gpus=engine.gpus) as senders:

@@ -45,11 +45,8 @@ class Encoder:
         """The model, loaded."""
         from rankstill.models import load_bi_encoder
 
-        model = load_bi_encoder(get_folder(self.name), self.device)
-        for kind, prompt in (("query", self.query_prompt), ("document", self.passage_prompt)):
-            if prompt is not None:
-                model.prompts[kind] = prompt
-        return model
+        prompts = {"query_prompt": self.query_prompt, "passage_prompt": self.passage_prompt}
+        return load_bi_encoder(get_folder(self.name), self.device, **prompts)
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ class Work(Protocol):
 
 
 class Engine(Protocol):
-    """Runs work on parts, here or elsewhere. Parts that are made are not made again, whoever was killed when."""
+    """Runs work on parts, somewhere. Parts that are made are not made again, whoever was killed when."""
 
     def fill(self, work: Work, source: PartFolder, target: PartFolder, what: str) -> None:
         """Make a part in `target` of every part in `source`, under the same name.

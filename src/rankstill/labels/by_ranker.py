@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.labels.labelling import label
+from rankstill.labels.labelling import RankedBy, Unlabelled, label
 from rankstill.labels.queries import asked_queries, sentences_as_queries
 from rankstill.labels.table import LabelledQuery
 from rankstill.workspace import digest
@@ -34,31 +34,35 @@ def label_by_ranker(
     """
     from rankstill.ranker import Ranker
 
-    config, before, depth = parts.config.labels, parts.before, parts.config.labels.depth
+    config, dataset = parts.config.labels, parts.dataset
+    asked: list[Unlabelled] = []
+    ranked_by: RankedBy = "ranker"
+    if config.ranked_by in ("both", "ranker", "llm"):
+        ranked_by = config.ranked_by
+        asked = asked_queries(dataset, parts.rankings, listed, parts.config.candidates.n)
+    sentences = sentences_as_queries(dataset, parts.before, config, parts.config.seed)
     if parts.cluster is not None:
-        return _on_cluster(parts, parts.cluster, listed)
+        return _label_on_cluster(parts, parts.cluster, asked, sentences, ranked_by)
+    asked_for = [config.pseudo_queries, config.pseudo_like_queries, config.depth, parts.config.seed]
+    found = _kept(parts.workspace.path("found"), digest(candidates, asked_for))
     ranker = Ranker.load(parts.workspace.path("ranker"), parts.config.device)
     free = ranker.prior_alone() if config.pseudo_by == "prior" else ranker
-    labelled = []
-    if config.ranked_by in ("both", "ranker", "llm"):
-        asked = asked_queries(parts.dataset, parts.rankings, listed, parts.config.candidates.n)
-        labelled += label(asked, before, ranker, folder / "asked", depth=depth, ranked_by=config.ranked_by)
-    sentences = sentences_as_queries(parts.dataset, before, config, parts.config.seed)
-    asked_for = [config.pseudo_queries, config.pseudo_like_queries, depth, parts.config.seed]
-    found = _kept(parts.workspace.path("found"), digest(candidates, asked_for))
-    return labelled + label(sentences, before, free, folder / "pseudo", depth=depth, ranked_by="ranker", found=found)
+    return [
+        *label(asked, parts.before, ranker, folder / "asked", depth=config.depth, ranked_by=ranked_by),
+        *label(sentences, parts.before, free, folder / "pseudo", depth=config.depth, ranked_by=ranked_by, found=found),
+    ]
 
 
-def _on_cluster(parts: Parts, cluster: Cluster, listed: Mapping[str, NDArray[np.int64]]) -> list[LabelledQuery]:
-    """The same, where the parts that are finished lie in the cluster's store."""
+def _label_on_cluster(
+    parts: Parts, cluster: Cluster, asked: list[Unlabelled], sentences: list[Unlabelled], ranked_by: RankedBy
+) -> list[LabelledQuery]:
+    """Parts that are finished lie in the cluster's store."""
     config, ranker = parts.config.labels, parts.workspace.path("ranker")
-    labelled = []
-    if config.ranked_by in ("both", "ranker", "llm"):
-        asked = asked_queries(parts.dataset, parts.rankings, listed, parts.config.candidates.n)
-        labelled += cluster.label(asked, ranker, prior_alone=False, depth=config.depth, ranked_by=config.ranked_by)
-    sentences = sentences_as_queries(parts.dataset, parts.before, config, parts.config.seed)
-    prior_alone = config.pseudo_by == "prior"
-    return labelled + cluster.label(sentences, ranker, prior_alone=prior_alone, depth=config.depth, ranked_by="ranker")
+    free = config.pseudo_by == "prior"
+    return [
+        *cluster.label(asked, ranker, prior_alone=False, depth=config.depth, ranked_by=ranked_by),
+        *cluster.label(sentences, ranker, prior_alone=free, depth=config.depth, ranked_by=ranked_by),
+    ]
 
 
 def _kept(folder: Path, name: str) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rankstill.engine.processes import weight_here
+from rankstill.distributed.processes import weight_here
 from rankstill.ranker.plackett_luce import plackett_luce_nll, weighted_mean
 
 _PADDING = -1e30

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rankstill.candidates.first_stage import FEATURES
-from rankstill.engine.processes import averaging, check_first_step
+from rankstill.distributed.processes import averaging, check_first_step
 from rankstill.errors import DataError
 from rankstill.models import without_dropout
 from rankstill.ranker.model import Ranker, start_cross_encoder

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rankstill.engine.processes import together
+from rankstill.distributed.processes import together
 
 UNLABELLED = float("-inf")
 """A label of this value: the ranker gave the passage no score for this query."""

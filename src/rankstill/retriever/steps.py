@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rankstill.engine.processes import of_all, share
+from rankstill.distributed.processes import of_all, share
 from rankstill.labels.table import LabelledQuery
 from rankstill.retriever.loss import EXCLUDED, UNLABELLED
 

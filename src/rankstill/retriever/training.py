@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rankstill.datasets import Corpus
-from rankstill.engine.encoding import Encoder
-from rankstill.engine.processes import averaging, check_first_step
+from rankstill.distributed.processes import averaging, check_first_step
 from rankstill.errors import DataError, ModelError
 from rankstill.labels.table import LabelledQuery
-from rankstill.models import attention_for_training, without_dropout
+from rankstill.models import attention_for_training, load_bi_encoder, without_dropout
 from rankstill.reporting import NOWHERE, Reports
 from rankstill.retriever.loss import DistillationLoss, Divergence, kl_to_ranker
 from rankstill.training import progress_callback, run_training, set_seed, training_arguments
@@ -31,7 +30,8 @@ def load_retriever(config: RetrieverConfig, device: str | None) -> SentenceTrans
     Raises:
         ModelError: there is no such model, or it cannot be reached or read.
     """
-    return Encoder(config.model, config.query_prompt, config.passage_prompt, device).model()
+    prompts = {"query_prompt": config.query_prompt, "passage_prompt": config.passage_prompt}
+    return load_bi_encoder(config.model, device, **prompts)
 
 
 def train_retriever(

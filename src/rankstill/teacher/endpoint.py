@@ -13,7 +13,6 @@ if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
 
 _AT_ONCE_LOCALLY = 4
-"""Calls that a local server works on at once: each takes its own share of memory for the context."""
 
 
 @dataclass(frozen=True)
@@ -48,6 +47,11 @@ def named(config: TeacherConfig) -> tuple[str, str]:
     return "local", identity(find_gguf(model))
 
 
+def at_once_locally(config: TeacherConfig) -> int:
+    """Calls that a local server works on at once: each takes its own share of memory for the context."""
+    return min(config.concurrency, _AT_ONCE_LOCALLY)
+
+
 @contextmanager
 def reach(config: TeacherConfig) -> Iterator[Endpoint]:
     """The endpoint, ready to be asked.
@@ -60,6 +64,6 @@ def reach(config: TeacherConfig) -> Iterator[Endpoint]:
         return
     from rankstill.teacher.local import LocalServer
 
-    at_once = min(config.concurrency, _AT_ONCE_LOCALLY)
+    at_once = at_once_locally(config)
     with LocalServer(config.model or "", config.context, at_once) as server:
         yield Endpoint(server.url, at_once)

@@ -142,6 +142,9 @@ class Teacher:
     def _ask_live(self, lists: Sequence[CandidateList]) -> dict[str, str]:
         from rankstill.teacher.live import Payer, ask_live
 
+        # A list may take hundreds of calls: what is counted is calls, of which some more may be needed.
+        calls = sum(1 for listed in lists for _ in self.asker.expected(listed, self.ledger.get))
+
         async def ask_all(place: Endpoint, send: Send | None) -> tuple[dict[str, str], dict[str, str]]:
             with progress("asking the teacher", calls) as advance:
                 async with self._client(place.url, place.concurrency, send) as client:
@@ -149,8 +152,6 @@ class Teacher:
                     at_once = _LISTS_A_CALL * place.concurrency
                     return await ask_live(lists, self.asker, payer, self.ledger, at_once, advance)
 
-        # A list may take hundreds of calls: what is counted is calls, of which some more may be needed.
-        calls = sum(1 for listed in lists for _ in self.asker.expected(listed, self.ledger.get))
         with self._reach() as reached:
             refused, given_up = run(ask_all(*reached))
         if given_up and not self.config.accept_missing:

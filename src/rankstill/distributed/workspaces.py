@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from rankstill.engine.processes import from_leader, leads, processes
+from rankstill.distributed.processes import from_leader, leads, processes
 from rankstill.workspace import Workspace
 
 TOGETHER = ("ranker", "retriever")

@@ -1,4 +1,4 @@
-"""The engine of one machine: a loop in this process."""
+"""An engine that is a loop in this process: what another engine makes is held against what it makes."""
 
 from __future__ import annotations
 
@@ -6,8 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rankstill.engine.parts import PartFolder, part_name
-from rankstill.engine.work import Function, Work
+from rankstill.engine import Function, PartFolder, Work, part_name
 from rankstill.progress import progress
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rankstill.engine.processes import average_gradients, leads, meet, share, together, weight_here
+from rankstill.distributed.processes import average_gradients, leads, meet, share, together, weight_here
 from rankstill.ranker.plackett_luce import weighted_mean
 
 
