@@ -13,6 +13,7 @@ test: $(STAMP) lint
 	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[integrations,tracking]"
 	$(BIN)/python -m pytest -m slow
 
 lint: $(STAMP)

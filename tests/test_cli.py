@@ -131,8 +131,8 @@ MISTAKES = {
     "run toy.yaml --set ranker.epochs=[1": "--set ranker.epochs=[1: the value is not readable as YAML",
     "run toy.yaml --source nowhere": "nowhere",
     "run --source toy.yaml": "toy.yaml: not a BEIR folder",
-    "candidates toy.yaml --model ./nowhere": "model folder ./nowhere: there is no such folder",
-    "candidates toy.yaml --model no-such/model": 'model "no-such/model" cannot be loaded',
+    "candidates toy.yaml --retriever ./nowhere": "model folder ./nowhere: there is no such folder",
+    "candidates toy.yaml --retriever no-such/model": 'model "no-such/model" cannot be loaded',
     "candidates toy.yaml --set candidates.k=61 --set candidates.n=61": "the corpus has 60 passages",
     "teach toy.yaml --rankings none.jsonl": "rankings file none.jsonl: there is no such file",
     "run toy.yaml --workspace toy.yaml": "toy.yaml: a file, not a folder",
@@ -219,7 +219,7 @@ def test_flags_set_the_options_that_they_name(
     cli: Callable[..., Ran], config: Path, toy_dataset_folder: Path, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
     rankings = shutil.copy(toy_dataset_folder / "rankings.jsonl", tmp_path / "mine.jsonl")
-    flags = ["--source", toy_dataset_folder, "--rankings", rankings, "--model", tiny_model_folder, "--seed", "5"]
+    flags = ["--source", toy_dataset_folder, "--rankings", rankings, "--retriever", tiny_model_folder, "--seed", "5"]
     sets = ["--set", "candidates.k=4", "--set", "candidates.n=7", "--set", "candidates.language=null"]
     ran = cli("train-ranker", *flags, *sets, "-w", "mine")
     assert ran.code == 0, ran.err
@@ -231,7 +231,7 @@ def test_flags_set_the_options_that_they_name(
 
 
 def test_the_model_that_teach_names_is_the_teacher(cli: Callable[..., Ran], config: Path, tmp_path: Path) -> None:
-    assert cli("teach", config, "--model", "some-llm", "-w", "mine").code == 0
+    assert cli("teach", config, "--llm", "some-llm", "-w", "mine").code == 0
     assert read_config(tmp_path / "mine" / "config.yaml").teacher.model == "some-llm"
 
 

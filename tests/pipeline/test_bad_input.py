@@ -209,7 +209,7 @@ def test_a_model_that_does_not_exist_is_named(
 
 
 def test_a_model_folder_that_is_not_there_is_named(command: Command, config_file: Path, tmp_path: Path) -> None:
-    message = command("run", config_file, "-w", tmp_path / "w", "--model", tmp_path / "absent").one_error()
+    message = command("run", config_file, "-w", tmp_path / "w", "--retriever", tmp_path / "absent").one_error()
     assert message == f"model folder {tmp_path / 'absent'}: there is no such folder. Check the path."
 
 

@@ -78,7 +78,7 @@ def test_run_goes_on_from_the_stages(command: Callable[..., Any], config_file: P
 def test_flags_do_without_a_config(
     command: Callable[..., Any], toy_dataset_folder: Path, tiny_model_folder: Path, tmp_path: Path
 ) -> None:
-    flags = ["--source", toy_dataset_folder, "--model", tiny_model_folder, "--set", "candidates.k=5"]
+    flags = ["--source", toy_dataset_folder, "--retriever", tiny_model_folder, "--set", "candidates.k=5"]
     said = command("teach", *flags, "-w", tmp_path / "w")
     assert said.code == 0, said.errors
     assert tuple(steps_of(tmp_path / "w")) == STAGES["teach"]

@@ -22,7 +22,8 @@ ConfigFile = Annotated[Path | None, typer.Argument(help="A YAML config; `ranksti
 Folder = Annotated[Path, typer.Option("--workspace", "-w", help="Where the experiment's files go.")]
 Source = Annotated[str | None, typer.Option(help="The dataset: sets dataset.source.")]
 Rankings = Annotated[Path | None, typer.Option(help="Recorded rankings: sets teacher.rankings.")]
-Model = Annotated[str | None, typer.Option(help="The retriever to improve: sets retriever.model.")]
+Retriever = Annotated[str | None, typer.Option(help="The retriever to improve: sets retriever.model.")]
+Llm = Annotated[str | None, typer.Option(help="The LLM to ask: sets teacher.model.")]
 Seed = Annotated[int | None, typer.Option(help="Sets seed.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.OPTION=VALUE", help="Sets any option of the config.")
@@ -48,11 +49,6 @@ class Experiment:
         """The configuration."""
         return config_of(self.path, self.changes)
 
-    def ask(self, llm: str | None) -> None:
-        """Ask this LLM, if one is named, and not the config's."""
-        if llm is not None:
-            self.changes["teacher.model"] = llm
-
     def run(self, until: str) -> None:
         """The chain up to a step; steps before it that are missing are made first."""
         from rankstill.distributed.processes import leads, one_speaks
@@ -69,25 +65,23 @@ def _shared(
     workspace: Folder = Path("workspace"),
     source: Source = None,
     rankings: Rankings = None,
-    model: Model = None,
+    retriever: Retriever = None,
+    llm: Llm = None,
     seed: Seed = None,
     set_: Set = None,
 ) -> Experiment:
-    return Experiment(config, workspace, changes_of(source, rankings, model, seed, set_))
+    return Experiment(config, workspace, changes_of(source, rankings, retriever, llm, seed, set_))
 
 
 def on_workspace(
     name: str, what: str | None = None, group: typer.Typer = app
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """Make a function a command: beside its own options it takes those of `_shared`, and gets them as one `Experiment`.
-
-    An option of its own that has the name of a shared one takes its place.
-    """
+    """Make a function a command that gets the options of `_shared` as one `Experiment`, beside its own."""
     shared = inspect.signature(_shared, eval_str=True).parameters
 
     def register(command: Callable[..., None]) -> Callable[..., None]:
         _, *own = inspect.signature(command, eval_str=True).parameters.values()
-        options = {**shared, **{option.name: option for option in own}}
+        options = [*shared.values(), *own]
 
         @wraps(command)
         def run(**given: Any) -> None:
@@ -95,9 +89,9 @@ def on_workspace(
             command(_shared(**given), **mine)
 
         run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]
-            [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options.values()]
+            [option.replace(kind=inspect.Parameter.KEYWORD_ONLY) for option in options]
         )
-        run.__annotations__ = {option.name: option.annotation for option in options.values()}
+        run.__annotations__ = {option.name: option.annotation for option in options}
         group.command(name, help=what)(run)
         return command
 
@@ -120,7 +114,8 @@ def config_of(path: Path | None, changes: dict[str, Any]) -> Config:
 def changes_of(
     source: str | None = None,
     rankings: Path | None = None,
-    model: str | None = None,
+    retriever: str | None = None,
+    llm: str | None = None,
     seed: int | None = None,
     set_: list[str] | None = None,
 ) -> dict[str, Any]:
@@ -130,7 +125,8 @@ def changes_of(
     flags = {
         "dataset.source": source,
         "teacher.rankings": str(rankings) if rankings else None,
-        "retriever.model": model,
+        "retriever.model": retriever,
+        "teacher.model": llm,
         "seed": seed,
     }
     changes: dict[str, Any] = {name: value for name, value in flags.items() if value is not None}

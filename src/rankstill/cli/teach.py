@@ -12,13 +12,10 @@ from rankstill.cli.app import app
 from rankstill.cli.options import Experiment, on_workspace
 from rankstill.progress import say
 
-_Llm = Annotated[str | None, typer.Option("--model", help="The LLM to ask: sets teacher.model.")]
-
 
 @on_workspace("teach")
 def teach(
     experiment: Experiment,
-    model: _Llm = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and price; ask nothing.")] = False,
     export_prompts: Annotated[
         Path | None, typer.Option(help="Write the prompts that wait for an answer here; ask nothing.")
@@ -30,7 +27,6 @@ def teach(
     """Teacher: get an order of each training query's candidates."""
     from rankstill import teaching
 
-    experiment.ask(model)
     if not (dry_run or export_prompts or import_rankings):
         experiment.run("rankings")
     if dry_run:
@@ -55,12 +51,10 @@ def teach(
 def check_teacher(
     experiment: Experiment,
     queries: Annotated[int, typer.Option(min=1, help="How many queries to ask about.")] = 30,
-    model: _Llm = None,
 ) -> None:
     """Ask about a few queries: does the LLM rank better than the first stage, and what would all of them cost?"""
     from rankstill import teaching
 
-    experiment.ask(model)
     for line in teaching.check_teacher(experiment.config, experiment.workspace, queries).lines():
         typer.echo(line)
 
@@ -70,12 +64,10 @@ def write_queries(
     experiment: Experiment,
     count: Annotated[int, typer.Option(min=1, help="Passages to have queries written for.")] = 1_000,
     to: Annotated[Path, typer.Option(help="Where to write them.")] = Path("written-queries.jsonl"),
-    model: _Llm = None,
 ) -> None:
     """Have the LLM write queries for passages, and keep those that find their passage again."""
     from rankstill import teaching
 
-    experiment.ask(model)
     for line in teaching.write_queries(experiment.config, experiment.workspace, count, to).lines():
         typer.echo(line)
 
