@@ -1,10 +1,12 @@
-"""Every command that the teacher's guide shows runs, in its order, against a real HTTP endpoint."""
+"""Every command that the documentation shows in a block runs: on a toy, small, against a real HTTP endpoint."""
 
 from __future__ import annotations
 
 import json
 import re
 import shlex
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ import pytest
 import yaml
 from llm_server import FakeLLM, Messages
 
-from rankstill.cli import main
-
-GUIDE = Path(__file__).resolve().parent.parent / "docs" / "teacher.md"
+from pages import DOCS, PAGES, SMALL, commands_in_blocks, rank_by_shared_words, run_command
+from rankstill.config import read_config
+from rankstill.datasets import load_dataset
+from rankstill.pipeline import distill
+from rankstill.serve.votes import Votes
 
 
 def respond(messages: Messages) -> str:
@@ -22,10 +26,7 @@ def respond(messages: Messages) -> str:
     text = messages[-1]["content"]
     if "Search query: " not in text:
         return " ".join(reversed(re.findall(r"The \w+ of the \w+", text)[-1].lower().split()))
-    wanted = set(re.findall(r"Search query: (.*)", text)[-1].lower().split())
-    shown = re.findall(r"^\[(\d+)\] (.*)$", text, re.MULTILINE)
-    ranked = sorted(shown, key=lambda each: -len(wanted & set(each[1].lower().split())))
-    return " > ".join(f"[{number}]" for number, _ in ranked)
+    return rank_by_shared_words(messages)
 
 
 def test_the_commands_of_the_teachers_guide_run(
@@ -37,18 +38,15 @@ def test_the_commands_of_the_teachers_guide_run(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("RANKSTILL_LEDGER", str(tmp_path / "ledger.sqlite"))
-    text = GUIDE.read_text(encoding="utf-8")
-    commands = re.findall(r"^rankstill .*$", text, re.MULTILINE)
+    text = (DOCS / "teacher.md").read_text(encoding="utf-8")
+    commands = [shlex.join(words) for words in commands_in_blocks(text)]
     assert len(commands) == 9
     shown = yaml.safe_load(re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)[0])
     with FakeLLM(respond) as server:
         mine: dict[str, Any] = {
             "dataset": {"source": str(toy_dataset_folder)},
-            "candidates": {"k": 5, "n": 5},
-            "ranker": {"cross_encoder": False},
-            "labels": {"pseudo_queries": 20, "depth": 8},
             "retriever": {"model": str(tiny_model_folder)},
-            "head": {"steps": 5, "width": 16, "token_dimensions": 8},
+            **SMALL,
             "teacher": {**shown["teacher"], "endpoint": server.url},
         }
         (tmp_path / "mine.yaml").write_text(yaml.safe_dump(mine))
@@ -72,9 +70,70 @@ def run(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
         small = {"queries": 6, "top": 1, "passage_tokens": 30, "answer_tokens": 24, "context": 1024}
         words += [piece for name, value in small.items() for piece in ("--set", f"teacher.{name}={value}")]
         words[words.index("my-workspace")] = "local-workspace"
-    monkeypatch.setattr("sys.argv", words)
-    with pytest.raises(SystemExit) as end:
-        main()
-    said = capsys.readouterr()
-    assert not end.value.code, said.err
-    return said.out
+    return run_command(words, monkeypatch, capsys)
+
+
+@pytest.fixture(scope="module")
+def place(
+    toy_dataset_folder: Path, tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """A folder as a reader has it: data with answers, `mine.yaml`, a finished workspace that was voted on, another."""
+    folder = tmp_path_factory.mktemp("reader")
+    shutil.copytree(toy_dataset_folder, folder / "my-data")
+    lines = (folder / "my-data" / "queries.jsonl").read_text().splitlines()
+    answered = [{**(query := json.loads(line)), "answers": [query["text"].split()[3]]} for line in lines]
+    (folder / "my-data" / "queries.jsonl").write_text("".join(json.dumps(each) + "\n" for each in answered))
+    with FakeLLM(lambda messages: "magma") as reader:
+        mine: dict[str, Any] = {
+            "dataset": {"source": str(folder / "my-data")},
+            "retriever": {"model": str(tiny_model_folder)},
+            **SMALL,
+            "rag": {"k": 2, "reader": {"kind": "api", "model": "m", "endpoint": reader.url}},
+        }
+        (folder / "mine.yaml").write_text(yaml.safe_dump(mine))
+        made = distill(read_config(folder / "mine.yaml"), folder / "my-workspace")
+        Votes(made.workspace, load_dataset(read_config(folder / "mine.yaml").dataset), "").mark("magma", "volcano-0", 1)
+        shutil.copytree(made.workspace, folder / "another")
+        yield folder
+
+
+# Pages whose own tests run their commands in their order, with what their readers bring.
+TOLD_ELSEWHERE = {"start.md", "teacher.md"}
+# What does not end by itself (tests/serve), goes to the hub (tests/export/test_hub.py) or takes minutes (test_demo.py).
+RUN_ELSEWHERE = {"serve", "push", "demo"}
+COMMANDS = {
+    shlex.join(words)
+    for page in PAGES
+    if page.name not in TOLD_ELSEWHERE
+    for words in commands_in_blocks(page.read_text(encoding="utf-8"))
+    if words[1] not in RUN_ELSEWHERE
+}
+
+
+@pytest.mark.parametrize("command", sorted(COMMANDS))
+def test_a_command_in_a_block_runs(
+    command: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(place)
+    monkeypatch.setenv("RANKSTILL_LEDGER", str(place / "ledger.sqlite"))
+    words = shlex.split(command)
+    words = ["new.yaml" if words[1] == "init" and word == "mine.yaml" else word for word in words]
+    run_command([*words, *what_makes_it_small(words, place)], monkeypatch, capsys)
+
+
+def what_makes_it_small(words: list[str], place: Path) -> Iterator[str]:
+    """Further words: the toy in the place of a bundled dataset, few steps, few questions, one variant of a study."""
+    # One variant of each study, and what it is compared with: each has tests of its own.
+    short = {"lists": "direct-random", "size": "chain-24", "ablations": "chain-no-tokens", "baselines": "gold,pdist"}
+    if words[1] == "study":
+        yield from ("--seeds", "1", "--only", short[words[2]])
+    if words[1] == "init" or "--source" not in words:
+        return
+    settings = {"dataset.source": place / "my-data"}
+    if words[1] != "check":
+        own = yaml.safe_load((place / "mine.yaml").read_text())
+        sections = ("candidates", "retriever") if "preset=paper" in words else (*SMALL, "retriever")
+        settings |= {f"{name}.{option}": value for name in sections for option, value in own[name].items()}
+        settings |= {"white_box.queries": 2, "rag.questions": 2}
+    for name, value in settings.items():
+        yield from ("--set", f"{name}={value}")

@@ -21,18 +21,16 @@ import pytest
 import torch
 import typer
 import yaml
-from llm_server import FakeLLM, Messages
+from llm_server import FakeLLM
 
-from rankstill.cli import app, main
+from pages import DOCS, PAGES, ROOT, SMALL, commands_in_blocks, rank_by_shared_words, run_command, shown_commands
+from rankstill.cli import app
 from rankstill.config import Config, DatasetConfig, make_config
 from rankstill.config.section import Section
 from rankstill.ranker.plackett_luce import plackett_luce_nll
 from rankstill.retriever.loss import UNLABELLED, distribution, kl_to_ranker
 from rankstill.teacher.calls import Reading
 
-ROOT = Path(__file__).resolve().parent.parent
-DOCS = ROOT / "docs"
-PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
 START = (DOCS / "start.md").read_text(encoding="utf-8")
 NAMES = [str(page.relative_to(ROOT)) for page in PAGES]
 SECTIONS = {
@@ -194,14 +192,13 @@ def test_start_here_leads_to_a_retriever_on_ones_own_data(
     monkeypatch.setenv("RANKSTILL_LEDGER", str(tmp_path / "ledger.sqlite"))
     monkeypatch.setenv("OPENAI_API_KEY", "none")
     shutil.copytree(toy_dataset_folder, "my-data", ignore=shutil.ignore_patterns("rankings.jsonl", "train.tsv"))
-    blocks = re.findall(r"```bash\n(.*?)```", START, flags=re.DOTALL)
-    commands = [line for block in blocks for line in block.splitlines() if line.startswith("rankstill ")]
+    commands = list(commands_in_blocks(START))
     assert len(commands) == 5
     said = []
     with FakeLLM(rank_by_shared_words) as server:
         for command in commands:
-            said.append(run(command, monkeypatch, capsys))
-            if command.startswith("rankstill init"):
+            said.append(run_command(command, monkeypatch, capsys))
+            if command[1] == "init":
                 change_as_shown(Path("mine.yaml"), server.url, tiny_model_folder)
     assert said[1].startswith("my-data: 60 passages, 24 training, 8 test")
     assert any(said[2].startswith(verdict) for verdict in ("can help", "cannot help", "not sure"))
@@ -217,34 +214,15 @@ def test_start_here_leads_to_a_retriever_on_ones_own_data(
     assert re.search(r"\d Parcels go out on weekdays\.$", shown, re.MULTILINE)
 
 
-def rank_by_shared_words(messages: Messages) -> str:
-    text = messages[-1]["content"]
-    wanted = set(re.findall(r"Search query: (.*)", text)[-1].lower().split())
-    shown = re.findall(r"^\[(\d+)\] (.*)$", text, re.MULTILINE)
-    ranked = sorted(shown, key=lambda each: -len(wanted & set(each[1].lower().split())))
-    return " > ".join(f"[{number}]" for number, _ in ranked)
-
-
 def change_as_shown(path: Path, endpoint: str, model: Path) -> None:
     """What the page says to change in the config, the endpoint being the fake one; and all small, for a test."""
     values = yaml.safe_load(path.read_text())
     [shown] = re.findall(r"```yaml\n(.*?)```", START, flags=re.DOTALL)
     values["teacher"].update({**yaml.safe_load(shown)["teacher"], "endpoint": endpoint})
-    values["candidates"].update(k=5, n=5)
-    values["ranker"]["cross_encoder"] = False
-    values["labels"].update(pseudo_queries=20, depth=8)
     values["retriever"]["model"] = str(model)
-    values["head"].update(steps=5, width=16, token_dimensions=8)
+    for section, options in SMALL.items():
+        values[section].update(options)
     path.write_text(yaml.safe_dump(values))
-
-
-def run(command: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> str:
-    monkeypatch.setattr("sys.argv", shlex.split(command))
-    with pytest.raises(SystemExit) as end:
-        main()
-    said = capsys.readouterr()
-    assert not end.value.code, said.err
-    return said.out
 
 
 def test_the_architectures_examples_work(tmp_path: Path) -> None:
@@ -282,14 +260,3 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
     NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = json.dumps(notebook)
     assert "retriever AFTER" in shown
-
-
-def shown_commands(text: str) -> Iterator[list[str]]:
-    """The words of every rankstill command in a page's blocks and in its lines."""
-    blocks = re.findall(r"^```\w*\n(.*?)^```", text, flags=re.DOTALL | re.MULTILINE)
-    lines = [line for block in blocks for line in block.replace("\\\n", " ").splitlines()]
-    prose = re.sub(r"^```.*?^```", "", text, flags=re.DOTALL | re.MULTILINE)
-    for command in [*lines, *re.findall(r"`(rankstill [^`]+)`", prose)]:
-        words = shlex.split(command.removeprefix(".venv/bin/"), comments=True) if "rankstill " in command else []
-        if len(words) > 1 and words[0] == "rankstill" and words[1] != "COMMAND":
-            yield words
