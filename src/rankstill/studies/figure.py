@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 if TYPE_CHECKING:
     from rankstill.studies.table import StudyRow, StudyTable
 
-_WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 860, 420, 70, 30, 40
+_DOTS_WIDTH, _CURVES_WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 620, 860, 20, 64, 52, 66
 _INK, _FAINT, _GRID = "#222222", "#666666", "#dddddd"
 _COLOURS = ("#1f6f5c", "#b3541e", "#5b5b9a")
 
@@ -37,17 +37,18 @@ class _Axis:
 
 def _dots(table: StudyTable) -> str:
     main = table.measures[0]
-    x = _Axis([table.before, *(end for row in table.rows for end in (row.low, row.high))], _LEFT, _WIDTH - _RIGHT)
+    x = _Axis([table.before, *(end for row in table.rows for end in (row.low, row.high))], _LEFT, _DOTS_WIDTH - _RIGHT)
     bottom = _TOP + _ROW * len(table.rows)
     parts = [_line(x(tick), _TOP, x(tick), bottom, _GRID) for tick in x.ticks()]
     parts += [_text(x(tick), bottom + 18, f"{tick:.2f}", "middle", _FAINT) for tick in x.ticks()]
     parts.append(_line(x(table.before), _TOP, x(table.before), bottom, _INK, 'stroke-dasharray="4 4"'))
+    parts.append(_text(_LEFT, 24, table.study.question))
     parts.append(_text(x(table.before), _TOP - 6, f"before {table.before:.3f}", "middle", _FAINT))
     for number, row in enumerate(table.rows):
-        y = _TOP + _ROW * (number + 0.5)
-        parts.append(_text(_LEFT - 12, y + 4, row.variant.what, "end"))
-        parts += _dot(row, x, y, row.values[main])
-    return _svg(parts, bottom + 44, f"{table.study.question} {_caption(table)}")
+        y = _TOP + _ROW * number
+        parts.append(_text(_LEFT, y + 17, row.variant.what))  # above its dot: the picture stays narrow, for phones
+        parts += _dot(row, x, y + 34, row.values[main])
+    return _svg(parts, _DOTS_WIDTH, bottom + 44, _caption(table))
 
 
 def _dot(row: StudyRow, x: _Axis, y: float, value: float) -> list[str]:
@@ -64,8 +65,8 @@ def _curves(table: StudyTable) -> str:
     main, height = table.measures[0], 420
     y = _Axis([table.before, *(end for row in table.rows for end in (row.low, row.high))], height - 60, _TOP)
     lists = sorted({int(row.variant.name.rpartition("-")[2]) for row in table.rows})
-    place = {size: 90 + number * (_WIDTH - 300) / max(1, len(lists) - 1) for number, size in enumerate(lists)}
-    right = _WIDTH - 210
+    place = {size: 90 + number * (_CURVES_WIDTH - 300) / max(1, len(lists) - 1) for number, size in enumerate(lists)}
+    right = _CURVES_WIDTH - 210
     parts = [_line(80, y(tick), right, y(tick), _GRID) for tick in y.ticks()]
     parts += [_text(70, y(tick) + 4, f"{tick:.2f}", "end", _FAINT) for tick in y.ticks()]
     parts += [_text(place[size], height - 40, f"{size}", "middle", _FAINT) for size in lists]
@@ -84,7 +85,7 @@ def _curves(table: StudyTable) -> str:
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         what = rows[-1].variant.what.partition(", ")[2]
         parts.append(_text(points[-1][0] + 14, points[-1][1] + 4, what, "start", colour))
-    return _svg(parts, height, f"{main} by the number of LLM-ranked lists. {_caption(table)}")
+    return _svg(parts, _CURVES_WIDTH, height, f"{main} by the number of LLM-ranked lists. {_caption(table)}")
 
 
 def _caption(table: StudyTable) -> str:
@@ -96,18 +97,19 @@ def _line(x1: float, y1: float, x2: float, y2: float, colour: str, more: str = "
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start", colour: str = _INK) -> str:
-    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}">{escape(text)}</text>'
+    halo = 'paint-order="stroke" stroke="#ffffff" stroke-width="4"'  # lines pass behind words
+    return f'<text x="{x:.1f}" y="{y:.1f}" text-anchor="{anchor}" fill="{colour}" {halo}>{escape(text)}</text>'
 
 
-def _svg(parts: Sequence[str], height: float, caption: str) -> str:
+def _svg(parts: Sequence[str], width: float, height: float, caption: str) -> str:
     return "\n".join(
         [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {height:.0f}" font-family="sans-serif" '
-            'font-size="13" role="img">',
+            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height:.0f}" font-family="sans-serif" '
+            'font-size="14" role="img">',
             f"<title>{escape(caption)}</title>",
-            f'<rect width="{_WIDTH}" height="{height:.0f}" fill="#ffffff" rx="6"/>',
+            f'<rect width="{width}" height="{height:.0f}" fill="#ffffff" rx="6"/>',
             *parts,
-            f'<text x="{_WIDTH / 2}" y="{height - 8:.0f}" text-anchor="middle" fill="{_FAINT}" font-size="12">'
+            f'<text x="{width / 2}" y="{height - 8:.0f}" text-anchor="middle" fill="{_FAINT}" font-size="12">'
             f"{escape(caption)}</text>",
             "</svg>",
             "",
