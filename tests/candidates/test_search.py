@@ -27,7 +27,7 @@ def test_it_finds_what_looking_at_everything_in_double_precision_finds(
         patch.setattr(search, "fast_precision", lambda device: fast)
         patch.setattr(search, "_PASSAGES_A_BLOCK", 64)
         patch.setattr(search, "_QUERIES_A_BLOCK", 3)
-        patch.setattr(search, "_PAIRS_AT_ONCE", 16)
+        patch.setattr(search, "_PASSAGES_A_GROUP", 5)
         asked, corpus = unit(queries, dimensions, seed), unit(passages, dimensions, seed + 1)
         positions, cosines = nearest_passages(asked, corpus, k)
     true = asked.astype(np.float64) @ corpus.astype(np.float64).T
@@ -44,6 +44,19 @@ def test_near_ties_that_low_precision_cannot_tell_are_put_in_their_true_order() 
     asked = np.array([[1.0, 0.0]], dtype=np.float32)
     (positions,), _ = nearest_passages(asked, corpus, 10)
     assert positions.tolist() == np.argsort(-(corpus.astype(np.float64) @ asked[0]), kind="stable")[:10].tolist()
+
+
+@given(st.integers(0, 10**6), st.floats(0.001, 0.5))
+def test_the_fast_look_loses_nothing_in_a_crowd_of_passages_that_are_all_alike(seed: int, spread: float) -> None:
+    asked = unit(4, 384, seed)
+    crowd = asked[np.arange(400) % 4] + spread * unit(400, 384, seed + 1)
+    corpus = (crowd / np.linalg.norm(crowd, axis=1, keepdims=True)).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "fast_precision", lambda device: True)
+        patch.setattr(search, "_PASSAGES_A_BLOCK", 128)
+        _, cosines = nearest_passages(asked, corpus, 20)
+    true = asked.astype(np.float64) @ corpus.astype(np.float64).T
+    np.testing.assert_allclose(cosines, -np.sort(-true, axis=1)[:, :20], atol=1e-6)
 
 
 def test_equal_passages_come_in_the_order_of_the_corpus() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +18,11 @@ Vectors = NDArray[np.float32]
 
 _PASSAGES_A_BLOCK = 32_768
 _QUERIES_A_BLOCK = 1024
-_PAIRS_AT_ONCE = 65_536
-# By how much a cosine of unit vectors can be off, at most. bfloat16 keeps 8 bits: both factors of every product are
-# off by 2^-8 of it, the products' sizes sum to 1 or less (Cauchy and Schwarz), the sum is rounded once more, and so is
-# the bound that it is held against.
-_OFF_BFLOAT16 = 4 * 2.0**-8 + 1e-4
+_PASSAGES_A_GROUP = 64
+# By how much a cosine of unit vectors can be off, at most. Rounding to bfloat16 moves a number by 2^-9 of it: both
+# factors of every product are off by that, the products' sizes sum to 1 or less (Cauchy and Schwarz), the sum is
+# rounded once more, and so is the bound that it is held against.
+_OFF_BFLOAT16 = 4 * 2.0**-9 + 1e-4
 _OFF_FLOAT32 = 1e-5
 
 
@@ -38,12 +39,14 @@ def nearest_passages(
         queries: unit vectors. [queries, dimensions]
         passages: unit vectors, in memory or memory-mapped. [passages, dimensions]
         k: how many; all if there are fewer.
-        device: where the matrix products run.
+        device: where the matrix products run; any but a CUDA GPU leaves them to the CPU.
 
     Returns:
         Positions, best first, ties in order of position, and their cosines. [queries, k], [queries, k]
     """
     k = min(k, len(passages))
+    if not device.startswith("cuda"):
+        device = "cpu"  # torch has sampled products nowhere else
     found = [
         _nearest(queries[start : start + _QUERIES_A_BLOCK], passages, k, device)
         for start in range(0, len(queries), _QUERIES_A_BLOCK)
@@ -70,20 +73,53 @@ def _nearest(queries: Vectors, passages: Vectors, k: int, device: str) -> tuple[
         floor = best[:, -1]
         if start == 0:
             floor = cosines.topk(k, dim=1).values[:, -1].float() - off
-        rows, columns = torch.nonzero(cosines >= (floor - off).to(low)[:, None], as_tuple=True)
+        rows, columns = _at_least(cosines, (floor - off).to(low))
         true = _true_cosines(exact, block, rows, columns)
         best, where = _merge(best, where, rows, columns + start, true)
     return where.cpu().numpy(), best.cpu().numpy()
 
 
-def _true_cosines(queries: Tensor, passages: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+def _at_least(cosines: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:
+    """Where a cosine reaches its query's floor, row by row. Few do: groups are looked at whole, and then those within.
+
+    Args:
+        cosines: of each query with each passage. [queries, passages]
+        floor: of each query. [queries]
+
+    Returns:
+        Queries and passages. [found], [found]
+    """
     import torch
 
-    parts = [
-        torch.einsum("pd,pd->p", queries[row], passages[column])
-        for row, column in zip(*(torch.split(each, _PAIRS_AT_ONCE) for each in (rows, columns)), strict=True)
-    ]
-    return torch.cat(parts) if parts else queries.new_empty(0)
+    missing = -cosines.shape[1] % _PASSAGES_A_GROUP
+    groups = torch.nn.functional.pad(cosines, (0, missing), value=float("-inf")) if missing else cosines
+    groups = groups.view(len(cosines), -1, _PASSAGES_A_GROUP)
+    rows, chosen = torch.nonzero(groups.amax(2) >= floor[:, None], as_tuple=True)
+    within, columns = torch.nonzero(groups[rows, chosen] >= floor[rows, None], as_tuple=True)
+    return rows[within], chosen[within] * _PASSAGES_A_GROUP + columns
+
+
+def _true_cosines(queries: Tensor, passages: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """In full precision, of some pairs alone, without a copy of their vectors.
+
+    Args:
+        queries: [queries, dimensions]
+        passages: [passages, dimensions]
+        rows: a query of each pair, ascending. [pairs]
+        columns: its passage, ascending within a query. [pairs]
+    """
+    import torch
+
+    ends = torch.bincount(rows, minlength=len(queries)).cumsum(0)
+    starts = torch.nn.functional.pad(ends, (1, 0))
+    size = (len(queries), len(passages))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Sparse CSR tensor support is in beta")
+        wanted = torch.sparse_csr_tensor(
+            starts, columns, queries.new_zeros(len(rows)), size=size, check_invariants=True
+        )
+    cosines: Tensor = torch.sparse.sampled_addmm(wanted, queries, passages.T, beta=0.0).values()
+    return cosines
 
 
 def _merge(best: Tensor, where: Tensor, rows: Tensor, positions: Tensor, cosines: Tensor) -> tuple[Tensor, Tensor]:

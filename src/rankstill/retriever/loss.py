@@ -146,7 +146,8 @@ class DistillationLoss(nn.Module):
         return vectors[torch.argsort(order)]
 
     def _embed_part(self, part: dict[str, Any]) -> Tensor:
-        return nn.functional.normalize(self.model(dict(part))["sentence_embedding"].float(), dim=1)
+        vectors: Tensor = self.model(dict(part))["sentence_embedding"]
+        return nn.functional.normalize(vectors.to(torch.promote_types(vectors.dtype, torch.float32)), dim=1)
 
 
 class _InParts(torch.autograd.Function):
