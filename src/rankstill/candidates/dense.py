@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.compiled import compiled
 from rankstill.models import autocast, release_memory, texts_a_pass
 from rankstill.progress import Advance, progress
 
@@ -49,7 +50,7 @@ def encode_each(
     encode_batch = model.encode_query if kind == "query" else model.encode_document
     chunk = batch_size * 8
     device = str(model.device)
-    with autocast(device):
+    with autocast(device), compiled(model, sum(map(len, texts))):
         for start in range(0, len(order), chunk):
             rows = order[start : start + chunk]
             vectors[rows] = encode_batch(

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from rankstill.errors import ModelError
-from rankstill.export.quiet import quiet
+from rankstill.quiet import quiet
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -15,8 +15,8 @@ from rankstill.errors import ModelError, RankstillError
 from rankstill.export import standalone
 from rankstill.export.extras import required
 from rankstill.export.graph import OUTPUTS, BothWays, with_int8_tables, write_onnx
-from rankstill.export.quiet import quiet, without_telemetry
 from rankstill.progress import say
+from rankstill.quiet import quiet, without_telemetry
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:

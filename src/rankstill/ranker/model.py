@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.candidates import FEATURES, PassageScorer
+from rankstill.compiled import compiled
 from rankstill.errors import ModelError
 from rankstill.models import (
     architecture_of,
@@ -105,7 +106,12 @@ class Ranker:
         order = sorted(range(len(pairs)), key=lambda row: -len(pairs[row][0]) - len(pairs[row][1]))
         chunk = batch_size * 8
         device = str(self.cross_encoder.device)
-        with progress("scoring pairs", len(pairs)) as advance, autocast(device):
+        characters = sum(len(query) + len(passage) for query, passage in pairs)
+        with (
+            progress("scoring pairs", len(pairs)) as advance,
+            autocast(device),
+            compiled(self.cross_encoder, characters),
+        ):
             for start in range(0, len(order), chunk):
                 rows = order[start : start + chunk]
                 longest = sum(map(len, pairs[rows[0]]))
