@@ -11,7 +11,7 @@ from scipy.stats import kendalltau
 from rankstill.ranker import Ranker
 from rankstill.ranker.model import start_cross_encoder
 
-PAIRS, PASSAGES_A_QUERY, ROUNDS = 320, 10, 3
+PAIRS, PASSAGES_A_QUERY, ROUNDS = 1500, 10, 3
 
 
 def labelling() -> list[Result]:

@@ -95,6 +95,26 @@ def test_the_size_of_a_forward_pass_does_not_change_the_loss(
     assert got.item() == pytest.approx(expected.item(), rel=1e-4)
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_gradients_in_micro_batches_are_those_of_all_pairs_at_once(
+    cross_encoder: CrossEncoder, batch: Batch, name: str
+) -> None:
+    cross_encoder.double()
+    loss = ListwiseLoss(cross_encoder, name, micro_batch=5)
+    pairs = [(query, each) for query, listed in zip(batch.queries, batch.passages, strict=True) for each in listed]
+    at_once = cross_encoder(cross_encoder.preprocess(pairs))["scores"].view(-1)
+    gradients = []
+    for scores in (loss._cross_encode(pairs), at_once):
+        cross_encoder.zero_grad()
+        loss._cross_encode = lambda _, scores=scores: scores
+        loss([batch.queries, batch.passages, batch.prior], batch.labels).backward()
+        gradients.append({name: each.grad for name, each in cross_encoder.named_parameters() if each.grad is not None})
+    got, expected = gradients
+    assert got.keys() == expected.keys()
+    for parameter, gradient in expected.items():
+        torch.testing.assert_close(got[parameter], gradient, rtol=1e-6, atol=1e-9)
+
+
 @pytest.mark.parametrize("name", LIBRARY)
 def test_the_librarys_losses_are_the_librarys(cross_encoder: CrossEncoder, batch: Batch, name: str) -> None:
     nothing = [torch.zeros_like(prior) for prior in batch.prior]

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rankstill.distributed.processes import weight_here
+from rankstill.in_parts import in_parts
 from rankstill.ranker.plackett_luce import plackett_luce_nll, weighted_mean
 
 _PADDING = -1e30
@@ -88,14 +89,17 @@ class ListwiseLoss(nn.Module):
 
     def _cross_encode(self, pairs: list[tuple[str, str]]) -> Tensor:
         order = sorted(range(len(pairs)), key=lambda row: -len(pairs[row][0]) - len(pairs[row][1]))
-        parts = []
-        for start in range(0, len(order), self.micro_batch):
-            rows = order[start : start + self.micro_batch]
-            tokens = self.model.preprocess([pairs[row] for row in rows])
-            tokens = {
-                name: value.to(self.model.device) if isinstance(value, Tensor) else value
-                for name, value in tokens.items()
-            }
-            parts.append(self.model(tokens)["scores"].float().view(-1))
-        restored = torch.as_tensor(order, device=parts[0].device).argsort()
-        return torch.cat(parts)[restored]
+        sorted_pairs = [pairs[row] for row in order]
+        parts = [
+            self.model.preprocess(sorted_pairs[start : start + self.micro_batch])
+            for start in range(0, len(order), self.micro_batch)
+        ]
+        scores = in_parts(self._scores, parts, self.model.device.type)
+        return scores[torch.as_tensor(order, device=scores.device).argsort()]
+
+    def _scores(self, tokens: dict[str, Any]) -> Tensor:
+        here = {
+            name: value.to(self.model.device) if isinstance(value, Tensor) else value for name, value in tokens.items()
+        }
+        scores: Tensor = self.model(here)["scores"].view(-1)
+        return scores.to(torch.promote_types(scores.dtype, torch.float32))
