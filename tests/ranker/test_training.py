@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -71,6 +72,15 @@ def test_training_makes_the_teachers_lists_likelier(
     ranker = train_ranker(toy_lists, PLAIN, str(tiny_model_folder), tmp_path, seed=0, device="cpu")
     untrained = np.log(120)  # a cross-encoder that starts at zero finds every order of five equally likely
     assert mean_nll(ranker, toy_lists) < untrained - 0.5
+
+
+def test_an_epoch_at_the_default_rate_moves_a_head_that_starts_at_zero(
+    tiny_model_folder: Path, many_lists: list[RankedList], tmp_path: Path
+) -> None:
+    config = RankerConfig(prior=False, max_length=64)
+    ranker = train_ranker(many_lists, config, str(tiny_model_folder), tmp_path, seed=0, device="cpu")
+    chance = math.lgamma(11)  # every order of ten equally likely
+    assert mean_nll(ranker, many_lists) < chance - 0.05  # at the rate of the encoder, which is tiny here: 0.002
 
 
 def test_a_trained_ranker_is_no_worse_than_its_prior_on_the_lists(

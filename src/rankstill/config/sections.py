@@ -79,7 +79,7 @@ class RankerConfig(Section):
     )
     epochs: int = Field(1, ge=1, description="passes over the teacher's lists")
     learning_rate: float = Field(1e-4, gt=0, description="peak, after a linear warm-up over a tenth of the steps")
-    lists_per_step: int = Field(8, ge=1, description="lists a step")
+    lists_per_step: int = Field(2, ge=1, description="lists a step; few, for a few hundred lists make few steps")
     max_length: int = Field(192, ge=16, description="tokens of a query-passage pair")
 
 

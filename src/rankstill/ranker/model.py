@@ -219,3 +219,10 @@ def start_cross_encoder(name: str, max_length: int, device: str | None = None) -
     torch.nn.init.zeros_(head.linear.weight)
     torch.nn.init.zeros_(head.linear.bias)
     return CrossEncoder(modules=[encoder, Pooling(width), head], device=device)
+
+
+def has_fresh_head(model: CrossEncoder) -> bool:
+    """Whether the cross-encoder's head is one that `start_cross_encoder` put on, still at zero."""
+    from sentence_transformers.base.modules import Dense
+
+    return isinstance(model[-1], Dense) and not model[-1].linear.weight.any()

@@ -14,7 +14,7 @@ from rankstill.candidates.first_stage import FEATURES
 from rankstill.distributed.processes import averaging, check_first_step
 from rankstill.errors import DataError
 from rankstill.models import without_dropout
-from rankstill.ranker.model import Ranker, start_cross_encoder
+from rankstill.ranker.model import Ranker, has_fresh_head, start_cross_encoder
 from rankstill.ranker.prior import Features, Prior, fit_prior
 from rankstill.reporting import NOWHERE, Reports
 from rankstill.training import progress_callback, run_training, set_seed, training_arguments
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 LOSSES = "ranker-losses.json"
 """The training curve's file name."""
+_FRESH_HEAD_RATE = 100.0
+"""Times the learning rate. A head that starts at zero passes nothing on to the encoder until it has moved: at the
+encoder's own rate 120 lists of 10 taught nothing (15.10 nats an unseen list, which is chance; at this one 15.04, and
+13.31 after 477 lists)."""
 
 
 @dataclass(frozen=True)
@@ -118,18 +122,21 @@ def _train_cross_encoder(
     set_seed(seed)
     model = start_cross_encoder(config.model or start, config.max_length, device)
     without_dropout(model)
+    arguments = training_arguments(
+        CrossEncoderTrainingArguments,
+        folder / "trainer",
+        str(model.device),
+        epochs=config.epochs,
+        batch=config.lists_per_step,
+        rate=config.learning_rate,
+        seed=seed,
+        reports=reports.arguments("ranker"),
+    )
+    if has_fresh_head(model):
+        arguments.learning_rate_mapping = {rf"^model\.{len(model) - 1}\.": _FRESH_HEAD_RATE * config.learning_rate}
     trainer = averaging(CrossEncoderTrainer)(
         model=model,
-        args=training_arguments(
-            CrossEncoderTrainingArguments,
-            folder / "trainer",
-            str(model.device),
-            epochs=config.epochs,
-            batch=config.lists_per_step,
-            rate=config.learning_rate,
-            seed=seed,
-            reports=reports.arguments("ranker"),
-        ),
+        args=arguments,
         train_dataset=Rows.from_dict({"row": list(range(len(lists)))}),
         data_collator=ListCollator(lists, prior),
         loss=ListwiseLoss(model, config.loss),
