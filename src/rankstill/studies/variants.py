@@ -17,6 +17,7 @@ DIRECT: dict[str, Any] = {
 }
 """No ranker in between: the encoder itself is trained on the order, by KL divergence with in-batch negatives."""
 _BY_RANKER = {**DIRECT, "labels.ranked_by": "ranker"}
+_NO_PRIOR = {**_BY_RANKER, "ranker.prior": False, "ranker.cross_encoder": True, "labels.pseudo_by": "ranker"}
 _ROUTES: dict[str, tuple[str, dict[str, Any]]] = {
     "direct": ("straight into the encoder", DIRECT),
     "chain": ("through the chain", {}),
@@ -123,10 +124,6 @@ def _ablations(_: int) -> tuple[Variant, ...]:
         "no-tokens": ("no token vectors", {"head.token_dimensions": 0}),
         "no-adapter": ("no adapter", {"head.width": 0}),
         "untrained": ("a head that has learned nothing", {"head.steps": 0}),
-        **{
-            f"loss-{loss}": (f"the ranker's loss: {loss}", {"ranker.loss": loss})
-            for loss in ("plistmle", "listnet", "ranknet", "lambda")
-        },
     }
     direct: dict[str, tuple[str, dict[str, Any]]] = {
         "contrastive": ("with InfoNCE on the LLM's first choice, weight 0.5", {"retriever.contrastive_weight": 0.5}),
@@ -159,8 +156,17 @@ def _ablations(_: int) -> tuple[Variant, ...]:
         Variant(
             "direct-no-prior",
             "the ranker's labels into the encoder, the ranker a cross-encoder without a prior",
-            {**_BY_RANKER, "ranker.prior": False, "ranker.cross_encoder": True, "labels.pseudo_by": "ranker"},
+            _NO_PRIOR,
             against="direct-by-ranker",
+        ),
+        *(
+            Variant(
+                f"direct-{loss}",
+                f"the same, the ranker's loss: {loss}",
+                {**_NO_PRIOR, "ranker.loss": loss},
+                "direct-no-prior",
+            )
+            for loss in ("plistmle", "listnet", "ranknet", "lambda")
         ),
     )
 
