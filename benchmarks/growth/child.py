@@ -33,6 +33,10 @@ class RandomEncoder:
         """Of a vector."""
         return DIMENSIONS
 
+    def modules(self) -> tuple[()]:
+        """No network, so that there is none to compile."""
+        return ()
+
     def encode_document(self, texts: Sequence[str], **_: object) -> NDArray[np.float32]:
         """Unit vectors. [texts, dimensions]"""
         return unit(self._draw, len(texts))

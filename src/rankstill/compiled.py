@@ -17,6 +17,7 @@ from rankstill.progress import say
 from rankstill.quiet import quiet, without_telemetry
 
 if TYPE_CHECKING:
+    from sentence_transformers import CrossEncoder, SentenceTransformer
     from torch import Tensor, nn
 
 Forward = Callable[..., Any]
@@ -31,26 +32,26 @@ _MOST_OFF = 0.05
 
 
 @contextmanager
-def compiled(model: nn.Module, characters: int) -> Iterator[None]:
+def compiled(model: SentenceTransformer | CrossEncoder, characters: int) -> Iterator[None]:
     """Let OpenVINO run the model's transformers meanwhile, if that pays and can be had; else nothing changes.
 
     Args:
-        model: of sentence-transformers, on whatever device.
+        model: on whatever device.
         characters: of all texts that will be read.
     """
     from sentence_transformers.base.modules import Transformer
 
     with ExitStack() as stack:
-        if characters >= _WORTH_COMPILING and _can_compile(model):
+        if characters >= _WORTH_COMPILING and _can_compile(str(model.device)):
             for module in model.modules():
                 if isinstance(module, Transformer):
                     stack.enter_context(_in_place_of(module.model))
         yield
 
 
-def _can_compile(model: nn.Module) -> bool:
-    on_cpu = all(weight.device.type == "cpu" for weight in model.parameters())
-    return on_cpu and platform.machine() in ("x86_64", "AMD64") and importlib.util.find_spec("openvino") is not None
+def _can_compile(device: str) -> bool:
+    x86 = platform.machine() in ("x86_64", "AMD64")
+    return device == "cpu" and x86 and importlib.util.find_spec("openvino") is not None
 
 
 @contextmanager
