@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shlex
@@ -111,14 +112,49 @@ COMMANDS = {
 
 
 @pytest.mark.parametrize("command", sorted(COMMANDS))
-def test_a_command_in_a_block_runs(
+def test_a_command_in_a_block_makes_what_its_reader_wants(
     command: str, place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(place)
     monkeypatch.setenv("RANKSTILL_LEDGER", str(place / "ledger.sqlite"))
     words = shlex.split(command)
     words = ["new.yaml" if words[1] == "init" and word == "mine.yaml" else word for word in words]
-    run_command([*words, *what_makes_it_small(words, place)], monkeypatch, capsys)
+    wanted = what_it_makes(words, place)
+    before = {path: path.stat().st_mtime_ns for path in wanted if path.exists()}
+    said = run_command([*words, *what_makes_it_small(words, place)], monkeypatch, capsys)
+    for path in wanted:
+        assert path.is_file(), path
+        assert path.stat().st_size > 0, path
+        assert path.stat().st_mtime_ns != before.get(path), f"{path} is of an earlier command"
+    if not wanted:
+        assert "60 passages, 24 training, 8 test" in said
+        assert "leaks: 0 of 8 test queries" in said
+
+
+def what_it_makes(words: list[str], place: Path) -> list[Path]:
+    """The files for which a reader gives the command; none for `check`, which prints."""
+    after = dict(itertools.pairwise(words))
+    workspace, to = after.get("-w", words[2]), after.get("--to")
+    by_command = {
+        "check": [],
+        "compare": [to],
+        "init": [words[2]],
+        "prove": [f"{workspace}/proof.md", f"{workspace}/proof.json"],
+        "rag": [f"{workspace}/rag/rag.{ending}" for ending in ("md", "csv", "json")],
+        "report": [f"{workspace}/report.html"],
+        "run": [f"{workspace}/report.html", f"{workspace}/retriever/README.md"],
+        "study": [f"{workspace}/{words[2]}.{ending}" for ending in ("md", "csv", "svg")],
+        "votes": [f"{to}/qrels/votes.tsv"],
+    }
+    exported = {
+        "onnx-int8": "export/onnx/model-int8.onnx",
+        "openvino": "export/openvino/model.xml",
+        "--matryoshka": "export/matryoshka.md",
+        "--parquet": "export/vectors.parquet",
+        "--location": f"../{after.get('--location')}/meta.json",
+    }
+    by_command["export"] = [f"{workspace}/{path}" for word, path in exported.items() if word in words]
+    return [place / path for path in by_command[words[1]]]
 
 
 def what_makes_it_small(words: list[str], place: Path) -> Iterator[str]:

@@ -90,8 +90,6 @@ def _compile(network: nn.Module, by_torch: Forward, features: dict[str, Any], ex
 
     inputs = [name for name, value in features.items() if isinstance(value, torch.Tensor)]
     output = next(iter(expected.keys()))
-    example = {name: features[name][:1].repeat(2, 1) for name in inputs}
-    example["attention_mask"][1, -1] = 0  # one that hid nothing would be taken for needless
 
     class Plain(nn.Module):
         def __init__(self) -> None:
@@ -106,6 +104,8 @@ def _compile(network: nn.Module, by_torch: Forward, features: dict[str, Any], ex
         return {output: torch.from_numpy(run([features[name].numpy() for name in inputs])[0].copy())}
 
     try:
+        example = {name: features[name][:1].repeat(2, 1) for name in inputs}
+        example["attention_mask"][1, -1] = 0  # one that hid nothing would be taken for needless
         with quiet(), without_telemetry(), torch.autocast("cpu", enabled=False):
             graph = openvino.convert_model(Plain(), example_input=tuple(example[name] for name in inputs))
         run = openvino.Core().compile_model(graph, "CPU", {"INFERENCE_NUM_THREADS": torch.get_num_threads()})
