@@ -185,7 +185,7 @@ def tiny_model(tiny_model_folder: Path) -> SentenceTransformer:
 @pytest.fixture
 def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
     """As on a machine without bfloat16, so that figures can be compared closely."""
-    for module in ("rankstill.models", "rankstill.training"):
+    for module in ("rankstill.compute.precision", "rankstill.training"):
         monkeypatch.setattr(f"{module}.fast_precision", lambda device: False)
 
 
@@ -201,7 +201,7 @@ def toy_first_stage(
     folder = tmp_path_factory.mktemp("vectors")
     model = load_bi_encoder(str(tiny_model_folder), "cpu")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rankstill.models.fast_precision", lambda device: False)
+        patch.setattr("rankstill.compute.precision.fast_precision", lambda device: False)
         encode_corpus(model, toy_dataset.corpus, folder)
     return FirstStage(toy_dataset.corpus, model, PassageVectors.load(folder), CandidatesConfig())
 

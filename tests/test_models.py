@@ -1,4 +1,4 @@
-"""Finding and loading models, and the precision that suits the machine."""
+"""Finding and loading models."""
 
 from __future__ import annotations
 
@@ -9,24 +9,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import pytest
 
 from rankstill import models
 from rankstill.errors import ModelError
-from rankstill.models import (
-    architecture_of,
-    attention_for_training,
-    autocast,
-    load_bi_encoder,
-    load_cross_encoder,
-    model_identity,
-    resolve_model,
-    without_dropout,
-)
+from rankstill.models import architecture_of, load_bi_encoder, load_cross_encoder, model_identity, resolve_model
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    pass
 
 Package = Callable[[bytes | None], None]
 
@@ -179,48 +169,3 @@ def test_a_folders_identity_is_that_of_its_files(tiny_model_folder: Path, tiny_c
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     assert model_identity(str(tiny_copy)) != model_identity(str(tiny_model_folder))
     assert model_identity("owner/name") == "owner/name"
-
-
-def test_without_dropout_a_model_in_training_computes_what_it_does_in_use(tiny_model: SentenceTransformer) -> None:
-    import torch
-
-    tokens = tiny_model.preprocess(["magma and lava", "yeast"])
-    in_use = tiny_model.eval()(dict(tokens))["sentence_embedding"]
-    tiny_model.train()
-    assert not torch.allclose(tiny_model(dict(tokens))["sentence_embedding"], in_use, atol=1e-4)
-    without_dropout(tiny_model)
-    torch.testing.assert_close(tiny_model(dict(tokens))["sentence_embedding"], in_use)
-
-
-@pytest.mark.parametrize("native", [True, False])
-def test_bfloat16_is_used_where_it_is_native_and_nowhere_else(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    import torch
-
-    monkeypatch.setattr(models, "fast_precision", lambda device: native)
-    with autocast("cpu"):
-        product = torch.ones(2, 2) @ torch.ones(2, 2)
-    assert product.dtype == (torch.bfloat16 if native else torch.float32)
-
-
-def test_an_unknown_kind_of_device_gets_full_precision() -> None:
-    assert models.fast_precision("mps") is False
-
-
-def test_training_on_a_cpu_uses_plain_attention_and_afterwards_the_models_own(tiny_model: SentenceTransformer) -> None:
-    config = tiny_model[0].auto_model.config
-    own = config._attn_implementation
-    before = tiny_model.encode(["magma of the volcano", "lava"])
-    with attention_for_training(tiny_model):
-        assert config._attn_implementation == "eager"
-        np.testing.assert_allclose(tiny_model.encode(["magma of the volcano", "lava"]), before, atol=1e-2)
-    assert config._attn_implementation == own != "eager"
-
-
-def test_a_forward_pass_takes_less_of_long_texts_and_less_on_a_processor_than_on_a_gpu() -> None:
-    from rankstill.models import texts_a_pass
-
-    assert texts_a_pass(1_500, 32, "cpu") == 5
-    assert texts_a_pass(10**9, 32, "cpu") == 5  # the model cuts it
-    assert texts_a_pass(0, 32, "cpu") == texts_a_pass(20, 32, "cpu") == 32
-    assert texts_a_pass(1_500, 1_000, "cuda:1") == 128
-    assert texts_a_pass(1_500, 0, "cpu") == 1

@@ -9,7 +9,8 @@ from benchmarks.speed.data import MINILM, ndcg, part, scifact
 from benchmarks.speed.measure import Result, alternate, rates
 
 from rankstill.candidates import encode
-from rankstill.models import fast_precision, load_bi_encoder
+from rankstill.compute.precision import fast_precision
+from rankstill.models import load_bi_encoder
 
 PASSAGES, ROUNDS = 1500, 3
 

@@ -1,20 +1,17 @@
-"""Finding model weights, and the numeric precision that suits the machine."""
+"""Finding, loading and saving models."""
 
 from __future__ import annotations
 
-import ctypes
 import hashlib
 import importlib.util
-import platform
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankstill.errors import ModelError
 
 if TYPE_CHECKING:
-    import torch
     from sentence_transformers import CrossEncoder, SentenceTransformer
 
 # Models that can also be had from the package index: name -> (module, folder in it, sha256 of its weights).
@@ -182,84 +179,3 @@ def _as_model_error(name: str) -> Iterator[None]:
             f'model "{name}" cannot be loaded: {reason}. Check the name, your connection (HF_HUB_OFFLINE, HF_TOKEN), '
             "or give a local folder; only safetensors weights are read."
         ) from error
-
-
-def without_dropout(model: torch.nn.Module) -> None:
-    """Switch dropout off for training: with a few hundred lists it costs time and helps nothing measurable."""
-    import torch
-
-    for module in model.modules():
-        if isinstance(module, torch.nn.Dropout):
-            module.p = 0.0
-
-
-@contextmanager
-def attention_for_training(model: SentenceTransformer) -> Iterator[None]:
-    """Plain attention while training on a CPU, where the backward pass of torch's fused one takes twice as long."""
-    encoder = getattr(model[0], "auto_model", None)
-    if model.device.type != "cpu" or encoder is None:
-        yield
-        return
-    with plain_attention(encoder):
-        yield
-
-
-@contextmanager
-def plain_attention(model: Any) -> Iterator[None]:
-    """Attention step by step in place of the fused one: slower forward, and its weights can be looked at.
-
-    Args:
-        model: of transformers.
-    """
-    own = model.config._attn_implementation
-    model.set_attn_implementation("eager")
-    try:
-        yield
-    finally:
-        model.set_attn_implementation(own)
-
-
-def release_memory() -> None:
-    """Give freed memory back to the system: glibc keeps it, in pieces that tensors of other sizes do not fit."""
-    with suppress(OSError, AttributeError):  # another C library, which has no such call
-        ctypes.CDLL(None).malloc_trim(0)
-
-
-# What a forward pass works on should stay in a processor's own cache: a few passages of 256 tokens are encoded
-# at 1.7 times the speed of thirty-two. A GPU wants as much as it can get.
-_CHARACTERS_A_PASS = {"cpu": 8_000}
-_CHARACTERS_A_PASS_ELSEWHERE = 192_000
-_LONGEST_READ = 1_500
-"""Characters: about what 256 tokens hold; what is longer is cut by most models."""
-
-
-def texts_a_pass(longest: int, most: int, device: str) -> int:
-    """How many texts a forward pass should take.
-
-    Args:
-        longest: characters of the longest.
-        most: texts, whatever their length.
-        device: where it runs.
-    """
-    characters = _CHARACTERS_A_PASS.get(device.split(":")[0], _CHARACTERS_A_PASS_ELSEWHERE)
-    return max(1, min(most, characters // max(1, min(longest, _LONGEST_READ))))
-
-
-def fast_precision(device: str) -> bool:
-    """Whether bfloat16 arithmetic is native to this device: most recent GPUs, and CPUs with AVX512-BF16 or AMX."""
-    import torch
-
-    if device.startswith("cuda"):
-        return bool(torch.cuda.is_bf16_supported())
-    if device.startswith("cpu") and platform.machine() in ("x86_64", "AMD64"):
-        return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
-    return False
-
-
-def autocast(device: str) -> AbstractContextManager[Any]:
-    """bfloat16 matrix products where the device has them in hardware, else full precision."""
-    import torch
-
-    if fast_precision(device):
-        return torch.autocast(device.split(":")[0], dtype=torch.bfloat16)
-    return nullcontext()

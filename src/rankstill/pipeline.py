@@ -10,11 +10,12 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
+from rankstill.compute.memory import release_memory
 from rankstill.config import Config, write_config
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.distributed.processes import leads, trained_by
 from rankstill.distributed.workspaces import open_workspace
-from rankstill.models import release_memory, save_model
+from rankstill.models import save_model
 from rankstill.outcome import Outcome
 from rankstill.parts import Parts, check_corpus, check_queries
 from rankstill.progress import say

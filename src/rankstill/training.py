@@ -7,8 +7,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rankstill.compute.precision import fast_precision
 from rankstill.distributed.processes import meet
-from rankstill.models import fast_precision
 from rankstill.progress import Advance, progress
 from rankstill.reporting import Reports
 

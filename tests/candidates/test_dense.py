@@ -26,7 +26,7 @@ def test_vectors_come_in_the_order_of_the_texts_whatever_their_lengths(tiny_mode
 def test_bfloat16_where_it_is_used_stays_close_to_full_precision(
     tiny_model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rankstill.models.fast_precision", lambda device: True)
+    monkeypatch.setattr("rankstill.compute.precision.fast_precision", lambda device: True)
     exact = tiny_model.encode(TEXTS, normalize_embeddings=True)
     cosines = (encode(tiny_model, TEXTS, "document", "encoding") * exact).sum(axis=1)
     np.testing.assert_allclose(cosines, 1.0, atol=0.01)

@@ -27,10 +27,10 @@ def main(folder: Path, kinds: str, lists: int, name: str) -> None:
 
 def trained(folder: Path, kind: str, lists: int, made: Path) -> list[torch.Tensor]:
     """A model's weights."""
-    import rankstill.models
     import rankstill.training
+    from rankstill.compute import precision
 
-    for module in (rankstill.models, rankstill.training):
+    for module in (precision, rankstill.training):
         module.fast_precision = lambda device: False
     what = pickle.loads((folder / f"{kind}.pickle").read_bytes())
     config = what["config"].model_copy(update={"lists_per_step": lists})

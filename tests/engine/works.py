@@ -79,9 +79,9 @@ class FullPrecision:
     work: Work
 
     def load(self) -> Function:
-        import rankstill.models
+        from rankstill.compute import precision
 
-        rankstill.models.fast_precision = lambda device: False
+        precision.fast_precision = lambda device: False
         return self.work.load()
 
 

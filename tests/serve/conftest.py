@@ -37,6 +37,6 @@ def server(built: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Se
     """A server of a workspace of its own, in full precision so that figures can be compared closely."""
     folder = shutil.copytree(built, tmp_path_factory.mktemp("server") / "w")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("rankstill.models.fast_precision", lambda device: False)
+        patch.setattr("rankstill.compute.precision.fast_precision", lambda device: False)
         with Served(folder) as served:
             yield served

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.compute.precision import autocast
+from rankstill.compute.training_mode import plain_attention
 from rankstill.errors import ModelError
-from rankstill.models import autocast, model_identity, plain_attention, resolve_model
+from rankstill.models import model_identity, resolve_model
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.compiled import compiled
-from rankstill.models import autocast, release_memory, texts_a_pass
+from rankstill.compute.compiled import compiled
+from rankstill.compute.memory import release_memory, texts_a_pass
+from rankstill.compute.precision import autocast
 from rankstill.progress import Advance, progress
 
 if TYPE_CHECKING:

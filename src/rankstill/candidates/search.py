@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.models import fast_precision
+from rankstill.compute.precision import fast_precision
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rankstill.candidates import encode
+from rankstill.compute.precision import autocast, fast_precision
 from rankstill.export.measuring import (
     MEASURE,
     Encode,
@@ -22,7 +23,6 @@ from rankstill.export.search import Vectors
 from rankstill.export.standalone import Retriever
 from rankstill.export.table import ExportTable, Form
 from rankstill.export.variants import VARIANTS
-from rankstill.models import autocast, fast_precision
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

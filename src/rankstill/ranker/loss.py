@@ -7,8 +7,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rankstill.compute.in_parts import in_parts
 from rankstill.distributed.processes import weight_here
-from rankstill.in_parts import in_parts
 from rankstill.ranker.plackett_luce import plackett_luce_nll, weighted_mean
 
 _PADDING = -1e30

@@ -13,17 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.candidates import FEATURES, PassageScorer
-from rankstill.compiled import compiled
+from rankstill.compute.compiled import compiled
+from rankstill.compute.memory import release_memory, texts_a_pass
+from rankstill.compute.precision import autocast
 from rankstill.errors import ModelError
-from rankstill.models import (
-    architecture_of,
-    autocast,
-    load_bi_encoder,
-    load_cross_encoder,
-    release_memory,
-    save_model,
-    texts_a_pass,
-)
+from rankstill.models import architecture_of, load_bi_encoder, load_cross_encoder, save_model
 from rankstill.progress import progress
 from rankstill.ranker.prior import Features, Prior
 

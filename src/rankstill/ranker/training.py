@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rankstill.candidates.first_stage import FEATURES
+from rankstill.compute.training_mode import without_dropout
 from rankstill.distributed.processes import averaging, check_first_step
 from rankstill.errors import DataError
-from rankstill.models import without_dropout
 from rankstill.ranker.model import Ranker, has_fresh_head, start_cross_encoder
 from rankstill.ranker.prior import Features, Prior, fit_prior
 from rankstill.reporting import NOWHERE, Reports

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 
 from rankstill.candidates import encode
+from rankstill.compute.precision import autocast
 from rankstill.labels.table import LabelledQuery
-from rankstill.models import autocast
 from rankstill.progress import progress
 from rankstill.retriever.adapter import PassageAdapter
 from rankstill.retriever.head import Encoded, Head, with_head

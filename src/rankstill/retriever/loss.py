@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from rankstill.compute.in_parts import in_parts
 from rankstill.distributed.processes import together
-from rankstill.in_parts import in_parts
 
 UNLABELLED = float("-inf")
 """A label of this value: the ranker gave the passage no score for this query."""

@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rankstill.compute.training_mode import attention_for_training, without_dropout
 from rankstill.datasets import Corpus
 from rankstill.distributed.processes import averaging, check_first_step
 from rankstill.errors import DataError, ModelError
 from rankstill.labels.table import LabelledQuery
-from rankstill.models import attention_for_training, load_bi_encoder, without_dropout
+from rankstill.models import load_bi_encoder
 from rankstill.reporting import NOWHERE, Reports
 from rankstill.retriever.loss import DistillationLoss, Divergence, kl_to_ranker
 from rankstill.training import progress_callback, run_training, set_seed, training_arguments

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.compute.precision import autocast
 from rankstill.config import Config, read_config
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.errors import DataError, RankstillError, WorkspaceError
-from rankstill.models import autocast, load_bi_encoder
+from rankstill.models import load_bi_encoder
 from rankstill.progress import say
 from rankstill.workspace import Workspace
 

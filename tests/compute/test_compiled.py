@@ -10,8 +10,8 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
-from rankstill import compiled
 from rankstill.candidates import encode
+from rankstill.compute import compiled
 from rankstill.ranker import Ranker
 from rankstill.ranker.model import start_cross_encoder
 

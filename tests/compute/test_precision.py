@@ -1,0 +1,21 @@
+"""The numeric precision that suits the machine."""
+
+from __future__ import annotations
+
+import pytest
+
+from rankstill.compute import precision
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_bfloat16_is_used_where_it_is_native_and_nowhere_else(native: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    monkeypatch.setattr(precision, "fast_precision", lambda device: native)
+    with precision.autocast("cpu"):
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if native else torch.float32)
+
+
+def test_an_unknown_kind_of_device_gets_full_precision() -> None:
+    assert precision.fast_precision("mps") is False
