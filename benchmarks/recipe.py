@@ -4,8 +4,8 @@
 
 Every variant trains on the 537 claims that share no gold passage with a test claim, with the demo's own defaults but
 for what its line changes, and is measured on all 300 test claims. A finished variant is not run again, and what
-variants share, such as the first stage and the labels, is made once. Writes `recipe-table.csv` and `recipe-table.md`
-into docs/.
+variants share, such as the first stage and the labels, is made once. Writes `recipe-table.csv`,
+`recipe-table-compared.csv` and `recipe-table.md` into docs/.
 
 With --validate nothing is measured on test claims: two thirds of the training claims teach and a third, which shares no
 gold passage with them, measures. Choices are made on that; the test split is looked at once, at the end.
@@ -17,8 +17,9 @@ import argparse
 import csv
 import datetime
 import json
-import platform
+import shlex
 import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,16 +29,19 @@ import numpy as np
 from rankstill.config import Config
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.demo import demo_config
-from rankstill.evaluation import Run, compare, interval, per_query, read_run, write_run
+from rankstill.evaluation import Run, compare, holm, interval, per_query, read_run, write_run
 from rankstill.evaluation.systems import encoded_run
 from rankstill.models import load_bi_encoder
 from rankstill.pipeline import Chain
 from rankstill.progress import say
+from rankstill.report.settings import machine
 from rankstill.workspace import Workspace
 
 ROOT = Path(__file__).resolve().parent.parent
 MEASURES = ("nDCG@10", "Hit@1", "Recall@100")
 NO_HEAD = {"head.width": 0, "head.token_dimensions": 0}
+Values = dict[str, dict[str, list[dict[str, float]]]]
+"""System -> measure -> one seed after the other: query id -> value."""
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "chain": ("the chain: the demo's defaults", {}),
     "untrained": ("the chain with a head that has learned nothing", {"head.steps": 0}),
@@ -133,7 +137,7 @@ def main() -> None:
     if arguments.validate:
         dataset, folder, name = validation_split(dataset), folder / "validation", "recipe-validation-table"
     base = first_stage(folder, dataset)
-    values: dict[str, dict[str, list[dict[str, float]]]] = {}
+    values: Values = {}
     for seed in range(arguments.seeds):
         # The chain always runs: its "before" is what everything is compared with.
         for variant in dict.fromkeys(["chain", *arguments.only.split(",")]):
@@ -146,37 +150,65 @@ def main() -> None:
         write_table(values, seed + 1, len(dataset.test), ROOT / "docs" / name)
 
 
-def write_table(values: dict[str, dict[str, list[dict[str, float]]]], seeds: int, n: int, path: Path) -> None:
+def write_table(values: Values, seeds: int, n: int, path: Path) -> None:
     """Means over seeds; intervals and tests over the queries, each query's value being its mean over seeds."""
-    rows = []
-    baseline = mean_per_query(values["chain: retriever-before"]["nDCG@10"])
-    for system, measures in values.items():
-        means = mean_per_query(measures["nDCG@10"])
-        low, high = interval(means, seed=0)
-        against = compare(baseline, means, seed=0)
-        rows.append(
-            {
-                "system": system,
-                **{measure: f"{np.mean([list(e.values()) for e in each]):.4f}" for measure, each in measures.items()},
-                "nDCG@10 by seed": " ".join(f"{np.mean(list(each.values())):.4f}" for each in measures["nDCG@10"]),
-                "95 % interval": f"{low:.3f} to {high:.3f}",
-                "difference": f"{against.difference:+.4f}",
-                "p": f"{against.p_value:.4f}",
-            }
-        )
+    main = {system: mean_per_query(measures["nDCG@10"]) for system, measures in values.items()}
+    rows = [system_row(system, measures, main[system]) for system, measures in values.items()]
     rows.sort(key=lambda row: row["nDCG@10"], reverse=True)
-    with path.with_suffix(".csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    header = list(rows[0])
-    lines = [" | ".join(header), " | ".join("---" for _ in header), *(" | ".join(row.values()) for row in rows)]
-    made = f"{datetime.date.today()}, {seeds} seeds, n = {n} claims, {platform.processor() or platform.machine()}"
-    settings = "\n".join(f"- `{name}`: {what}; `{json.dumps(changes)}`" for name, (what, changes) in VARIANTS.items())
-    table = "\n".join(f"| {line} |" for line in lines)
-    path.with_suffix(".md").write_text(
-        f"<!-- written by benchmarks/recipe.py: {made} -->\n\n{table}\n\n{settings}\n", "utf-8"
+    compared = comparison_rows(main)
+    for name, written in ((path.name, rows), (f"{path.name}-compared", compared)):
+        with path.with_name(f"{name}.csv").open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, written[0])
+            writer.writeheader()
+            writer.writerows(written)
+    ran = {system.partition(":")[0] for system in values}
+    settings = [
+        f"- `{name}`: {VARIANTS[name][0]}; `{json.dumps(VARIANTS[name][1])}`" for name in VARIANTS if name in ran
+    ]
+    made = (
+        f"Made by `{shlex.join(['python', 'benchmarks/recipe.py', *sys.argv[1:]])}`, {datetime.date.today()}, {machine()}. "
+        f"{seeds} seed{'s' * (seeds > 1)}, n = {n} claims. Intervals: 95 % bootstrap over claims, each the mean of its seeds; "
+        f"p: paired randomisation test, Holm-corrected for {len(compared)} comparisons."
     )
+    parts = [markdown(rows), "What is compared, in nDCG@10:", markdown(compared), made, "\n".join(settings)]
+    path.with_suffix(".md").write_text("\n\n".join(["# The recipe's table", *parts]) + "\n", "utf-8")
+
+
+def system_row(system: str, measures: dict[str, list[dict[str, float]]], main: list[float]) -> dict[str, str]:
+    """What one system reached."""
+    low, high = interval(main, seed=0)
+    return {
+        "system": system,
+        **{measure: f"{np.mean([list(e.values()) for e in each]):.4f}" for measure, each in measures.items()},
+        "nDCG@10 by seed": " ".join(f"{np.mean(list(each.values())):.4f}" for each in measures["nDCG@10"]),
+        "95 % interval": f"{low:.3f} to {high:.3f}",
+    }
+
+
+def comparison_rows(main: dict[str, list[float]]) -> list[dict[str, str]]:
+    """Every retriever with the one before, and the chain's with whatever else a reader would compare it with."""
+    before, after, on_top = "chain: retriever-before", "chain: retriever-AFTER", "chain: ranker-on-AFTER"
+    pairs = [(system, before) for system in main if system != before and "retriever" in system]
+    pairs += [(after, system) for system in main if system not in (before, after) and "retriever" in system]
+    pairs += [(after, "chain: first-stage"), (on_top, "chain: ranker"), (on_top, "chain: first-stage")]
+    found = [compare(main[other], main[system], seed=0) for system, other in pairs]
+    adjusted = holm([each.p_value for each in found])
+    return [
+        {
+            "system": system,
+            "against": other,
+            "difference": f"{each.difference:+.4f}",
+            "95 % interval": f"{each.low:+.3f} to {each.high:+.3f}",
+            "p": f"{p:.4f}",
+        }
+        for (system, other), each, p in zip(pairs, found, adjusted, strict=True)
+    ]
+
+
+def markdown(rows: list[dict[str, str]]) -> str:
+    """Rows as a table."""
+    lines = [" | ".join(rows[0]), " | ".join("---" for _ in rows[0]), *(" | ".join(row.values()) for row in rows)]
+    return "\n".join(f"| {line} |" for line in lines)
 
 
 def mean_per_query(seeds: list[dict[str, float]]) -> list[float]:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import json
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ import pytest
 from rankstill.config import Config
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation import read_run
-from rankstill.studies import STUDIES, run_study
+from rankstill.studies import STUDIES, Material, run_study
 
 MakeConfig = Callable[..., Config]
 # The lists hold five passages: six candidates must be labelled for the toy's direct route as for the chain's.
@@ -39,7 +41,9 @@ def test_a_study_resumes_and_writes_table_figure_and_reading(
 
     rows = list(csv.DictReader((tmp_path / "lists.csv").open(encoding="utf-8")))
     assert [row["seeds"] for row in rows] == ["2"] * 5
-    assert "Against direct-llm" in (tmp_path / "lists.md").read_text(encoding="utf-8")
+    page = (tmp_path / "lists.md").read_text(encoding="utf-8")
+    assert "Against direct-llm" in page
+    assert f"Last run: {date.today()}, " in page
     figure = ET.parse(tmp_path / "lists.svg").getroot()
     assert len(figure.findall("{*}circle[@r='5.5']")) == 5
 
@@ -77,6 +81,20 @@ def test_where_no_llm_ranked_what_needs_none_is_compared(
     assert [row.variant.name for row in table.rows] == ["gold"]
 
 
+def test_white_box_methods_are_left_out_where_no_training_query_has_an_answer(
+    toy_config: MakeConfig, toy_copy: Path, tmp_path: Path
+) -> None:
+    path = toy_copy / "queries.jsonl"
+    queries = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    bare = [{key: value for key, value in query.items() if key != "answers"} for query in queries]
+    path.write_text("".join(json.dumps(query) + "\n" for query in bare), encoding="utf-8")
+    config = toy_config(SMALL, source=toy_copy)
+    with pytest.raises(
+        RankstillError, match=r"no variant pdist\. Name some of: chain, gold, llm, first-choice, margin"
+    ):
+        run_study(STUDIES["baselines"], config, tmp_path / "study", seeds=1, only=["pdist"])
+
+
 def test_it_says_what_cannot_be_studied(toy_config: MakeConfig, tmp_path: Path) -> None:
     with pytest.raises(RankstillError, match="study size: no variant chain-7"):
         run_study(STUDIES["size"], toy_config(SMALL), tmp_path, seeds=1, only=["chain-7"])
@@ -88,7 +106,8 @@ def test_it_says_what_cannot_be_studied(toy_config: MakeConfig, tmp_path: Path) 
 def test_every_variant_of_every_study_is_a_configuration(toy_config: MakeConfig) -> None:
     from rankstill.config import make_config
 
-    for variants in [*(study.variants(537) for study in STUDIES.values()), STUDIES["baselines"].variants(0)]:
+    materials = [Material(lists, answers) for lists in (537, 0) for answers in (True, False)]
+    for variants in (study.variants(material) for study in STUDIES.values() for material in materials):
         names = [variant.name for variant in variants]
         assert len(set(names)) == len(names)
         assert all(variant.against in (None, *names) for variant in variants)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+import xml.etree.ElementTree as ET
 
 import pytest
 
 from rankstill.config import EvaluationConfig
 from rankstill.evaluation import Run
 from rankstill.studies import STUDIES, Variant
+from rankstill.studies.figure import _Axis, draw_figure
 from rankstill.studies.table import Measured, StudyTable, study_table
 
 QUERIES = [f"q{number}" for number in range(40)]
@@ -47,6 +49,7 @@ def test_figures_are_means_over_seeds_and_are_compared_over_the_seeds_that_both_
     assert table.before == 0.625
     assert (good.against, good.comparison.before, good.comparison.after) == ("before", 0.625, 0.875)
     assert (same.comparison.before, same.comparison.difference) == (1.0, 0.0)  # seed 0 alone
+    assert [row.compared_seeds for row in table.rows] == [2, 1, 2]
     assert (bad.comparison.before, bad.comparison.after) == (0.875, 0.5)
     assert bad.p_value >= bad.comparison.p_value
     assert good.low < 0.875 < good.high
@@ -55,7 +58,10 @@ def test_figures_are_means_over_seeds_and_are_compared_over_the_seeds_that_both_
 def test_the_reading_names_what_is_better_worse_and_not_told_apart(table: StudyTable) -> None:
     assert table.reading()[0].startswith("Against the retriever before (MRR@10 0.625), better: good (+0.250, p 0.0")
     assert "worse: bad (-0.375, p 0.0" in table.reading()[1]
-    assert "not told apart: same (+0.000, p 1.000)" in table.reading()[1]
+    assert table.reading()[1].startswith("Against good (MRR@10 0.875)")  # as in its row, not over some seeds
+    assert "not told apart: same (+0.000 over 1 common seed, p 1.000)" in table.reading()[1]
+    assert "[+0.000, +0.000] over 1 common seed |" in table.to_markdown()
+    assert "over 2" not in table.to_markdown()
 
 
 def test_csv_markdown_and_figure_hold_every_variant(table: StudyTable) -> None:
@@ -64,3 +70,20 @@ def test_csv_markdown_and_figure_hold_every_variant(table: StudyTable) -> None:
     assert float(rows[0]["MRR@10"]) == 0.875
     assert rows[0]["MRR@10_by_seed"] == "0:1.000000 1:0.750000"
     assert "n = 40 test queries, 1 to 2 seeds" in table.to_markdown()
+
+
+def test_a_curve_has_a_dot_a_size_and_a_small_one_a_seed() -> None:
+    def of(size: int) -> Variant:
+        return Variant(f"chain-{size}", f"{size} lists, through the chain", size=size if size < 30 else None)
+
+    measured = [Measured(of(size), seed, run(size + seed), None) for size in (10, 30) for seed in (0, 1)]
+    figure = ET.fromstring(draw_figure(study_table(STUDIES["size"], measured, run(10), QRELS, SETTINGS)))
+    radii = [circle.get("r") for circle in figure.findall("{*}circle")]
+    assert (radii.count("5"), radii.count("2.5")) == (2, 4)
+
+
+def test_no_two_ticks_of_an_axis_have_the_same_name() -> None:
+    for high in (0.01, 0.03, 0.1, 0.4, 1.0):
+        axis = _Axis([0.0, high], 0, 100)
+        names = [axis.name(tick) for tick in axis.ticks()]
+        assert len(set(names)) == len(names)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -50,7 +52,9 @@ def _study(name: str, what: str) -> None:
         from rankstill.studies import STUDIES, run_study
 
         chosen = [each.strip() for each in only.split(",") if each.strip()]
-        typer.echo(run_study(STUDIES[name], experiment.config, experiment.workspace, seeds, chosen).to_markdown())
+        command = shlex.join(["rankstill", *sys.argv[1:]])
+        table = run_study(STUDIES[name], experiment.config, experiment.workspace, seeds, chosen, command=command)
+        typer.echo(table.to_markdown())
 
 
 _study("size", "How many LLM-ranked lists does it take?")

@@ -3,6 +3,6 @@
 from rankstill.studies.lists import ListKind, relist
 from rankstill.studies.running import run_study
 from rankstill.studies.table import StudyRow, StudyTable
-from rankstill.studies.variants import STUDIES, Study, Variant
+from rankstill.studies.variants import STUDIES, Material, Study, Variant
 
-__all__ = ["STUDIES", "ListKind", "Study", "StudyRow", "StudyTable", "Variant", "relist", "run_study"]
+__all__ = ["STUDIES", "ListKind", "Material", "Study", "StudyRow", "StudyTable", "Variant", "relist", "run_study"]

@@ -31,6 +31,10 @@ class _Axis:
     def __call__(self, value: float) -> float:
         return self.start + (value - self.low) / (self.high - self.low) * (self.end - self.start)
 
+    def name(self, tick: float) -> str:
+        """With as many digits as tell one tick from the next."""
+        return f"{tick:.{3 if self.step < 0.01 else 2}f}"
+
     def ticks(self) -> list[float]:
         return [self.low + self.step * number for number in range(round((self.high - self.low) / self.step) + 1)]
 
@@ -40,7 +44,7 @@ def _dots(table: StudyTable) -> str:
     x = _Axis([table.before, *(end for row in table.rows for end in (row.low, row.high))], _LEFT, _DOTS_WIDTH - _RIGHT)
     bottom = _TOP + _ROW * len(table.rows)
     parts = [_line(x(tick), _TOP, x(tick), bottom, _GRID) for tick in x.ticks()]
-    parts += [_text(x(tick), bottom + 18, f"{tick:.2f}", "middle", _FAINT) for tick in x.ticks()]
+    parts += [_text(x(tick), bottom + 18, x.name(tick), "middle", _FAINT) for tick in x.ticks()]
     parts.append(_line(x(table.before), _TOP, x(table.before), bottom, _INK, 'stroke-dasharray="4 4"'))
     parts.append(_text(_LEFT, 24, table.study.question))
     parts.append(_text(x(table.before), _TOP - 6, f"before {table.before:.3f}", "middle", _FAINT))
@@ -52,10 +56,10 @@ def _dots(table: StudyTable) -> str:
 
 
 def _dot(row: StudyRow, x: _Axis, y: float, value: float) -> list[str]:
-    seeds = [f'<circle cx="{x(each):.1f}" cy="{y:.1f}" r="2.5" fill="{_FAINT}"/>' for each in row.by_seed.values()]
+    seeds = [_circle(x(each), y, 2.5, _FAINT) for each in row.by_seed.values()]
     return [
         _line(x(row.low), y, x(row.high), y, _COLOURS[0], 'stroke-width="2"'),
-        f'<circle cx="{x(value):.1f}" cy="{y:.1f}" r="5.5" fill="{_COLOURS[0]}"/>',
+        _circle(x(value), y, 5.5, _COLOURS[0]),
         *(seeds if len(seeds) > 1 else []),
         _text(x(row.high) + 8, y + 4, f"{value:.3f}"),
     ]
@@ -68,7 +72,7 @@ def _curves(table: StudyTable) -> str:
     place = {size: 90 + number * (_CURVES_WIDTH - 300) / max(1, len(lists) - 1) for number, size in enumerate(lists)}
     right = _CURVES_WIDTH - 210
     parts = [_line(80, y(tick), right, y(tick), _GRID) for tick in y.ticks()]
-    parts += [_text(70, y(tick) + 4, f"{tick:.2f}", "end", _FAINT) for tick in y.ticks()]
+    parts += [_text(70, y(tick) + 4, y.name(tick), "end", _FAINT) for tick in y.ticks()]
     parts += [_text(place[size], height - 40, f"{size}", "middle", _FAINT) for size in lists]
     parts.append(_line(80, y(table.before), right, y(table.before), _INK, 'stroke-dasharray="4 4"'))
     parts.append(_text(right + 12, y(table.before) + 4, f"before {table.before:.3f}", "start", _FAINT))
@@ -80,7 +84,8 @@ def _curves(table: StudyTable) -> str:
             at = place[int(row.variant.name.rpartition("-")[2])] + 6 * number
             points.append((at, y(row.values[main])))
             parts.append(_line(at, y(row.low), at, y(row.high), colour, 'stroke-width="2"'))
-            parts.append(f'<circle cx="{at:.1f}" cy="{y(row.values[main]):.1f}" r="5" fill="{colour}"/>')
+            parts.append(_circle(at, y(row.values[main]), 5, colour))
+            parts += [_circle(at, y(each), 2.5, _FAINT) for each in row.by_seed.values() if len(row.by_seed) > 1]
         path = " ".join(f"{at:.1f},{here:.1f}" for at, here in points)
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         what = rows[-1].variant.what.partition(", ")[2]
@@ -89,11 +94,16 @@ def _curves(table: StudyTable) -> str:
 
 
 def _caption(table: StudyTable) -> str:
-    return f"{table.measures[0]}, n = {table.n}; lines: 95 % bootstrap intervals over queries; small dots: seeds"
+    seeds = "; small dots: seeds" if any(len(row.by_seed) > 1 for row in table.rows) else ""
+    return f"{table.measures[0]}, n = {table.n}; lines: 95 % bootstrap intervals over queries{seeds}"
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, more: str = "") -> str:
     return f'<line x1="{x1:.1f}" y1="{y1:.1f}" x2="{x2:.1f}" y2="{y2:.1f}" stroke="{colour}" {more}/>'
+
+
+def _circle(x: float, y: float, radius: float, colour: str) -> str:
+    return f'<circle cx="{x:.1f}" cy="{y:.1f}" r="{radius}" fill="{colour}"/>'
 
 
 def _text(x: float, y: float, text: str, anchor: str = "start", colour: str = _INK) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 
 from rankstill.baselines import white_box_identity
@@ -16,9 +17,10 @@ from rankstill.models import model_identity
 from rankstill.pipeline import Chain
 from rankstill.progress import say
 from rankstill.ranker import Ranker
+from rankstill.report.settings import machine
 from rankstill.studies.lists import draw, relist, shorten
 from rankstill.studies.table import Measured, StudyTable, study_table
-from rankstill.studies.variants import Study, Variant
+from rankstill.studies.variants import Material, Study, Variant
 from rankstill.teacher import Ranking, write_rankings
 from rankstill.workspace import Workspace, digest
 
@@ -33,6 +35,7 @@ def run_study(
     seeds: int,
     only: Sequence[str] = (),
     dataset: Dataset | None = None,
+    command: str = "",
 ) -> StudyTable:
     """Train and measure every variant; what is finished is not run again, and what variants share is made once.
 
@@ -46,6 +49,7 @@ def run_study(
         only: names of variants to run, if not all; those that they are compared with are run as well, and what is
             finished stays in the table.
         dataset: instead of loading the one that the config names.
+        command: that makes this, to be shown below the table.
 
     Raises:
         DataError: there is nothing to measure with.
@@ -57,7 +61,7 @@ def run_study(
     folder = Path(folder)
     with Workspace(folder / "work") as workspace:
         bench = _Bench(study, config, folder, workspace, dataset)
-        variants = study.variants(len(bench.rankings))
+        variants = study.variants(Material(len(bench.rankings), bench.answers))
         chosen = _chosen(study, variants, only)
         measured: list[Measured] = []
         for seed in range(config.seed, config.seed + seeds):
@@ -67,8 +71,12 @@ def run_study(
                     continue
                 measured.append(bench.measure(variant, seed))
                 table = study_table(study, measured, bench.before, dataset.test_qrels(), config.evaluation)
-                table.write(folder)
+                table.write(folder, _made(command))
     return table
+
+
+def _made(command: str) -> str:
+    return f"Last run: {f'`{command}`, ' if command else ''}{date.today()}, {machine()}. Finished runs are kept."
 
 
 def _chosen(study: Study, variants: Sequence[Variant], only: Sequence[str]) -> set[str]:
@@ -101,6 +109,7 @@ class _Bench:
         chain.run("rankings" if "rankings" in chain.steps else "candidates")
         self.rankings = chain.parts.rankings if "rankings" in chain.steps else []
         self.dataset = replace(dataset, notes=())  # they were said once
+        self.answers = any(dataset.queries[query_id].answers for query_id in dataset.train)
         self.identity = [chain.parts.dataset_fingerprint, chain.parts.retriever_identity]
         self.queries = {query_id: dataset.queries[query_id].text for query_id in dataset.test}
         self.before = dense_run(chain.parts.before, self.queries)
@@ -127,7 +136,9 @@ class _Bench:
             if chain.has_ranker:
                 ranker = Ranker.load(self.workspace.path("ranker"), config.device)
                 depth = config.evaluation.rerank_depth
-                write_run(reranked_run(chain.parts.before, ranker, self.queries, depth), paths["ranker"], variant.name)
+                write_run(
+                    reranked_run(chain.parts.before.exact(), ranker, self.queries, depth), paths["ranker"], variant.name
+                )
             # The retriever's run is written last, and says that the variant is finished.
             after = chain.parts.after(self.workspace.path("vectors-after"), chain.parts.model_after)
             write_run(dense_run(after, self.queries), paths["retriever"], variant.name)

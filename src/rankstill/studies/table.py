@@ -56,6 +56,8 @@ class StudyRow:
         against: what it is compared with: another variant, or the retriever before.
         comparison: with that, over queries, each its mean over the seeds that both have.
         p_value: of the comparison, corrected by Holm for all comparisons of the study.
+        compared_seeds: how many seeds the two have in common; of the row's own where it is compared with the retriever
+            before, which has none.
     """
 
     variant: Variant
@@ -67,6 +69,7 @@ class StudyRow:
     against: str
     comparison: Comparison
     p_value: float
+    compared_seeds: int
 
     @property
     def told_apart(self) -> bool:
@@ -101,9 +104,9 @@ class StudyTable:
                 (row for row in self.rows if row.against == against), key=lambda row: -row.comparison.difference
             )
             name = "the retriever before" if against == BEFORE else against
-            value = self.before if against == BEFORE else rows[0].comparison.before
+            value = self.before if against == BEFORE else self._row(against).values[main]
             said = [
-                f"{verdict}: {', '.join(_in_words(row) for row in those)}"
+                f"{verdict}: {', '.join(self._in_words(row) for row in those)}"
                 for verdict, those in (
                     ("better", [row for row in rows if row.told_apart and row.comparison.difference > 0]),
                     ("worse", [row for row in rows if row.told_apart and row.comparison.difference < 0]),
@@ -138,7 +141,7 @@ class StudyTable:
                 *(f"{row.values[measure]:.3f}" for measure in others),
                 "" if row.ranker is None else f"{row.ranker:.3f}",
                 row.against,
-                f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]",
+                f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]{self._over_fewer_seeds(row)}",
                 f"{row.p_value:.4f}",
             ]
             lines.append(_line(cells))
@@ -172,11 +175,30 @@ class StudyTable:
             )
         return text.getvalue()
 
-    def write(self, folder: Path) -> None:
-        """As `<study>.md`, `<study>.csv` and `<study>.svg`."""
-        parts = {"md": self.to_markdown(), "csv": self.to_csv(), "svg": draw_figure(self)}
-        for kind, text in parts.items():
-            write_atomically(folder / f"{self.study.name}.{kind}", text)
+    def _row(self, name: str) -> StudyRow:
+        return next(row for row in self.rows if row.variant.name == name)
+
+    def _in_words(self, row: StudyRow) -> str:
+        p = f"p {row.p_value:.3f}" if row.p_value >= 0.0005 else "p < 0.001"
+        return f"{row.variant.name} ({row.comparison.difference:+.3f}{self._over_fewer_seeds(row)}, {p})"
+
+    def _over_fewer_seeds(self, row: StudyRow) -> str:
+        """Says of a difference that it is not that of the two means shown, where the two have other seeds as well."""
+        have = {len(row.by_seed), row.compared_seeds if row.against == BEFORE else len(self._row(row.against).by_seed)}
+        return (
+            ""
+            if have == {row.compared_seeds}
+            else f" over {row.compared_seeds} common seed{'s' * (row.compared_seeds > 1)}"
+        )
+
+    def write(self, folder: Path, made: str = "") -> None:
+        """As `<study>.md`, `<study>.csv` and `<study>.svg`, the first with figure and, if told, how it was made."""
+        name = self.study.name
+        head = f"# Study: {name}\n\n![What the table says, as dots or curves with intervals.]({name}.svg)\n\n"
+        text = head + self.to_markdown() + (f"\n{made}\n" if made else "")
+        parts = {"md": text, "csv": self.to_csv(), "svg": draw_figure(self)}
+        for kind, part in parts.items():
+            write_atomically(folder / f"{name}.{kind}", part)
 
 
 def study_table(
@@ -221,6 +243,7 @@ def study_table(
                 against=_against(values, variant),
                 comparison=compared[name],
                 p_value=adjusted[name],
+                compared_seeds=len(_common_seeds(values, variant)),
             )
         )
     return StudyTable(study, tuple(rows), measures, float(old.mean()), len(old))
@@ -237,26 +260,23 @@ def _paired(
     before: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Each query's value of what the variant is compared with and of its own, its mean over common seeds."""
-    own = values[variant.name]
-    against = _against(values, variant)
+    against, common = _against(values, variant), _common_seeds(values, variant)
+    own = np.mean([values[variant.name][seed][measure] for seed in common], axis=0)
     if against == BEFORE:
-        return before, np.mean([each[measure] for each in own.values()], axis=0)
-    other = values[against]
-    common = sorted(own.keys() & other.keys())
-    return (
-        np.mean([other[seed][measure] for seed in common], axis=0),
-        np.mean([own[seed][measure] for seed in common], axis=0),
-    )
+        return before, own
+    return np.mean([values[against][seed][measure] for seed in common], axis=0), own
+
+
+def _common_seeds(values: Mapping[str, Mapping[int, object]], variant: Variant) -> list[int]:
+    """The variant's seeds that what it is compared with has too; the retriever before is the same for every seed."""
+    against = _against(values, variant)
+    own = values[variant.name].keys()
+    return sorted(own if against == BEFORE else own & values[against].keys())
 
 
 def _columns(run: Run, qrels: Qrels, measures: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """Measure -> values in the order of the qrels' queries. [queries]"""
     return {name: np.array(list(each.values())) for name, each in per_query(run, qrels, measures).items()}
-
-
-def _in_words(row: StudyRow) -> str:
-    p = f"p {row.p_value:.3f}" if row.p_value >= 0.0005 else "p < 0.001"
-    return f"{row.variant.name} ({row.comparison.difference:+.3f}, {p})"
 
 
 def _line(cells: Sequence[str]) -> str:

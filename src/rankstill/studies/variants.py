@@ -17,7 +17,8 @@ DIRECT: dict[str, Any] = {
 }
 """No ranker in between: the encoder itself is trained on the order, by KL divergence with in-batch negatives."""
 _BY_RANKER = {**DIRECT, "labels.ranked_by": "ranker"}
-_NO_PRIOR = {**_BY_RANKER, "ranker.prior": False, "ranker.cross_encoder": True, "labels.pseudo_by": "ranker"}
+_CROSS_ENCODER = {**_BY_RANKER, "ranker.cross_encoder": True}
+_NO_PRIOR = {**_CROSS_ENCODER, "ranker.prior": False, "labels.pseudo_by": "ranker"}
 _ROUTES: dict[str, tuple[str, dict[str, Any]]] = {
     "direct": ("straight into the encoder", DIRECT),
     "chain": ("through the chain", {}),
@@ -48,21 +49,35 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class Material:
+    """What a study has to teach with.
+
+    Args:
+        lists: the LLM-ranked lists there are.
+        answers: whether training queries have accepted answers, which the white-box methods read.
+    """
+
+    lists: int
+    answers: bool = False
+
+
+@dataclass(frozen=True)
 class Study:
     """A question and the variants that answer it.
 
     Args:
         name: of the command.
         question: in one sentence.
-        variants: of so many lists as there are.
+        variants: those that can be taught with what there is.
     """
 
     name: str
     question: str
-    variants: Callable[[int], tuple[Variant, ...]]
+    variants: Callable[[Material], tuple[Variant, ...]]
 
 
-def _sizes(lists: int) -> tuple[Variant, ...]:
+def _sizes(material: Material) -> tuple[Variant, ...]:
+    lists = material.lists
     sizes = [*(size for size in (50, 100, 200, 400) if size < lists), lists]
     return tuple(
         Variant(
@@ -77,7 +92,7 @@ def _sizes(lists: int) -> tuple[Variant, ...]:
     )
 
 
-def _lists(_: int) -> tuple[Variant, ...]:
+def _lists(_: Material) -> tuple[Variant, ...]:
     kinds: dict[ListKind, str] = {
         "llm": "the LLM's order",
         "gold-llm": "gold moved to the front of the LLM's order",
@@ -111,7 +126,7 @@ def _lists(_: int) -> tuple[Variant, ...]:
     return (*orders[:5], *one_hot, *orders[5:])
 
 
-def _ablations(_: int) -> tuple[Variant, ...]:
+def _ablations(_: Material) -> tuple[Variant, ...]:
     chain: dict[str, tuple[str, dict[str, Any]]] = {
         "pseudo-10000": ("10,000 pseudo-queries", {"labels.pseudo_queries": 10_000}),
         "pseudo-2000": ("2,000 pseudo-queries", {"labels.pseudo_queries": 2_000}),
@@ -140,6 +155,7 @@ def _ablations(_: int) -> tuple[Variant, ...]:
             Variant(f"direct-{name}", f"no ranker, {what}", {**DIRECT, **changes}, against="direct")
             for name, (what, changes) in direct.items()
         ),
+        Variant("direct-k5", "no ranker, lists of 5", DIRECT, "direct", k=5),
         Variant("direct-by-ranker", "the ranker's labels of the same lists into the encoder", _BY_RANKER, "direct"),
         Variant(
             "direct-by-both",
@@ -150,14 +166,20 @@ def _ablations(_: int) -> tuple[Variant, ...]:
         Variant(
             "direct-n30",
             "the ranker's labels of 30 passages a query into the encoder",
-            {**_BY_RANKER, "candidates.n": 30},
+            {**_BY_RANKER, "candidates.n": 30, "retriever.passages_per_query": 30},
+            against="direct-by-ranker",
+        ),
+        Variant(
+            "direct-cross-encoder",
+            "the ranker's labels into the encoder, the ranker a prior and a cross-encoder",
+            _CROSS_ENCODER,
             against="direct-by-ranker",
         ),
         Variant(
             "direct-no-prior",
             "the ranker's labels into the encoder, the ranker a cross-encoder without a prior",
             _NO_PRIOR,
-            against="direct-by-ranker",
+            against="direct-cross-encoder",
         ),
         *(
             Variant(
@@ -171,20 +193,30 @@ def _ablations(_: int) -> tuple[Variant, ...]:
     )
 
 
-def _baselines(lists: int) -> tuple[Variant, ...]:
-    judged = {"gold": "the judged passages against the others"}
-    llm = {"llm": "the LLM's order", "first-choice": "the LLM's first choice against the others"} if lists else {}
-    white_box = {
-        "pdist": "log p(answer | passage)",
-        "replug-lsr": "p(answer | passage), REPLUG's loss",
-        "emdr2": "log p(answer | passage), marginalised",
-        "loop": "what leaving the passage out costs the answer",
-        "adist": "the answer's attention to the passage",
-    }
-    return tuple(
-        Variant(name, f"{name}: {what}", {**DIRECT, "labels.ranked_by": name})
-        for name, what in {**judged, **llm, **white_box}.items()
+def _baselines(material: Material) -> tuple[Variant, ...]:
+    taught: dict[str, str] = {"gold": "the judged passages against the others"}
+    if material.lists:
+        taught |= {"llm": "the LLM's order", "first-choice": "the LLM's first choice against the others"}
+    if material.answers:
+        taught |= {
+            "pdist": "log p(answer | passage)",
+            "replug-lsr": "p(answer | passage), REPLUG's loss",
+            "emdr2": "log p(answer | passage), marginalised",
+            "loop": "what leaving the passage out costs the answer",
+            "adist": "the answer's attention to the passage",
+        }
+    chain = Variant("chain", "the chain", {})
+    gpl = Variant(
+        "margin-mse",
+        "margin-mse: the ranker's labels of the same lists, GPL's loss",
+        {**_BY_RANKER, "retriever.loss": "margin-mse"},
+        "chain",
     )
+    others = (
+        Variant(name, f"{name}: {what}", {**DIRECT, "labels.ranked_by": name}, "chain" if material.lists else None)
+        for name, what in taught.items()
+    )
+    return (chain, *others, gpl) if material.lists else tuple(others)
 
 
 STUDIES = {
