@@ -165,10 +165,11 @@ def write_table(values: Values, seeds: int, n: int, path: Path) -> None:
     settings = [
         f"- `{name}`: {VARIANTS[name][0]}; `{json.dumps(VARIANTS[name][1])}`" for name in VARIANTS if name in ran
     ]
+    command = shlex.join(["python", "benchmarks/recipe.py", *sys.argv[1:]])
     made = (
-        f"Made by `{shlex.join(['python', 'benchmarks/recipe.py', *sys.argv[1:]])}`, {datetime.date.today()}, {machine()}. "
-        f"{seeds} seed{'s' * (seeds > 1)}, n = {n} claims. Intervals: 95 % bootstrap over claims, each the mean of its seeds; "
-        f"p: paired randomisation test, Holm-corrected for {len(compared)} comparisons."
+        f"Made by `{command}`, {datetime.date.today()}, {machine()}. {seeds} seed{'s' * (seeds > 1)}, n = {n} claims. "
+        "Intervals: 95 % bootstrap over claims, each the mean of its seeds; p: paired randomisation test, "
+        f"Holm-corrected for {len(compared)} comparisons."
     )
     parts = [markdown(rows), "What is compared, in nDCG@10:", markdown(compared), made, "\n".join(settings)]
     path.with_suffix(".md").write_text("\n\n".join(["# The recipe's table", *parts]) + "\n", "utf-8")
