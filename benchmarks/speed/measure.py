@@ -34,8 +34,10 @@ class Result:
 
     def cells(self) -> list[str]:
         """For the table."""
-        low, high = min(self.ratios), max(self.ratios)
-        ratio = f"**{statistics.median(self.ratios):.1f}x** ({low:.1f} to {high:.1f})"
+        median, low, high = statistics.median(self.ratios), min(self.ratios), max(self.ratios)
+        digits = 1 if median >= 1 else 2
+        spread = f"{low:.{digits}f} to {high:.{digits}f}" if len(self.ratios) > 1 else "one round"
+        ratio = f"**{median:.{digits}f}x** ({spread})"
         return [
             self.what,
             self.peer,
