@@ -2,23 +2,37 @@
 
     python benchmarks/scaling.py [--write]
 
-Prints the tables of docs/scaling.md, or writes them there. All figures that go in are in scaling.yaml beside this file.
+Prints the tables of docs/scaling.md, or writes them there. All figures that go in are in scaling.yaml beside this file,
+or in the pages that it names.
 """
 
 from __future__ import annotations
 
 import argparse
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+ROOT = Path(__file__).resolve().parents[1]
 FIGURES = Path(__file__).with_name("scaling.yaml")
-PAGE = Path(__file__).resolve().parents[1] / "docs" / "scaling.md"
+PAGE = ROOT / "docs" / "scaling.md"
 BEGIN, END = "<!-- made by benchmarks/scaling.py: begin -->", "<!-- end -->"
-GB = 1e9
+GB, MB = 1e9, 1e6
 BYTES = 4  # of a number in a vector, in single precision
+MILLION = 1_000_000
+PASSAGES_A_STEP = 8192
+"""Of a larger corpus the head's step sees a sample (`rankstill.retriever.head_training`)."""
+DIMENSIONS, WORDS = 384, 30
+"""Of a vector, and of a passage, in docs/growth.csv."""
+PASSAGES_BETWEEN = 700_000
+"""The two sizes of BM25's index whose memory is compared."""
+FIRST_STAGES = 2
+"""A worker's lives in which it builds a first stage: to find candidates, and to label."""
+MUST_FIT = ("the driver", "a machine's workers")
+"""Of a sheet's memory: what one machine must hold at one time."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +42,8 @@ class Sheet:
     Args:
         hours: by step.
         disk_gb: by what lies there.
-        memory_gb: of one process, at most; by what it holds.
+        memory_gb: by what is in it; see `MUST_FIT`.
+        serving: what `rankstill serve` takes: seconds for 100 queries, and GB of vectors that it maps.
         hardware_dollars: for all hours but the LLM's, during which nothing but a laptop is needed.
         llm_dollars: for the rankings.
     """
@@ -36,50 +51,105 @@ class Sheet:
     hours: dict[str, float]
     disk_gb: dict[str, float]
     memory_gb: dict[str, float]
+    serving: tuple[float, float]
     hardware_dollars: float
     llm_dollars: float
 
 
 def reckon(figures: dict[str, Any], scale: dict[str, Any]) -> Sheet:
     """The arithmetic, for one of the scales."""
-    measured = {name: each["value"] for name, each in figures["measured"].items() if isinstance(each, dict)}
-    assumed = {name: each["value"] for name, each in figures["assumed"].items() if isinstance(each, dict)}
+    values = {
+        name: each["value"]
+        for kind in ("measured", "assumed")
+        for name, each in figures[kind].items()
+        if isinstance(each, dict)
+    }
     hardware, passages = figures["hardware"][scale["hardware"]], scale["passages"]
-    workers = hardware["count"] * (assumed["efficiency"] if hardware["count"] > 1 else 1.0)
-    length = assumed["words_a_passage"] / measured["words_measured"]
-    once = passages * length / (measured["passages_a_second"] * hardware["speed"] * workers)
-    sentences = passages * assumed["sentences_a_passage"] if scale["sentences"] else scale["pseudo_queries"]
-    seconds = {
-        "encode passages": once,
-        "encode sentences": sentences / (measured["sentences_a_second"] * hardware["speed"] * workers),
-        "LLM": assumed["lists"] * assumed["seconds_a_call"] / assumed["calls_at_once"] * measured["client_overhead"],
-        "search and label": scale["pseudo_queries"]
-        * passages
-        / (measured["pairs_a_second"] * hardware["search"] * workers),
-        "head": float(measured["head_seconds"]),
-        # These two are done by one process, however many workers there are.
-        "carry through the head": passages * length / (measured["carried_a_second"] * hardware["search"]),
-        "evaluation": measured["evaluation_seconds"] * passages / 5183 / hardware["search"],
-    }
-    hours = {step: each / 3600 for step, each in seconds.items()}
-    disk = {
-        "text": passages * assumed["bytes_of_text_a_passage"],
-        "passages' vectors": passages * assumed["dimensions"] * BYTES,
-        "sentences' vectors": sentences * assumed["dimensions"] * BYTES,
-        "vectors after": passages * assumed["dimensions_after"] * BYTES,
-        "BM25 (each worker has its own)": passages * assumed["bm25_bytes_a_passage"],
-    }
-    memory = {
-        "index for serving": passages * (assumed["dimensions_after"] * scale["whole_bytes"] + scale["code_bytes"]),
-    }
-    tokens = zip(assumed["tokens_a_list"], assumed["llm_price"], strict=True)
+    hours = {step: each / 3600 for step, each in _seconds(values, scale, hardware).items()}
+    dimensions = values["dimensions"] + values["dimensions_after"]
+    search = (
+        values["search_seconds"] * passages / MILLION * values["dimensions_after"] / DIMENSIONS / hardware["search"]
+    )
+    tokens = zip(values["tokens_a_list"], values["llm_price"], strict=True)
     return Sheet(
         hours=hours,
-        disk_gb={what: each / GB for what, each in disk.items()},
-        memory_gb={what: each / GB for what, each in memory.items()},
+        disk_gb={what: each / GB for what, each in _disk(values, scale, hardware).items()},
+        memory_gb={what: each / GB for what, each in _memory(values, scale, hardware).items()},
+        serving=(search, passages * dimensions * BYTES / GB),
         hardware_dollars=(sum(hours.values()) - hours["LLM"]) * hardware["dollars_an_hour"] * hardware["count"],
-        llm_dollars=assumed["lists"] * sum(count * price for count, price in tokens) / 1e6,
+        llm_dollars=values["lists"] * sum(count * price for count, price in tokens) / 1e6,
     )
+
+
+def _seconds(values: dict[str, Any], scale: dict[str, Any], hardware: dict[str, Any]) -> dict[str, float]:
+    """By step; the workers share what they can share, and the driver does the rest by itself."""
+    passages, on_ray = scale["passages"], scale["engine"] == "ray"
+    workers = hardware["count"] * (values["efficiency"] if hardware["count"] > 1 else 1.0)
+    demo = values["demo_passages"]
+    long = passages * values["words_a_passage"] / values["demo_words"]  # as many passages as long as the demo's
+    sentences = _sentences(values, scale)
+    sentences_a_second = values["demo_sentences"] / (values["vectors_seconds"] - demo / values["passages_a_second"])
+    pairs_a_second = values["demo_sentences"] * demo / values["labels_seconds"]
+    times = 1 + FIRST_STAGES if on_ray else 1  # the driver, and then all workers at the same time
+    copied = passages + (sentences if scale["sentences"] else 0)
+    return {
+        "encode passages": long / (values["passages_a_second"] * hardware["speed"] * workers),
+        "encode sentences": sentences / (sentences_a_second * hardware["speed"] * workers),
+        "index words": times * passages / MILLION * values["words_a_passage"] / WORDS * values["words_seconds"],
+        "copy vectors to each disk": times * copied / MILLION * values["writing_seconds"] if on_ray else 0.0,
+        "LLM": values["lists"] * values["seconds_a_call"] / values["calls_at_once"] * values["client_overhead"],
+        "search and label": scale["pseudo_queries"] * passages / (pairs_a_second * hardware["search"] * workers),
+        # What follows is done by one process, however many workers there are.
+        "count tokens": long / demo * values["counting_seconds"],
+        "head": values["head_seconds"] * min(passages, PASSAGES_A_STEP) / demo,
+        "carry through the head": long / demo * values["reranker_seconds"] / hardware["search"],
+        "evaluation": passages / demo * values["evaluation_seconds"] / hardware["search"],
+    }
+
+
+def _sentences(values: dict[str, Any], scale: dict[str, Any]) -> float:
+    """Texts that are encoded besides the passages: all sentences, or those that are pseudo-queries."""
+    everything = scale["passages"] * values["sentences_a_passage"]
+    return float(everything if scale["sentences"] else scale["pseudo_queries"])
+
+
+def _disk(values: dict[str, Any], scale: dict[str, Any], hardware: dict[str, Any]) -> dict[str, float]:
+    """Bytes: of each worker, of the driver, and of the store, whose parts are those of text and vectors."""
+    passages, on_ray = scale["passages"], scale["engine"] == "ray"
+    sentences = _sentences(values, scale) if scale["sentences"] else 0
+    text = passages * values["bytes_of_text_a_passage"]
+    vectors = (passages + sentences) * values["dimensions"] * BYTES
+    words = passages * values["bm25_bytes_a_passage"]
+    after = passages * values["dimensions_after"] * BYTES
+    worker = text + vectors + words if on_ray else 0.0
+    return {
+        "the driver's text": text,
+        "the driver's vectors, before": vectors,
+        "the driver's vectors, after": after,
+        "the driver's BM25": words,
+        "the store": text + vectors if on_ray else 0.0,
+        "each worker's text, vectors and BM25": worker,
+        "all": text + vectors + after + words + (text + vectors + hardware["count"] * worker if on_ray else 0.0),
+    }
+
+
+def _memory(values: dict[str, Any], scale: dict[str, Any], hardware: dict[str, Any]) -> dict[str, float]:
+    """Bytes, at most: of the driver, and of one machine's workers, which are gone when the driver needs most."""
+    passages = scale["passages"]
+    words = passages * (values["words_mb"] - values["words_mb_before"]) * MB / PASSAGES_BETWEEN
+    tokens = passages * values["words_a_passage"] * values["tokens_a_word"] * values["bytes_a_token_counted"]
+    carried = passages * values["dimensions_after"] * BYTES
+    ids = passages * values["bytes_of_ids_a_passage"]
+    index = passages * values["index_bytes_a_passage"] if scale["index"] else 0.0
+    worker = values["worker_mb"] * MB + words if scale["engine"] == "ray" else 0.0
+    return {
+        "the driver's BM25, while it is made": words,
+        "the driver's token counts": tokens,
+        "the driver's carried vectors": carried,
+        "the driver": values["peak_gb"] * GB + ids + index + max(words, tokens, carried),
+        "each worker": worker,
+        "a machine's workers": worker * hardware["count"] / hardware["machines"],
+    }
 
 
 def tables(figures: dict[str, Any]) -> str:
@@ -91,38 +161,51 @@ def tables(figures: dict[str, Any]) -> str:
     rows += [["on", *(machine["name"] for machine in machines)]]
     rows += [[step, *(_time(sheet.hours[step]) for sheet in sheets)] for step in sheets[0].hours]
     rows += [["**all**", *(f"**{_time(sum(sheet.hours.values()))}**" for sheet in sheets)]]
-    for what in sheets[0].disk_gb:
-        rows += [[f"disk: {what}", *(_size(sheet.disk_gb[what]) for sheet in sheets)]]
-    rows += [["**disk, all**", *(f"**{_size(sum(sheet.disk_gb.values()))}**" for sheet in sheets)]]
-    rows += [[f"memory: {what}", *(_size(sheet.memory_gb[what]) for sheet in sheets)] for what in sheets[0].memory_gb]
+    rows += [[f"disk: {what}", *(_size(sheet.disk_gb[what]) for sheet in sheets)] for what in sheets[0].disk_gb]
+    rows += [["memory of a machine", *(_size(machine["memory_gb"]) for machine in machines)]]
+    for what in sheets[0].memory_gb:
+        sizes = [_fitting(what, sheet, machine) for sheet, machine in zip(sheets, machines, strict=True)]
+        rows += [[f"memory: {what}", *sizes]]
+    rows += [["`rankstill serve`: 100 queries", *(_time(sheet.serving[0] / 3600) for sheet in sheets)]]
+    rows += [["`rankstill serve`: vectors, mapped", *map(_mapped, sheets, machines)]]
     rows += [["hardware", *(_dollars(sheet.hardware_dollars) for sheet in sheets)]]
     rows += [["LLM", *(_dollars(sheet.llm_dollars) for sheet in sheets)]]
-    settings = [
-        ["passages", "`engine.kind`", "`labels.pseudo_queries`", "`candidates.sentences`", "index for serving"],
-        ["---"] * 5,
-    ]
+    names = ("engine.kind", "labels.pseudo_queries", "candidates.sentences", "candidates.index")
+    settings = [["passages", *(f"`{name}`" for name in names)], ["---"] * 5]
     for scale in scales:
-        sentences = str(scale["sentences"]).lower()
-        settings.append(
-            [scale["name"], scale["engine"], f"{scale['pseudo_queries']:,}", sentences, f"`{scale['index']}`"]
-        )
+        index, sentences = scale["index"] or "null", str(scale["sentences"]).lower()
+        settings.append([scale["name"], scale["engine"], f"{scale['pseudo_queries']:,}", sentences, f"`{index}`"])
     return "\n\n".join(["## The sheet", _markdown(rows), "## Settings", _markdown(settings), *_went_in(figures)])
+
+
+def _fitting(what: str, sheet: Sheet, machine: dict[str, Any]) -> str:
+    size = _size(sheet.memory_gb[what])
+    return f"**{size}: does not fit**" if what in MUST_FIT and sheet.memory_gb[what] > machine["memory_gb"] else size
+
+
+def _mapped(sheet: Sheet, machine: dict[str, Any]) -> str:
+    size = sheet.serving[1]
+    return f"{_size(size)}: **read from the disk each time**" if size > machine["memory_gb"] else _size(size)
 
 
 def _went_in(figures: dict[str, Any]) -> list[str]:
     said = []
     for kind in ("measured", "assumed"):
         part = figures[kind]
-        where = f", {part['machine']} ({part['source']})" if kind == "measured" else ""
         rows = [["figure", "value", "what"], ["---", "---:", "---"]]
         rows += [
-            [f"`{name}`", _value(each["value"]), each["what"]] for name, each in part.items() if isinstance(each, dict)
+            [f"`{name}`", _value(each["value"]), each["what"] + (f" ({each['page']})" if "page" in each else "")]
+            for name, each in part.items()
+            if isinstance(each, dict)
         ]
-        said += [f"## {kind.capitalize()}, {part['date']}{where}", _markdown(rows)]
-    rows = [["hardware", "how many", "encoding", "search", "$ an hour, each", "assumed"], ["---", *["---:"] * 4, "---"]]
+        machines = [f"{part['machines']}."] if kind == "measured" else []
+        said += [f"## {kind.capitalize()}, {part['date']}", *machines, _markdown(rows)]
+    columns = ["hardware", "workers", "machines", "GB each", "encoding", "search", "$ an hour, a worker", "assumed"]
+    rows = [columns, ["---", *["---:"] * 6, "---"]]
     for each in figures["hardware"].values():
+        numbers = [str(each["count"]), str(each["machines"]), f"{each['memory_gb']:,}"]
         speeds = [f"{each[name]} x" for name in ("speed", "search")]
-        rows.append([each["name"], str(each["count"]), *speeds, f"{each['dollars_an_hour']:.2f}", each["assumed"]])
+        rows.append([each["name"], *numbers, *speeds, f"{each['dollars_an_hour']:.2f}", each["assumed"]])
     return [*said, f"## Hardware, assumed, {figures['assumed']['date']}", _markdown(rows)]
 
 
@@ -135,14 +218,18 @@ def _value(value: Any) -> str:
 
 
 def _time(hours: float) -> str:
+    if not hours:
+        return "–"
     if hours < 1 / 60:
-        return f"{hours * 3600:.0f} s"
+        return f"{hours * 3600:.0f} s" if hours * 3600 >= 1 else "< 1 s"
     if hours < 2:
         return f"{hours * 60:.0f} min"
     return f"{hours:,.0f} h" if hours < 72 else f"{hours / 24:,.0f} days"
 
 
 def _size(gigabytes: float) -> str:
+    if not gigabytes:
+        return "–"
     if gigabytes < 1:
         return f"{gigabytes * 1000:.0f} MB"
     return f"{gigabytes:,.1f} GB" if gigabytes < 10 else f"{gigabytes:,.0f} GB"
@@ -153,8 +240,14 @@ def _dollars(dollars: float) -> str:
 
 
 def read_figures(path: Path = FIGURES) -> dict[str, Any]:
-    """What goes in."""
+    """What goes in, with the figures that other pages hold."""
     figures: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    for each in figures["measured"].values():
+        if isinstance(each, dict) and "find" in each:
+            found = re.search(each["find"], (ROOT / each["page"]).read_text(encoding="utf-8"))
+            if found is None:
+                raise ValueError(f"{each['page']}: nothing in it is {each['find']}")
+            each["value"] = float(f"{float(found.group(1).replace(',', '')):.4g}")
     return figures
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
 from rankstill.candidates.dense import encode, sentences
+from rankstill.compute.memory import Room
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -47,6 +48,27 @@ def test_the_models_own_prompt_for_the_kind_is_prepended(tiny_model: SentenceTra
     plain = tiny_model.encode(["magma and lava"], prompt="")
     np.testing.assert_allclose(got, prompted, atol=1e-5)
     assert not np.allclose(got, plain, atol=1e-2)
+
+
+@pytest.mark.usefixtures("full_precision")
+def test_a_gpu_encodes_as_many_texts_at_once_as_its_memory_holds(
+    tiny_model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts, sizes = [f"magma {number}" for number in range(50)], []
+    real = tiny_model.forward
+
+    def counted(features: dict[str, Any], **kwargs: Any) -> Any:
+        sizes.append(len(features["input_ids"]))
+        return real(features, **kwargs)
+
+    monkeypatch.setattr(tiny_model, "forward", counted)
+    for free, expected in ((0, [2] * 25), (10**9, [50]), (2_000_000, [30, 20])):
+        room = Room("cuda" if free else "cpu", free, tokens=64, width=130)  # 4 tokens of 8 characters: 33 kB
+        monkeypatch.setattr(Room, "of", lambda model, room=room: room)
+        sizes.clear()
+        vectors = encode(tiny_model, texts, "document", "encoding", batch_size=2)
+        np.testing.assert_allclose(vectors, tiny_model.encode(texts, normalize_embeddings=True), atol=1e-5)
+        assert sizes[: len(expected)] == expected
 
 
 def test_no_texts_give_no_vectors(tiny_model: SentenceTransformer) -> None:

@@ -2,12 +2,59 @@
 
 from __future__ import annotations
 
-from rankstill.compute.memory import texts_a_pass
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+
+from rankstill.compute import memory
+from rankstill.compute.memory import Room
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+GB = 10**9
+BASE = Room("cuda", free=16 * GB, tokens=512, width=768, layers=12, weights=110_000_000)
+"""A model of BERT's size on a GPU of 16 GB."""
 
 
-def test_a_forward_pass_takes_less_of_long_texts_and_less_on_a_processor_than_on_a_gpu() -> None:
-    assert texts_a_pass(1_500, 32, "cpu") == 5
-    assert texts_a_pass(10**9, 32, "cpu") == 5  # the model cuts it
-    assert texts_a_pass(0, 32, "cpu") == texts_a_pass(20, 32, "cpu") == 32
-    assert texts_a_pass(1_500, 1_000, "cuda:1") == 128
-    assert texts_a_pass(1_500, 0, "cpu") == 1
+def test_a_forward_pass_on_a_processor_takes_less_of_long_texts() -> None:
+    processor = Room("cpu")
+    assert processor.texts_a_pass(1_500, 32) == 5
+    assert processor.texts_a_pass(10**9, 32) == 5  # the model cuts it
+    assert processor.texts_a_pass(0, 32) == processor.texts_a_pass(20, 32) == 32
+    assert processor.texts_a_pass(1_500, 0) == 1
+
+
+def test_a_forward_pass_on_a_gpu_takes_what_its_free_memory_holds() -> None:
+    # 8 GB, and a text of 512 tokens holds 512 x 768 x 64 bytes = 25 MB.
+    assert BASE.texts_a_pass(10**9, 32) == 317
+    assert BASE.texts_a_pass(256, 32) == 32 * 32  # it would hold more, but is no faster for it
+    assert replace(BASE, free=4 * GB).texts_a_pass(10**9, 32) == 79
+    assert replace(BASE, free=1_000).texts_a_pass(10**9, 32) == 1
+
+
+def test_a_gpu_that_does_not_say_what_is_free_gets_as_many_texts_as_the_caller_names() -> None:
+    assert Room("mps").texts_a_pass(1_500, 1_000) == 128
+    assert Room("mps").texts_a_pass(1_500, 32) == 32
+    assert Room("mps").texts_a_part(20) == 20
+
+
+def test_a_training_step_is_one_part_on_a_gpu_that_holds_it() -> None:
+    assert Room("cpu").texts_a_part(32) == 32
+    # Half of 80 GB less 12 bytes for each of the 110 million weights; a text of 192 tokens holds 113 MB in 12 layers.
+    assert replace(BASE, free=80 * GB, tokens=192).texts_a_part(20) == 347
+    assert replace(BASE, free=4 * GB, tokens=192).texts_a_part(20) == 11
+    assert replace(BASE, free=1 * GB).texts_a_part(20) == 1
+
+
+def test_a_model_on_a_gpu_is_measured(tiny_model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    assert Room.of(tiny_model) == Room("cpu")
+    monkeypatch.setattr(type(tiny_model), "device", torch.device("cuda:1"))
+    monkeypatch.setattr(memory, "_free", {torch.device("cuda:1"): 5 * GB}.get)
+    config = tiny_model[0].auto_model.config
+    weights = sum(weight.numel() for weight in tiny_model.parameters())
+    expected = Room("cuda", 5 * GB, tiny_model.max_seq_length, config.hidden_size, config.num_hidden_layers, weights)
+    assert Room.of(tiny_model) == expected

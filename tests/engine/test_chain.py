@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from in_this_process import LocalEngine
 from works import FullPrecision, Slowly
 
@@ -26,9 +27,11 @@ from rankstill.engine.encoding import (
     read_corpus,
     vectors_in,
 )
-from rankstill.engine.finding import Find, SharedFirstStage, found_in, queries_in, query_tables
-from rankstill.engine.scoring import Score, SharedRanker, beside
+from rankstill.engine.finding import Find, SharedFirstStage, _found_table, found_in, queries_in, query_tables
+from rankstill.engine.folders import put_folder
+from rankstill.engine.scoring import Score, SharedRanker, beside, labels_in
 from rankstill.labels import LabelledQuery, Unlabelled, label, pseudo_queries, read_labels
+from rankstill.labels.labelling import passages_of
 from rankstill.ranker import Prior, Ranker
 from rankstill.ranker.model import start_cross_encoder
 
@@ -100,6 +103,27 @@ def test_vectors_candidates_and_labels_are_those_of_one_process(
         assert_same(one, other)
 
 
+def kill_amid(log: Path, parts: int, workers: int) -> list[int]:
+    """Kill the worker that began a part last, once so many are begun by so many; its number comes into the list."""
+    log.mkdir()
+    killed: list[int] = []
+
+    def kill() -> None:
+        begun: list[int] = []
+        while len(begun) < parts or len(set(begun)) < workers:
+            time.sleep(0.02)
+            begun = [int(path.name.split(".")[1]) for path in sorted(log.iterdir(), key=_begun_at)]
+        killed.append(begun[-1])
+        os.kill(killed[0], signal.SIGKILL)
+
+    threading.Thread(target=kill, daemon=True).start()
+    return killed
+
+
+def _begun_at(note: Path) -> int:
+    return note.stat().st_mtime_ns
+
+
 def test_vectors_are_the_same_with_a_worker_killed_amid_them(
     ray_engine: RayEngine,
     toy_dataset: Dataset,
@@ -107,16 +131,8 @@ def test_vectors_are_the_same_with_a_worker_killed_amid_them(
     encoder: Encoder,
     tmp_path: Path,
 ) -> None:
-    log, killed = tmp_path / "log", []
-    log.mkdir()
-
-    def kill() -> None:
-        while len(begun := sorted(log.iterdir(), key=lambda path: path.stat().st_mtime_ns)) < 2:
-            time.sleep(0.02)
-        killed.append(int(begun[-1].name.split(".")[1]))
-        os.kill(killed[0], signal.SIGKILL)
-
-    threading.Thread(target=kill, daemon=True).start()
+    log = tmp_path / "log"
+    killed = kill_amid(log, parts=2, workers=1)
     encode = FullPrecision(Encode(encoder, "passages"))
     kept = PartFolder(str(tmp_path / "vectors"))
     engine = RayEngine(workers=1)  # to load the model takes longest
@@ -125,6 +141,40 @@ def test_vectors_are_the_same_with_a_worker_killed_amid_them(
     assert len(list(log.iterdir())) == 4  # three parts, of which one was begun twice
     vectors = np.concatenate([vectors_in(part) for part in made])
     np.testing.assert_allclose(vectors, toy_first_stage.vectors.passages, atol=1e-5)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_cross_encoders_labels_are_the_same_with_one_of_two_workers_killed_amid_them(
+    ray_engine: RayEngine,
+    corpus: PartFolder,
+    queries: list[Unlabelled],
+    toy_first_stage: FirstStage,
+    encoder: Encoder,
+    tmp_path: Path,
+) -> None:
+    cross_encoder = start_cross_encoder(encoder.name, 64, "cpu")
+    torch.manual_seed(3)
+    torch.nn.init.normal_(cross_encoder[2].linear.weight, std=0.7)  # at zero it would tell no passage from another
+    Ranker(Prior(FEATURES, (2.0, 5.0, 1.0)), cross_encoder).save(tmp_path / "ranker")
+    shared = put_folder(tmp_path / "ranker", PartFolder(f"file://{tmp_path}/shared"))  # each worker takes a copy
+    score = Score(SharedRanker(shared, corpus, device="cpu"), "both")
+    asked = list(query_tables(queries, 8))
+    found = [_found_table(passages_of(queries_in(part), toy_first_stage, 9)) for part in asked]
+    work = list(beside(asked, found))
+
+    log = tmp_path / "log"
+    killed = kill_amid(log, parts=3, workers=2)
+    slowly = Slowly(FullPrecision(score), str(log), 0.5)
+    there = ray_engine.map(slowly, work, PartFolder(str(tmp_path / "ray")), "labelling")
+    here = LocalEngine().map(score, work, PartFolder(str(tmp_path / "here")), "labelling")
+    labels, expected = ([label for part in made for label in labels_in(part)] for made in (there, here))
+    assert len(killed) == 1
+    assert len(list(log.iterdir())) == len(work) + 1  # the part that was lost was begun twice
+    assert len({path.name.split(".")[1] for path in log.iterdir()}) == 3  # two workers, and one in the dead one's place
+    assert any(np.ptp(label.scores) > 0.5 for label in expected)
+    for one, other in zip(labels, expected, strict=True):
+        assert_same(one, other)
 
 
 def test_queries_and_corpus_come_back_as_they_went(

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.compute.compiled import compiled
-from rankstill.compute.memory import release_memory, texts_a_pass
+from rankstill.compute.memory import Room, release_memory
 from rankstill.compute.precision import autocast
 from rankstill.progress import Advance, progress
 
@@ -33,7 +33,8 @@ def encode(model: SentenceTransformer, texts: Sequence[str], kind: str, what: st
         texts: what to encode.
         kind: "query" or "document": whose prompt to prepend.
         what: for the progress line.
-        batch_size: texts a forward pass, at most; fewer of long ones, so that memory stays flat.
+        batch_size: texts a forward pass, at most, on a processor; fewer of long ones, so that memory stays flat.
+            A GPU takes what its memory holds (`Room`).
 
     Returns:
         Unit vectors in the order of `texts`. [texts, dimensions]
@@ -49,19 +50,20 @@ def encode_each(
     vectors = np.zeros((len(texts), int(model.get_embedding_dimension() or 0)), dtype=np.float32)
     order = sorted(range(len(texts)), key=lambda position: -len(texts[position]))
     encode_batch = model.encode_query if kind == "query" else model.encode_document
-    chunk = batch_size * 8
-    device = str(model.device)
-    with autocast(device), compiled(model, sum(map(len, texts))):
-        for start in range(0, len(order), chunk):
-            rows = order[start : start + chunk]
+    room, start = Room.of(model), 0
+    with autocast(str(model.device)), compiled(model, sum(map(len, texts))):
+        while start < len(order):
+            together = room.texts_a_pass(len(texts[order[start]]), batch_size)
+            rows = order[start : start + 8 * max(batch_size, together)]
             vectors[rows] = encode_batch(
                 [texts[row] for row in rows],
-                batch_size=texts_a_pass(len(texts[rows[0]]), batch_size, device),
+                batch_size=together,
                 show_progress_bar=False,
                 normalize_embeddings=True,
             )
             release_memory()
             advance(len(rows))
+            start += len(rows)
     return vectors
 
 

@@ -1,9 +1,15 @@
-"""How much a forward pass takes at once, and what is given back after it."""
+"""How much a forward pass takes at once, by the device and its free memory, and what is given back after it."""
 
 from __future__ import annotations
 
 import ctypes
 from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+    from sentence_transformers import CrossEncoder, SentenceTransformer
 
 
 def release_memory() -> None:
@@ -13,20 +19,90 @@ def release_memory() -> None:
 
 
 # What a forward pass works on should stay in a processor's own cache: a few passages of 256 tokens are encoded
-# at 1.7 times the speed of thirty-two. A GPU wants as much as it can get.
+# at 1.7 times the speed of thirty-two.
 _CHARACTERS_A_PASS = {"cpu": 8_000}
 _CHARACTERS_A_PASS_ELSEWHERE = 192_000
 _LONGEST_READ = 1_500
 """Characters: about what 256 tokens hold; what is longer is cut by most models."""
+_TIMES_AS_MANY = 32
+"""Texts on a GPU for each on a processor; with more it is no faster, and tokenising holds more at once."""
+_BYTES_A_NUMBER = 64
+"""Activations of a layer for each number of a token's vector: 34 in half precision (Korthikanti et al. 2022, section
+4.1, without the attention's weights, which fused attention does not keep), the rest for autocast's copies."""
+_BYTES_A_WEIGHT = 12
+"""In training besides the weight: its gradient and AdamW's two moments, in single precision."""
+_SHARE = 0.5
+"""Of the free memory: the other half is for fragments, texts of more tokens than guessed, and others on the GPU."""
+_CHARACTERS_A_TOKEN = 2
+"""Few, to be safe: English has four."""
 
 
-def texts_a_pass(longest: int, most: int, device: str) -> int:
-    """How many texts a forward pass should take.
+@dataclass(frozen=True)
+class Room:
+    """What a device has for a model's activations. Nothing was run on a GPU: its figures are arithmetic.
 
     Args:
-        longest: characters of the longest.
-        most: texts, whatever their length.
-        device: where it runs.
+        device: its kind: "cpu", "cuda".
+        free: bytes of a GPU that nothing is in; 0 on a processor, and where torch cannot tell.
+        tokens: of a text, at most.
+        width: numbers of a token's vector between layers.
+        layers: of the model.
+        weights: of the model.
     """
-    characters = _CHARACTERS_A_PASS.get(device.split(":")[0], _CHARACTERS_A_PASS_ELSEWHERE)
-    return max(1, min(most, characters // max(1, min(longest, _LONGEST_READ))))
+
+    device: str
+    free: int = 0
+    tokens: int = 512
+    width: int = 1024
+    layers: int = 24
+    weights: int = 0
+
+    @classmethod
+    def of(cls, model: SentenceTransformer | CrossEncoder) -> Room:
+        """The room that a model has where it is now; one that says nothing of its size counts as a large one."""
+        device = str(model.device)
+        kind = device.split(":")[0]
+        if kind != "cuda":
+            return cls(kind)
+        config = next((module.config for module in model.modules() if hasattr(module, "config")), None)
+        return cls(
+            kind,
+            _free(model.device),
+            tokens=model.max_seq_length or cls.tokens,
+            width=getattr(config, "hidden_size", cls.width),
+            layers=getattr(config, "num_hidden_layers", cls.layers),
+            weights=sum(weight.numel() for weight in model.parameters()),
+        )
+
+    def texts_a_pass(self, longest: int, most: int) -> int:
+        """How many texts a forward pass without gradients should take.
+
+        Args:
+            longest: characters of the longest.
+            most: texts on a processor, whatever their length.
+        """
+        if not self.free:
+            characters = _CHARACTERS_A_PASS.get(self.device, _CHARACTERS_A_PASS_ELSEWHERE)
+            return max(1, min(most, characters // max(1, min(longest, _LONGEST_READ))))
+        tokens = max(1, min(self.tokens, longest // _CHARACTERS_A_TOKEN))
+        fit = int(_SHARE * self.free) // (tokens * self.width * _BYTES_A_NUMBER)
+        return max(1, min(most * _TIMES_AS_MANY, fit))
+
+    def texts_a_part(self, few: int) -> int:
+        """How many texts of a training step go through the model together (see `in_parts`): on a GPU all that fit.
+
+        Args:
+            few: texts where memory is not the GPU's own.
+        """
+        if not self.free:
+            return few
+        fit = int(_SHARE * (self.free - _BYTES_A_WEIGHT * self.weights))
+        return max(1, fit // (self.tokens * self.width * self.layers * _BYTES_A_NUMBER))
+
+
+def _free(gpu: torch.device) -> int:
+    """Bytes of a GPU that nothing is in: the driver's, and what torch keeps for its next tensors."""
+    import torch
+
+    kept = torch.cuda.memory_reserved(gpu) - torch.cuda.memory_allocated(gpu)
+    return int(torch.cuda.mem_get_info(gpu)[0]) + kept

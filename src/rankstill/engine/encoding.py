@@ -115,7 +115,7 @@ def gather_vectors(vectors: PartFolder, folder: Path, *, each_sentence: bool = T
     counts = [np.zeros(len(passages), dtype=np.int64)]
     if each_sentence:
         gather(vectors / "sentences", folder / "sentences.npy")
-        counts = [np.bincount(part["passage"].to_numpy()) for part in (vectors / "sentences").tables()]
+        counts = [np.bincount(part["passage"].to_numpy()) for part in (vectors / "sentences").tables(["passage"])]
     else:
         np.save(folder / "sentences.npy", passages[:0])
     np.save(folder / "starts.npy", np.concatenate([[0], np.cumsum(np.concatenate(counts))]))
@@ -165,7 +165,7 @@ def vectors_in(part: pa.Table) -> NDArray[np.float32]:
 
 def gather(parts: PartFolder, path: Path) -> None:
     """The vectors of all parts as one NumPy file, written part by part, whole or not at all."""
-    rows = sum(part.num_rows for part in parts.tables())
+    rows = parts.rows()
     unfinished = path.with_name("unfinished-" + path.name)
     with unfinished.open("wb") as file:
         for number, part in enumerate(parts.tables()):

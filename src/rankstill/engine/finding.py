@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 import weakref
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +13,7 @@ from numpy.typing import NDArray
 from rankstill.candidates import FEATURES, Candidates, FirstStage, Sentence
 from rankstill.config import CandidatesConfig
 from rankstill.engine.encoding import Encoder, gather_vectors, read_corpus
+from rankstill.engine.folders import OwnFolder
 from rankstill.engine.parts import PartFolder
 from rankstill.engine.work import Function
 from rankstill.labels.labelling import Unlabelled, passages_of
@@ -44,13 +43,13 @@ class SharedFirstStage:
         from rankstill.candidates import PassageVectors
         from rankstill.candidates.bm25 import kept_index
 
-        here = tempfile.TemporaryDirectory(prefix="rankstill-first-stage-")
-        gather_vectors(self.vectors, Path(here.name), each_sentence=self.config.sentences)
-        vectors = PassageVectors.load(Path(here.name))
+        here = OwnFolder("first-stage")
+        gather_vectors(self.vectors, here.path, each_sentence=self.config.sentences)
+        vectors = PassageVectors.load(here.path)
         corpus = read_corpus(self.corpus)
-        bm25 = kept_index(corpus, self.config, Path(here.name) / "bm25")
+        bm25 = kept_index(corpus, self.config, here.path / "bm25")
         first_stage = FirstStage(corpus, self.encoder.model(), vectors, self.config, bm25=bm25)
-        weakref.finalize(first_stage, here.cleanup)
+        weakref.finalize(first_stage, here.remove)
         return first_stage
 
 

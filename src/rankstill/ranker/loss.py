@@ -8,10 +8,12 @@ import torch
 from torch import Tensor, nn
 
 from rankstill.compute.in_parts import in_parts
+from rankstill.compute.memory import Room
 from rankstill.distributed.processes import weight_here
 from rankstill.ranker.plackett_luce import plackett_luce_nll, weighted_mean
 
 _PADDING = -1e30
+_FEW = 20  # pairs of a forward pass, where memory is not a GPU's
 
 
 class _Scored:
@@ -54,6 +56,7 @@ class ListwiseLoss(nn.Module):
         model: the CrossEncoder in training.
         name: "listmle", or one of the library's: "plistmle", "listnet", "ranknet", "lambda".
         micro_batch: pairs a forward pass; pairs are sorted by length, so that little is padding.
+            None: 20 on a processor, on a GPU what its memory holds (`Room`).
 
     Inputs:
         inputs: queries, their passages in the teacher's order, and the prior's scores of these. Each [lists]
@@ -61,11 +64,11 @@ class ListwiseLoss(nn.Module):
             "listmle" alone heeds. [lists, 2]
     """
 
-    def __init__(self, model: nn.Module, name: str, micro_batch: int = 20) -> None:
+    def __init__(self, model: nn.Module, name: str, micro_batch: int | None = None) -> None:
         super().__init__()
         self.model: Any = model
         self.name = name
-        self.micro_batch = micro_batch
+        self.micro_batch = micro_batch or Room.of(model).texts_a_part(_FEW)
 
     def forward(self, inputs: list[Any], labels: Tensor, **_: Any) -> Tensor:
         """The mean loss of the lists."""

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rankstill.candidates import FEATURES, PassageScorer
 from rankstill.compute.compiled import compiled
-from rankstill.compute.memory import release_memory, texts_a_pass
+from rankstill.compute.memory import Room, release_memory
 from rankstill.compute.precision import autocast
 from rankstill.errors import ModelError
 from rankstill.models import architecture_of, load_bi_encoder, load_cross_encoder, save_model
@@ -73,7 +73,7 @@ class Ranker:
         Args:
             pairs: (query, passage) texts.
             features: first-stage scores, columns as in `FEATURES`; None if there is no prior. [pairs, features]
-            batch_size: pairs a forward pass.
+            batch_size: pairs a forward pass, at most, on a processor; a GPU takes what its memory holds (`Room`).
 
         Returns:
             Real-valued scores; higher is better. [pairs]
@@ -98,26 +98,26 @@ class Ranker:
         assert self.cross_encoder is not None
         scores = np.zeros(len(pairs), dtype=np.float32)
         order = sorted(range(len(pairs)), key=lambda row: -len(pairs[row][0]) - len(pairs[row][1]))
-        chunk = batch_size * 8
-        device = str(self.cross_encoder.device)
+        room, start = Room.of(self.cross_encoder), 0
         characters = sum(len(query) + len(passage) for query, passage in pairs)
         with (
             progress("scoring pairs", len(pairs)) as advance,
-            autocast(device),
+            autocast(str(self.cross_encoder.device)),
             compiled(self.cross_encoder, characters),
         ):
-            for start in range(0, len(order), chunk):
-                rows = order[start : start + chunk]
-                longest = sum(map(len, pairs[rows[0]]))
+            while start < len(order):
+                together = room.texts_a_pass(sum(map(len, pairs[order[start]])), batch_size)
+                rows = order[start : start + 8 * max(batch_size, together)]
                 scores[rows] = self.cross_encoder.predict(
                     [pairs[row] for row in rows],
-                    batch_size=texts_a_pass(longest, batch_size, device),
+                    batch_size=together,
                     show_progress_bar=False,
                     # The default sigmoid would flatten the distribution that the retriever learns from.
                     activation_fn=torch.nn.Identity(),
                 )
                 release_memory()
                 advance(len(rows))
+                start += len(rows)
         return scores
 
     def rank(self, query: str, passages: Sequence[str]) -> list[Ranked]:

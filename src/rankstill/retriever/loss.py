@@ -9,12 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from rankstill.compute.in_parts import in_parts
+from rankstill.compute.memory import Room
 from rankstill.distributed.processes import together
 
 UNLABELLED = float("-inf")
 """A label of this value: the ranker gave the passage no score for this query."""
 EXCLUDED = float("nan")
 """A label of this value: the passage is neither right nor wrong for this query, for the query was made from it."""
+
+_FEW = 32  # texts of a forward pass, where memory is not a GPU's
 
 Divergence = Callable[[Tensor, Tensor, float, float], Tensor]
 """A loss of each query from cosines, labels, tau_t and tau_s, as `kl_to_ranker` takes and gives them."""
@@ -79,6 +82,7 @@ class DistillationLoss(nn.Module):
         contrastive_weight: weight of `contrastive`.
         rider_weight: weight of the queries that ride along.
         micro_batch: texts a forward pass; texts are sorted by length, so that little is padding.
+            None: 32 on a processor, on a GPU what its memory holds (`Room`).
 
     Inputs:
         features: tokens of the queries, those that the step was built around first, and of the passages; where several
@@ -97,7 +101,7 @@ class DistillationLoss(nn.Module):
         in_batch: bool,
         contrastive_weight: float,
         rider_weight: float,
-        micro_batch: int = 32,
+        micro_batch: int | None = None,
     ) -> None:
         super().__init__()
         self.model = model
@@ -108,7 +112,7 @@ class DistillationLoss(nn.Module):
         self.in_batch = in_batch
         self.contrastive_weight = contrastive_weight
         self.rider_weight = rider_weight
-        self.micro_batch = micro_batch
+        self.micro_batch = micro_batch or Room.of(model).texts_a_part(_FEW)
 
     def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> dict[str, Tensor]:
         """The weighted loss terms of a step, to be summed."""
