@@ -253,10 +253,12 @@ def _sample(passages: Vectors, many: int) -> Vectors:
 
 
 def _inner(index: Any) -> Any:
-    """What stands behind a rotation, if there is one, as what it is."""
+    """What stands behind a rotation and a refinement (in FAISS's names "OPQ..." and "Refine(...)"), as what it is."""
     faiss = _faiss()
     found = faiss.downcast_index(index)
-    return faiss.downcast_index(found.index) if isinstance(found, faiss.IndexPreTransform) else found
+    if isinstance(found, faiss.IndexRefine):
+        return _inner(found.base_index)
+    return _inner(found.index) if isinstance(found, faiss.IndexPreTransform) else found
 
 
 def _efforts(index: Any) -> list[int]:
