@@ -283,6 +283,7 @@ class Parts:
             self.workspace.path("index"),
             least=config.least_recall,
             made_from=record.fingerprint if record else "",
+            device=str(self.model_before.device),
         )
 
     def after(self, vectors: Path, model: SentenceTransformer) -> FirstStage:

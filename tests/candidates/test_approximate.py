@@ -79,6 +79,26 @@ def test_the_least_effort_that_suffices_is_taken(
     assert efforts[0] < efforts[1] < efforts[2] <= 64
 
 
+@pytest.mark.parametrize("factory", ["IVF16,PQ4x4,Refine(SQfp16)", "PCA16,IVF16,PQ4x4,RFlat", "HNSW4,Refine(SQfp16)"])
+def test_an_index_that_refines_what_it_finds_finds_more_with_more_effort(
+    factory: str, passages: NDArray[np.float32], queries: NDArray[np.float32], tmp_path: Path
+) -> None:
+    little, much = (
+        kept_approximate_index(passages, factory, queries, tmp_path / str(least), least=least, made_from="v")[1]
+        for least in (0.0, 1.0)
+    )
+    assert little.effort < much.effort
+    assert little.recall < much.recall
+
+
+def test_an_index_of_many_lists_that_refines_is_trained_on_as_many_passages_as_one_that_does_not() -> None:
+    plain, refining = (
+        approximate._trained_on(faiss.index_factory(DIMENSIONS, factory))
+        for factory in ("IVF2048,PQ4x4", "IVF2048,PQ4x4,Refine(SQfp16)")
+    )
+    assert plain == refining == 64 * 2048
+
+
 def test_an_index_below_the_least_recall_is_not_used_and_says_so(
     passages: NDArray[np.float32], queries: NDArray[np.float32], tmp_path: Path
 ) -> None:
@@ -129,8 +149,10 @@ def test_an_index_that_cannot_be_made_is_an_error_with_its_name(
 
 def test_the_index_serves_searching_and_what_is_measured_stays_exact(toy_first_stage: FirstStage) -> None:
     class Reversed:
-        def nearest(self, queries: NDArray[np.float32], k: int) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            return nearest_passages(-queries, toy_first_stage.vectors.passages, k)
+        def nearest(
+            self, queries: NDArray[np.float32], k: int, device: str
+        ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+            return nearest_passages(-queries, toy_first_stage.vectors.passages, k, device)
 
     approximately = toy_first_stage.exact()
     approximately.index = Reversed()  # type: ignore[assignment]

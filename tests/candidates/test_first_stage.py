@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from rankstill.candidates import (
     Sentence,
     encode_corpus,
     encode_passages,
+    nearest_passages,
     read_candidates,
     write_candidates,
 )
@@ -90,6 +91,26 @@ def test_a_sentence_of_the_corpus_is_not_the_best_sentence_of_its_own_passage(
     np.testing.assert_allclose(hidden.features, stays.features, atol=1e-6)
     (own,) = np.flatnonzero(alone.positions == 1)  # a passage of one sentence: the passage stands in for it
     assert alone.features[own, column] == pytest.approx(float(alone.features[own, FEATURES.index("dense")]), abs=1e-5)
+
+
+@pytest.mark.parametrize("place", ["cpu", "meta"])
+def test_passages_are_searched_by_the_device_that_the_model_is_on(
+    place: str, toy_first_stage: FirstStage, tiny_model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices = []
+
+    def searching(*given: Any) -> Any:
+        devices.append(given[3])
+        return nearest_passages(*given)
+
+    monkeypatch.setattr("rankstill.candidates.first_stage.nearest_passages", searching)
+    corpus, bm25 = toy_first_stage.corpus, toy_first_stage.bm25
+    stage = FirstStage(corpus, tiny_model.to(place), toy_first_stage.vectors, CandidatesConfig(), bm25=bm25)
+    asked = [corpus.titles[5]]  # its vector is there: a model on the meta device cannot encode
+    (found,), (same,) = stage.search(asked, 5), toy_first_stage.search(asked, 5)
+    assert found.positions.tolist() == same.positions.tolist()
+    list(stage.top(asked, 5, lexical=False))
+    assert devices == [place, "cpu", place]
 
 
 def test_more_candidates_than_passages_gives_all_passages(toy_first_stage: FirstStage) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -57,6 +58,49 @@ def test_the_fast_look_loses_nothing_in_a_crowd_of_passages_that_are_all_alike(s
         _, cosines = nearest_passages(asked, corpus, 20)
     true = asked.astype(np.float64) @ corpus.astype(np.float64).T
     np.testing.assert_allclose(cosines, -np.sort(-true, axis=1)[:, :20], atol=1e-6)
+
+
+def rounded_apart(length: float) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """A query, its nearest passage, and another, all of entries next to a midpoint between two bfloat16 numbers.
+
+    Rounding moves each by 2^-8 of it, in the direction that makes the nearest passage's product smaller and the
+    other's larger.
+    """
+    step = np.where(np.arange(254) % 2 == 0, 1, -1)
+    entries = (1 + 2.0**-8 + 2.0**-20 * step) / 16
+    last = np.sqrt(1 - entries @ entries)  # makes unit vectors of them, and the nearest passage nearest
+    query = length * np.append(entries, last)
+    nearest, other = np.append(-step * entries, last), np.append(step * entries, 0)
+    return query.astype(np.float32), nearest.astype(np.float32), other.astype(np.float32)
+
+
+@pytest.mark.parametrize("length", [1, 64])
+@pytest.mark.parametrize("place", [0, 15, 16, 59])  # in the first block of passages, and in others
+def test_the_nearest_passage_is_found_where_rounding_puts_it_last_by_as_much_as_it_can(
+    length: float, place: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(search, "fast_precision", lambda device: True)
+    monkeypatch.setattr(search, "_PASSAGES_A_BLOCK", 16)
+    asked, nearest, other = rounded_apart(length)
+    corpus = np.tile(other, (60, 1))
+    corpus[place] = nearest
+    rough = torch.from_numpy(corpus).bfloat16().double() @ torch.from_numpy(asked).bfloat16().double()
+    assert rough.argmin() == place
+    assert rough.max() - rough.min() > 0.99 * 4 * 2.0**-8 * length
+    assert (corpus.astype(np.float64) @ asked.astype(np.float64)).argmax() == place
+    assert nearest_passages(asked[None], corpus, 1)[0].tolist() == [[place]]
+
+
+def test_how_a_gpu_sums_products_is_set_back() -> None:
+    settings = torch.backends.cuda.matmul
+    reduced, split = (f"allow_bf16_reduced_precision_reduction{end}" for end in ("", "_split_k"))
+    two_settings = hasattr(settings, split)  # as newer versions of torch have
+    for allowed in [(False, False), (False, True), (True, True)] if two_settings else [False, True]:
+        setattr(settings, reduced, allowed)
+        before = getattr(settings, reduced), getattr(settings, split, None)
+        with search._summed_in_float32("cuda:0"):
+            assert getattr(settings, reduced) is False
+        assert (getattr(settings, reduced), getattr(settings, split, None)) == before
 
 
 def test_equal_passages_come_in_the_order_of_the_corpus() -> None:

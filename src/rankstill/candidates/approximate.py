@@ -84,7 +84,7 @@ class ApproximateIndex:
         self.effort = effort
         _set_effort(index, effort)
 
-    def nearest(self, queries: Vectors, k: int) -> tuple[NDArray[np.int64], Vectors]:
+    def nearest(self, queries: Vectors, k: int, device: str = "cpu") -> tuple[NDArray[np.int64], Vectors]:
         """As `nearest_passages`, but for passages that the index overlooks.
 
         A query for which it finds fewer than k is searched exactly.
@@ -92,6 +92,7 @@ class ApproximateIndex:
         Args:
             queries: unit vectors. [queries, dimensions]
             k: how many; all if there are fewer.
+            device: of what is searched exactly.
 
         Returns:
             Positions, best first, ties in order of position, and their true cosines. [queries, k], [queries, k]
@@ -99,7 +100,7 @@ class ApproximateIndex:
         positions, cosines = self.found(queries, min(k, len(self._passages)))
         short = np.flatnonzero((positions < 0).any(axis=1))
         if len(short):
-            positions[short], cosines[short] = nearest_passages(queries[short], self._passages, k)
+            positions[short], cosines[short] = nearest_passages(queries[short], self._passages, k, device)
         return positions, cosines
 
     def found(self, queries: Vectors, k: int) -> tuple[NDArray[np.int64], Vectors]:
@@ -118,7 +119,14 @@ class ApproximateIndex:
 
 
 def kept_approximate_index(
-    passages: Vectors, factory: str, queries: Vectors, folder: Path, *, least: float, made_from: str
+    passages: Vectors,
+    factory: str,
+    queries: Vectors,
+    folder: Path,
+    *,
+    least: float,
+    made_from: str,
+    device: str = "cpu",
 ) -> tuple[ApproximateIndex | None, Measured]:
     """The index that a folder holds, if it is of the same making; else it is built and measured there first.
 
@@ -129,6 +137,7 @@ def kept_approximate_index(
         folder: the index's own; what else lies in it is replaced.
         least: the recall that is wanted.
         made_from: digest of what the passages' vectors are.
+        device: of the exact search that it is measured against.
 
     Returns:
         The index, or None if its recall is too low; and what was measured.
@@ -140,7 +149,7 @@ def kept_approximate_index(
 
     def make(unfinished: Path) -> None:
         build(passages, factory, unfinished / _INDEX)
-        measured = measure(_read_index(unfinished), passages, queries, factory, least)
+        measured = measure(_read_index(unfinished), passages, queries, factory, least, device)
         record = json.dumps({"made_from": wanted, "measured": asdict(measured)}, indent=2) + "\n"
         (unfinished / _MEASURED).write_text(record, encoding="utf-8")
 
@@ -190,7 +199,9 @@ def build(passages: Vectors, factory: str, path: Path) -> None:
     faiss.write_index(index, str(path))
 
 
-def measure(index: Any, passages: Vectors, queries: Vectors, factory: str, least: float) -> Measured:
+def measure(
+    index: Any, passages: Vectors, queries: Vectors, factory: str, least: float, device: str = "cpu"
+) -> Measured:
     """How much of what exact search finds the index finds, with the least effort that suffices, or with the most.
 
     Args:
@@ -199,10 +210,11 @@ def measure(index: Any, passages: Vectors, queries: Vectors, factory: str, least
         queries: unit vectors. [queries, dimensions]
         factory: the index's name.
         least: the recall that is wanted.
+        device: of the exact search.
     """
     depth = min(DEPTH, len(passages))
     # By cosine and not by position: of several passages with the same text, any will do.
-    wanted = nearest_passages(queries, passages, depth)[1][:, -1:] - _OFF
+    wanted = nearest_passages(queries, passages, depth, device)[1][:, -1:] - _OFF
     for effort in _efforts(index):
         found = ApproximateIndex(index, passages, effort).found(queries, depth)[1]
         shares = (found >= wanted).mean(axis=1)
@@ -253,10 +265,12 @@ def _sample(passages: Vectors, many: int) -> Vectors:
 
 
 def _inner(index: Any) -> Any:
-    """What stands behind a rotation, if there is one, as what it is."""
+    """What stands behind a rotation and a refinement (in FAISS's names "OPQ..." and "Refine(...)"), as what it is."""
     faiss = _faiss()
     found = faiss.downcast_index(index)
-    return faiss.downcast_index(found.index) if isinstance(found, faiss.IndexPreTransform) else found
+    if isinstance(found, faiss.IndexRefine):
+        return _inner(found.base_index)
+    return _inner(found.index) if isinstance(found, faiss.IndexPreTransform) else found
 
 
 def _efforts(index: Any) -> list[int]:

@@ -212,13 +212,14 @@ class FirstStage:
     def _nearest(
         self, queries: Sequence[_Query], depth: int, index: ApproximateIndex | None
     ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-        """Each query's nearest passages and their cosines."""
+        """Each query's nearest passages and their cosines, by the device that the model is on."""
+        device = str(self.model.device)
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             encoded = np.stack([query.vector for query in queries[start : start + _QUERIES_AT_ONCE]])
             if index is None:
-                found = nearest_passages(encoded, self.vectors.passages, depth)
+                found = nearest_passages(encoded, self.vectors.passages, depth, device)
             else:
-                found = index.nearest(encoded, depth)
+                found = index.nearest(encoded, depth, device)
             yield from zip(*found, strict=True)
 
     def _lexical(self, query: _Query) -> NDArray[np.float32]:

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import mmap
+import threading
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,6 +15,7 @@ from numpy.typing import NDArray
 from rankstill.compute.precision import fast_precision
 
 if TYPE_CHECKING:
+    import torch
     from torch import Tensor
 
 Vectors = NDArray[np.float32]
@@ -19,11 +23,14 @@ Vectors = NDArray[np.float32]
 _PASSAGES_A_BLOCK = 32_768
 _QUERIES_A_BLOCK = 1024
 _PASSAGES_A_GROUP = 64
-# By how much a cosine of unit vectors can be off, at most. Rounding to bfloat16 moves a number by 2^-9 of it: both
-# factors of every product are off by that, the products' sizes sum to 1 or less (Cauchy and Schwarz), the sum is
-# rounded once more, and so is the bound that it is held against.
-_OFF_BFLOAT16 = 4 * 2.0**-9 + 1e-4
-_OFF_FLOAT32 = 1e-5
+_LONGEST = 1 + 2.0**-8
+"""Length of a passage's vector, at most: a unit vector may have been rounded to bfloat16 since."""
+_OFF_A_SUMMAND = 2.0**-22
+"""Error of two float32 sums, the rough and the true one, for each summand of a product of unit vectors, at most.
+
+An addition is off by 2^-24 of the summands' sizes, or by 2^-23 where a GPU truncates. What is left is for the roundings
+of the bound itself."""
+_SETTING = threading.Lock()
 
 
 def nearest_passages(
@@ -36,7 +43,7 @@ def nearest_passages(
     memory does not grow with their number.
 
     Args:
-        queries: unit vectors. [queries, dimensions]
+        queries: unit vectors; of another length, what is returned are products with it. [queries, dimensions]
         passages: unit vectors, in memory or memory-mapped. [passages, dimensions]
         k: how many; all if there are fewer.
         device: where the matrix products run; any but a CUDA GPU leaves them to the CPU.
@@ -61,22 +68,77 @@ def _nearest(queries: Vectors, passages: Vectors, k: int, device: str) -> tuple[
     import torch
 
     low = torch.bfloat16 if fast_precision(device) else torch.float32
-    off = _OFF_BFLOAT16 if low is torch.bfloat16 else _OFF_FLOAT32
     exact = torch.from_numpy(np.ascontiguousarray(queries, dtype=np.float32)).to(device)
     rough = exact.to(low)
     best = torch.full((len(queries), k), float("-inf"), device=device)
     where = torch.full((len(queries), k), len(passages), dtype=torch.long, device=device)
+    off = _off(exact, rough)
     for start in range(0, len(passages), max(_PASSAGES_A_BLOCK, k)):
         block = torch.from_numpy(read_rows(passages, start, start + max(_PASSAGES_A_BLOCK, k))).to(device)
-        cosines = rough @ block.to(low).T
+        with _summed_in_float32(device):
+            cosines = rough @ block.to(low).T
         # No passage of a cosine below this is among the k nearest: as many are known to be nearer.
         floor = best[:, -1]
         if start == 0:
-            floor = cosines.topk(k, dim=1).values[:, -1].float() - off
+            known = cosines.topk(k, dim=1).values[:, -1].float()
+            floor = known - known.abs() * _half_step(low) - off
+        # Rounded as the cosines are: what is not below the floor before rounding is not below it after.
         rows, columns = _at_least(cosines, (floor - off).to(low))
         true = _true_cosines(exact, block, rows, columns)
         best, where = _merge(best, where, rows, columns + start, true)
     return where.cpu().numpy(), best.cpu().numpy()
+
+
+def _off(queries: Tensor, rough: Tensor) -> Tensor:
+    """By how much a product of rounded vectors, not itself rounded yet, differs from the one in float32, at most.
+
+    |q.p - q'.p'| <= |q - q'| |p| + |q'| |p - p'|, by Cauchy and Schwarz. How far rounding moved a query is measured.
+    Of passages the worst is taken: to measure theirs takes longer than the narrower bound saves.
+
+    Args:
+        queries: [queries, dimensions]
+        rough: the same, rounded. [queries, dimensions]
+
+    Returns:
+        The bound for each query. [queries]
+    """
+    from torch.linalg import vector_norm
+
+    query_moved = vector_norm(queries - rough, dim=1)
+    passage_moved = _half_step(rough.dtype) * vector_norm(rough.float(), dim=1)
+    summing = _OFF_A_SUMMAND * queries.shape[1] * vector_norm(queries, dim=1)
+    bound: Tensor = _LONGEST * (query_moved + passage_moved + summing)
+    return bound
+
+
+def _half_step(low: torch.dtype) -> float:
+    """The share of a number by which rounding to nearest moves it, at most: 2^-8 in bfloat16, of 8 significant bits."""
+    import torch
+
+    return torch.finfo(low).eps / 2
+
+
+@contextmanager
+def _summed_in_float32(device: str) -> Iterator[None]:
+    """A GPU may sum parts of a bfloat16 product in bfloat16, which no bound here allows for: not within this.
+
+    The setting is the whole process's, so that only one thread at a time may change it.
+    """
+    import torch
+
+    if device == "cpu":
+        yield
+        return
+    settings = torch.backends.cuda.matmul
+    with _SETTING:
+        reduced = settings.allow_bf16_reduced_precision_reduction
+        # Newer versions of torch have a second setting, which setting the first alone turns on.
+        split = getattr(settings, "allow_bf16_reduced_precision_reduction_split_k", True)
+        settings.allow_bf16_reduced_precision_reduction = False
+        try:
+            yield
+        finally:
+            settings.allow_bf16_reduced_precision_reduction = reduced if split else (reduced, split)
 
 
 def _at_least(cosines: Tensor, floor: Tensor) -> tuple[Tensor, Tensor]:

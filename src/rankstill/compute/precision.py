@@ -12,7 +12,8 @@ def fast_precision(device: str) -> bool:
     import torch
 
     if device.startswith("cuda"):
-        return bool(torch.cuda.is_bf16_supported())
+        # Older GPUs have bfloat16 by emulation, which is slower than float32.
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if device.startswith("cpu") and platform.machine() in ("x86_64", "AMD64"):
         return bool(torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
     return False
