@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Callable
@@ -60,6 +61,7 @@ def write_rankings_file(path: Path, records: list[dict[str, Any]]) -> None:
 def test_the_workspace_holds_every_documented_file(finished: Outcome) -> None:
     runs = {f"runs/{name.replace(' ', '-')}.trec" for name in SYSTEMS}
     files = {"config.yaml", "manifest.json", "candidates.parquet", "rankings.jsonl", "labels.parquet", "metrics.json"}
+    files |= {"per-query.csv"}
     inside = {"ranker/ranker.json", "reranker/ranker.json", "retriever/modules.json", "retriever/README.md"}
     missing = {name for name in runs | files | inside if not (finished.workspace / name).is_file()}
     assert missing == set()
@@ -99,6 +101,17 @@ def test_the_table_in_metrics_json_is_the_one_returned(finished: Outcome) -> Non
     assert finished.table is not None
     written = json.loads((finished.workspace / "metrics.json").read_text())
     assert written["table"] == json.loads(json.dumps(finished.table.to_json()))
+
+
+def test_every_querys_values_are_kept_and_their_means_are_the_table(finished: Outcome, toy_dataset: Dataset) -> None:
+    with (finished.workspace / "per-query.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert finished.table is not None
+    for system in finished.table.systems:
+        own = [line for line in lines if line["system"] == system.name]
+        assert sorted(line["query"] for line in own) == sorted(toy_dataset.test)
+        for measure in finished.table.measures:
+            assert np.mean([float(line[measure]) for line in own]) == pytest.approx(system.values[measure], abs=1e-12)
 
 
 def test_the_retriever_folder_is_a_plain_sentence_transformers_model_and_the_one_measured(

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankstill.evaluation.answers import answer_qrels, merge_qrels
+from rankstill.evaluation.metrics import per_query
 from rankstill.evaluation.runs import Run, write_run
+from rankstill.evaluation.spreadsheets import write_values
 from rankstill.evaluation.systems import dense_run, fused_run, lexical_run, reranked_run
-from rankstill.evaluation.table import evaluate_runs
+from rankstill.evaluation.table import count_missing, tabulate
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ def evaluate_chain(parts: Parts, folder: Path, *, with_ranker: bool) -> Sequence
 
     Args:
         parts: of a chain that has come as far as the step `reranker`.
-        folder: for `runs/` and `metrics.json`.
+        folder: for `runs/`, `metrics.json` and `per-query.csv`.
         with_ranker: whether the chain has a ranker.
 
     Returns:
@@ -35,15 +37,18 @@ def evaluate_chain(parts: Parts, folder: Path, *, with_ranker: bool) -> Sequence
     if not queries:
         (folder / "runs").mkdir(exist_ok=True)
         write_atomically(folder / "metrics.json", json.dumps({"table": None}) + "\n")
+        write_values({}, folder / "per-query.csv")
         return ["no test queries with judgements or answers: the gain could not be measured"]
     runs = chain_runs(parts, {query.id: query.text for query in queries}, with_ranker=with_ranker)
     for name, run in runs.items():
         write_run(run, folder / "runs" / f"{name.replace(' ', '-')}.trec", name.replace(" ", "-"))
     qrels = dataset.test_qrels() or merge_qrels([answer_qrels(run, queries, dataset.corpus) for run in runs.values()])
-    seed, resamples = parts.config.seed, evaluation.resamples
-    table = evaluate_runs(runs, qrels, "retriever before", evaluation.measures, seed, resamples)
+    values = {name: per_query(run, qrels, evaluation.measures) for name, run in runs.items()}
+    missing = count_missing(runs, qrels)
+    table = tabulate(values, missing, "retriever before", parts.config.seed, evaluation.resamples)
     leaks = parts.leaks()
     write_atomically(folder / "metrics.json", json.dumps({"table": table.to_json(), "leaks": leaks}) + "\n")
+    write_values(values, folder / "per-query.csv")
     answers = "no judgements: a passage is relevant if it holds an accepted answer, among all that a system found"
     return [leaks if dataset.test else answers]
 

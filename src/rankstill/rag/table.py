@@ -11,7 +11,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from rankstill.evaluation.significance import compare, interval
 from rankstill.evaluation.table import EvaluationTable, SystemResult
 from rankstill.teacher.prices import Quote
 from rankstill.workspace import write_atomically
@@ -204,46 +203,6 @@ class RagTable:
         )
         lines = [f"Brackets: 95 % bootstrap interval over questions.{tests * bool(compared)} Taken: {self.taken}."]
         return lines + [f"Note: {note}" for note in self.notes]
-
-
-def make_table(
-    values: Mapping[str, Mapping[str, Mapping[str, float]]],
-    missing: Mapping[str, int],
-    settings: RagSettings,
-) -> EvaluationTable:
-    """Compare each system with the baseline, on every measure.
-
-    Args:
-        values: system -> measure -> question id -> score, the same questions in the same order.
-        missing: system -> questions that got no answer.
-        settings: name the baseline, one of the systems, and how surely it is compared.
-    """
-    baseline, seed, resamples = settings.baseline, settings.seed, settings.resamples
-    columns = {
-        system: {measure: list(scores.values()) for measure, scores in measures.items()}
-        for system, measures in values.items()
-    }
-    first = columns[baseline]
-    return EvaluationTable(
-        n=len(next(iter(first.values()))),
-        baseline=baseline,
-        measures=tuple(first),
-        systems=tuple(
-            SystemResult(
-                name=system,
-                values={measure: fmean(column) for measure, column in measures.items()},
-                intervals={measure: interval(column, seed, resamples) for measure, column in measures.items()},
-                comparisons=None
-                if system == baseline
-                else {
-                    measure: compare(first[measure], column, seed, resamples) for measure, column in measures.items()
-                },
-                missing=missing[system],
-            )
-            for system, measures in columns.items()
-        ),
-        seed=seed,
-    )
 
 
 def _figure(system: SystemResult, measure: str) -> str:
