@@ -79,7 +79,10 @@ def test_the_config_in_the_workspace_is_the_whole_of_what_ran(finished: Outcome,
 
 def test_the_figures_are_those_that_trec_eval_gives_for_the_runs(finished: Outcome, toy_dataset: Dataset) -> None:
     measures = {"ndcg_cut.10", "success.1,5,10", "recall.100", "recip_rank"}
-    evaluator = pytrec_eval.RelevanceEvaluator(toy_dataset.test_qrels(), measures)
+    with (finished.workspace / "runs" / "qrels.trec").open() as file:
+        qrels = pytrec_eval.parse_qrel(file)
+    assert qrels == toy_dataset.test_qrels()
+    evaluator = pytrec_eval.RelevanceEvaluator(qrels, measures)
     assert finished.table is not None
     assert tuple(system.name for system in finished.table.systems) == SYSTEMS
     for system in finished.table.systems:

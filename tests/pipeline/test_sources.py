@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytrec_eval
 
 import rankstill
 from rankstill.config import Config
@@ -134,6 +135,11 @@ def test_a_dpr_file_with_answers_is_measured_by_positives_or_else_by_answers(
     assert outcome.table is not None
     assert outcome.table.n == 8
     assert outcome.table.system("BM25").values["Hit@1"] == 1.0  # the one passage that holds the answer
+    with (outcome.workspace / "runs" / "qrels.trec").open() as file:
+        qrels = pytrec_eval.parse_qrel(file)
+    assert len(qrels) == 8
+    assert {sum(grades.values()) for grades in qrels.values()} == {1}
+    assert any(0 in grades.values() for grades in qrels.values()) != judged  # what was found and holds no answer
     assert ("holds an accepted answer" in " ".join(outcome.notes)) != judged
 
 

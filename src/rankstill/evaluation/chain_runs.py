@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rankstill.evaluation.answers import answer_qrels, merge_qrels
 from rankstill.evaluation.metrics import per_query
-from rankstill.evaluation.runs import Run, write_run
+from rankstill.evaluation.runs import Run, write_qrels, write_run
 from rankstill.evaluation.spreadsheets import write_values
 from rankstill.evaluation.systems import dense_run, fused_run, lexical_run, reranked_run
 from rankstill.evaluation.table import count_missing, tabulate
@@ -24,7 +24,7 @@ def evaluate_chain(parts: Parts, folder: Path, *, with_ranker: bool) -> Sequence
 
     Args:
         parts: of a chain that has come as far as the step `reranker`.
-        folder: for `runs/`, `metrics.json` and `per-query.csv`.
+        folder: for `runs/` (with the qrels that they are measured by), `metrics.json` and `per-query.csv`.
         with_ranker: whether the chain has a ranker.
 
     Returns:
@@ -43,6 +43,7 @@ def evaluate_chain(parts: Parts, folder: Path, *, with_ranker: bool) -> Sequence
     for name, run in runs.items():
         write_run(run, folder / "runs" / f"{name.replace(' ', '-')}.trec", name.replace(" ", "-"))
     qrels = dataset.test_qrels() or merge_qrels([answer_qrels(run, queries, dataset.corpus) for run in runs.values()])
+    write_qrels(qrels, folder / "runs" / "qrels.trec")
     values = {name: per_query(run, qrels, evaluation.measures) for name, run in runs.items()}
     missing = count_missing(runs, qrels)
     table = tabulate(values, missing, "retriever before", parts.config.seed, evaluation.resamples)
