@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ def write_rankings_file(path: Path, records: list[dict[str, Any]]) -> None:
 def test_the_workspace_holds_every_documented_file(finished: Outcome) -> None:
     runs = {f"runs/{name.replace(' ', '-')}.trec" for name in SYSTEMS}
     files = {"config.yaml", "manifest.json", "candidates.parquet", "rankings.jsonl", "labels.parquet", "metrics.json"}
-    files |= {"per-query.csv"}
+    files |= {"per-query.csv", "pairs.csv"}
     inside = {"ranker/ranker.json", "reranker/ranker.json", "retriever/modules.json", "retriever/README.md"}
     missing = {name for name in runs | files | inside if not (finished.workspace / name).is_file()}
     assert missing == set()
@@ -115,6 +116,18 @@ def test_every_querys_values_are_kept_and_their_means_are_the_table(finished: Ou
         assert sorted(line["query"] for line in own) == sorted(toy_dataset.test)
         for measure in finished.table.measures:
             assert np.mean([float(line[measure]) for line in own]) == pytest.approx(system.values[measure], abs=1e-12)
+
+
+def test_any_two_systems_are_compared_by_the_main_measure(finished: Outcome) -> None:
+    with (finished.workspace / "pairs.csv").open(encoding="utf-8", newline="") as file:
+        pairs = {(line["system"], line["against"]): line for line in csv.DictReader(file)}
+    assert list(pairs) == [(other, one) for one, other in combinations(SYSTEMS, 2)]
+    assert finished.table is not None
+    comparisons = finished.table.system("retriever AFTER").comparisons
+    assert comparisons is not None
+    found, line = comparisons["nDCG@10"], pairs["retriever AFTER", "retriever before"]
+    assert [float(line[each]) for each in ("difference", "low", "high")] == [found.difference, found.low, found.high]
+    assert [int(line[each]) for each in ("better", "worse", "equal")] == [found.wins, found.losses, found.ties]
 
 
 def test_the_retriever_folder_is_a_plain_sentence_transformers_model_and_the_one_measured(

@@ -44,6 +44,7 @@ def test_without_judgements_the_chain_runs_and_says_that_nothing_was_measured(
     assert "could not be measured" in card
     assert json.loads((outcome.workspace / "metrics.json").read_text())["table"] is None
     assert (outcome.workspace / "per-query.csv").read_text() == "query,system\n"
+    assert len((outcome.workspace / "pairs.csv").read_text().splitlines()) == 1
     assert list(outcome.retriever.rglob("model.safetensors"))
 
 

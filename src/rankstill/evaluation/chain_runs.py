@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from rankstill.evaluation.answers import answer_qrels, merge_qrels
 from rankstill.evaluation.metrics import per_query
 from rankstill.evaluation.runs import Run, write_qrels, write_run
-from rankstill.evaluation.spreadsheets import write_values
+from rankstill.evaluation.spreadsheets import write_pairs, write_values
 from rankstill.evaluation.systems import dense_run, fused_run, lexical_run, reranked_run
 from rankstill.evaluation.table import count_missing, tabulate
 from rankstill.workspace import write_atomically
@@ -24,7 +24,7 @@ def evaluate_chain(parts: Parts, folder: Path, *, with_ranker: bool) -> Sequence
 
     Args:
         parts: of a chain that has come as far as the step `reranker`.
-        folder: for `runs/` (with the qrels that they are measured by), `metrics.json` and `per-query.csv`.
+        folder: for `runs/` (with the qrels that they are measured by), `metrics.json`, `per-query.csv` and `pairs.csv`.
         with_ranker: whether the chain has a ranker.
 
     Returns:
@@ -38,6 +38,7 @@ def evaluate_chain(parts: Parts, folder: Path, *, with_ranker: bool) -> Sequence
         (folder / "runs").mkdir(exist_ok=True)
         write_atomically(folder / "metrics.json", json.dumps({"table": None}) + "\n")
         write_values({}, folder / "per-query.csv")
+        write_pairs({}, folder / "pairs.csv")
         return ["no test queries with judgements or answers: the gain could not be measured"]
     runs = chain_runs(parts, {query.id: query.text for query in queries}, with_ranker=with_ranker)
     for name, run in runs.items():
@@ -46,10 +47,13 @@ def evaluate_chain(parts: Parts, folder: Path, *, with_ranker: bool) -> Sequence
     write_qrels(qrels, folder / "runs" / "qrels.trec")
     values = {name: per_query(run, qrels, evaluation.measures) for name, run in runs.items()}
     missing = count_missing(runs, qrels)
-    table = tabulate(values, missing, "retriever before", parts.config.seed, evaluation.resamples)
+    seed, resamples = parts.config.seed, evaluation.resamples
+    table = tabulate(values, missing, "retriever before", seed, resamples)
     leaks = parts.leaks()
     write_atomically(folder / "metrics.json", json.dumps({"table": table.to_json(), "leaks": leaks}) + "\n")
     write_values(values, folder / "per-query.csv")
+    main = {name: by_measure[table.measures[0]] for name, by_measure in values.items()}
+    write_pairs(main, folder / "pairs.csv", seed, resamples)
     answers = "no judgements: a passage is relevant if it holds an accepted answer, among all that a system found"
     return [leaks if dataset.test else answers]
 
