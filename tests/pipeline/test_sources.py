@@ -144,6 +144,25 @@ def test_a_dpr_file_with_answers_is_measured_by_positives_or_else_by_answers(
     assert ("holds an accepted answer" in " ".join(outcome.notes)) != judged
 
 
+@pytest.mark.parametrize("regex", [True, False])
+def test_answers_may_be_regular_expressions_in_the_figures_and_on_the_page(
+    toy_config: MakeConfig, toy_dataset: Dataset, toy_copy: Path, tmp_path: Path, regex: bool
+) -> None:
+    queries = {query.id: {"_id": query.id, "text": query.text} for query in toy_dataset.queries.values()}
+    for query_id in toy_dataset.test:
+        own = next(iter(toy_dataset.qrels[query_id]))
+        word = toy_dataset.corpus.titles[toy_dataset.corpus.position(own)].split()[1]
+        queries[query_id]["answers"] = [rf"needs the {word[:-1]}\w and"]
+    (toy_copy / "queries.jsonl").write_text("".join(json.dumps(each) + "\n" for each in queries.values()))
+    shutil.rmtree(toy_copy / "qrels")
+    (toy_copy / "splits").mkdir()
+    (toy_copy / "splits" / "train.txt").write_text("\n".join(toy_dataset.train) + "\n")
+    outcome = rankstill.distill(toy_config({"evaluation.regex_answers": regex}, toy_copy), tmp_path / "w")
+    assert outcome.table is not None
+    assert outcome.table.system("BM25").values["Hit@1"] == (1.0 if regex else 0.0)
+    assert "comes out differently" not in (outcome.workspace / "report.html").read_text(encoding="utf-8")
+
+
 def test_a_dpr_file_without_a_second_one_says_that_nothing_was_measured(
     toy_config: MakeConfig, toy_dataset: Dataset, toy_dataset_folder: Path, tmp_path: Path
 ) -> None:

@@ -43,7 +43,9 @@ def evaluate_chain(parts: Parts, folder: Path, *, with_ranker: bool) -> Sequence
     runs = chain_runs(parts, {query.id: query.text for query in queries}, with_ranker=with_ranker)
     for name, run in runs.items():
         write_run(run, folder / "runs" / f"{name.replace(' ', '-')}.trec", name.replace(" ", "-"))
-    qrels = dataset.test_qrels() or merge_qrels([answer_qrels(run, queries, dataset.corpus) for run in runs.values()])
+    qrels = dataset.test_qrels() or merge_qrels(
+        [answer_qrels(run, queries, dataset.corpus, regex=evaluation.regex_answers) for run in runs.values()]
+    )
     write_qrels(qrels, folder / "runs" / "qrels.trec")
     values = {name: per_query(run, qrels, evaluation.measures) for name, run in runs.items()}
     missing = count_missing(runs, qrels)
