@@ -16,6 +16,7 @@ from rankstill.config import Config
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.datasets.records import digest_id
 from rankstill.errors import DataError
+from rankstill.evaluation import EvaluationTable
 from rankstill.labels import read_labels
 from rankstill.pipeline import Chain
 from rankstill.workspace import Workspace
@@ -102,7 +103,7 @@ def test_unlabelled_queries_from_a_file_are_labelled(toy_config: MakeConfig, tmp
 
 
 def _write_dpr(folder: Path, dataset: Dataset, *, judged: bool) -> tuple[Path, Path]:
-    """The toy dataset as two DPR-style files with answers and rankings.jsonl beside them."""
+    """The toy dataset as two DPR-style files with answers: the gold passage's, or, of one judged query, none's."""
     corpus = dataset.corpus
 
     def entry(query_id: str, positive: bool) -> dict[str, Any]:
@@ -112,7 +113,8 @@ def _write_dpr(folder: Path, dataset: Dataset, *, judged: bool) -> tuple[Path, P
             for row, each in enumerate(corpus.ids)
             if not positive or each == answer
         ]
-        answers = [corpus.bodies[corpus.position(answer)].partition(".")[0]]
+        stated = corpus.bodies[corpus.position(answer)].partition(".")[0]
+        answers = ["nowhere"] if judged and query_id == dataset.test[0] else [stated]
         key = "positive_ctxs" if positive else "negative_ctxs"
         return {"question": dataset.queries[query_id].text, "answers": answers, key: contexts}
 
@@ -141,6 +143,14 @@ def test_a_dpr_file_with_answers_is_measured_by_positives_or_else_by_answers(
     assert len(qrels) == 8
     assert {sum(grades.values()) for grades in qrels.values()} == {1}
     assert any(0 in grades.values() for grades in qrels.values()) != judged  # what was found and holds no answer
+    by_answers = json.loads((outcome.workspace / "metrics.json").read_text()).get("by_answers")
+    assert bool(by_answers) == judged
+    if judged:
+        found = EvaluationTable.from_json(by_answers)
+        assert (found.n, found.measures) == (8, ("Hit@1", "Hit@5", "Hit@10", "Hit@20"))
+        assert outcome.table.system("BM25").values["Hit@20"] == 1.0
+        assert found.system("BM25").values == dict.fromkeys(found.measures, 7 / 8)  # one answer is nowhere
+        assert any(note.startswith("by accepted answers") and "Hit@20" in note for note in outcome.notes)
     assert ("holds an accepted answer" in " ".join(outcome.notes)) != judged
 
 
