@@ -78,7 +78,10 @@ def run(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
 def place(
     toy_dataset_folder: Path, tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
-    """A folder as a reader has it: data with answers, `mine.yaml`, a finished workspace that was voted on, another."""
+    """A folder as a reader has it: data with answers, `mine.yaml`, a finished workspace that was voted on, another.
+
+    And `questions.json` as docs/proof.md shows it.
+    """
     folder = tmp_path_factory.mktemp("reader")
     shutil.copytree(toy_dataset_folder, folder / "my-data")
     lines = (folder / "my-data" / "queries.jsonl").read_text().splitlines()
@@ -95,6 +98,8 @@ def place(
         made = distill(read_config(folder / "mine.yaml"), folder / "my-workspace")
         Votes(made.workspace, load_dataset(read_config(folder / "mine.yaml").dataset), "").mark("magma", "volcano-0", 1)
         shutil.copytree(made.workspace, folder / "another")
+        (choices,) = re.findall(r"```json\n(.*?)```", (DOCS / "proof.md").read_text(encoding="utf-8"), flags=re.DOTALL)
+        (folder / "questions.json").write_text(choices)
         yield folder
 
 
@@ -140,7 +145,10 @@ def what_it_makes(words: list[str], place: Path) -> list[Path]:
         "compare": [to],
         "init": [words[2]],
         "prove": [f"{workspace}/proof.md", f"{workspace}/proof.json"],
-        "rag": [f"{workspace}/rag/rag.{ending}" for ending in ("md", "csv", "json")],
+        "rag": [
+            f"{workspace}/{'choices' if '--choices' in words else 'rag'}/rag.{ending}"
+            for ending in ("md", "csv", "json")
+        ],
         "report": [f"{workspace}/report.html"],
         "run": [f"{workspace}/report.html", f"{workspace}/retriever/README.md"],
         "study": [f"{workspace}/{words[2]}.{ending}" for ending in ("md", "csv", "svg")],

@@ -322,7 +322,7 @@ class Chain:
         fingerprint = self.workspace.step(
             "evaluation",
             lambda folder: evaluate_chain(self.parts, folder, with_ranker=self.has_ranker),
-            outputs=("metrics.json", "runs"),
+            outputs=("metrics.json", "runs", "per-query.csv", "pairs.csv"),
             settings=[self._section("evaluation"), self.config.seed],
             inputs=[self.reranker()],
         )

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from rankstill.datasets.dataset import Corpus, Query
 from rankstill.errors import DataError
-from rankstill.evaluation import answer_qrels, has_answer, hit_at_k, merge_qrels, per_query
+from rankstill.evaluation import answer_qrels, has_answer, merge_qrels, per_query
 
 
 @pytest.mark.parametrize(
@@ -127,18 +127,22 @@ def test_passages_are_judged_by_their_body_within_the_depth():
     assert answer_qrels(RUN, QUERIES, CORPUS, depth=2)["q2"] == {"p4": 0, "p1": 0}
 
 
-def test_hit_at_k_counts_answered_queries_and_agrees_with_the_qrels():
-    assert hit_at_k(RUN, QUERIES, CORPUS, k=1) == {"q1": 0.0, "q2": 0.0, "q4": 0.0}
-    assert hit_at_k(RUN, QUERIES, CORPUS, k=2) == {"q1": 1.0, "q2": 0.0, "q4": 0.0}
-    assert hit_at_k(RUN, QUERIES, CORPUS, k=3) == {"q1": 1.0, "q2": 1.0, "q4": 0.0}
+def hits(run, queries, k, regex=False):
+    return per_query(run, answer_qrels(run, queries, CORPUS, depth=k, regex=regex), [f"Hit@{k}"])[f"Hit@{k}"]
+
+
+def test_hits_count_answered_queries_whatever_is_judged_below():
+    assert hits(RUN, QUERIES, 1) == {"q1": 0.0, "q2": 0.0, "q4": 0.0}
+    assert hits(RUN, QUERIES, 2) == {"q1": 1.0, "q2": 0.0, "q4": 0.0}
+    assert hits(RUN, QUERIES, 3) == {"q1": 1.0, "q2": 1.0, "q4": 0.0}
     measures = per_query(RUN, answer_qrels(RUN, QUERIES, CORPUS), ["Hit@1", "Hit@2", "Hit@3"])
     for k in (1, 2, 3):
-        assert measures[f"Hit@{k}"] == hit_at_k(RUN, QUERIES, CORPUS, k)
+        assert measures[f"Hit@{k}"] == hits(RUN, QUERIES, k)
 
 
 def test_ties_are_cut_at_k_as_trec_eval_would_rank_them():
     run = {"q1": {"p1": 1.0, "p2": 1.0}}
-    assert hit_at_k(run, QUERIES[:1], CORPUS, k=1) == {"q1": 1.0}  # p2 before p1
+    assert hits(run, QUERIES[:1], 1) == {"q1": 1.0}  # p2 before p1
 
 
 def test_runs_share_one_set_of_judgements_when_merged():
@@ -146,13 +150,13 @@ def test_runs_share_one_set_of_judgements_when_merged():
     merged = merge_qrels([answer_qrels(run, QUERIES, CORPUS) for run in (RUN, other)])
     assert merged["q1"] == {"p1": 0, "p2": 1, "p4": 0, "p3": 0}
     for run in (RUN, other):
-        assert per_query(run, merged, ["Hit@2"])["Hit@2"] == hit_at_k(run, QUERIES, CORPUS, 2)
+        assert per_query(run, merged, ["Hit@2"])["Hit@2"] == hits(run, QUERIES, 2)
 
 
 def test_regular_expressions_judge_a_run_too():
     queries = [Query("q2", "who", (r"sooth\w+",))]
-    assert hit_at_k(RUN, queries, CORPUS, k=3, regex=True) == {"q2": 1.0}
-    assert hit_at_k(RUN, queries, CORPUS, k=3) == {"q2": 0.0}
+    assert hits(RUN, queries, 3, regex=True) == {"q2": 1.0}
+    assert hits(RUN, queries, 3) == {"q2": 0.0}
 
 
 def test_a_broken_regular_expression_is_named_with_its_query():

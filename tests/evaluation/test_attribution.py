@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankstill.errors import DataError
-from rankstill.evaluation import compare, per_query
+from rankstill.evaluation import compare, holm, per_query
 from rankstill.evaluation.attribution import Attribution, attribute, kendall_tau, kl_divergence
 
 ONE = {"teacher": 1.0, "ranker": 1.0, "retriever": 1.0}
@@ -83,13 +83,43 @@ def test_each_system_and_link_has_the_figures_of_the_ordinary_measure_and_test()
 @pytest.mark.parametrize(
     ("systems", "sentence"),
     [
-        ({"ranker": WRONG, "retriever": WRONG}, "teacher -> ranker loses most: nDCG@10 1.000 to 0.500, -0.500"),
-        ({"retriever": WRONG}, "ranker -> retriever loses most: nDCG@10 1.000 to 0.500, -0.500"),
+        (
+            {"ranker": WRONG, "retriever": WRONG},
+            "teacher -> ranker loses most (against ranker -> retriever: p = 0.0020): nDCG@10 1.000 to 0.500",
+        ),
+        (
+            {"retriever": WRONG},
+            "ranker -> retriever loses most (against teacher -> ranker: p = 0.0020): nDCG@10 1.000 to 0.500",
+        ),
         ({}, "No link loses nDCG@10; teacher -> ranker gains least"),
     ],
 )
 def test_the_sentence_names_the_link_that_loses_most(systems, sentence):
     assert Attribution((group(**systems),)).conclusion().startswith(sentence)
+
+
+def test_two_links_that_lose_about_alike_are_not_told_apart():
+    # The first link loses on ten queries, the second on nine others.
+    half = {query_id: WRONG[query_id] if number < 10 else RIGHT[query_id] for number, query_id in enumerate(QRELS)}
+    both = {query_id: WRONG[query_id] if number < 19 else RIGHT[query_id] for number, query_id in enumerate(QRELS)}
+    found = group(ranker=half, retriever=both)
+    start = "teacher -> ranker loses most here, but is not told apart from ranker -> retriever (p = "
+    assert Attribution((found,)).conclusion().startswith(start)
+    lost = [np.array([-0.5] * 10 + [0.0] * 10), np.array([0.0] * 10 + [-0.5] * 9 + [0.0])]
+    assert found.lead is not None
+    assert found.lead.comparison == compare(lost[1], lost[0], 2, 500)
+
+
+def test_p_values_are_corrected_for_all_links_of_the_table():
+    unsure = {**RIGHT, **{f"q{number}": WRONG[f"q{number}"] for number in range(5)}}
+    found = Attribution((group(retriever=unsure), group(ranker=WRONG, proof=False, name="training queries")))
+    raw = [link.comparison.p_value for each in found.groups for link in each.links]
+    assert found.adjusted_p() == holm(raw)
+    assert holm(raw)[1] == pytest.approx(2 * raw[1])  # two of the four are smaller
+    rows = [line.split("|") for line in found.to_markdown().splitlines() if "->" in line and line.startswith("|")]
+    assert [row[5].strip() for row in rows] == [f"{each:.4f}" for each in holm(raw)]
+    links = [link for each in found.to_json()["groups"] for link in each["links"]]
+    assert [link["adjusted_p"] for link in links] == holm(raw)
 
 
 def test_a_loss_that_may_be_chance_is_said_to_be_one():

@@ -10,8 +10,8 @@ import torch
 
 from rankstill.datasets import Corpus
 from rankstill.errors import DataError
-from rankstill.evaluation.forgetting import AFTER, BEFORE, measure_forgetting
-from rankstill.evaluation.systems import dense_run, encoded_run
+from rankstill.evaluation.forgetting import measure_forgetting
+from rankstill.evaluation.systems import AFTER, BEFORE, dense_run, encoded_run
 from rankstill.models import load_bi_encoder
 
 ELSEWHERE = Corpus(["p"], [""], ["a passage of the corpus that training saw"])

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from rankstill.evaluation import compare, holm, interval
+from rankstill.evaluation.significance import share_interval
 
 RESAMPLES = 10_000
 VALUES = st.sampled_from([0.0, 0.1, 0.2, 0.3, 0.5, 0.6309, 1.0])
@@ -92,6 +93,13 @@ def test_the_interval_of_a_share_has_the_binomials_quantiles():
     assert interval(values, seed=11) == pytest.approx(
         (stats.binom.ppf(0.025, 100, 0.6) / 100, stats.binom.ppf(0.975, 100, 0.6) / 100), abs=0.0101
     )
+
+
+@pytest.mark.parametrize(("hits", "n"), [(0, 1), (1, 1), (3, 5), (60, 100), (100, 100)])
+def test_the_interval_of_few_shares_is_wilsons_and_never_without_width(hits, n):
+    theirs = stats.binomtest(hits, n).proportion_ci(method="wilson")
+    assert share_interval(hits, n) == pytest.approx((theirs.low, theirs.high), abs=1e-6)
+    assert theirs.low < theirs.high
 
 
 def test_the_interval_covers_the_true_mean_about_19_times_in_20():

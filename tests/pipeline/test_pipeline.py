@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Callable
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +62,7 @@ def write_rankings_file(path: Path, records: list[dict[str, Any]]) -> None:
 def test_the_workspace_holds_every_documented_file(finished: Outcome) -> None:
     runs = {f"runs/{name.replace(' ', '-')}.trec" for name in SYSTEMS}
     files = {"config.yaml", "manifest.json", "candidates.parquet", "rankings.jsonl", "labels.parquet", "metrics.json"}
+    files |= {"per-query.csv", "pairs.csv"}
     inside = {"ranker/ranker.json", "reranker/ranker.json", "retriever/modules.json", "retriever/README.md"}
     missing = {name for name in runs | files | inside if not (finished.workspace / name).is_file()}
     assert missing == set()
@@ -77,7 +80,10 @@ def test_the_config_in_the_workspace_is_the_whole_of_what_ran(finished: Outcome,
 
 def test_the_figures_are_those_that_trec_eval_gives_for_the_runs(finished: Outcome, toy_dataset: Dataset) -> None:
     measures = {"ndcg_cut.10", "success.1,5,10", "recall.100", "recip_rank"}
-    evaluator = pytrec_eval.RelevanceEvaluator(toy_dataset.test_qrels(), measures)
+    with (finished.workspace / "runs" / "qrels.trec").open() as file:
+        qrels = pytrec_eval.parse_qrel(file)
+    assert qrels == toy_dataset.test_qrels()
+    evaluator = pytrec_eval.RelevanceEvaluator(qrels, measures)
     assert finished.table is not None
     assert tuple(system.name for system in finished.table.systems) == SYSTEMS
     for system in finished.table.systems:
@@ -99,6 +105,29 @@ def test_the_table_in_metrics_json_is_the_one_returned(finished: Outcome) -> Non
     assert finished.table is not None
     written = json.loads((finished.workspace / "metrics.json").read_text())
     assert written["table"] == json.loads(json.dumps(finished.table.to_json()))
+
+
+def test_every_querys_values_are_kept_and_their_means_are_the_table(finished: Outcome, toy_dataset: Dataset) -> None:
+    with (finished.workspace / "per-query.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))
+    assert finished.table is not None
+    for system in finished.table.systems:
+        own = [line for line in lines if line["system"] == system.name]
+        assert sorted(line["query"] for line in own) == sorted(toy_dataset.test)
+        for measure in finished.table.measures:
+            assert np.mean([float(line[measure]) for line in own]) == pytest.approx(system.values[measure], abs=1e-12)
+
+
+def test_any_two_systems_are_compared_by_the_main_measure(finished: Outcome) -> None:
+    with (finished.workspace / "pairs.csv").open(encoding="utf-8", newline="") as file:
+        pairs = {(line["system"], line["against"]): line for line in csv.DictReader(file)}
+    assert list(pairs) == [(other, one) for one, other in combinations(SYSTEMS, 2)]
+    assert finished.table is not None
+    comparisons = finished.table.system("retriever AFTER").comparisons
+    assert comparisons is not None
+    found, line = comparisons["nDCG@10"], pairs["retriever AFTER", "retriever before"]
+    assert [float(line[each]) for each in ("difference", "low", "high")] == [found.difference, found.low, found.high]
+    assert [int(line[each]) for each in ("better", "worse", "equal")] == [found.wins, found.losses, found.ties]
 
 
 def test_the_retriever_folder_is_a_plain_sentence_transformers_model_and_the_one_measured(

@@ -62,7 +62,25 @@ def test_ranked_queries_that_were_dropped_prove_the_whole_chain_and_the_others_w
     # The toy teacher puts the answer first.
     assert [found.groups[row].ndcg["teacher"] for row in (0, 2)] == [1.0, 1.0]
     assert "n = 3 held-out queries" in found.conclusion()
-    assert any("keep the teacher's order" in note for note in found.notes)
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"retriever.epochs": 1}, True),
+        ({"retriever.epochs": 1, "labels.ranked_by": "ranker"}, False),
+        ({"retriever.epochs": 0}, False),  # the head learns from pseudo-queries
+        ({"retriever.epochs": 0, "labels.pseudo_queries": 0}, True),  # it has no others
+        ({"retriever.epochs": 0, "labels.pseudo_queries": 0, "head.width": 0, "head.token_dimensions": 0}, False),
+    ],
+)
+def test_other_labels_than_the_rankers_are_said_where_the_retriever_learned_from_them(
+    toy_config, leaky: Path, chain_copy: Path, changes: dict[str, object], said: bool
+) -> None:
+    parts = Parts(
+        toy_config(changes, source=leaky), Workspace(chain_copy), load_dataset(toy_config(source=leaky).dataset)
+    )
+    assert any("did not learn from the ranker alone" in note for note in attribute_workspace(parts).notes) == said
 
 
 def test_vectors_turned_round_turn_the_retrievers_orders_round_and_its_link_is_named(chain_copy: Path) -> None:

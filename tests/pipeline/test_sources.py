@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytrec_eval
 
 import rankstill
 from rankstill.config import Config
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.datasets.records import digest_id
 from rankstill.errors import DataError
+from rankstill.evaluation import EvaluationTable
 from rankstill.labels import read_labels
 from rankstill.pipeline import Chain
 from rankstill.workspace import Workspace
@@ -42,6 +44,8 @@ def test_without_judgements_the_chain_runs_and_says_that_nothing_was_measured(
     assert "Not measured" in card
     assert "could not be measured" in card
     assert json.loads((outcome.workspace / "metrics.json").read_text())["table"] is None
+    assert (outcome.workspace / "per-query.csv").read_text() == "query,system\n"
+    assert len((outcome.workspace / "pairs.csv").read_text().splitlines()) == 1
     assert list(outcome.retriever.rglob("model.safetensors"))
 
 
@@ -99,7 +103,7 @@ def test_unlabelled_queries_from_a_file_are_labelled(toy_config: MakeConfig, tmp
 
 
 def _write_dpr(folder: Path, dataset: Dataset, *, judged: bool) -> tuple[Path, Path]:
-    """The toy dataset as two DPR-style files with answers and rankings.jsonl beside them."""
+    """The toy dataset as two DPR-style files with answers: the gold passage's, or, of one judged query, none's."""
     corpus = dataset.corpus
 
     def entry(query_id: str, positive: bool) -> dict[str, Any]:
@@ -109,7 +113,8 @@ def _write_dpr(folder: Path, dataset: Dataset, *, judged: bool) -> tuple[Path, P
             for row, each in enumerate(corpus.ids)
             if not positive or each == answer
         ]
-        answers = [corpus.bodies[corpus.position(answer)].partition(".")[0]]
+        stated = corpus.bodies[corpus.position(answer)].partition(".")[0]
+        answers = ["nowhere"] if judged and query_id == dataset.test[0] else [stated]
         key = "positive_ctxs" if positive else "negative_ctxs"
         return {"question": dataset.queries[query_id].text, "answers": answers, key: contexts}
 
@@ -133,7 +138,39 @@ def test_a_dpr_file_with_answers_is_measured_by_positives_or_else_by_answers(
     assert outcome.table is not None
     assert outcome.table.n == 8
     assert outcome.table.system("BM25").values["Hit@1"] == 1.0  # the one passage that holds the answer
+    with (outcome.workspace / "runs" / "qrels.trec").open() as file:
+        qrels = pytrec_eval.parse_qrel(file)
+    assert len(qrels) == 8
+    assert {sum(grades.values()) for grades in qrels.values()} == {1}
+    assert any(0 in grades.values() for grades in qrels.values()) != judged  # what was found and holds no answer
+    by_answers = json.loads((outcome.workspace / "metrics.json").read_text()).get("by_answers")
+    assert bool(by_answers) == judged
+    if judged:
+        found = EvaluationTable.from_json(by_answers)
+        assert (found.n, found.measures) == (8, ("Hit@1", "Hit@5", "Hit@10", "Hit@20"))
+        assert outcome.table.system("BM25").values["Hit@20"] == 1.0
+        assert found.system("BM25").values == dict.fromkeys(found.measures, 7 / 8)  # one answer is nowhere
+        assert any(note.startswith("by accepted answers") and "Hit@20" in note for note in outcome.notes)
     assert ("holds an accepted answer" in " ".join(outcome.notes)) != judged
+
+
+@pytest.mark.parametrize("regex", [True, False])
+def test_answers_may_be_regular_expressions_in_the_figures_and_on_the_page(
+    toy_config: MakeConfig, toy_dataset: Dataset, toy_copy: Path, tmp_path: Path, regex: bool
+) -> None:
+    queries = {query.id: {"_id": query.id, "text": query.text} for query in toy_dataset.queries.values()}
+    for query_id in toy_dataset.test:
+        own = next(iter(toy_dataset.qrels[query_id]))
+        word = toy_dataset.corpus.titles[toy_dataset.corpus.position(own)].split()[1]
+        queries[query_id]["answers"] = [rf"needs the {word[:-1]}\w and"]
+    (toy_copy / "queries.jsonl").write_text("".join(json.dumps(each) + "\n" for each in queries.values()))
+    shutil.rmtree(toy_copy / "qrels")
+    (toy_copy / "splits").mkdir()
+    (toy_copy / "splits" / "train.txt").write_text("\n".join(toy_dataset.train) + "\n")
+    outcome = rankstill.distill(toy_config({"evaluation.regex_answers": regex}, toy_copy), tmp_path / "w")
+    assert outcome.table is not None
+    assert outcome.table.system("BM25").values["Hit@1"] == (1.0 if regex else 0.0)
+    assert "comes out differently" not in (outcome.workspace / "report.html").read_text(encoding="utf-8")
 
 
 def test_a_dpr_file_without_a_second_one_says_that_nothing_was_measured(

@@ -19,8 +19,10 @@ from rankstill.config import make_config
 from rankstill.datasets import Corpus, Dataset, Query
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation import EvaluationTable, Run, compare, holm
+from rankstill.evaluation.significance import share_interval
 from rankstill.rag import ChoiceQuestion, RagSettings, RagTable, answer_questions, choice_table, rag_table
 from rankstill.rag.answering import answer_by_system
+from rankstill.rag.table import Share
 from rankstill.teacher import Teacher
 from rankstill.teacher.budget import BudgetReached
 from rankstill.teacher.failures import TeacherError
@@ -199,6 +201,7 @@ def test_the_page_shows_n_intervals_tests_and_cost(reader: Reader, dataset: Data
     )
     assert not re.search(r"^\| retriever before \| \+", page, re.MULTILINE)
     assert "Holm-corrected within a measure for 4 comparisons" in page
+    assert [f"{measure} p |" in page for measure in ("EM", "F1", "Contained")] == [True] * 3
     assert "Taken: 27 calls" in page
 
 
@@ -307,15 +310,20 @@ def choice_questions() -> list[ChoiceQuestion]:
     ]
 
 
+def share(right: int, n: int) -> Share:
+    return Share(n, right / n, *share_interval(right, n))
+
+
 def test_multiple_choice_gives_accuracy_by_subject(reader: Reader, dataset: Dataset) -> None:
     with FakeLLM(respond=oracle) as server, reader.at(server) as teacher:
         table = choice_table(teacher, choice_questions(), dataset.corpus, {"found": run_that_finds(3)}, RagSettings(1))
     assert means(table, "Accuracy") == {"closed book": 0.0, "found": 0.75}
     assert table.by_subject() == {
-        "north": {"closed book": (2, 0.0), "found": (2, 1.0)},
-        "south": {"closed book": (2, 0.0), "found": (2, 0.5)},
+        "north": {"closed book": share(0, 2), "found": share(2, 2)},
+        "south": {"closed book": share(0, 2), "found": share(1, 2)},
     }
-    assert "| south | 2 | 0.000 | 0.500 |" in table.to_markdown()
+    assert "| south | 2 | 0.000 [0.000, 0.658] | 0.500 [0.095, 0.905] |" in table.to_markdown()
+    assert "Wilson's 95 % interval" in table.to_markdown()
     assert "5 of 8 answers name no choice and count as wrong." in table.notes
     assert [row.answer for row in table.rows if row.system == "found" and row.question_id == "Belmar"] == ["Bexley"]
     [found] = [system for system in table.table.systems if system.comparisons]

@@ -8,6 +8,7 @@ import json
 import os
 import re
 import xml.etree.ElementTree as ElementTree
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rankstill.datasets import Dataset
+from rankstill.config import read_config
+from rankstill.datasets import Dataset, load_dataset
 from rankstill.errors import WorkspaceError
+from rankstill.evaluation import holm
 from rankstill.report import write_report
 from rankstill.report.figures import Curve, curves
+from rankstill.report.links import served_links
+from rankstill.report.measuring import measure_workspace
+from rankstill.report.reading import read_workspace
+
+MakeWorkspace = Callable[..., Path]
 
 
 def data_of(page: str) -> Any:
@@ -160,6 +168,30 @@ def test_a_proof_of_an_earlier_evaluation_is_left_aside(toy_workspace: Path) -> 
     assert "proof.json is older than the last evaluation" in page
     assert "teacher → ranker" not in page
     assert "ranker → retriever AFTER" in page  # as the runs show it
+
+
+@pytest.mark.parametrize("rank", [3, 12])
+def test_systems_that_are_alike_or_find_nothing_have_a_page_too(
+    workspace_of: MakeWorkspace, toy_dataset: Dataset, toy_dataset_folder: Path, rank: int
+) -> None:
+    folder = workspace_of(toy_dataset, toy_dataset_folder, gold_ranks=(rank, rank))
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert f"nDCG@10 goes from {0.5 if rank == 3 else 0:.3f}" in page
+    assert "e-09<" not in page  # an axis of round numbers
+
+
+def test_p_values_of_links_are_corrected_for_all_of_them(toy_workspace: Path) -> None:
+    config, table = read_config(toy_workspace / "config.yaml"), read_workspace(toy_workspace).table
+    assert table is not None
+    measured = measure_workspace(read_workspace(toy_workspace), table, load_dataset(config.dataset))
+    links = served_links(measured, 0, 200)
+    assert links is not None
+    assert links.adjusted_p == holm([row.comparison.p_value for row in links.rows])
+    assert "loses most" in links.conclusion or links.conclusion.startswith("No link loses")
+    page = write_report(toy_workspace).read_text(encoding="utf-8")
+    first, *_ = links.adjusted_p
+    assert f'<td class="number">{first:.4f}</td>' in page[page.index("The links of the chain") :]
+    assert "Holm-corrected for the links of this table" in page
 
 
 def test_the_teachers_health_and_spend_are_told_as_far_as_they_are_known(toy_workspace: Path) -> None:

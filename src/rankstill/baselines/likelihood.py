@@ -112,11 +112,16 @@ def target(scores: Scores, temperature: float) -> Scores:
 
 
 def emdr2_nll(cosines: Tensor, labels: Tensor, teacher_temperature: float, student_temperature: float) -> Tensor:
-    """EMDR2: -log sum_d p_LM(a | q, d) p_R(d | q), the answer's marginal likelihood (Sachan et al. 2021).
+    """EMDR2: -log sum_d p_LM(a | q, d) p_R(d | q), the answer's marginal likelihood.
 
-    As in Atlas, section 2.2, the language model is fixed and the retriever alone learns; the sum is over
-    passages of the whole answer's likelihood, where Atlas's code sums for each token. Its gradient is that of
+    The second term of Sachan et al. 2021's objective (arXiv 2106.05346, section 2.3), which trains their retriever and
+    lets no gradient into the reader; here, as in Atlas, section 2.2, the language model is fixed anyway. The sum is
+    over passages of the whole answer's likelihood, where Atlas's code sums for each token. Its gradient is that of
     KL(posterior || P_R) with the posterior p_LM p_R / sum p_LM p_R held fixed, hence "EM".
+
+    p_R is normalised over all passages that have a cosine. So with `retriever.in_batch` those of the step's other
+    queries are in its normaliser, and in no term of the sum; without, it is over the read passages, as in the paper
+    over the top K.
 
     Args:
         cosines: of queries and passages; -inf takes a passage out of the retriever's distribution. [queries, passages]

@@ -207,6 +207,9 @@ class EvaluationConfig(Section):
     )
     rerank_depth: int = Field(20, ge=1, description="passages that the ranker reorders in its own rows of the table")
     resamples: int = Field(10_000, ge=100, description="of the bootstrap and of the randomisation test")
+    regex_answers: bool = Field(
+        False, description="accepted answers are regular expressions when passages are judged by them"
+    )
 
 
 class RagConfig(Section):

@@ -3,7 +3,7 @@
 Beside the whole: slices of the queries, the chain's links (attribution), and a second dataset (forgetting).
 """
 
-from rankstill.evaluation.answers import answer_qrels, has_answer, hit_at_k, merge_qrels
+from rankstill.evaluation.answers import answer_qrels, has_answer, merge_qrels
 from rankstill.evaluation.attribution import Attribution, attribute
 from rankstill.evaluation.forgetting import Forgetting, measure_forgetting
 from rankstill.evaluation.metrics import DEFAULT_MEASURES, PerQuery, aggregate, display_name, per_query
@@ -29,7 +29,6 @@ __all__ = [
     "display_name",
     "evaluate_runs",
     "has_answer",
-    "hit_at_k",
     "holm",
     "interval",
     "measure_forgetting",

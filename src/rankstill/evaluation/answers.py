@@ -76,26 +76,6 @@ def answer_qrels(run: Run, queries: Iterable[Query], corpus: Corpus, depth: int 
     return qrels
 
 
-def hit_at_k(run: Run, queries: Iterable[Query], corpus: Corpus, k: int, regex: bool = False) -> dict[str, float]:
-    """Hit@k by answers: 1 for a query if one of its k best passages contains an accepted answer, else 0.
-
-    Args:
-        run: query id -> passage id -> score.
-        queries: the queries to measure; those without answers are left out.
-        corpus: where the run's passage ids are looked up.
-        k: how many passages are looked at.
-        regex: the answers are regular expressions.
-
-    Returns:
-        query id -> 1.0 or 0.0.
-
-    Raises:
-        DataError: as `answer_qrels`.
-    """
-    qrels = answer_qrels(run, queries, corpus, depth=k, regex=regex)
-    return {query_id: float(any(grades.values())) for query_id, grades in qrels.items()}
-
-
 def merge_qrels(parts: Sequence[Qrels]) -> Qrels:
     """One set of judgements from several of the same kind, such as the `answer_qrels` of each run."""
     merged: Qrels = {}

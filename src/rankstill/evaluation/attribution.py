@@ -7,7 +7,7 @@ divergence of their distributions. Only queries that taught nothing count as pro
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from typing import Any
@@ -19,12 +19,13 @@ from rankstill.datasets.dataset import Qrels
 from rankstill.errors import DataError
 from rankstill.evaluation.metrics import aggregate, per_query
 from rankstill.evaluation.runs import Run
-from rankstill.evaluation.significance import Comparison, compare
+from rankstill.evaluation.significance import Comparison, compare, holm
 
 Scores = NDArray[np.floating]
 """One query's candidates as a system scores them; higher is better. [candidates]"""
 
 MEASURE = "nDCG@10"
+_SURE = 0.05
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,19 @@ class Link:
 
 
 @dataclass(frozen=True)
+class Lead:
+    """How far the link that loses most is ahead of the next.
+
+    Args:
+        link: the next: "ranker -> retriever".
+        comparison: of what the worst link gains on a query with what the next one gains on it.
+    """
+
+    link: str
+    comparison: Comparison
+
+
+@dataclass(frozen=True)
 class Group:
     """The chain on one set of queries.
 
@@ -56,6 +70,7 @@ class Group:
         n: how many.
         ndcg: system -> nDCG@10, mean over queries, in the chain's order.
         links: neighbours, in the chain's order.
+        lead: of the worst of them; None for a single link.
     """
 
     name: str
@@ -63,6 +78,7 @@ class Group:
     n: int
     ndcg: dict[str, float]
     links: tuple[Link, ...]
+    lead: Lead | None
 
     def worst(self) -> Link:
         """The link that loses most nDCG@10."""
@@ -88,9 +104,17 @@ class Attribution:
             return "No judged query that taught nothing was measured, so which link loses most is not known."
         return _verdict(max(proofs, key=lambda group: len(group.links)))
 
+    def adjusted_p(self) -> list[float]:
+        """The links' p-values, group by group, corrected by Holm for all of them."""
+        return holm([link.comparison.p_value for group in self.groups for link in group.links])
+
     def to_json(self) -> dict[str, Any]:
-        """Everything as plain dicts, lists and numbers."""
-        return {"conclusion": self.conclusion(), **asdict(self)}
+        """Everything as plain dicts, lists and numbers; a link's "adjusted_p" is the table's p."""
+        data = asdict(self)
+        links = [link for group in data["groups"] for link in group["links"]]
+        for link, p_value in zip(links, self.adjusted_p(), strict=True):
+            link["adjusted_p"] = p_value
+        return {"conclusion": self.conclusion(), **data}
 
     def to_markdown(self) -> str:
         """The conclusion, the table and the notes, as GitHub Markdown."""
@@ -99,14 +123,28 @@ class Attribution:
             "",
             f"| queries | link | {MEASURE} | difference [95 %] | p | tau | KL |",
             "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
-            *("| " + " | ".join(cells) + " |" for group in self.groups for cells in _rows(group)),
+            *("| " + " | ".join(cells) + " |" for cells in self._rows()),
         ]
         caption = (
             "The two systems of a row order the same candidates. Brackets: 95 % bootstrap interval of what the link "
-            "gains; p: paired randomisation test. tau: Kendall's tau-b of the two orders; KL of their distributions, "
-            "in nats. No proof: these queries taught."
+            "gains; p: paired randomisation test, Holm-corrected for all links. tau: Kendall's tau-b of the two "
+            "orders; KL of their distributions, in nats. No proof: these queries taught."
         )
         return "\n".join([*lines, *(f"\n{text}" for text in (caption, *self.notes)), ""])
+
+    def _rows(self) -> Iterator[list[str]]:
+        links = [(group, link) for group in self.groups for link in group.links]
+        for (group, link), p_value in zip(links, self.adjusted_p(), strict=True):
+            found = link.comparison
+            yield [
+                f"{group.name}, n = {group.n:,}" + ("" if group.proof else " (no proof)"),
+                f"{link.source} -> {link.target}",
+                f"{found.before:.3f} -> {found.after:.3f}",
+                f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]",
+                f"{p_value:.4f}",
+                "" if link.tau is None else f"{link.tau:.3f}",
+                f"{link.kl:.3f}",
+            ]
 
 
 def attribute(
@@ -141,6 +179,8 @@ def attribute(
                 "Have each of them score the same passages, one at least."
             )
     values = {system: per_query(run, qrels, [MEASURE])[MEASURE] for system, run in chain.items()}
+    columns = {system: np.array(list(by_query.values())) for system, by_query in values.items()}
+    gains = {f"{source} -> {target}": columns[target] - columns[source] for source, target in pairwise(chain)}
     return Group(
         name=name,
         proof=proof,
@@ -150,12 +190,25 @@ def attribute(
             Link(
                 source,
                 target,
-                compare(list(values[source].values()), list(values[target].values()), seed, resamples),
+                compare(columns[source], columns[target], seed, resamples),
                 *_disagreement(chain[source], chain[target], list(qrels), temperatures[source], temperatures[target]),
             )
             for source, target in pairwise(chain)
         ),
+        lead=find_lead(gains, seed, resamples),
     )
+
+
+def find_lead(gains: Mapping[str, NDArray[np.float64]], seed: int, resamples: int) -> Lead | None:
+    """Compare the link that gains least, or loses most, with the next; None for a single link.
+
+    Args:
+        gains: link -> what it gains on each query, the same queries in the same order. [queries]
+        seed: of the resampling.
+        resamples: of the bootstrap and of the randomisation test.
+    """
+    worst, *others = sorted(gains, key=lambda link: float(gains[link].mean()))
+    return Lead(others[0], compare(gains[others[0]], gains[worst], seed, resamples)) if others else None
 
 
 def kendall_tau(first: Scores, second: Scores) -> float | None:
@@ -204,20 +257,22 @@ def _disagreement(
 
 def _verdict(group: Group) -> str:
     worst = group.worst()
-    where = "loses most" if len(group.links) > 1 else "loses (the only link measured on queries that taught nothing)"
-    link = f"{worst.source} -> {worst.target}"
-    return worst_link_in_words(link, worst.comparison, MEASURE, group.name, where)
+    return worst_link_in_words(
+        f"{worst.source} -> {worst.target}", worst.comparison, group.lead, measure=MEASURE, queries=group.name
+    )
 
 
-def worst_link_in_words(link: str, found: Comparison, measure: str, queries: str, where: str = "loses most") -> str:
+def worst_link_in_words(link: str, found: Comparison, lead: Lead | None, *, measure: str, queries: str) -> str:
     """What the worst link of a chain loses, in one sentence, or that it loses nothing.
+
+    That it loses most is only claimed where a paired test tells it from the next.
 
     Args:
         link: its ends: "teacher -> ranker".
         found: what it leads to, compared with what it comes from.
+        lead: before the next link; None for a single one.
         measure: that they are compared by.
         queries: which they were: "test queries".
-        where: how it stands among the links.
     """
     figures = (
         f"{found.before:.3f} to {found.after:.3f}, {found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}], "
@@ -226,22 +281,13 @@ def worst_link_in_words(link: str, found: Comparison, measure: str, queries: str
     if found.difference >= 0:
         return f"No link loses {measure}; {link} gains least ({figures})."
     unsure = "" if found.high < 0 else ", though the interval holds 0, so that it may lose nothing"
-    return f"{link} {where}: {measure} {figures}{unsure}."
+    return f"{link} {_standing(lead)}: {measure} {figures}{unsure}."
 
 
-def _rows(group: Group) -> list[list[str]]:
-    rows = []
-    for link in group.links:
-        found = link.comparison
-        rows.append(
-            [
-                f"{group.name}, n = {group.n:,}" + ("" if group.proof else " (no proof)"),
-                f"{link.source} -> {link.target}",
-                f"{found.before:.3f} -> {found.after:.3f}",
-                f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]",
-                f"{found.p_value:.4f}",
-                "" if link.tau is None else f"{link.tau:.3f}",
-                f"{link.kl:.3f}",
-            ]
-        )
-    return rows
+def _standing(lead: Lead | None) -> str:
+    if lead is None:
+        return "loses (the only link measured on queries that taught nothing)"
+    p_value = f"p = {lead.comparison.p_value:.4f}"
+    if lead.comparison.p_value < _SURE:
+        return f"loses most (against {lead.link}: {p_value})"
+    return f"loses most here, but is not told apart from {lead.link} ({p_value})"

@@ -8,12 +8,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankstill.evaluation.answers import answer_qrels, merge_qrels
-from rankstill.evaluation.runs import Run, write_run
-from rankstill.evaluation.systems import dense_run, fused_run, lexical_run, reranked_run
-from rankstill.evaluation.table import evaluate_runs
+from rankstill.evaluation.metrics import display_name, per_query
+from rankstill.evaluation.runs import Run, write_qrels, write_run
+from rankstill.evaluation.spreadsheets import write_pairs, write_values
+from rankstill.evaluation.systems import AFTER, BEFORE, dense_run, fused_run, lexical_run, reranked_run
+from rankstill.evaluation.table import EvaluationTable, count_missing, evaluate_runs, tabulate
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
+    from rankstill.datasets import Query
+    from rankstill.datasets.dataset import Qrels
     from rankstill.parts import Parts
 
 
@@ -22,30 +26,64 @@ def evaluate_chain(parts: Parts, folder: Path, *, with_ranker: bool) -> Sequence
 
     Args:
         parts: of a chain that has come as far as the step `reranker`.
-        folder: for `runs/` and `metrics.json`.
+        folder: for `runs/` (with the qrels that they are measured by), `metrics.json`, `per-query.csv` and `pairs.csv`.
         with_ranker: whether the chain has a ranker.
 
     Returns:
         What a reader of the figures must know.
     """
-    dataset, evaluation = parts.dataset, parts.config.evaluation
+    dataset = parts.dataset
     taught = set(dataset.train)
     asked = [query for query in dataset.queries.values() if query.answers and query.id not in taught]
     queries = [dataset.queries[query_id] for query_id in dataset.test] or asked
     if not queries:
         (folder / "runs").mkdir(exist_ok=True)
         write_atomically(folder / "metrics.json", json.dumps({"table": None}) + "\n")
+        write_values({}, folder / "per-query.csv")
+        write_pairs({}, folder / "pairs.csv")
         return ["no test queries with judgements or answers: the gain could not be measured"]
     runs = chain_runs(parts, {query.id: query.text for query in queries}, with_ranker=with_ranker)
+    qrels = dataset.test_qrels() or _judge_by_answers(parts, runs, queries)
     for name, run in runs.items():
         write_run(run, folder / "runs" / f"{name.replace(' ', '-')}.trec", name.replace(" ", "-"))
-    qrels = dataset.test_qrels() or merge_qrels([answer_qrels(run, queries, dataset.corpus) for run in runs.values()])
-    seed, resamples = parts.config.seed, evaluation.resamples
-    table = evaluate_runs(runs, qrels, "retriever before", evaluation.measures, seed, resamples)
+    write_qrels(qrels, folder / "runs" / "qrels.trec")
+    values = {name: per_query(run, qrels, parts.config.evaluation.measures) for name, run in runs.items()}
+    seed, resamples = parts.config.seed, parts.config.evaluation.resamples
+    table = tabulate(values, count_missing(runs, qrels), BEFORE, seed, resamples)
+    write_values(values, folder / "per-query.csv")
+    main = {name: by_measure[table.measures[0]] for name, by_measure in values.items()}
+    write_pairs(main, folder / "pairs.csv", seed, resamples)
     leaks = parts.leaks()
-    write_atomically(folder / "metrics.json", json.dumps({"table": table.to_json(), "leaks": leaks}) + "\n")
-    answers = "no judgements: a passage is relevant if it holds an accepted answer, among all that a system found"
-    return [leaks if dataset.test else answers]
+    by_answers = _hits_by_answers(parts, runs, queries) if dataset.test else None
+    found = {"table": table.to_json(), "leaks": leaks, "by_answers": by_answers and by_answers.to_json()}
+    write_atomically(folder / "metrics.json", json.dumps(found) + "\n")
+    if not dataset.test:
+        return ["no judgements: a passage is relevant if it holds an accepted answer, among all that a system found"]
+    return [leaks, _in_words(by_answers)] if by_answers else [leaks]
+
+
+def _judge_by_answers(parts: Parts, runs: Mapping[str, Run], queries: Sequence[Query], depth: int = 100) -> Qrels:
+    corpus, regex = parts.dataset.corpus, parts.config.evaluation.regex_answers
+    return merge_qrels([answer_qrels(run, queries, corpus, depth, regex) for run in runs.values()])
+
+
+def _hits_by_answers(parts: Parts, runs: Mapping[str, Run], queries: Sequence[Query]) -> EvaluationTable | None:
+    """Hit@k of passages that hold an accepted answer, DPR's top-k accuracy, at the k that the config measures.
+
+    None without answers, or where no Hit@k is measured.
+    """
+    evaluation = parts.config.evaluation
+    measures = [name for name in map(display_name, evaluation.measures) if name.startswith("Hit@")]
+    if not measures or not any(query.answers for query in queries):
+        return None
+    qrels = _judge_by_answers(parts, runs, queries, max(int(name.removeprefix("Hit@")) for name in measures))
+    return evaluate_runs(runs, qrels, BEFORE, measures, parts.config.seed, evaluation.resamples)
+
+
+def _in_words(table: EvaluationTable) -> str:
+    before, after = (table.system(name).values for name in (BEFORE, AFTER))
+    hits = ", ".join(f"{measure} {before[measure]:.3f} to {after[measure]:.3f}" for measure in table.measures)
+    return f"by accepted answers in place of judgements, {BEFORE} to {AFTER}, n = {table.n:,}: {hits}"
 
 
 def chain_runs(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool) -> dict[str, Run]:
@@ -67,12 +105,12 @@ def chain_runs(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool) -
 
     runs = {
         "BM25": lexical_run(before, queries),
-        "retriever before": dense_run(before, queries),
+        BEFORE: dense_run(before, queries),
         "first stage": fused_run(before, queries),
     }
     if with_ranker:
         runs["ranker"] = reranked_run(before, load("ranker"), queries, depth)
-    runs["retriever AFTER"] = dense_run(after, queries)
+    runs[AFTER] = dense_run(after, queries)
     if with_ranker:
         runs["ranker on AFTER"] = reranked_run(after, load("reranker"), queries, depth)
     return runs

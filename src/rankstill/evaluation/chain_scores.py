@@ -16,6 +16,7 @@ from rankstill.evaluation.runs import Run
 
 if TYPE_CHECKING:
     from rankstill.candidates import FirstStage
+    from rankstill.config import Config
     from rankstill.parts import Parts
     from rankstill.ranker import Ranker
     from rankstill.teacher import Ranking
@@ -157,9 +158,15 @@ def _notes(parts: Parts, measured: Collection[str]) -> Iterator[str]:
             "with one that did. So nothing is proven of the link from teacher to ranker; recorded rankings of such "
             "queries beside the others would be measured."
         )
-    if config.labels.ranked_by != "ranker":
+    if config.labels.ranked_by != "ranker" and _learned_from_training_queries(config, parts.dataset):
         yield (
-            "On training queries the retriever did not learn from the ranker alone: its labels there keep the "
-            f"teacher's order (labels.ranked_by: {config.labels.ranked_by})."
+            "On training queries the retriever did not learn from the ranker alone (labels.ranked_by: "
+            f"{config.labels.ranked_by})."
         )
     yield "The teacher gave an order and no scores; for KL its distribution weighs rank r by 1 / r^2."
+
+
+def _learned_from_training_queries(config: Config, dataset: Dataset) -> bool:
+    """Whether their labels taught the encoder, or the head, which leaves them out where it has others."""
+    others = config.labels.pseudo_queries or dataset.extra
+    return config.retriever.epochs > 0 or not (config.head.absent or others)

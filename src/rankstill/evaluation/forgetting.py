@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING, Any
 from rankstill.datasets import Corpus, Dataset
 from rankstill.errors import DataError, WorkspaceError
 from rankstill.evaluation.metrics import DEFAULT_MEASURES
-from rankstill.evaluation.systems import encoded_run
+from rankstill.evaluation.systems import AFTER, BEFORE, encoded_run
 from rankstill.evaluation.table import EvaluationTable, evaluate_runs
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from rankstill.parts import Parts
-
-BEFORE, AFTER = "retriever before", "retriever AFTER"
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -107,6 +108,22 @@ def interval(values: Values, seed: int, resamples: int = 10_000) -> tuple[float,
     )
     low, high = np.percentile(sums / len(checked), [2.5, 97.5])
     return float(low), float(high)
+
+
+def share_interval(hits: int, n: int) -> tuple[float, float]:
+    """Wilson's 95 % score interval of a share (Wilson, J. of the American Statistical Association 22, 1927).
+
+    For few queries: where all are hits, or none, a bootstrap interval has no width.
+
+    Args:
+        hits: queries that count, of `n`.
+        n: number of queries, at least 1.
+    """
+    z = 1.959964  # the normal distribution's 97.5th percentile
+    share = hits / n
+    middle = share + z**2 / (2 * n)
+    half = z * math.sqrt(share * (1 - share) / n + z**2 / (4 * n**2))
+    return max(0.0, (middle - half) / (1 + z**2 / n)), min(1.0, (middle + half) / (1 + z**2 / n))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rankstill.datasets import Corpus
     from rankstill.ranker import Ranker
 
+BEFORE, AFTER = "retriever before", "retriever AFTER"
+
 _DEPTH = 100
 _QUERIES_AT_ONCE = 64
 

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from rankstill.datasets.dataset import Qrels
 from rankstill.errors import DataError, RankstillError
-from rankstill.evaluation.metrics import DEFAULT_MEASURES, aggregate, per_query
+from rankstill.evaluation.metrics import DEFAULT_MEASURES, PerQuery, aggregate, per_query
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.significance import Comparison, compare, holm, interval
 from rankstill.notebook import table_html, table_markdown
@@ -144,21 +144,41 @@ def evaluate_runs(
     if not measures:
         raise RankstillError(f"measures: none given. Name at least one, such as {DEFAULT_MEASURES[0]}.")
     values = {name: per_query(run, qrels, measures) for name, run in runs.items()}
+    return tabulate(values, count_missing(runs, qrels), baseline, seed, resamples)
+
+
+def count_missing(runs: Mapping[str, Run], qrels: Qrels) -> dict[str, int]:
+    """System -> judged queries for which its run has no passages."""
+    return {name: sum(not run.get(query_id) for query_id in qrels) for name, run in runs.items()}
+
+
+def tabulate(
+    values: Mapping[str, PerQuery], missing: Mapping[str, int], baseline: str, seed: int = 0, resamples: int = 10_000
+) -> EvaluationTable:
+    """The table of systems that are measured already, each compared with the baseline on every measure.
+
+    Args:
+        values: by system; the same queries in the same order.
+        missing: system -> queries for which it has nothing; they count as 0.
+        baseline: the system compared with, one of these.
+        seed: of the resampling.
+        resamples: of the bootstrap and of the randomisation test.
+    """
     return EvaluationTable(
-        n=len(qrels),
+        n=len(next(iter(values[baseline].values()))),
         baseline=baseline,
         measures=tuple(values[baseline]),
         systems=tuple(
             SystemResult(
                 name=name,
-                values=aggregate(values[name]),
+                values=aggregate(by_measure),
                 intervals={
-                    measure: interval(_column(by_query), seed, resamples) for measure, by_query in values[name].items()
+                    measure: interval(_column(by_query), seed, resamples) for measure, by_query in by_measure.items()
                 },
-                comparisons=None if name == baseline else _comparisons(values[baseline], values[name], seed, resamples),
-                missing=sum(not run.get(query_id) for query_id in qrels),
+                comparisons=None if name == baseline else _comparisons(values[baseline], by_measure, seed, resamples),
+                missing=missing[name],
             )
-            for name, run in runs.items()
+            for name, by_measure in values.items()
         ),
         seed=seed,
     )

@@ -104,6 +104,8 @@ def keep_order(scores: NDArray[np.float32], ranked: int) -> NDArray[np.float32]:
 def order_alone(ranked: int, passages: int) -> NDArray[np.float32]:
     """Scores from the LLM's order without a ranker: softmax of them weighs rank r by 1 / r^2.
 
+    Our own choice, from no paper: an order holds no magnitudes, so that some must be made up.
+
     Args:
         ranked: how many passages the LLM ranked; the others share the rank below.
         passages: how many there are.

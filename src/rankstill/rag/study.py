@@ -10,11 +10,12 @@ from rankstill.datasets.corpus import Corpus
 from rankstill.datasets.dataset import Dataset, Query
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation.runs import Run, rank_order
+from rankstill.evaluation.table import tabulate
 from rankstill.rag.answering import Contexts, Question, Reply, answer_by_system
 from rankstill.rag.choices import ChoiceQuestion, chosen
 from rankstill.rag.prompts import reader_template
 from rankstill.rag.scores import score
-from rankstill.rag.table import CLOSED_BOOK, RagSettings, RagTable, Row, make_table
+from rankstill.rag.table import CLOSED_BOOK, RagSettings, RagTable, Row
 from rankstill.teacher.prices import quote
 
 if TYPE_CHECKING:
@@ -219,7 +220,7 @@ def _table(
         further.append(f"{cut:,} of {len(rows):,} answers were cut off at {teacher.config.answer_tokens} tokens.")
     paid = {reply.call: reply for each in replies.values() for reply in each.values() if reply.said is not None}
     return RagTable(
-        table=make_table(values, missing, settings),
+        table=tabulate(values, missing, settings.baseline, settings.seed, settings.resamples),
         reader=teacher.asker.model,
         prompt=reader_template().identity,
         k=settings.k,

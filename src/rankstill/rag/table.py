@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-from rankstill.evaluation.significance import compare, interval
+from rankstill.evaluation.significance import share_interval
 from rankstill.evaluation.table import EvaluationTable, SystemResult
 from rankstill.teacher.prices import Quote
 from rankstill.workspace import write_atomically
@@ -68,6 +68,26 @@ class Row:
 
 
 @dataclass(frozen=True)
+class Share:
+    """Of the questions of a subject that one system made the reader answer right.
+
+    Args:
+        n: questions.
+        mean: the share, 0 to 1.
+        low: lower end of its 95 % interval (`share_interval`).
+        high: its upper end.
+    """
+
+    n: int
+    mean: float
+    low: float
+    high: float
+
+    def __str__(self) -> str:
+        return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
+
+
+@dataclass(frozen=True)
 class RagTable:
     """A reader's answers from what each system found, on the same questions.
 
@@ -96,15 +116,18 @@ class RagTable:
             read.setdefault(row.system, []).append(row.passages)
         return {system: fmean(counts) for system, counts in read.items()}
 
-    def by_subject(self) -> dict[str, dict[str, tuple[int, float]]]:
-        """The main measure by subject: subject -> system -> questions, mean. Empty where no question has a subject."""
+    def by_subject(self) -> dict[str, dict[str, Share]]:
+        """Accuracy by subject: subject -> system -> share. Empty where no question has a subject."""
         main = self.table.measures[0]
         values: dict[str, dict[str, list[float]]] = {}
         for row in self.rows:
             if row.subject:
                 values.setdefault(row.subject, {}).setdefault(row.system, []).append(row.values[main])
         return {
-            subject: {system: (len(each), fmean(each)) for system, each in values[subject].items()}
+            subject: {
+                system: Share(len(each), fmean(each), *share_interval(int(sum(each)), len(each)))
+                for system, each in values[subject].items()
+            }
             for subject in sorted(values)
         }
 
@@ -141,7 +164,7 @@ class RagTable:
             "taken": asdict(self.taken),
             "notes": list(self.notes),
             "by_subject": {
-                subject: {name: {"n": n, "mean": mean} for name, (n, mean) in systems.items()}
+                subject: {name: asdict(share) for name, share in systems.items()}
                 for subject, systems in self.by_subject().items()
             },
             "rows": [{**asdict(row), "accepted": list(row.accepted)} for row in self.rows],
@@ -183,17 +206,18 @@ class RagTable:
             rows.append(cells)
         columns = [f"against {self.table.baseline}"]
         for measure in self.table.measures:
-            columns += [f"{measure} difference [95 %]", "better/worse", "p"]
+            columns += [f"{measure} difference [95 %]", f"{measure} better/worse", f"{measure} p"]
         return [*_markdown(columns, rows), ""]
 
-    def _subjects(self, subjects: Mapping[str, Mapping[str, tuple[int, float]]], names: Sequence[str]) -> list[str]:
+    def _subjects(self, subjects: Mapping[str, Mapping[str, Share]], names: Sequence[str]) -> list[str]:
         if not subjects:
             return []
         rows = [
-            [subject, f"{systems[names[0]][0]:,}", *(f"{systems[name][1]:.3f}" for name in names)]
+            [subject, f"{systems[names[0]].n:,}", *(str(systems[name]) for name in names)]
             for subject, systems in subjects.items()
         ]
-        return [*_markdown([f"{self.table.measures[0]} by subject", "n", *names], rows), ""]
+        columns = [f"{self.table.measures[0]} by subject", "n", *(f"{name} [95 %]" for name in names)]
+        return [*_markdown(columns, rows), ""]
 
     def _caption(self) -> list[str]:
         compared = sum(system.comparisons is not None for system in self.table.systems)
@@ -203,47 +227,9 @@ class RagTable:
             f"{self.table.baseline}."
         )
         lines = [f"Brackets: 95 % bootstrap interval over questions.{tests * bool(compared)} Taken: {self.taken}."]
+        if self.by_subject():
+            lines.append("By subject: Wilson's 95 % interval, not corrected for the number of subjects.")
         return lines + [f"Note: {note}" for note in self.notes]
-
-
-def make_table(
-    values: Mapping[str, Mapping[str, Mapping[str, float]]],
-    missing: Mapping[str, int],
-    settings: RagSettings,
-) -> EvaluationTable:
-    """Compare each system with the baseline, on every measure.
-
-    Args:
-        values: system -> measure -> question id -> score, the same questions in the same order.
-        missing: system -> questions that got no answer.
-        settings: name the baseline, one of the systems, and how surely it is compared.
-    """
-    baseline, seed, resamples = settings.baseline, settings.seed, settings.resamples
-    columns = {
-        system: {measure: list(scores.values()) for measure, scores in measures.items()}
-        for system, measures in values.items()
-    }
-    first = columns[baseline]
-    return EvaluationTable(
-        n=len(next(iter(first.values()))),
-        baseline=baseline,
-        measures=tuple(first),
-        systems=tuple(
-            SystemResult(
-                name=system,
-                values={measure: fmean(column) for measure, column in measures.items()},
-                intervals={measure: interval(column, seed, resamples) for measure, column in measures.items()},
-                comparisons=None
-                if system == baseline
-                else {
-                    measure: compare(first[measure], column, seed, resamples) for measure, column in measures.items()
-                },
-                missing=missing[system],
-            )
-            for system, measures in columns.items()
-        ),
-        seed=seed,
-    )
 
 
 def _figure(system: SystemResult, measure: str) -> str:

@@ -52,6 +52,10 @@ def _library_loss(name: str, scored: _Scored) -> nn.Module:
 class ListwiseLoss(nn.Module):
     """A listwise loss of the ranker's scores: prior + cross-encoder.
 
+    "listmle" is `plackett_luce_nll`. The library's: "plistmle", ListMLE whose upper positions weigh more (Lan et al.
+    2014, p-ListMLE); "listnet", cross-entropy of top-one probabilities (Cao et al. 2007); "ranknet", logistic loss of
+    pairs (Burges et al. 2005); "lambda", LambdaLoss with the weights of NDCG-Loss2++ (Wang et al. 2018).
+
     Args:
         model: the CrossEncoder in training.
         name: "listmle", or one of the library's: "plistmle", "listnet", "ranknet", "lambda".

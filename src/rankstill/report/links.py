@@ -6,12 +6,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rankstill.evaluation import Comparison, compare
-from rankstill.evaluation.attribution import MEASURE, worst_link_in_words
+import numpy as np
+
+from rankstill.evaluation import Comparison, compare, holm
+from rankstill.evaluation.attribution import MEASURE, find_lead, worst_link_in_words
 from rankstill.report.measuring import AFTER, Measured
 
 _PROVEN, _FORGOTTEN = "Which link lost most", "What was forgotten"
 _AS_SERVED = (("first stage", "ranker"), ("ranker", AFTER), (AFTER, "ranker on AFTER"))
+_TEST = "p: paired randomisation test, Holm-corrected for the links of this table."
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,11 @@ class Links:
     rows: Sequence[LinkRow]
     notes: Sequence[str]
 
+    @property
+    def adjusted_p(self) -> list[float]:
+        """Each row's p, corrected by Holm for all of them."""
+        return holm([row.comparison.p_value for row in self.rows])
+
 
 def proven_links(proof: Mapping[str, Any]) -> Links | None:
     """The attribution in a workspace's proof.json; None if there is none."""
@@ -67,7 +75,7 @@ def proven_links(proof: Mapping[str, Any]) -> Links | None:
         for link in group["links"]
     ]
     same = "The two systems of a row order the same candidates of a query."
-    return Links(MEASURE, found["conclusion"], rows, [same, *found["notes"]])
+    return Links(MEASURE, found["conclusion"], rows, [same, _TEST, *found["notes"]])
 
 
 def served_links(measured: Measured, seed: int, resamples: int) -> Links | None:
@@ -77,24 +85,26 @@ def served_links(measured: Measured, seed: int, resamples: int) -> Links | None:
     in other passages being found; nor does the teacher appear, which was not asked about test queries.
     None for a chain without a ranker, which has no links to compare.
     """
-    rows = []
-    for source, target in _AS_SERVED:
-        if source in measured.values and target in measured.values:
-            old, new = (list(measured.values[name].values()) for name in (source, target))
-            found = compare(old, new, seed, resamples)
-            rows.append(LinkRow(f"test queries, n = {found.n:,}", source, target, found))
-    if not rows:
+    columns = {system: np.array(list(by_query.values())) for system, by_query in measured.values.items()}
+    pairs = [pair for pair in _AS_SERVED if columns.keys() >= {*pair}]
+    if not pairs:
         return None
+    group = f"test queries, n = {len(measured.qrels):,}"
+    rows = [LinkRow(group, old, new, compare(columns[old], columns[new], seed, resamples)) for old, new in pairs]
+    worst = min(rows, key=lambda row: row.comparison.difference)
+    conclusion = worst_link_in_words(
+        f"{worst.source} -> {worst.target}",
+        worst.comparison,
+        find_lead({f"{old} -> {new}": columns[new] - columns[old] for old, new in pairs}, seed, resamples),
+        measure=measured.measure,
+        queries="test queries",
+    )
     notes = [
         "Each system with what it found itself, so a link's figure holds finding and ordering together.",
+        _TEST,
         "The link from teacher to ranker, and every link on the same candidates, is measured by `rankstill prove`.",
     ]
-    return Links(measured.measure, _conclusion(rows, measured.measure), rows, notes)
-
-
-def _conclusion(rows: Sequence[LinkRow], measure: str) -> str:
-    worst = min(rows, key=lambda row: row.comparison.difference)
-    return worst_link_in_words(f"{worst.source} -> {worst.target}", worst.comparison, measure, "test queries")
+    return Links(measured.measure, conclusion, rows, notes)
 
 
 def forgetting(proof: Mapping[str, Any]) -> str:

@@ -53,7 +53,7 @@ def measure_workspace(
         DataError: the dataset is not the one that was measured on, so that its figures do not come out again.
     """
     runs = {system.name: read_run(finished.run_path(system.name)) for system in table.systems}
-    qrels = _qrels(dataset, runs, table.n)
+    qrels = _qrels(dataset, runs, table.n, finished.config.evaluation.regex_answers)
     main, chosen = table.measures[0], measure or table.measures[0]
     measures = list(dict.fromkeys((main, chosen)))
     values = {name: per_query(run, qrels, measures) for name, run in runs.items()} if qrels else {}
@@ -67,7 +67,7 @@ def measure_workspace(
     return Measured(chosen, dataset, qrels, runs, {name: each[chosen] for name, each in values.items()})
 
 
-def _qrels(dataset: Dataset, runs: Mapping[str, Run], count: int) -> Qrels:
+def _qrels(dataset: Dataset, runs: Mapping[str, Run], count: int, regex: bool) -> Qrels:
     """Judgements of the measured queries: the dataset's test queries, or those of them that a sample measured."""
     if dataset.test:
         qrels = dataset.test_qrels()
@@ -77,4 +77,6 @@ def _qrels(dataset: Dataset, runs: Mapping[str, Run], count: int) -> Qrels:
         return {query_id: grades for query_id, grades in qrels.items() if query_id in found}
     taught = set(dataset.train)
     asked = [query for query in dataset.queries.values() if query.answers and query.id not in taught]
-    return merge_qrels([answer_qrels(run, asked, dataset.corpus) for run in runs.values()]) if asked else {}
+    if not asked:
+        return {}
+    return merge_qrels([answer_qrels(run, asked, dataset.corpus, regex=regex) for run in runs.values()])

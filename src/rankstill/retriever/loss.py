@@ -53,7 +53,10 @@ def kl_to_ranker(cosines: Tensor, labels: Tensor, teacher_temperature: float, st
 
 
 def contrastive(cosines: Tensor, labels: Tensor, student_temperature: float) -> Tensor:
-    """InfoNCE on each query's best passage; its other labelled passages are no negatives. [queries]
+    """InfoNCE on each query's best passage (van den Oord et al. 2018, arXiv 1807.03748, eq. 4). [queries]
+
+    The negatives are the step's passages of other queries, as DPR's in-batch negatives (Karpukhin et al. 2020, arXiv
+    2004.04906, eq. 2); the query's other labelled passages are none, for they may be relevant.
 
     Args:
         cosines: of queries and passages. [queries, passages]

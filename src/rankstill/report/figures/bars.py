@@ -45,7 +45,7 @@ def bars(name: str, title: str, measure: str, rows: Sequence[Bar]) -> Figure:
     """
     told = "; ".join(f"{row.label} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in rows)
     description = f"{measure} with 95 % intervals: {told}."
-    top = max([row.high for row in rows] + [row.value for row in rows] + [1e-9])
+    top = max([row.high for row in rows] + [row.value for row in rows]) or 1.0
 
     def draw(width: int) -> Drawing:
         narrow = width <= NARROW

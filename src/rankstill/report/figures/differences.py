@@ -54,7 +54,8 @@ def differences(name: str, title: str, measure: str, rows: Sequence[Difference])
     description = f"Differences in {measure} with 95 % intervals: {told}."
     lowest = min(0.0, *(min(row.low, row.value) for row in rows))
     highest = max(0.0, *(max(row.high, row.value) for row in rows))
-    span = max(highest - lowest, 1e-6)
+    highest = highest if highest > lowest else 1.0  # nothing differs, and an axis needs a length
+    span = highest - lowest
 
     def draw(width: int) -> Drawing:
         narrow = width <= NARROW

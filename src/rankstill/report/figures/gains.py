@@ -42,7 +42,7 @@ def gains(name: str, title: str, measure: str, queries: Sequence[Gain]) -> Figur
     """
     better, worse = (sum(side * query.value > 0 for query in queries) for side in (1, -1))
     same = len(queries) - better - worse
-    reach = max([abs(query.value) for query in queries] + [1e-9])
+    reach = max((abs(query.value) for query in queries), default=0.0) or 1.0
     reach = 1.0 if 0.5 < reach <= 1 else reach
     description = (
         f"Of {len(queries):,} queries {better:,} got better in {measure}, {worse:,} got worse and {same:,} stayed the "
