@@ -114,7 +114,8 @@ def run_variant(variant: str, seed: int, folder: Path, start: Path, dataset: Dat
         chain = Chain(config_of(variant, seed), workspace, dataset)
         if variant == "chain":
             chain.run()
-            return {path.stem: read_run(path) for path in sorted(workspace.path("runs").glob("*.trec"))}
+            paths = sorted(path for path in workspace.path("runs").glob("*.trec") if path.name != "qrels.trec")
+            return {path.stem: read_run(path) for path in paths}
         path = workspace.path("retriever-AFTER.trec")
         if not path.exists():
             chain.run("retriever")
