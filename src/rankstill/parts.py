@@ -307,10 +307,8 @@ class Parts:
             encode_passages(model, self.dataset.corpus, folder)
             return
         folder.mkdir(parents=True, exist_ok=True)
-        carried = carry_through_head(
-            model, self.model_before, self.dataset.corpus.texts(), self.before.vectors.passages
-        )
-        np.save(folder / "passages.npy", carried)
+        known = self.before.vectors.passages
+        carry_through_head(model, self.model_before, self.dataset.corpus.texts(), known, folder / "passages.npy")
 
     @property
     def rankings(self) -> list[Ranking]:

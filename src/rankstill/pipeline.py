@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
@@ -233,13 +234,13 @@ class Chain:
     def _label(self, folder: Path) -> None:
         from rankstill.baselines import label_without_ranker
         from rankstill.candidates import read_candidates
-        from rankstill.labels import write_labels
+        from rankstill.labels import LabelledQuery, write_labels
         from rankstill.labels.by_ranker import label_by_ranker
 
         found = read_candidates(self.workspace.path("candidates.parquet"), self.dataset.corpus)
-        labelled = label_without_ranker(self.parts, found, self.candidates())
+        labelled: Iterable[LabelledQuery] = label_without_ranker(self.parts, found, self.candidates())
         if self.has_ranker:
-            labelled += label_by_ranker(self.parts, found, folder, self.candidates())
+            labelled = itertools.chain(labelled, label_by_ranker(self.parts, found, folder, self.candidates()))
         write_labels(labelled, folder / "labels.parquet")
         release_memory()
 

@@ -96,7 +96,7 @@ def _for_the_retriever(dataset: Dataset, first_stage: FirstStage, model_folder: 
         for each in pseudo_queries(corpus, 40, seed=0)
     ]
     ranker = Ranker(Prior(FEATURES, (0.0, 20.0, 0.0)), None)
-    labels = label(queries, first_stage, ranker, folder / "labels", depth=10, ranked_by="ranker")
+    labels = list(label(queries, first_stage, ranker, folder / "labels", depth=10, ranked_by="ranker"))
     config = RetrieverConfig(
         model=str(model_folder),
         epochs=10,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -56,7 +56,7 @@ def queries(toy_dataset: Dataset) -> list[Unlabelled]:
     return [*ranked, *extra, *pseudo]
 
 
-def assert_same(one: list[LabelledQuery], other: list[LabelledQuery]) -> None:
+def assert_same(one: Iterable[LabelledQuery], other: Iterable[LabelledQuery]) -> None:
     for left, right in zip(one, other, strict=True):
         assert (left.id, left.text, left.source, left.made_from) == (
             right.id,
@@ -72,7 +72,7 @@ def test_labels_are_the_rankers_scores_best_first(
     queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path
 ) -> None:
     queries = [query for query in queries if query.source != "pseudo"]
-    labels = label(queries, toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="ranker")
+    labels = list(label(queries, toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="ranker"))
     assert [each.id for each in labels] == [each.id for each in queries]
     features = toy_first_stage.features([each.text for each in labels], [each.positions for each in labels])
     for asked, got, known in zip(queries, labels, features, strict=True):
@@ -93,7 +93,7 @@ def test_a_query_that_the_llm_never_saw_gets_the_first_stages_candidates(
     queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path
 ) -> None:
     extra = [each for each in queries if each.source == "extra"]
-    labels = label(extra, toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both")
+    labels = list(label(extra, toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both"))
     for got, found in zip(labels, toy_first_stage.search([each.text for each in extra], 9), strict=True):
         assert set(got.positions) == set(found.positions)
 
@@ -106,9 +106,9 @@ def test_a_pseudo_query_labels_its_own_passage_as_if_the_sentence_were_not_its_b
         for each in pseudo_queries(toy_dataset.corpus, 120, seed=1)
     ]
     sentence_alone = Ranker(Prior(FEATURES, (0.0, 0.0, 1.0)), None)
-    asked = label(made, toy_first_stage, sentence_alone, tmp_path / "a", depth=60, ranked_by="both")
+    asked = list(label(made, toy_first_stage, sentence_alone, tmp_path / "a", depth=60, ranked_by="both"))
     typed = [Unlabelled(each.id, each.text, "extra", NOTHING) for each in made]
-    as_a_users = label(typed, toy_first_stage, sentence_alone, tmp_path / "b", depth=60, ranked_by="both")
+    as_a_users = list(label(typed, toy_first_stage, sentence_alone, tmp_path / "b", depth=60, ranked_by="both"))
     for query, got, other in zip(made, asked, as_a_users, strict=True):
         assert query.made_from is not None
         assert got.made_from == query.made_from.passage
@@ -123,8 +123,8 @@ def test_the_llms_order_stands_and_the_ranker_gives_the_magnitudes(
 ) -> None:
     ranked = [each for each in queries if each.source == "teacher"]
     ranker = Ranker(PRIOR, None)
-    kept = label(ranked, toy_first_stage, ranker, tmp_path / "kept", depth=9, ranked_by="both")
-    own = label(ranked, toy_first_stage, ranker, tmp_path / "own", depth=9, ranked_by="ranker")
+    kept = list(label(ranked, toy_first_stage, ranker, tmp_path / "kept", depth=9, ranked_by="both"))
+    own = list(label(ranked, toy_first_stage, ranker, tmp_path / "own", depth=9, ranked_by="ranker"))
     for query, mine, rankers in zip(ranked, kept, own, strict=True):
         assert mine.positions.tolist() == query.ranked.tolist()
         assert mine.scores.tolist() == rankers.scores.tolist()
@@ -146,7 +146,7 @@ def test_what_the_llm_never_ranked_keeps_the_rankers_scores_beside_its_order(
     unseen = [each for each in queries if each.source != "teacher"]
     ranker = Ranker(PRIOR, None)
     for ranked_by in ("both", "llm"):
-        labels = label(unseen, toy_first_stage, ranker, tmp_path / ranked_by, depth=9, ranked_by=ranked_by)
+        labels = list(label(unseen, toy_first_stage, ranker, tmp_path / ranked_by, depth=9, ranked_by=ranked_by))
         assert_same(labels, label(unseen, toy_first_stage, ranker, tmp_path / "own", depth=9, ranked_by="ranker"))
 
 
@@ -155,8 +155,8 @@ def test_labelling_again_scores_nothing_again(
 ) -> None:
     monkeypatch.setattr(module, "_QUERIES_A_PART", 8)
     first, second = CountingRanker(), CountingRanker()
-    before = label(queries, toy_first_stage, first, tmp_path, depth=9, ranked_by="both")
-    after = label(queries, toy_first_stage, second, tmp_path, depth=9, ranked_by="both")
+    before = list(label(queries, toy_first_stage, first, tmp_path, depth=9, ranked_by="both"))
+    after = list(label(queries, toy_first_stage, second, tmp_path, depth=9, ranked_by="both"))
     assert first.scored == [each.text for each in queries]
     assert second.scored == []
     assert_same(before, after)
@@ -166,11 +166,11 @@ def test_killed_while_labelling_resumes_without_scoring_a_query_twice(
     queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_QUERIES_A_PART", 8)
-    whole = label(queries, toy_first_stage, Ranker(PRIOR, None), tmp_path / "whole", depth=9, ranked_by="both")
+    whole = list(label(queries, toy_first_stage, Ranker(PRIOR, None), tmp_path / "whole", depth=9, ranked_by="both"))
     killed, resumed = CountingRanker(stop_after=2), CountingRanker()
     with pytest.raises(KeyboardInterrupt):
-        label(queries, toy_first_stage, killed, tmp_path / "part", depth=9, ranked_by="both")
-    labels = label(queries, toy_first_stage, resumed, tmp_path / "part", depth=9, ranked_by="both")
+        list(label(queries, toy_first_stage, killed, tmp_path / "part", depth=9, ranked_by="both"))
+    labels = list(label(queries, toy_first_stage, resumed, tmp_path / "part", depth=9, ranked_by="both"))
     assert len(killed.scored) == 16
     assert killed.scored + resumed.scored == [each.text for each in queries]
     assert_same(labels, whole)
@@ -179,7 +179,7 @@ def test_killed_while_labelling_resumes_without_scoring_a_query_twice(
 def test_a_half_written_part_is_scored_again(
     queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path
 ) -> None:
-    whole = label(queries[:4], toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both")
+    whole = list(label(queries[:4], toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both"))
     (part,) = tmp_path.iterdir()
     part.unlink()
     part.with_suffix(".tmp").write_bytes(b"half a part")
@@ -187,7 +187,7 @@ def test_a_half_written_part_is_scored_again(
 
 
 def test_no_queries_give_no_labels(toy_first_stage: FirstStage, tmp_path: Path) -> None:
-    assert label([], toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both") == []
+    assert list(label([], toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both")) == []
 
 
 SCORES = st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=12).map(lambda s: np.array(s, dtype=np.float32))

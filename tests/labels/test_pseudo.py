@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from collections import Counter
 
 import numpy as np
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from rankstill.candidates import Sentence
 from rankstill.candidates.dense import sentences
 from rankstill.datasets import Corpus
+from rankstill.labels import pseudo as module
 from rankstill.labels import pseudo_queries, query_resemblance
 
 LONG = "One sentence of five words. Another sentence of five words. A third one, also five."
@@ -37,6 +39,43 @@ def test_every_passage_gives_one_before_any_gives_a_second(count: int, seed: int
     for passage, most in enumerate((4, 1, 4)):
         rounds_left = max(given_by.values(), default=0) - given_by[passage]
         assert rounds_left <= 1 or given_by[passage] == most
+
+
+def one_list_a_passage(corpus: Corpus, count: int, seed: int, resemblance: np.ndarray) -> list[Sentence]:
+    """The same draw as simply as it can be said, with every passage's order of sentences in memory."""
+    random, first, drawn = np.random.default_rng(seed), 0, []
+    left = {}
+    for position in range(len(corpus)):
+        many = len(sentences(corpus.titles[position], corpus.bodies[position]))
+        left[position] = np.argsort(random.gumbel(size=many) + resemblance[first : first + many]).tolist()
+        first += many
+    while left and len(drawn) < count:
+        for position in random.permutation(list(left))[: count - len(drawn)].tolist():
+            drawn.append(Sentence(position, left[position].pop()))
+        left = {position: order for position, order in left.items() if order}
+    return drawn
+
+
+@given(st.integers(0, 30), st.integers(0, 1000), st.integers(1, 4))
+def test_the_draw_is_that_of_one_list_a_passage(count: int, seed: int, stretch: int) -> None:
+    corpus = Corpus("abcdefg", [""] * 7, [LONG, "Short.", LONG[:60], LONG, LONG, "Short.", LONG])
+    resemblance = np.random.default_rng(seed).normal(size=16)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "_PASSAGES_A_STRETCH", stretch)
+        drawn = pseudo_queries(corpus, count, seed, resemblance)
+    assert [each.made_from for each in drawn] == one_list_a_passage(corpus, count, seed, resemblance)
+
+
+def test_a_draw_takes_few_bytes_a_passage() -> None:
+    def peak(passages: int) -> int:
+        corpus = Corpus(map(str, range(passages)), [""] * passages, [LONG] * passages)
+        tracemalloc.start()
+        pseudo_queries(corpus, 10, seed=0)
+        _, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        return most
+
+    assert (peak(60_000) - peak(20_000)) / 40_000 < 60
 
 
 def test_all_sentences_can_be_drawn_each_once() -> None:

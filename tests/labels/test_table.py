@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from rankstill.labels import LabelledQuery, read_labels, write_labels
+from rankstill.labels import table as module
 
 
 def test_labels_survive_their_table(tmp_path: Path) -> None:
@@ -28,3 +32,29 @@ def test_labels_survive_their_table(tmp_path: Path) -> None:
 def test_no_labels_survive_their_table(tmp_path: Path) -> None:
     write_labels([], tmp_path / "labels.parquet")
     assert read_labels(tmp_path / "labels.parquet") == []
+
+
+def some_labels(queries: int, passages: int = 50) -> Iterator[LabelledQuery]:
+    for row in range(queries):
+        positions = np.arange(row, row + passages)
+        yield LabelledQuery(f"q{row}", "text", "pseudo", positions, np.float32(positions), made_from=row % 3 or None)
+
+
+def test_labels_that_are_written_group_by_group_are_read_in_their_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "_QUERIES_A_GROUP", 4)
+    write_labels(some_labels(11), tmp_path / "labels.parquet")
+    for before, after in zip(some_labels(11), read_labels(tmp_path / "labels.parquet"), strict=True):
+        assert (after.id, after.made_from) == (before.id, before.made_from)
+        assert after.positions.tolist() == before.positions.tolist()
+        assert after.scores.tolist() == before.scores.tolist()
+
+
+def test_labels_are_not_held_while_they_are_written(tmp_path: Path) -> None:
+    write_labels(some_labels(1), tmp_path / "labels.parquet")  # so that what is imported does not count
+    tracemalloc.start()
+    write_labels(some_labels(40_000), tmp_path / "labels.parquet")
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 40_000 * 50 * 12 / 3  # bytes; a pair takes 12

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 import scipy.sparse as sp
 import torch
 
+from rankstill.candidates import vectors
 from rankstill.config import HeadConfig
 from rankstill.labels import LabelledQuery
 from rankstill.models import load_bi_encoder
+from rankstill.retriever import head as head_module
 from rankstill.retriever import head_training as module
 from rankstill.retriever.adapter import PassageAdapter
 from rankstill.retriever.head import Encoded, Head, carry_through_head, with_head
@@ -178,11 +180,37 @@ def test_as_a_model_it_gives_the_vectors_that_it_was_trained_with(
         np.testing.assert_allclose(model.encode_query(TEXTS), asked, atol=1e-5)
         np.testing.assert_allclose(model.encode_document(TEXTS), passages, atol=1e-5)
         known = by_kind["document"].vectors
-        np.testing.assert_allclose(carry_through_head(model, tiny_model, TEXTS, known), passages, atol=1e-5)
+        path = tmp_path / f"{id(model)}.npy"
+        carry_through_head(model, tiny_model, TEXTS, known, path)
+        np.testing.assert_allclose(np.load(path), passages, atol=1e-5)
         assert model.get_embedding_dimension() == passages.shape[1]
         assert model.max_seq_length == 128
         assert {name: model.prompts[name] for name in prompts} == prompts
     assert adapter == (not np.allclose(passages[:, :32], asked[:, :32], atol=1e-2)) or prompts
+
+
+def test_what_was_carried_before_a_kill_is_not_carried_again(
+    tiny_model: SentenceTransformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(vectors, "_TEXTS_A_STRETCH", 2)
+    complete = with_head(tiny_model, a_head(tiny_model, adapter=True, tokens=True))
+    texts = [*TEXTS, "lava"]
+    known = tiny_model.encode_document(texts, normalize_embeddings=True)
+    real, carried = head_module._carry, []
+
+    def until_killed(model: SentenceTransformer, modules: int, stretch: list[str], *rest: Any) -> Any:
+        carried.append(stretch)
+        if len(carried) == 2:
+            raise KeyboardInterrupt
+        return real(model, modules, stretch, *rest)
+
+    carry_through_head(complete, tiny_model, texts, known, tmp_path / "whole.npy")
+    monkeypatch.setattr(head_module, "_carry", until_killed)
+    with pytest.raises(KeyboardInterrupt):
+        carry_through_head(complete, tiny_model, texts, known, tmp_path / "killed.npy")
+    carry_through_head(complete, tiny_model, texts, known, tmp_path / "killed.npy")
+    assert carried == [texts[:2], texts[2:4], texts[2:4], texts[4:]]  # the first stretch was kept
+    assert (tmp_path / "killed.npy").read_bytes() == (tmp_path / "whole.npy").read_bytes()
 
 
 def test_what_is_not_said_to_be_a_query_is_a_passage(tiny_model: SentenceTransformer) -> None:

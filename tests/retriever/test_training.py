@@ -44,7 +44,9 @@ def toy_labels(
         for each in pseudo_queries(corpus, 40, seed=0)
     ]
     ranker = Ranker(Prior(FEATURES, (0.0, 20.0, 0.0)), None)
-    return label(queries, toy_first_stage, ranker, tmp_path_factory.mktemp("labels"), depth=10, ranked_by="ranker")
+    return list(
+        label(queries, toy_first_stage, ranker, tmp_path_factory.mktemp("labels"), depth=10, ranked_by="ranker")
+    )
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ class Candidates:
     fused: NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Sentence:
     """A sentence of the corpus.
 

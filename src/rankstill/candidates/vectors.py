@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.candidates.dense import Embeddings, encode_each, sentences
-from rankstill.progress import progress
+from rankstill.progress import Advance, progress
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -84,20 +84,41 @@ def encode_to_file(
         what: for the progress line.
         batch_size: texts a forward pass, at most.
     """
+
+    def encoded(done: int, advance: Advance) -> Iterator[Embeddings]:
+        left = islice(texts, done, None)
+        while stretch := list(islice(left, _TEXTS_A_STRETCH)):
+            yield encode_each(model, stretch, "document", batch_size, advance)
+
+    write_vectors(path, (count, int(model.get_embedding_dimension() or 0)), what, encoded)
+
+
+def write_vectors(
+    path: Path, shape: tuple[int, int], what: str, make: Callable[[int, Advance], Iterable[Embeddings]]
+) -> None:
+    """Write vectors into a NumPy file, a stretch of them at a time; whole stretches survive a kill.
+
+    Args:
+        path: of the file; nothing is made where it is there.
+        shape: vectors, dimensions.
+        what: for the progress line.
+        make: gives the vectors from this row on, by `stretches`, and tells of those that are done.
+    """
     if path.exists():
         return
     unfinished = path.with_name("unfinished-" + path.name)
-    rows = iter(texts)
-    with (
-        _NpyFile(unfinished, (count, int(model.get_embedding_dimension() or 0))) as file,
-        progress(what, count) as advance,
-    ):
+    with _NpyFile(unfinished, shape) as file, progress(what, shape[0]) as advance:
         done = file.rows // _TEXTS_A_STRETCH * _TEXTS_A_STRETCH
-        advance(sum(1 for _ in islice(rows, done)))
+        advance(done)
         file.go_to(done)
-        while stretch := list(islice(rows, _TEXTS_A_STRETCH)):
-            file.append(encode_each(model, stretch, "document", batch_size, advance))
+        for stretch in make(done, advance):
+            file.append(stretch)
     unfinished.replace(path)
+
+
+def stretches(count: int, done: int = 0) -> Iterator[slice]:
+    """The rows of each stretch, the last one shorter; `done` rows, whole stretches, are left out."""
+    return (slice(start, min(start + _TEXTS_A_STRETCH, count)) for start in range(done, count, _TEXTS_A_STRETCH))
 
 
 class _NpyFile:

@@ -74,7 +74,7 @@ class Cluster:
         prior_alone: bool,
         depth: int,
         ranked_by: RankedBy,
-    ) -> list[LabelledQuery]:
+    ) -> Iterator[LabelledQuery]:
         """As `rankstill.labels.label`, by the ranker in a folder or its prior alone."""
         asked = list(query_tables(queries))
         key, found = self._find(asked, depth)
@@ -83,7 +83,8 @@ class Cluster:
         score = Score(SharedRanker(shared, self._shared_corpus, prior_alone, self.encoder.device), ranked_by)
         kept = self.store / f"labels-{_made_from(key, identity, prior_alone, ranked_by)}"
         made = self.engine.map(score, beside(asked, found), kept, "labelling, part by part")
-        return [label for part in made for label in labels_in(part)]
+        for part in made:
+            yield from labels_in(part)
 
     def _find(self, asked: Sequence[pa.Table], depth: int) -> tuple[str, Iterator[pa.Table]]:
         first_stage = SharedFirstStage(self._shared_corpus, self._vectors, self._shared_encoder, self.candidates)

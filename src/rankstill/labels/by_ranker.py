@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def label_by_ranker(
     parts: Parts, listed: Mapping[str, NDArray[np.int64]], folder: Path, candidates: str
-) -> list[LabelledQuery]:
+) -> Iterator[LabelledQuery]:
     """Whatever a chain has for its ranker to label; where a baseline labels the training queries, these are left out.
 
     Args:
@@ -42,27 +42,26 @@ def label_by_ranker(
         asked = asked_queries(dataset, parts.rankings, listed, parts.config.candidates.n)
     sentences = sentences_as_queries(dataset, parts.before, config, parts.config.seed)
     if parts.cluster is not None:
-        return _label_on_cluster(parts, parts.cluster, asked, sentences, ranked_by)
+        yield from _label_on_cluster(parts, parts.cluster, asked, sentences, ranked_by)
+        return
     asked_for = [config.pseudo_queries, config.pseudo_like_queries, config.depth, parts.config.seed]
     found = _kept(parts.workspace.path("found"), digest(candidates, asked_for))
     ranker = Ranker.load(parts.workspace.path("ranker"), parts.config.device)
     free = ranker.prior_alone() if config.pseudo_by == "prior" else ranker
-    return [
-        *label(asked, parts.before, ranker, folder / "asked", depth=config.depth, ranked_by=ranked_by),
-        *label(sentences, parts.before, free, folder / "pseudo", depth=config.depth, ranked_by=ranked_by, found=found),
-    ]
+    yield from label(asked, parts.before, ranker, folder / "asked", depth=config.depth, ranked_by=ranked_by)
+    yield from label(
+        sentences, parts.before, free, folder / "pseudo", depth=config.depth, ranked_by=ranked_by, found=found
+    )
 
 
 def _label_on_cluster(
     parts: Parts, cluster: Cluster, asked: list[Unlabelled], sentences: list[Unlabelled], ranked_by: RankedBy
-) -> list[LabelledQuery]:
+) -> Iterator[LabelledQuery]:
     """Parts that are finished lie in the cluster's store."""
     config, ranker = parts.config.labels, parts.workspace.path("ranker")
     free = config.pseudo_by == "prior"
-    return [
-        *cluster.label(asked, ranker, prior_alone=False, depth=config.depth, ranked_by=ranked_by),
-        *cluster.label(sentences, ranker, prior_alone=free, depth=config.depth, ranked_by=ranked_by),
-    ]
+    yield from cluster.label(asked, ranker, prior_alone=False, depth=config.depth, ranked_by=ranked_by)
+    yield from cluster.label(sentences, ranker, prior_alone=free, depth=config.depth, ranked_by=ranked_by)
 
 
 def _kept(folder: Path, name: str) -> Path:

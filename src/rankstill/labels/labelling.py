@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -22,7 +22,7 @@ RankedBy = Literal["both", "ranker", "llm"]
 _QUERIES_A_PART = 512
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Unlabelled:
     """A query to be labelled.
 
@@ -54,7 +54,7 @@ def label(
     depth: int,
     ranked_by: RankedBy,
     found: Path | None = None,
-) -> list[LabelledQuery]:
+) -> Iterator[LabelledQuery]:
     """Let the ranker score every query's passages. Parts that `folder` already holds are not scored again.
 
     Args:
@@ -67,11 +67,10 @@ def label(
         found: folder where what the first stage found for these queries is kept, for another ranker to score; None:
             it is not kept.
 
-    Returns:
-        The labelled queries, in the order of `queries`.
+    Yields:
+        The labelled queries, in the order of `queries`. A part is scored when its first one is asked for.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    labels: list[LabelledQuery] = []
     with progress("labelling queries", len(queries)) as advance:
         for number, start in enumerate(range(0, len(queries), _QUERIES_A_PART)):
             part = queries[start : start + _QUERIES_A_PART]
@@ -81,9 +80,8 @@ def label(
                 unfinished = path.with_suffix(".tmp")
                 write_labels(label_part(part, passages, first_stage.corpus, ranker, ranked_by), unfinished)
                 unfinished.replace(path)
-            labels += read_labels(path)
+            yield from read_labels(path)
             advance(len(part))
-    return labels
 
 
 def keep_order(scores: NDArray[np.float32], ranked: int) -> NDArray[np.float32]:

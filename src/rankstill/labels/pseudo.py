@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,9 +14,10 @@ from rankstill.candidates.dense import Embeddings, sentences
 from rankstill.datasets import Corpus
 
 _SENTENCES_TO_LEARN_FROM = 10_000
+_PASSAGES_A_STRETCH = 8192
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class PseudoQuery:
     """A sentence as a query.
 
@@ -44,28 +46,71 @@ def pseudo_queries(
         resemblance: log-odds of each sentence to be drawn before another of its passage, passages in order; None: all
             alike. [sentences]
     """
+    many = _sentences_of_each(corpus)
     random = np.random.default_rng(seed)
-    left: dict[int, list[int]] = {}
-    starts: list[int] = []
+    # Every sentence has noise of its own. It is not kept, for a corpus has many: it is drawn once more below.
+    for _ in _noise(random, many):
+        pass
+    drawn = _draw_passages(random, many, count)
+    numbers = _draw_numbers(np.random.default_rng(seed), many, drawn, resemblance)
+    starts = np.cumsum(many) - many
+    queries = []
+    for position, number in zip(drawn.tolist(), numbers.tolist(), strict=True):
+        text = sentences(corpus.titles[position], corpus.bodies[position])[number]
+        likeness = 1.0 if resemblance is None else float(expit(resemblance[starts[position] + number]))
+        queries.append(PseudoQuery(f"{corpus.ids[position]}#{number}", text, Sentence(position, number), likeness))
+    return queries
+
+
+def _sentences_of_each(corpus: Corpus) -> NDArray[np.int64]:
+    """How many sentences each passage has, its title among them. [passages]"""
+    counted = (len(sentences(*each)) for each in zip(corpus.titles, corpus.bodies, strict=True))
+    return np.fromiter(counted, dtype=np.int64, count=len(corpus))
+
+
+def _noise(random: np.random.Generator, many: NDArray[np.int64]) -> Iterator[tuple[int, list[NDArray[np.float64]]]]:
+    """Gumbel noise of every sentence, by stretches of passages: the first one's position, and each one's noise."""
+    for start in range(0, len(many), _PASSAGES_A_STRETCH):
+        here = many[start : start + _PASSAGES_A_STRETCH]
+        yield start, np.split(random.gumbel(size=here.sum()), np.cumsum(here)[:-1])
+
+
+def _draw_passages(random: np.random.Generator, many: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """Positions of passages, each once a round as long as it has sentences, in an order of the round's own. [count]"""
+    rounds = [np.empty(0, dtype=np.int64)]
+    while count > 0 and len(left := np.flatnonzero(many >= len(rounds))):
+        rounds.append(random.permutation(left)[:count])
+        count -= len(rounds[-1])
+    return np.concatenate(rounds)
+
+
+def _draw_numbers(
+    random: np.random.Generator,
+    many: NDArray[np.int64],
+    drawn: NDArray[np.int64],
+    resemblance: NDArray[np.float64] | None,
+) -> NDArray[np.int64]:
+    """Which sentence of its passage each draw takes, no sentence twice. [draws]
+
+    Sorting by log-odds plus Gumbel noise draws without replacement in proportion to the odds.
+
+    Args:
+        random: as it was before any noise was drawn.
+        many: sentences of each passage. [passages]
+        drawn: positions of the passages that give one, in the order in which they do. [draws]
+        resemblance: log-odds, as for `pseudo_queries`. [sentences]
+    """
+    numbers = np.empty(len(drawn), dtype=np.int64)
+    by_passage = np.argsort(drawn, kind="stable")
     first = 0
-    for position in range(len(corpus)):
-        many = len(sentences(corpus.titles[position], corpus.bodies[position]))
-        # Sorting by log-odds plus Gumbel noise draws without replacement in proportion to the odds.
-        keys = random.gumbel(size=many) + (resemblance[first : first + many] if resemblance is not None else 0.0)
-        left[position] = [int(number) for number in np.argsort(keys)]
-        starts.append(first)
-        first += many
-    drawn: list[PseudoQuery] = []
-    while left and len(drawn) < count:
-        for position in random.permutation(list(left))[: count - len(drawn)]:
-            number = left[position].pop()
-            text = sentences(corpus.titles[position], corpus.bodies[position])[number]
-            likeness = 1.0 if resemblance is None else float(expit(resemblance[starts[position] + number]))
-            made_from = Sentence(int(position), number)
-            drawn.append(PseudoQuery(f"{corpus.ids[position]}#{number}", text, made_from, likeness))
-            if not left[position]:
-                del left[position]
-    return drawn
+    for start, noise in _noise(random, many):
+        ends = np.searchsorted(drawn, np.arange(start, start + len(noise) + 1), sorter=by_passage).tolist()
+        for own, place, end in zip(noise, ends, ends[1:], strict=False):
+            if end > place:
+                keys = own + (resemblance[first : first + len(own)] if resemblance is not None else 0.0)
+                numbers[by_passage[place:end]] = np.argsort(keys)[::-1][: end - place]
+            first += len(own)
+    return numbers
 
 
 def query_resemblance(sentence_vectors: Embeddings, query_vectors: Embeddings, seed: int) -> NDArray[np.float64]:

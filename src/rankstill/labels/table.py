@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal, cast
 
 import numpy as np
 from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+_QUERIES_A_GROUP = 4096
 
 Source = Literal["teacher", "extra", "pseudo"]
 """Where a query comes from: ranked by the LLM, an unlabelled query of the user's, or a sentence of the corpus."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class LabelledQuery:
     """One query with the ranker's scores of its passages.
 
@@ -37,37 +44,65 @@ class LabelledQuery:
     weight: float = 1.0
 
 
-def write_labels(labels: Sequence[LabelledQuery], path: Path) -> None:
-    """As Parquet: one row a query, its passages and scores as lists."""
+def write_labels(labels: Iterable[LabelledQuery], path: Path) -> None:
+    """As Parquet: one row a query, its passages and scores as lists; written as they come, not held till the end."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    table = pa.table(
+    schema = pa.schema(
         {
-            "query_id": [query.id for query in labels],
-            "text": [query.text for query in labels],
-            "source": [query.source for query in labels],
-            "passages": pa.array([query.positions for query in labels], pa.list_(pa.int64())),
-            "scores": pa.array([query.scores for query in labels], pa.list_(pa.float32())),
-            "made_from": pa.array([query.made_from for query in labels], pa.int64()),
-            "weight": pa.array([query.weight for query in labels], pa.float64()),
+            "query_id": pa.string(),
+            "text": pa.string(),
+            "source": pa.string(),
+            "passages": pa.list_(pa.int64()),
+            "scores": pa.list_(pa.float32()),
+            "made_from": pa.int64(),
+            "weight": pa.float64(),
         }
     )
-    pq.write_table(table, path)
+    rows = iter(labels)
+    with pq.ParquetWriter(path, schema) as writer:
+        while group := list(islice(rows, _QUERIES_A_GROUP)):
+            writer.write_table(_table(group, schema))
+
+
+def _table(labels: Sequence[LabelledQuery], schema: pa.Schema) -> pa.Table:
+    import pyarrow as pa
+
+    columns = {
+        "query_id": [query.id for query in labels],
+        "text": [query.text for query in labels],
+        "source": [query.source for query in labels],
+        "passages": [query.positions for query in labels],
+        "scores": [query.scores for query in labels],
+        "made_from": [query.made_from for query in labels],
+        "weight": [query.weight for query in labels],
+    }
+    return pa.table(columns, schema)
 
 
 def read_labels(path: Path) -> list[LabelledQuery]:
-    """As `write_labels` wrote them; the queries' arrays are views of one array of them all."""
+    """As `write_labels` wrote them; the queries' arrays are views of a few arrays of many."""
     import pyarrow.parquet as pq
 
-    table = pq.read_table(path).combine_chunks()
-    passages, scores = table.column("passages").combine_chunks(), table.column("scores").combine_chunks()
-    ends = passages.offsets.to_numpy()
-    all_positions, all_scores = passages.values.to_numpy(), scores.values.to_numpy()
-    others = [table.column(name).to_pylist() for name in ("query_id", "text", "source", "made_from", "weight")]
-    return [
-        LabelledQuery(query_id, text, source, all_positions[start:end], all_scores[start:end], made_from, weight)
-        for query_id, text, source, made_from, weight, start, end in zip(
-            *others, ends[:-1].tolist(), ends[1:].tolist(), strict=True
-        )
-    ]
+    labels: list[LabelledQuery] = []
+    for group in pq.ParquetFile(path).iter_batches(_QUERIES_A_GROUP):
+        passages, scores = group.column("passages"), group.column("scores")
+        ends = passages.offsets.to_numpy()
+        all_positions, all_scores = passages.values.to_numpy(), scores.values.to_numpy()
+        others = [group.column(name).to_pylist() for name in ("query_id", "text", "source", "made_from", "weight")]
+        labels += [
+            LabelledQuery(
+                query_id,
+                text,
+                cast(Source, sys.intern(source)),  # one word for all, not a copy each
+                all_positions[start:end],
+                all_scores[start:end],
+                made_from,
+                weight,
+            )
+            for query_id, text, source, made_from, weight, start, end in zip(
+                *others, ends[:-1].tolist(), ends[1:].tolist(), strict=True
+            )
+        ]
+    return labels

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +12,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rankstill.progress import progress
+from rankstill.candidates.search import read_rows
+from rankstill.candidates.vectors import stretches, write_vectors
+from rankstill.progress import Advance
 from rankstill.retriever.adapter import PassageAdapter
 from rankstill.retriever.tokens import TokenVectors
 
@@ -97,37 +100,53 @@ def with_head(model: SentenceTransformer, head: Head) -> SentenceTransformer:
 
 
 def carry_through_head(
-    model: SentenceTransformer, encoder: SentenceTransformer, texts: Sequence[str], vectors: NDArray[np.float32]
-) -> NDArray[np.float32]:
-    """The vectors of passages whose encoder's vectors are known: the head's work alone, which takes seconds.
+    model: SentenceTransformer,
+    encoder: SentenceTransformer,
+    texts: Sequence[str],
+    vectors: NDArray[np.float32],
+    path: Path,
+) -> None:
+    """Write the vectors of passages whose encoder's vectors are known: the head's work alone, which takes seconds.
+
+    They become a NumPy file of unit vectors [passages, dimensions + token dimensions], a stretch at a time; whole
+    stretches survive a kill.
 
     Args:
         model: as `with_head` made it of the encoder, or loaded again.
         encoder: that made the vectors.
         texts: the passages.
-        vectors: the encoder's. [passages, dimensions]
-
-    Returns:
-        Unit vectors. [passages, dimensions + token dimensions]
+        vectors: the encoder's, in memory or memory-mapped. [passages, dimensions]
+        path: of the file.
     """
-    head = list(model[0].sub_modules["document"])[
-        len(encoder) + 1 :
-    ]  # the encoder's modules and `Normalize` come first
+
+    def carried(done: int, advance: Advance) -> Iterator[NDArray[np.float32]]:
+        for rows in stretches(len(texts), done):
+            known = read_rows(vectors, rows.start, rows.stop)
+            yield _carry(model, len(encoder), list(texts[rows]), known, advance)
+
+    shape = (len(texts), int(model.get_embedding_dimension() or 0))
+    write_vectors(path, shape, "carrying passages through the head", carried)
+
+
+@torch.inference_mode()
+def _carry(
+    model: SentenceTransformer, modules: int, texts: list[str], vectors: NDArray[np.float32], advance: Advance
+) -> NDArray[np.float32]:
+    """As `carry_through_head`, for one stretch; `modules`: how many the encoder has."""
+    head = list(model[0].sub_modules["document"])[modules + 1 :]  # those of the encoder and `Normalize` come first
     prompt = model.prompts.get("document") or None
     carried = np.empty((len(texts), int(model.get_embedding_dimension() or 0)), dtype=np.float32)
-    with progress("carrying passages through the head", len(texts)) as advance, torch.inference_mode():
-        for start in range(0, len(texts), _TEXTS_A_BATCH):
-            rows = slice(start, start + _TEXTS_A_BATCH)
-            read = model.preprocess(list(texts[rows]), prompt=prompt, task="document")
-            known = np.array(vectors[rows])
-            features = {**read, "sentence_embedding": torch.from_numpy(known)}
-            features = {
-                name: value.to(model.device) if isinstance(value, Tensor) else value for name, value in features.items()
-            }
-            for module in head:
-                features = module(features)
-            carried[rows] = features["sentence_embedding"].float().cpu().numpy()
-            advance(len(known))
+    for start in range(0, len(texts), _TEXTS_A_BATCH):
+        rows = slice(start, start + _TEXTS_A_BATCH)
+        read = model.preprocess(texts[rows], prompt=prompt, task="document")
+        features = {**read, "sentence_embedding": torch.from_numpy(vectors[rows])}
+        features = {
+            name: value.to(model.device) if isinstance(value, Tensor) else value for name, value in features.items()
+        }
+        for module in head:
+            features = module(features)
+        carried[rows] = features["sentence_embedding"].float().cpu().numpy()
+        advance(len(texts[rows]))
     return carried
 
 
