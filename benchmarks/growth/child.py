@@ -98,7 +98,8 @@ def indexing_words(size: int, folder: Path) -> Callable[[], object]:
 
 
 def labels(size: int, folder: Path, passages: int = 50) -> Callable[[], object]:
-    """Labelled pairs: written, read, and a few steps of the head's training on them."""
+    """Labelled pairs: written, read, and a few steps of the head's training on them, vectors in files as in a chain."""
+    from rankstill.candidates.vectors import stretches, write_vectors
     from rankstill.config import HeadConfig
     from rankstill.labels import LabelledQuery, read_labels, write_labels
     from rankstill.retriever.head import Encoded
@@ -112,12 +113,16 @@ def labels(size: int, folder: Path, passages: int = 50) -> Callable[[], object]:
         scores = -np.sort(-draw.standard_normal(passages, dtype=np.float32))
         return LabelledQuery(f"q{row}", f"the text of pseudo-query {row}, about so long", "pseudo", positions, scores)
 
+    def encoded(name: str, rows: int) -> Encoded:
+        made = lambda done, _: (unit(draw, each.stop - each.start) for each in stretches(rows, done))  # noqa: E731
+        write_vectors(folder / f"{name}-{passages}.npy", (rows, DIMENSIONS), name, made)
+        return Encoded(np.load(folder / f"{name}-{passages}.npy", mmap_mode="r"))
+
     def work() -> None:
-        write_labels([one(row) for row in range(size // passages)], path)
+        write_labels((one(row) for row in range(size // passages)), path)
         read = read_labels(path)
-        corpus = Encoded(unit(draw, PASSAGES_OF_LABELS))
+        corpus, asked = encoded("passages", PASSAGES_OF_LABELS), encoded("queries", len(read))
         head = new_head(corpus, config, [], 0)
-        asked = Encoded(unit(draw, len(read)))
         train_head(head, read, asked, corpus, config, teacher_temperature=1.0, seed=0, device="cpu")
 
     return work

@@ -279,6 +279,7 @@ class Chain:
                 labels,
                 corpus,
                 self.config.head,
+                folder,
                 # Another encoder's vectors are not known yet.
                 first_stage=self.parts.before if config.encoder_stays else None,
                 teacher_temperature=config.teacher_temperature,

@@ -58,3 +58,15 @@ def test_what_was_encoded_before_a_kill_is_not_encoded_again(
     assert calls == [16, 16, 16, 16, 12]  # the third was not kept; two stretches were
     assert (killed / "passages.npy").read_bytes() == (whole / "passages.npy").read_bytes()
     assert not unfinished.exists()
+
+
+def test_rows_are_picked_from_a_file_as_from_memory(tmp_path: Path) -> None:
+    held = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
+    np.save(tmp_path / "v.npy", held)
+    mapped = np.load(tmp_path / "v.npy", mmap_mode="r")
+    for rows in (np.array([7, 8, 9, 2, 2, 49, 0]), np.arange(50), np.array([3]), np.empty(0, dtype=np.int64)):
+        np.testing.assert_array_equal(vectors.pick_rows(mapped, rows), held[rows])
+    with (tmp_path / "v.npy").open("r+b") as file:
+        file.truncate(300)
+    with pytest.raises(OSError, match="cut short"):
+        vectors.pick_rows(mapped, np.array([0, 49]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 import scipy.sparse as sp
 import torch
 
-from rankstill.retriever.tokens import TokenVectors, token_counts
+from rankstill.candidates import vectors as stretched
+from rankstill.retriever.tokens import TokenVectors, count_to_file, token_counts
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -52,3 +54,20 @@ def test_special_tokens_say_nothing_and_unseen_ones_match_themselves() -> None:
         special, unseen = vectors(sp.csr_matrix(np.float32([[3, 0, 0, 0], [0, 0, 0, 1]])))
     assert special.abs().sum() == 0
     assert unseen.norm() > vectors(passages).norm(dim=1).min()
+
+
+def test_counts_in_a_file_are_those_in_memory_and_start_the_same_vectors(
+    tiny_model: SentenceTransformer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["lava lava", "", "a word of lava", "word " * 500, "magma"]
+    held = token_counts(tiny_model, texts, "document")
+    monkeypatch.setattr(stretched, "_TEXTS_A_STRETCH", 2)
+    filed = count_to_file(tiny_model, texts, "document", tmp_path / "counts")
+    assert filed.shape == held.shape
+    for rows in (np.array([4, 0, 1, 3, 3]), np.arange(5), np.array([1]), np.empty(0, dtype=int), slice(2, 4)):
+        np.testing.assert_array_equal(filed[rows].toarray(), held[rows].toarray())
+    tables = []
+    for counts in (held, filed):
+        torch.manual_seed(0)
+        tables.append(TokenVectors(counts, 8, special=[0]).table)
+    assert torch.equal(*tables)

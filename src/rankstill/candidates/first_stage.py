@@ -21,7 +21,7 @@ from rankstill.candidates.bm25 import BM25Index
 from rankstill.candidates.dense import Embeddings, encode, sentences
 from rankstill.candidates.fusion import reciprocal_rank_fusion
 from rankstill.candidates.search import nearest_passages
-from rankstill.candidates.vectors import PassageVectors
+from rankstill.candidates.vectors import PassageVectors, pick_rows
 from rankstill.models import reads_alike
 
 if TYPE_CHECKING:
@@ -167,7 +167,7 @@ class FirstStage:
         new = np.flatnonzero(rows < 0)
         vectors = np.empty((len(queries), self.model.get_embedding_dimension()), dtype=np.float32)
         if len(new) < len(queries):
-            vectors[rows >= 0] = self.vectors.sentences[rows[rows >= 0]]
+            vectors[rows >= 0] = pick_rows(self.vectors.sentences, rows[rows >= 0])
         if len(new):
             vectors[new] = encode(self.model, [queries[row] for row in new.tolist()], "query", "encoding queries", 128)
         return vectors

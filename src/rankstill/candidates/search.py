@@ -7,7 +7,7 @@ import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -211,9 +211,14 @@ def _merge(best: Tensor, where: Tensor, rows: Tensor, positions: Tensor, cosines
 def read_rows(vectors: Vectors, start: int, end: int) -> Vectors:
     """Rows of a matrix, copied; read from its file if it is mapped, for mapped pages count as this process's memory."""
     end = min(end, len(vectors))
-    if not (isinstance(vectors, np.memmap) and isinstance(vectors.base, mmap.mmap) and vectors.flags.c_contiguous):
+    if not is_mapped(vectors):
         return np.array(vectors[start:end], dtype=np.float32)
     width = vectors.shape[1]
     offset = vectors.offset + start * width * vectors.itemsize
-    rows = np.fromfile(vectors.filename, vectors.dtype, count=(end - start) * width, offset=offset)
+    rows = np.fromfile(str(vectors.filename), vectors.dtype, count=(end - start) * width, offset=offset)
     return rows.reshape(-1, width).astype(np.float32, copy=False)
+
+
+def is_mapped(vectors: Vectors) -> TypeGuard[np.memmap[Any, np.dtype[np.float32]]]:
+    """Whether a matrix is a whole file of rows, memory-mapped."""
+    return isinstance(vectors, np.memmap) and isinstance(vectors.base, mmap.mmap) and vectors.flags.c_contiguous

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.candidates.dense import Embeddings, encode_each, sentences
+from rankstill.candidates.search import is_mapped
 from rankstill.progress import Advance, progress
 
 if TYPE_CHECKING:
@@ -119,6 +120,32 @@ def write_vectors(
 def stretches(count: int, done: int = 0) -> Iterator[slice]:
     """The rows of each stretch, the last one shorter; `done` rows, whole stretches, are left out."""
     return (slice(start, min(start + _TEXTS_A_STRETCH, count)) for start in range(done, count, _TEXTS_A_STRETCH))
+
+
+def pick_rows(vectors: Embeddings, rows: NDArray[np.int64]) -> Embeddings:
+    """Some rows of a matrix, copied; read from its file if it is mapped, as by `read_rows`."""
+    if not is_mapped(vectors):
+        return vectors[rows]
+    width = vectors.shape[1] * vectors.itemsize
+    starts = vectors.offset + rows * width
+    read = read_pieces(Path(str(vectors.filename)), starts, starts + width).view(vectors.dtype)
+    return read.reshape(len(rows), vectors.shape[1]).astype(np.float32, copy=False)
+
+
+def read_pieces(path: Path, starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Bytes of a file, a piece from each start to its end, one after the other; neighbours are read as one."""
+    read = np.empty(int((ends - starts).sum()), dtype=np.uint8)
+    breaks = np.flatnonzero(starts[1:] != ends[:-1]) + 1
+    firsts = np.append(0, breaks)[: len(starts)]
+    lasts = np.append(breaks, len(starts))[: len(starts)] - 1
+    place = 0
+    with path.open("rb", buffering=0) as file:
+        for start, end in zip(starts[firsts].tolist(), ends[lasts].tolist(), strict=True):
+            file.seek(start)
+            if file.readinto(read[place : place + end - start].data) != end - start:
+                raise OSError(f"{path}: cut short, there is nothing at byte {end:,}")
+            place += end - start
+    return read
 
 
 class _NpyFile:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +16,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from rankstill.candidates import FirstStage
+    from rankstill.candidates.dense import Embeddings
     from rankstill.datasets import Corpus
     from rankstill.ranker import Ranker
 
@@ -29,12 +32,25 @@ def dense_run(first_stage: FirstStage, queries: Mapping[str, str]) -> Run:
 
 
 def encoded_run(model: SentenceTransformer, corpus: Corpus, queries: Mapping[str, str]) -> Run:
-    """Passages by cosine, of a corpus without a first stage: it is encoded for this run. `queries`: texts by id."""
-    from rankstill.candidates import encode
+    """Passages by cosine, of a corpus without a first stage: it is encoded for this run, into a file.
+
+    Args:
+        model: a bi-encoder.
+        corpus: the passages.
+        queries: texts by id.
+    """
+    from rankstill.candidates import encode, encode_passages
+
+    with tempfile.TemporaryDirectory(prefix="rankstill-") as folder:
+        encode_passages(model, corpus, Path(folder))
+        passages = np.load(Path(folder) / "passages.npy", mmap_mode="r")
+        asked = encode(model, list(queries.values()), "query", "encoding queries", 128)
+        return _nearest_run(passages, asked, corpus, queries)
+
+
+def _nearest_run(passages: Embeddings, asked: Embeddings, corpus: Corpus, queries: Mapping[str, str]) -> Run:
     from rankstill.candidates.first_stage import top
 
-    passages = encode(model, corpus.texts(), "document", "encoding passages")
-    asked = encode(model, list(queries.values()), "query", "encoding queries", 128)
     run: Run = {}
     for start in range(0, len(asked), _QUERIES_AT_ONCE):
         cosines = asked[start : start + _QUERIES_AT_ONCE] @ passages.T

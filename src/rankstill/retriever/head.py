@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rankstill.candidates.search import read_rows
-from rankstill.candidates.vectors import stretches, write_vectors
+from rankstill.candidates.vectors import pick_rows, stretches, write_vectors
 from rankstill.progress import Advance
 from rankstill.retriever.adapter import PassageAdapter
-from rankstill.retriever.tokens import TokenVectors
+from rankstill.retriever.tokens import TokenCounts, TokenVectors
 
 if TYPE_CHECKING:
     import scipy.sparse as sp
@@ -31,18 +31,18 @@ class Encoded:
     """Texts as the head sees them.
 
     Args:
-        vectors: the encoder's unit vectors. [texts, dimensions]
-        counts: as `token_counts` gives them; None where there are no token vectors. [texts, vocabulary]
+        vectors: the encoder's unit vectors, in memory or memory-mapped. [texts, dimensions]
+        counts: as `token_counts` gives them, or in a file; None where there are no token vectors. [texts, vocabulary]
     """
 
     vectors: NDArray[np.float32]
-    counts: sp.csr_matrix | None = None
+    counts: sp.csr_matrix | TokenCounts | None = None
 
     def __len__(self) -> int:
         return len(self.vectors)
 
     def __getitem__(self, rows: NDArray[np.int64]) -> Encoded:
-        return Encoded(self.vectors[rows], None if self.counts is None else self.counts[rows])
+        return Encoded(pick_rows(self.vectors, rows), None if self.counts is None else self.counts[rows])
 
 
 class Head(nn.Module):

@@ -6,21 +6,25 @@ can compare hundreds of queries with every passage in a fraction of a second.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rankstill.candidates import encode
+from rankstill.candidates import encode, encode_passages
+from rankstill.candidates.vectors import stretches, write_vectors
+from rankstill.compute.memory import release_memory
 from rankstill.compute.precision import autocast
 from rankstill.labels.table import LabelledQuery
-from rankstill.progress import progress
+from rankstill.progress import Advance, progress
 from rankstill.retriever.adapter import PassageAdapter
 from rankstill.retriever.head import Encoded, Head, with_head
-from rankstill.retriever.loss import UNLABELLED, kl_to_ranker
-from rankstill.retriever.tokens import TokenVectors, token_counts
+from rankstill.retriever.loss import UNLABELLED, mean_kl
+from rankstill.retriever.tokens import TokenVectors, count_to_file
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -40,6 +44,7 @@ def put_head_on(
     labels: Sequence[LabelledQuery],
     corpus: Corpus,
     config: HeadConfig,
+    folder: Path,
     *,
     first_stage: FirstStage | None,
     teacher_temperature: float,
@@ -52,6 +57,7 @@ def put_head_on(
         labels: the ranker's scores.
         corpus: the passages.
         config: see `HeadConfig`.
+        folder: for files of what is too large for memory; they go when the head is trained.
         first_stage: that has this very encoder's vectors, if there is one.
         teacher_temperature: tau_t.
         seed: of weights and sampling.
@@ -59,27 +65,57 @@ def put_head_on(
     Returns:
         The model and the head's training curve, as `train_head` gives it.
     """
-    texts, asked = corpus.texts(), [query.text for query in labels]
-    if first_stage is not None:
-        vectors, asked_vectors = first_stage.vectors.passages, first_stage.encode_queries(asked)
-    else:
-        vectors = encode(model, texts, "document", "encoding passages")
-        asked_vectors = encode(model, asked, "query", "encoding labelled queries", 128)
-    counted = bool(config.token_dimensions)
-    passages = Encoded(vectors, token_counts(model, texts, "document") if counted else None)
-    queries = Encoded(asked_vectors, token_counts(model, asked, "query") if counted else None)
-    head = new_head(passages, config, model.tokenizer.all_special_ids, seed)
-    curve = train_head(
-        head,
-        labels,
-        queries,
-        passages,
-        config,
-        teacher_temperature=teacher_temperature,
-        seed=seed,
-        device=str(model.device),
-    )
+    with tempfile.TemporaryDirectory(dir=folder, prefix="head-") as name:
+        place = Path(name)
+        passages = _passages(model, corpus, config, first_stage, place)
+        queries = _queries(model, [query.text for query in labels], config, first_stage, place)
+        head = new_head(passages, config, model.tokenizer.all_special_ids, seed)
+        curve = train_head(
+            head,
+            labels,
+            queries,
+            passages,
+            config,
+            teacher_temperature=teacher_temperature,
+            seed=seed,
+            device=str(model.device),
+        )
     return with_head(model, head), curve
+
+
+def _passages(
+    model: SentenceTransformer, corpus: Corpus, config: HeadConfig, first_stage: FirstStage | None, folder: Path
+) -> Encoded:
+    """The corpus as the head sees it, in files."""
+    if first_stage is not None:
+        vectors = first_stage.vectors.passages
+    else:
+        encode_passages(model, corpus, folder)
+        vectors = np.load(folder / "passages.npy", mmap_mode="r")
+    if not config.token_dimensions:
+        return Encoded(vectors)
+    return Encoded(vectors, count_to_file(model, corpus.texts(), "document", folder / "passage-tokens"))
+
+
+def _queries(
+    model: SentenceTransformer, texts: Sequence[str], config: HeadConfig, first_stage: FirstStage | None, folder: Path
+) -> Encoded:
+    """The labelled queries as the head sees them, in files."""
+
+    def encoded(done: int, advance: Advance) -> Iterator[NDArray[np.float32]]:
+        for rows in stretches(len(texts), done):
+            if first_stage is not None:
+                yield first_stage.encode_queries(texts[rows])
+            else:
+                yield encode(model, texts[rows], "query", "encoding labelled queries", 128)
+            advance(rows.stop - rows.start)
+
+    path = folder / "queries.npy"
+    write_vectors(path, (len(texts), int(model.get_embedding_dimension() or 0)), "reading labelled queries", encoded)
+    vectors = np.load(path, mmap_mode="r")
+    if not config.token_dimensions:
+        return Encoded(vectors)
+    return Encoded(vectors, count_to_file(model, texts, "query", folder / "query-tokens"))
 
 
 def new_head(passages: Encoded, config: HeadConfig, special_tokens: Sequence[int], seed: int) -> Head:
@@ -148,9 +184,9 @@ def train_head(
             chosen = _step_passages(asked, len(passages), random)
             with autocast(device):
                 vectors, moved = head.passages(passages[chosen])
-                cosines = (head.queries(queries[rows]) @ vectors.T).float()
+                cosines = head.queries(queries[rows]) @ vectors.T
             wanted = torch.from_numpy(_label_matrix(asked, chosen)).to(device)
-            kl = kl_to_ranker(cosines, wanted, teacher_temperature, config.student_temperature).mean()
+            kl = mean_kl(cosines, wanted, teacher_temperature, config.student_temperature)
             anchor = config.anchor * moved.mean()
             loss = kl + anchor
             optimizer.zero_grad()
@@ -158,6 +194,8 @@ def train_head(
             optimizer.step()
             if (step + 1) % _LOG_EVERY == 0:
                 curve.append({"step": step + 1.0, "loss": loss.item(), "kl": kl.item(), "anchor": anchor.item()})
+            if len(passages) > PASSAGES_A_STEP:
+                release_memory()  # samples differ in size: what one step frees fits no tensor of the next
             advance(1)
     head.eval()
     return curve
