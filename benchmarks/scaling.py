@@ -22,6 +22,7 @@ PAGE = ROOT / "docs" / "scaling.md"
 BEGIN, END = "<!-- made by benchmarks/scaling.py: begin -->", "<!-- end -->"
 GB, MB = 1e9, 1e6
 BYTES = 4  # of a number in a vector, in single precision
+BYTES_A_COUNT = 8  # a token and how often, as `rankstill.retriever.tokens` writes them
 MILLION = 1_000_000
 PASSAGES_A_STEP = 8192
 """Of a larger corpus the head's step sees a sample (`rankstill.retriever.head_training`)."""
@@ -120,6 +121,7 @@ def _disk(values: dict[str, Any], scale: dict[str, Any], hardware: dict[str, Any
     text = passages * values["bytes_of_text_a_passage"]
     vectors = (passages + sentences) * values["dimensions"] * BYTES
     words = passages * values["bm25_bytes_a_passage"]
+    counts = passages * values["words_a_passage"] * values["different_tokens_a_word"] * BYTES_A_COUNT
     after = passages * values["dimensions_after"] * BYTES
     worker = text + vectors + words if on_ray else 0.0
     return {
@@ -127,9 +129,16 @@ def _disk(values: dict[str, Any], scale: dict[str, Any], hardware: dict[str, Any
         "the driver's vectors, before": vectors,
         "the driver's vectors, after": after,
         "the driver's BM25": words,
+        "the driver's token counts, while the head trains": counts,
         "the store": text + vectors if on_ray else 0.0,
         "each worker's text, vectors and BM25": worker,
-        "all": text + vectors + after + words + (text + vectors + hardware["count"] * worker if on_ray else 0.0),
+        "all": text
+        + vectors
+        + after
+        + words
+        + counts
+        + (text + vectors if on_ray else 0.0)
+        + hardware["count"] * worker,
     }
 
 
@@ -137,16 +146,16 @@ def _memory(values: dict[str, Any], scale: dict[str, Any], hardware: dict[str, A
     """Bytes, at most: of the driver, and of one machine's workers, which are gone when the driver needs most."""
     passages = scale["passages"]
     words = passages * (values["words_mb"] - values["words_mb_before"]) * MB / PASSAGES_BETWEEN
-    tokens = passages * values["words_a_passage"] * values["tokens_a_word"] * values["bytes_a_token_counted"]
-    carried = passages * values["dimensions_after"] * BYTES
+    drawing = passages * values["bytes_of_drawing_a_passage"]
+    counts = passages * values["bytes_of_places_a_passage"]
     ids = passages * values["bytes_of_ids_a_passage"]
     index = passages * values["index_bytes_a_passage"] if scale["index"] else 0.0
     worker = values["worker_mb"] * MB + words if scale["engine"] == "ray" else 0.0
     return {
         "the driver's BM25, while it is made": words,
-        "the driver's token counts": tokens,
-        "the driver's carried vectors": carried,
-        "the driver": values["peak_gb"] * GB + ids + index + max(words, tokens, carried),
+        "the driver's drawing of pseudo-queries": drawing,
+        "the driver's places of token counts": counts,
+        "the driver": values["peak_gb"] * GB + ids + index + max(words, drawing, counts),
         "each worker": worker,
         "a machine's workers": worker * hardware["count"] / hardware["machines"],
     }
@@ -231,7 +240,7 @@ def _size(gigabytes: float) -> str:
     if not gigabytes:
         return "–"
     if gigabytes < 1:
-        return f"{gigabytes * 1000:.0f} MB"
+        return f"{gigabytes * 1000:.0f} MB" if gigabytes >= 0.0005 else "< 1 MB"
     return f"{gigabytes:,.1f} GB" if gigabytes < 10 else f"{gigabytes:,.0f} GB"
 
 
