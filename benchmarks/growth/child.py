@@ -7,7 +7,6 @@ libraries), and how much of its memory at the end is pages of files, which the s
 from __future__ import annotations
 
 import json
-import resource
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -16,6 +15,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from rankstill.compute.memory import peak_memory
 
 DIMENSIONS, QUERIES, K, WORDS_A_PASSAGE, WORDS = 384, 100, 100, 30, 200_000
 PASSAGES_OF_LABELS = 20_000
@@ -150,23 +151,17 @@ def _memory(name: str) -> float:
     return next((int(line.split()[1]) / 1024 for line in lines if line.startswith(name)), 0.0)
 
 
-def _peak() -> float:
-    """In MB."""
-    scale = 1024 if sys.platform != "darwin" else 1024 * 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
-
-
 def main() -> None:
     """Prepare, measure, print."""
     what, size, folder = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
     import torch  # with it loaded, what is measured is the work
 
     torch.set_num_threads(1)
-    work, started_with = MEASURED[what](size, folder), _peak()
+    work, started_with = MEASURED[what](size, folder), peak_memory()
     started = time.perf_counter()
     work()
     seconds = time.perf_counter() - started
-    found = {"seconds": seconds, "peak_mb": _peak(), "before_mb": started_with, "mapped_mb": _memory("RssFile")}
+    found = {"seconds": seconds, "peak_mb": peak_memory(), "before_mb": started_with, "mapped_mb": _memory("RssFile")}
     print(json.dumps(found))  # noqa: T201 - what the parent reads
 
 

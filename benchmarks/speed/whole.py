@@ -8,7 +8,6 @@ runs one of them and prints what it measured, as JSON.
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from benchmarks.speed.data import MINILM, scifact
 from benchmarks.speed.measure import Result
 from benchmarks.speed.stock import stock_ranker, stock_retriever
 
+from rankstill.compute.memory import peak_memory
 from rankstill.datasets import Dataset, bundled, sample
 from rankstill.demo import demo_config
 from rankstill.evaluation import Run, aggregate, per_query
@@ -103,5 +103,4 @@ def stock() -> float:
 
 if __name__ == "__main__":
     measured = {"ours": ours, "stock": stock}[sys.argv[1]]()
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    print(json.dumps({"nDCG@10": measured, "gigabytes": peak}))  # noqa: T201 - read by the process that started this
+    print(json.dumps({"nDCG@10": measured, "gigabytes": peak_memory() * 2**20 / 1e9}))  # noqa: T201 - read by the process that started this

@@ -12,9 +12,7 @@ import hashlib
 import json
 import os
 import re
-import resource
 import shutil
-import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -23,6 +21,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
+from rankstill.compute.memory import peak_memory
 from rankstill.errors import RankstillError, WorkspaceError
 from rankstill.progress import say
 
@@ -234,12 +233,11 @@ class Workspace:
                 target.unlink(missing_ok=True)
             if output in outputs:
                 (making / output).replace(target)
-        scale = 1024 if sys.platform != "darwin" else 1024 * 1024
         self._records[name] = StepRecord(
             fingerprint=fingerprint,
             outputs=tuple(outputs),
             seconds=round(time.monotonic() - started, 1),
-            peak_memory_mb=round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale, 1),
+            peak_memory_mb=round(peak_memory(), 1),
             versions={package: version(package) for package in _RECORDED_VERSIONS},
             notes=notes,
         )

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from rankstill.compute import memory
-from rankstill.compute.memory import Room
+from rankstill.compute.memory import Room, peak_memory
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -58,3 +60,12 @@ def test_a_model_on_a_gpu_is_measured(tiny_model: SentenceTransformer, monkeypat
     weights = sum(weight.numel() for weight in tiny_model.parameters())
     expected = Room("cuda", 5 * GB, tiny_model.max_seq_length, config.hidden_size, config.num_hidden_layers, weights)
     assert Room.of(tiny_model) == expected
+
+
+def test_the_peak_of_a_process_is_not_that_of_the_one_that_started_it() -> None:
+    held = bytearray(600 * 2**20)
+    held[:: 2**12] = bytes([1]) * len(held[:: 2**12])
+    program = "from rankstill.compute.memory import peak_memory; print(peak_memory())"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert 5 < float(told.stdout) < 300
+    assert peak_memory() > 600

@@ -3,13 +3,28 @@
 from __future__ import annotations
 
 import ctypes
+import resource
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import torch
     from sentence_transformers import CrossEncoder, SentenceTransformer
+
+
+def peak_memory() -> float:
+    """The highest resident memory that this process has had, in MiB.
+
+    On Linux not `ru_maxrss`: that of a process begins at what the process that started it had.
+    """
+    status = Path("/proc/self/status")
+    if status.is_file():
+        lines = status.read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 2**10)
 
 
 def release_memory() -> None:
