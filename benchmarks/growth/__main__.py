@@ -54,6 +54,18 @@ def measure(what: str, size: int, folder: Path) -> Row:
     return {"what": what, "size": size, **json.loads(done.stdout.splitlines()[-1])}
 
 
+def kept(path: Path, only: list[str]) -> list[Row]:
+    """The rows of an earlier run that this one does not measure again."""
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return [
+            {"what": row["what"], "size": int(row["size"]), **{name: float(row[name]) for name in FIELDS[2:]}}
+            for row in csv.DictReader(file)
+            if row["what"] not in only
+        ]
+
+
 def table(rows: list[Row]) -> str:
     """As Markdown."""
     lines = [
@@ -76,7 +88,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=DOCS, help="for table, figure and CSV")
     arguments = parser.parse_args()
     only = arguments.only.split(",")
-    rows: list[Row] = []
+    rows = kept(arguments.out / "growth.csv", only)
     sizes = sorted({size for what in only for size in SIZES[what] if size <= arguments.largest})
     with tempfile.TemporaryDirectory(dir=arguments.folder, prefix="growth-") as place:
         for size in sizes:
@@ -91,7 +103,7 @@ def main() -> None:
                 )
             shutil.rmtree(folder)
     rows.sort(key=lambda row: (list(SIZES).index(str(row["what"])), row["size"]))
-    made = f"{datetime.date.today()}, {machine()}, one thread"
+    made = f"{datetime.date.today()}, {machine()}, one thread: {', '.join(only)}; the other rows are of earlier runs"
     head = f"<!-- written by python -m benchmarks.growth: {made} -->"
     arguments.out.joinpath("growth-table.md").write_text(f"{head}\n\n{table(rows)}\n\n{made}\n", encoding="utf-8")
     arguments.out.joinpath("growth.svg").write_text(draw(rows, NAMES), encoding="utf-8")
