@@ -14,6 +14,7 @@ import pytest
 from rankstill.config import Config
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation import read_run
+from rankstill.pipeline import distill
 from rankstill.studies import STUDIES, Material, run_study
 
 MakeConfig = Callable[..., Config]
@@ -61,15 +62,26 @@ def test_what_two_studies_have_in_common_is_run_once(
     capsys.readouterr()
     run_study(STUDIES["size"], toy_config(SMALL), tmp_path, seeds=1, only=["direct-24"])
     assert "--- study" not in capsys.readouterr().err
-    assert len(list((tmp_path / "runs").glob("*-retriever.trec"))) == 1
+    assert len(list((tmp_path / "runs").glob("*-retriever-AFTER.trec"))) == 1
 
 
 def test_a_variant_trains_on_the_lists_that_its_name_says(toy_config: MakeConfig, tmp_path: Path) -> None:
     names = ["direct-llm", "direct-random", "direct-gold-alone"]
     run_study(STUDIES["lists"], toy_config(SMALL), tmp_path, seeds=1, only=names)
-    runs = [read_run(path) for path in (tmp_path / "runs").glob("*-retriever.trec")]
+    runs = [read_run(path) for path in (tmp_path / "runs").glob("*-retriever-AFTER.trec")]
     assert len(runs) == 3
     assert all(one != other for number, one in enumerate(runs) for other in runs[:number])
+
+
+def test_the_chains_systems_are_measured_as_the_chain_measures_them_by_one_training(
+    toy_config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_study(STUDIES["baselines"], toy_config(SMALL), tmp_path / "study", seeds=1, only=["bm25", "ranker-on-after"])
+    assert capsys.readouterr().err.count("retriever: done") == 1
+    distill(toy_config(SMALL), tmp_path / "chain")
+    for system in ("BM25", "first-stage", "ranker", "retriever-AFTER", "ranker-on-AFTER"):
+        (mine,) = (tmp_path / "study" / "runs").glob(f"*-{system}.trec")
+        assert read_run(mine) == read_run(tmp_path / "chain" / "runs" / f"{system}.trec"), system
 
 
 def test_where_no_llm_ranked_what_needs_none_is_compared(
@@ -90,7 +102,8 @@ def test_white_box_methods_are_left_out_where_no_training_query_has_an_answer(
     path.write_text("".join(json.dumps(query) + "\n" for query in bare), encoding="utf-8")
     config = toy_config(SMALL, source=toy_copy)
     with pytest.raises(
-        RankstillError, match=r"no variant pdist\. Name some of: chain, gold, llm, first-choice, margin"
+        RankstillError,
+        match=r"no variant pdist\. Name some of: bm25, first-stage, gold, llm, first-choice, margin-mse, chain",
     ):
         run_study(STUDIES["baselines"], config, tmp_path / "study", seeds=1, only=["pdist"])
 
@@ -106,7 +119,8 @@ def test_it_says_what_cannot_be_studied(toy_config: MakeConfig, tmp_path: Path) 
 def test_every_variant_of_every_study_is_a_configuration(toy_config: MakeConfig) -> None:
     from rankstill.config import make_config
 
-    materials = [Material(lists, answers) for lists in (537, 0) for answers in (True, False)]
+    reads = toy_config().ranker.cross_encoder
+    materials = [Material(lists, answers, reads) for lists in (537, 0) for answers in (True, False)]
     for variants in (study.variants(material) for study in STUDIES.values() for material in materials):
         names = [variant.name for variant in variants]
         assert len(set(names)) == len(names)

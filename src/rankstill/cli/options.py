@@ -102,8 +102,6 @@ def config_of(path: Path | None, changes: dict[str, Any]) -> Config:
     """The configuration of a file, or of flags alone, with changes by dotted path."""
     from rankstill.config import make_config, read_config
 
-    """The configuration of a file, or of flags alone, with changes by dotted path."""
-
     if path is not None:
         return read_config(path, changes)
     if "dataset.source" not in changes:

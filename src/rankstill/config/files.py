@@ -13,12 +13,13 @@ from rankstill.config.section import Section
 from rankstill.config.sections import Config, DatasetConfig
 from rankstill.errors import RankstillError
 
-_PAPER: dict[str, dict[str, Any]] = {
+PAPER: dict[str, dict[str, Any]] = {
     "ranker": {"prior": False, "cross_encoder": True},
     "labels": {"ranked_by": "ranker", "pseudo_queries": 0, "pseudo_by": "ranker"},
     "retriever": {"epochs": 1, "in_batch": False},
     "head": {"width": 0, "token_dimensions": 0},
 }
+"""What `preset: paper` sets, by section: the paper's plain chain."""
 
 
 def write_config(config: Config) -> str:
@@ -79,7 +80,7 @@ def make_config(values: Mapping[str, Any], changes: Mapping[str, Any] | None = N
         if isinstance(node, dict):
             node[option] = value
     if tree.get("preset") == "paper":
-        for section, options in _PAPER.items():
+        for section, options in PAPER.items():
             if isinstance(own := tree.setdefault(section, {}), dict):
                 tree[section] = {**options, **own}
     try:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,11 +12,23 @@ from rankstill.evaluation.answers import answer_qrels, merge_qrels
 from rankstill.evaluation.metrics import display_name, per_query
 from rankstill.evaluation.runs import Run, write_qrels, write_run
 from rankstill.evaluation.spreadsheets import write_pairs, write_values
-from rankstill.evaluation.systems import AFTER, BEFORE, dense_run, fused_run, lexical_run, reranked_run
+from rankstill.evaluation.systems import (
+    AFTER,
+    BEFORE,
+    BM25,
+    FIRST_STAGE,
+    RANKER,
+    RANKER_ON_AFTER,
+    dense_run,
+    fused_run,
+    lexical_run,
+    reranked_run,
+)
 from rankstill.evaluation.table import EvaluationTable, count_missing, evaluate_runs, tabulate
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
+    from rankstill.candidates import FirstStage
     from rankstill.datasets import Query
     from rankstill.datasets.dataset import Qrels
     from rankstill.parts import Parts
@@ -42,7 +55,8 @@ def evaluate_chain(parts: Parts, folder: Path, *, with_ranker: bool) -> Sequence
         write_values({}, folder / "per-query.csv")
         write_pairs({}, folder / "pairs.csv")
         return ["no test queries with judgements or answers: the gain could not be measured"]
-    runs = chain_runs(parts, {query.id: query.text for query in queries}, with_ranker=with_ranker)
+    systems = chain_systems(parts, {query.id: query.text for query in queries}, with_ranker=with_ranker)
+    runs = {name: search() for name, search in systems.items()}
     qrels = dataset.test_qrels() or _judge_by_answers(parts, runs, queries)
     for name, run in runs.items():
         write_run(run, folder / "runs" / f"{name.replace(' ', '-')}.trec", name.replace(" ", "-"))
@@ -86,31 +100,32 @@ def _in_words(table: EvaluationTable) -> str:
     return f"by accepted answers in place of judgements, {BEFORE} to {AFTER}, n = {table.n:,}: {hits}"
 
 
-def chain_runs(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool) -> dict[str, Run]:
-    """Every system's run, by the system's name.
+def chain_systems(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool) -> dict[str, Callable[[], Run]]:
+    """Every system by its name: what makes its run.
 
     Args:
-        parts: of a chain that has come as far as the step `reranker`.
+        parts: of a chain that has come as far as the step `reranker`; `candidates` is enough for what is not trained.
         queries: what to search for: texts by id.
         with_ranker: whether the chain has a ranker.
     """
     from rankstill.ranker import Ranker
 
-    def load(folder: str) -> Ranker:
-        return Ranker.load(parts.workspace.path(folder), parts.config.device)
+    def reranked(first_stage: FirstStage, folder: str) -> Run:
+        ranker = Ranker.load(parts.workspace.path(folder), parts.config.device)
+        return reranked_run(first_stage, ranker, queries, parts.config.evaluation.rerank_depth)
 
-    depth = parts.config.evaluation.rerank_depth
     before = parts.before.exact()
-    after = parts.after(parts.workspace.path("vectors-after"), parts.model_after)
 
-    runs = {
-        "BM25": lexical_run(before, queries),
-        BEFORE: dense_run(before, queries),
-        "first stage": fused_run(before, queries),
+    @cache
+    def after() -> FirstStage:
+        return parts.after(parts.workspace.path("vectors-after"), parts.model_after)
+
+    systems = {
+        BM25: lambda: lexical_run(before, queries),
+        BEFORE: lambda: dense_run(before, queries),
+        FIRST_STAGE: lambda: fused_run(before, queries),
+        RANKER: lambda: reranked(before, "ranker"),
+        AFTER: lambda: dense_run(after(), queries),
+        RANKER_ON_AFTER: lambda: reranked(after(), "reranker"),
     }
-    if with_ranker:
-        runs["ranker"] = reranked_run(before, load("ranker"), queries, depth)
-    runs[AFTER] = dense_run(after, queries)
-    if with_ranker:
-        runs["ranker on AFTER"] = reranked_run(after, load("reranker"), queries, depth)
-    return runs
+    return {name: search for name, search in systems.items() if with_ranker or name not in (RANKER, RANKER_ON_AFTER)}

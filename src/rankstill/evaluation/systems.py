@@ -20,7 +20,9 @@ if TYPE_CHECKING:
     from rankstill.datasets import Corpus
     from rankstill.ranker import Ranker
 
+BM25, FIRST_STAGE = "BM25", "first stage"
 BEFORE, AFTER = "retriever before", "retriever AFTER"
+RANKER, RANKER_ON_AFTER = "ranker", "ranker on AFTER"
 
 _DEPTH = 100
 _QUERIES_AT_ONCE = 64

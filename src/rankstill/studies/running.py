@@ -12,11 +12,11 @@ from rankstill.config import Config, make_config
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation import read_run, write_run
-from rankstill.evaluation.systems import dense_run, reranked_run
+from rankstill.evaluation.chain_runs import chain_systems
+from rankstill.evaluation.systems import AFTER, BM25, FIRST_STAGE, RANKER, dense_run
 from rankstill.models import model_identity
 from rankstill.pipeline import Chain
 from rankstill.progress import say
-from rankstill.ranker import Ranker
 from rankstill.report.settings import machine
 from rankstill.studies.lists import draw, relist, shorten
 from rankstill.studies.table import Measured, StudyTable, study_table
@@ -25,6 +25,7 @@ from rankstill.teacher import Ranking, write_rankings
 from rankstill.workspace import Workspace, digest
 
 _DEPTH = 100
+_UNTRAINED = (BM25, FIRST_STAGE)
 _RUN_FORMAT = 2
 
 
@@ -61,7 +62,7 @@ def run_study(
     folder = Path(folder)
     with Workspace(folder / "work") as workspace:
         bench = _Bench(study, config, folder, workspace, dataset)
-        variants = study.variants(Material(len(bench.rankings), bench.answers))
+        variants = study.variants(bench.material)
         chosen = _chosen(study, variants, only)
         measured: list[Measured] = []
         for seed in range(config.seed, config.seed + seeds):
@@ -108,8 +109,9 @@ class _Bench:
         chain = Chain(config, workspace, dataset)
         chain.run("rankings" if "rankings" in chain.steps else "candidates")
         self.rankings = chain.parts.rankings if "rankings" in chain.steps else []
+        answers = any(dataset.queries[query_id].answers for query_id in dataset.train)
+        self.material = Material(len(self.rankings), answers, config.ranker.cross_encoder)
         self.dataset = replace(dataset, notes=())  # they were said once
-        self.answers = any(dataset.queries[query_id].answers for query_id in dataset.train)
         self.identity = [chain.parts.dataset_fingerprint, chain.parts.retriever_identity]
         self.queries = {query_id: dataset.queries[query_id].text for query_id in dataset.test}
         self.before = dense_run(chain.parts.before, self.queries)
@@ -122,28 +124,24 @@ class _Bench:
 
     def finished(self, variant: Variant, seed: int) -> bool:
         """Whether the variant was trained and searched with before."""
-        return self._paths(self._config(variant, seed), self._lists(variant, seed))["retriever"].exists()
+        return self._path(self._config(variant, seed), self._lists(variant, seed), variant.system).exists()
 
     def measure(self, variant: Variant, seed: int) -> Measured:
         """The variant's runs; trained and searched with, unless that was done before."""
         config, lists = self._config(variant, seed), self._lists(variant, seed)
-        paths = self._paths(config, lists)
-        if not paths["retriever"].exists():
+        path, of_ranker = (self._path(config, lists, system) for system in (variant.system, RANKER))
+        if not path.exists():
             say(f"--- study {self.study.name}, seed {seed}: {variant.name}: {variant.what}")
             write_rankings(lists, self.folder / "lists.jsonl")
             chain = Chain(config, self.workspace, self.dataset)
-            chain.run("reranker")
-            if chain.has_ranker:
-                ranker = Ranker.load(self.workspace.path("ranker"), config.device)
-                depth = config.evaluation.rerank_depth
-                write_run(
-                    reranked_run(chain.parts.before.exact(), ranker, self.queries, depth), paths["ranker"], variant.name
-                )
-            # The retriever's run is written last, and says that the variant is finished.
-            after = chain.parts.after(self.workspace.path("vectors-after"), chain.parts.model_after)
-            write_run(dense_run(after, self.queries), paths["retriever"], variant.name)
-        ranker_run = read_run(paths["ranker"]) if paths["ranker"].exists() else None
-        return Measured(variant, seed, read_run(paths["retriever"]), ranker_run)
+            chain.run("candidates" if variant.system in _UNTRAINED else "reranker")
+            systems = chain_systems(chain.parts, self.queries, with_ranker=chain.has_ranker)
+            if variant.system == AFTER and RANKER in systems:
+                write_run(systems[RANKER](), of_ranker, variant.name)
+            # The variant's own run is written last, and says that it is finished.
+            write_run(systems[variant.system](), path, variant.name)
+        ranker = read_run(of_ranker) if variant.system == AFTER and of_ranker.exists() else None
+        return Measured(variant, seed, read_run(path), ranker)
 
     def _config(self, variant: Variant, seed: int) -> Config:
         replayed = {"teacher.kind": "recorded", "teacher.rankings": str(self.folder / "lists.jsonl")}
@@ -159,11 +157,11 @@ class _Bench:
             lists = shorten(lists, variant.k, self.found)
         return lists if variant.size is None else draw(lists, variant.size, seed)
 
-    def _paths(self, config: Config, lists: Sequence[Ranking]) -> dict[str, Path]:
-        """Where the runs of its systems lie."""
+    def _path(self, config: Config, lists: Sequence[Ranking], system: str) -> Path:
+        """Where a system's run lies."""
         beside = {"dataset", "teacher", "evaluation", "rag", "device", "engine", "report_to"}
         settings = [config.model_dump(mode="json", exclude=beside), config.evaluation.rerank_depth]
         weights = [config.ranker.model and model_identity(config.ranker.model), *white_box_identity(config)]
         said = [ranking.__dict__ for ranking in lists]
         name = digest(_RUN_FORMAT, settings, weights, said, self.identity)
-        return {system: self.folder / "runs" / f"{name}-{system}.trec" for system in ("ranker", "retriever")}
+        return self.folder / "runs" / f"{name}-{system.replace(' ', '-')}.trec"

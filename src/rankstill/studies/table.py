@@ -32,13 +32,13 @@ class Measured:
     Args:
         variant: which.
         seed: which.
-        retriever: the new retriever's run over the test queries.
-        ranker: the run of its ranker on the first stage; None where no ranker taught.
+        run: of the variant's system over the test queries.
+        ranker: the run of its ranker on the first stage; None where no ranker taught it.
     """
 
     variant: Variant
     seed: int
-    retriever: Run
+    run: Run
     ranker: Run | None
 
 
@@ -219,7 +219,7 @@ def study_table(
     rankers: dict[str, list[float]] = {}
     variants = {each.variant.name: each.variant for each in measured}
     for each in measured:
-        values.setdefault(each.variant.name, {})[each.seed] = _columns(each.retriever, qrels, measures)
+        values.setdefault(each.variant.name, {})[each.seed] = _columns(each.run, qrels, measures)
         if each.ranker is not None:
             rankers.setdefault(each.variant.name, []).append(float(_columns(each.ranker, qrels, [main])[main].mean()))
     old = _columns(before, qrels, [main])[main]

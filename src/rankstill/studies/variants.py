@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rankstill.config.files import PAPER
+from rankstill.evaluation.systems import AFTER, BM25, FIRST_STAGE, RANKER, RANKER_ON_AFTER
 from rankstill.studies.lists import ListKind
 
 DIRECT: dict[str, Any] = {
@@ -19,6 +21,7 @@ DIRECT: dict[str, Any] = {
 _BY_RANKER = {**DIRECT, "labels.ranked_by": "ranker"}
 _CROSS_ENCODER = {**_BY_RANKER, "ranker.cross_encoder": True}
 _NO_PRIOR = {**_CROSS_ENCODER, "ranker.prior": False, "labels.pseudo_by": "ranker"}
+_PAPER = {f"{section}.{option}": value for section, options in PAPER.items() for option, value in options.items()}
 _ROUTES: dict[str, tuple[str, dict[str, Any]]] = {
     "direct": ("straight into the encoder", DIRECT),
     "chain": ("through the chain", {}),
@@ -37,6 +40,7 @@ class Variant:
         lists: what the teacher's lists become.
         size: how many of them there are; None: all.
         k: passages of a list; None: all that the LLM was shown.
+        system: of the chain that the configuration describes, the one that is measured.
     """
 
     name: str
@@ -46,6 +50,7 @@ class Variant:
     lists: ListKind = "llm"
     size: int | None = None
     k: int | None = None
+    system: str = AFTER
 
 
 @dataclass(frozen=True)
@@ -55,10 +60,12 @@ class Material:
     Args:
         lists: the LLM-ranked lists there are.
         answers: whether training queries have accepted answers, which the white-box methods read.
+        cross_encoder: whether the ranker has one.
     """
 
     lists: int
     answers: bool = False
+    cross_encoder: bool = False
 
 
 @dataclass(frozen=True)
@@ -126,7 +133,7 @@ def _lists(_: Material) -> tuple[Variant, ...]:
     return (*orders[:5], *one_hot, *orders[5:])
 
 
-def _ablations(_: Material) -> tuple[Variant, ...]:
+def _ablations(material: Material) -> tuple[Variant, ...]:
     chain: dict[str, tuple[str, dict[str, Any]]] = {
         "pseudo-10000": ("10,000 pseudo-queries", {"labels.pseudo_queries": 10_000}),
         "pseudo-2000": ("2,000 pseudo-queries", {"labels.pseudo_queries": 2_000}),
@@ -139,6 +146,12 @@ def _ablations(_: Material) -> tuple[Variant, ...]:
         "no-tokens": ("no token vectors", {"head.token_dimensions": 0}),
         "no-adapter": ("no adapter", {"head.width": 0}),
         "untrained": ("a head that has learned nothing", {"head.steps": 0}),
+        "paper": ("the paper's plain chain", _PAPER),
+        **(
+            {"prior-alone": ("the ranker without its cross-encoder", {"ranker.cross_encoder": False})}
+            if material.cross_encoder
+            else {"cross-encoder": ("the ranker with a cross-encoder on top", {"ranker.cross_encoder": True})}
+        ),
     }
     direct: dict[str, tuple[str, dict[str, Any]]] = {
         "contrastive": ("with InfoNCE on the LLM's first choice, weight 0.5", {"retriever.contrastive_weight": 0.5}),
@@ -205,18 +218,29 @@ def _baselines(material: Material) -> tuple[Variant, ...]:
             "loop": "what leaving the passage out costs the answer",
             "adist": "the answer's attention to the passage",
         }
-    chain = Variant("chain", "the chain", {})
-    gpl = Variant(
-        "margin-mse",
-        "margin-mse: the ranker's labels of the same lists, GPL's loss",
-        {**_BY_RANKER, "retriever.loss": "margin-mse"},
-        "chain",
-    )
+    against = "chain" if material.lists else None
     others = (
-        Variant(name, f"{name}: {what}", {**DIRECT, "labels.ranked_by": name}, "chain" if material.lists else None)
-        for name, what in taught.items()
+        Variant("bm25", "BM25", {}, against, system=BM25),
+        Variant("first-stage", "first stage: BM25 and the retriever before, fused", {}, against, system=FIRST_STAGE),
+        *(
+            Variant(name, f"{name}: {what}", {**DIRECT, "labels.ranked_by": name}, against)
+            for name, what in taught.items()
+        ),
     )
-    return (chain, *others, gpl) if material.lists else tuple(others)
+    if not material.lists:
+        return others
+    return (
+        *others,
+        Variant(
+            "margin-mse",
+            "margin-mse: the ranker's labels of the same lists, GPL's loss",
+            {**_BY_RANKER, "retriever.loss": "margin-mse"},
+            "chain",
+        ),
+        Variant("chain", "the chain: its retriever", {}),
+        Variant("ranker", "the chain's ranker on top of the first stage", {}, "first-stage", system=RANKER),
+        Variant("ranker-on-after", "the chain's ranker on top of its retriever", {}, "ranker", system=RANKER_ON_AFTER),
+    )
 
 
 STUDIES = {
@@ -225,6 +249,6 @@ STUDIES = {
         Study("size", "How many LLM-ranked lists does it take?", _sizes),
         Study("lists", "What kind of list teaches a retriever best?", _lists),
         Study("ablations", "What is each part of the chain worth?", _ablations),
-        Study("baselines", "What do other teachers teach the same encoder?", _baselines),
+        Study("baselines", "Is the chain better than what it would replace?", _baselines),
     )
 }
