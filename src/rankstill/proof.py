@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankstill.config import Config, DatasetConfig
+from rankstill.evaluation.systems import AFTER, BEFORE, BM25, RANKER_ON_AFTER
 
 if TYPE_CHECKING:
     from rankstill.datasets import Dataset
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from rankstill.rag import RagSettings, RagTable
     from rankstill.teacher import Teacher
 
-_SEARCHED = ("BM25", "retriever before", "retriever AFTER", "ranker on AFTER")
+_SEARCHED = (BM25, BEFORE, AFTER, RANKER_ON_AFTER)
 """Systems whose passages the reader gets; of a chain without a ranker, all but the last."""
 SECOND = "nq-open"
 """The dataset that shows what was forgotten: it comes with the package, and training never touches it."""
@@ -102,13 +103,14 @@ def answer_choices(config: Config, workspace: str | Path, questions: Path) -> Ra
     Raises:
         RankstillError: as `choice_table`, or the chain.
     """
-    from rankstill.evaluation.chain_runs import chain_runs
+    from rankstill.evaluation.chain_runs import chain_systems
     from rankstill.rag import choice_table, read_choice_questions
 
     asked = read_choice_questions(questions)
     with _reading(config, workspace) as (chain, reader):
-        found = chain_runs(chain.parts, {each.id: each.text for each in asked}, with_ranker=chain.has_ranker)
-        runs = {name: found[name] for name in _SEARCHED if name in found}
+        queries = {each.id: each.text for each in asked}
+        systems = chain_systems(chain.parts, queries, with_ranker=chain.has_ranker)
+        runs = {name: systems[name]() for name in _SEARCHED if name in systems}
         table = choice_table(reader, asked, chain.dataset.corpus, runs, _settings(config))
         table.write(chain.workspace.path("choices"))
     return table
@@ -133,7 +135,7 @@ def _settings(config: Config) -> RagSettings:
 
     return RagSettings(
         k=config.rag.k,
-        baseline="retriever before",
+        baseline=BEFORE,
         count=config.rag.questions,
         seed=config.seed,
         resamples=config.evaluation.resamples,

@@ -10,8 +10,11 @@ from datetime import date
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-from rankstill.config import Config
+from rankstill.cli import app
+from rankstill.config import Config, write_config
+from rankstill.datasets import hold_out, load_dataset
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation import read_run
 from rankstill.pipeline import distill
@@ -82,6 +85,26 @@ def test_the_chains_systems_are_measured_as_the_chain_measures_them_by_one_train
     for system in ("BM25", "first-stage", "ranker", "retriever-AFTER", "ranker-on-AFTER"):
         (mine,) = (tmp_path / "study" / "runs").glob(f"*-{system}.trec")
         assert read_run(mine) == read_run(tmp_path / "chain" / "runs" / f"{system}.trec"), system
+
+
+def test_validation_measures_held_out_training_queries_and_keeps_its_tables_apart(
+    toy_config: MakeConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "toy.yaml").write_text(write_config(toy_config(SMALL)), encoding="utf-8")
+    words = ["study", "lists", str(tmp_path / "toy.yaml"), "-w", str(tmp_path), "--seeds", "1", "--only", "direct-llm"]
+    result = CliRunner().invoke(app, [*words, "--validate"])
+    assert result.exit_code == 0, result.output
+    assert "n = 8 test queries" in result.output
+    dataset = load_dataset(toy_config().dataset)
+    (run,) = (read_run(path) for path in (tmp_path / "validation" / "runs").glob("*.trec"))
+    assert run.keys() < set(dataset.train)
+    (taught,) = {
+        frozenset(json.loads(line)["query_id"] for line in path.read_text(encoding="utf-8").splitlines())
+        for path in (tmp_path / "validation").glob("lists.jsonl")
+    }
+    assert taught == set(dataset.train) - run.keys()
+    assert "Dataset: " + hold_out(dataset).name in (tmp_path / "validation" / "lists.md").read_text(encoding="utf-8")
+    assert not (tmp_path / "lists.md").exists()
 
 
 def test_where_no_llm_ranked_what_needs_none_is_compared(

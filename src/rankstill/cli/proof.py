@@ -48,16 +48,29 @@ def _study(name: str, what: str) -> None:
         experiment: Experiment,
         seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from seed on.")] = 3,
         only: Annotated[str, typer.Option(help="Variants, by comma; all if left out.")] = "",
+        validate: Annotated[
+            bool,
+            typer.Option(
+                "--validate", help="Measure on a third of the training queries, held out; tables go to validation/."
+            ),
+        ] = False,
     ) -> None:
+        from rankstill.datasets import hold_out, load_dataset
         from rankstill.studies import STUDIES, run_study
 
+        config, folder = experiment.config, experiment.workspace / ("validation" if validate else "")
+        dataset = load_dataset(config.dataset)
         chosen = [each.strip() for each in only.split(",") if each.strip()]
         command = shlex.join(["rankstill", *sys.argv[1:]])
-        table = run_study(STUDIES[name], experiment.config, experiment.workspace, seeds, chosen, command=command)
+        table = run_study(
+            STUDIES[name], config, folder, seeds, chosen, hold_out(dataset) if validate else dataset, command
+        )
         typer.echo(table.to_markdown())
 
 
 _study("size", "How many LLM-ranked lists does it take?")
 _study("lists", "What kind of list teaches best: the LLM's order, gold labels, the first stage's, a random one?")
 _study("ablations", "What is each part of the chain worth?")
-_study("baselines", "What do gold labels, and a language model read from within, teach the same encoder?")
+_study(
+    "baselines", "Is the chain better than what it would replace: BM25, gold labels, a language model read from within?"
+)

@@ -14,6 +14,7 @@ from rankstill.datasets.leaks import (
 )
 from rankstill.datasets.loading import bundled, is_bundled, load_dataset
 from rankstill.datasets.sampling import sample
+from rankstill.datasets.validation import hold_out
 from rankstill.datasets.writing import write_beir
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "bundled",
     "drop_leaks",
     "find_leaks",
+    "hold_out",
     "is_bundled",
     "load_dataset",
     "mark_leaks",

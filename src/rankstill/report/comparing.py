@@ -10,8 +10,9 @@ from typing import Any, Literal
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.errors import RankstillError
 from rankstill.evaluation import Comparison, EvaluationTable, compare, holm
+from rankstill.evaluation.systems import AFTER, BEFORE
 from rankstill.report.figures import Bar, Difference, bars, differences
-from rankstill.report.measuring import AFTER, BEFORE, Measured, measure_workspace
+from rankstill.report.measuring import Measured, measure_workspace
 from rankstill.report.page import render_page
 from rankstill.report.reading import Finished, read_workspace
 from rankstill.report.settings import flat

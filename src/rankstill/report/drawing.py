@@ -8,10 +8,11 @@ from math import isfinite, nan
 from typing import Any
 
 from rankstill.evaluation import EvaluationTable
+from rankstill.evaluation.systems import AFTER, BEFORE
 from rankstill.report.explorer import Explorer
 from rankstill.report.figures import Bar, Curve, Difference, Gain, bars, curves, differences, gains
 from rankstill.report.links import Links
-from rankstill.report.measuring import AFTER, BEFORE, Measured
+from rankstill.report.measuring import Measured
 from rankstill.report.svg import Figure
 
 _TRAINED = {

@@ -8,7 +8,8 @@ from typing import Any
 
 from rankstill.datasets import Corpus
 from rankstill.evaluation import rank_order
-from rankstill.report.measuring import AFTER, BEFORE, Measured
+from rankstill.evaluation.systems import AFTER, BEFORE
+from rankstill.report.measuring import Measured
 from rankstill.report.showing import ID_CHARACTERS, as_json, excerpt, shorten
 from rankstill.teacher import Ranking
 

@@ -11,7 +11,6 @@ from rankstill.errors import DataError
 from rankstill.evaluation import EvaluationTable, Run, aggregate, answer_qrels, merge_qrels, per_query, read_run
 from rankstill.report.reading import Finished
 
-BEFORE, AFTER = "retriever before", "retriever AFTER"
 _EQUAL = 1e-6
 
 

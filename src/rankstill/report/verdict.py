@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Literal
 
 from rankstill.evaluation import EvaluationTable
-from rankstill.report.measuring import AFTER, BEFORE
+from rankstill.evaluation.systems import AFTER, BEFORE
 from rankstill.report.showing import signed
 
 _SURE = 0.05

@@ -9,11 +9,12 @@ from typing import Any
 
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.errors import DataError, RankstillError
+from rankstill.evaluation.systems import AFTER, BEFORE
 from rankstill.progress import say
 from rankstill.report.drawing import chain_figure, gains_figure, gap_figure, slices_figure, systems_figure, training
 from rankstill.report.explorer import PASSAGES, Explorer, explore
 from rankstill.report.links import Links, proven_links, served_links
-from rankstill.report.measuring import AFTER, BEFORE, Measured, measure_workspace
+from rankstill.report.measuring import Measured, measure_workspace
 from rankstill.report.page import render_page
 from rankstill.report.reading import Finished, read_workspace
 from rankstill.report.said import Said, read_all_rankings, what_was_said

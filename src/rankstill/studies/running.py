@@ -72,12 +72,13 @@ def run_study(
                     continue
                 measured.append(bench.measure(variant, seed))
                 table = study_table(study, measured, bench.before, dataset.test_qrels(), config.evaluation)
-                table.write(folder, _made(command))
+                table.write(folder, _made(dataset, command))
     return table
 
 
-def _made(command: str) -> str:
-    return f"Last run: {f'`{command}`, ' if command else ''}{date.today()}, {machine()}. Finished runs are kept."
+def _made(dataset: Dataset, command: str) -> str:
+    told = f"`{command}`, " if command else ""
+    return f"Dataset: {dataset.name}. Last run: {told}{date.today()}, {machine()}. Finished runs are kept."
 
 
 def _chosen(study: Study, variants: Sequence[Variant], only: Sequence[str]) -> set[str]:
