@@ -22,8 +22,7 @@ lint: $(STAMP)
 	$(BIN)/mypy
 
 study: $(STAMP)
-	$(BIN)/python benchmarks/recipe.py
-	$(BIN)/python benchmarks/figure.py
+	$(BIN)/rankstill study baselines --source scifact --set ranker.cross_encoder=false -w workspaces/studies
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.speed

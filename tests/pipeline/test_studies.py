@@ -44,7 +44,7 @@ def test_a_study_resumes_and_writes_table_figure_and_reading(
     assert both.rows[3].ranker is not None
 
     rows = list(csv.DictReader((tmp_path / "lists.csv").open(encoding="utf-8")))
-    assert [row["seeds"] for row in rows] == ["2"] * 5
+    assert [row["seeds"] for row in rows] == ["", *["2"] * 5]
     page = (tmp_path / "lists.md").read_text(encoding="utf-8")
     assert "Against direct-llm" in page
     assert f"Last run: {date.today()}, " in page

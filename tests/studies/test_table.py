@@ -46,7 +46,8 @@ def test_figures_are_means_over_seeds_and_are_compared_over_the_seeds_that_both_
     assert good.by_seed == {0: 1.0, 1: 0.75}
     assert good.values == {"MRR@10": 0.875, "Hit@1": 0.75}
     assert good.ranker == 0.875
-    assert table.before == 0.625
+    assert table.before.values == {"MRR@10": 0.625, "Hit@1": 0.25}
+    assert table.before.low < 0.625 < table.before.high
     assert (good.against, good.comparison.before, good.comparison.after) == ("before", 0.625, 0.875)
     assert (same.comparison.before, same.comparison.difference) == (1.0, 0.0)  # seed 0 alone
     assert [row.compared_seeds for row in table.rows] == [2, 1, 2]
@@ -66,9 +67,10 @@ def test_the_reading_names_what_is_better_worse_and_not_told_apart(table: StudyT
 
 def test_csv_markdown_and_figure_hold_every_variant(table: StudyTable) -> None:
     rows = list(csv.DictReader(io.StringIO(table.to_csv())))
-    assert [row["variant"] for row in rows] == ["good", "same", "bad"]
-    assert float(rows[0]["MRR@10"]) == 0.875
-    assert rows[0]["MRR@10_by_seed"] == "0:1.000000 1:0.750000"
+    assert [row["variant"] for row in rows] == ["before", "good", "same", "bad"]
+    assert [float(row["MRR@10"]) for row in rows] == [0.625, 0.875, 1.0, 0.5]
+    assert [row["MRR@10_by_seed"] for row in rows[:2]] == ["", "0:1.000000 1:0.750000"]
+    assert "| `before`: the retriever before | 0.625 [" in table.to_markdown()
     assert "n = 40 test queries, 1 to 2 seeds" in table.to_markdown()
 
 

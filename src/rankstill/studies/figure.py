@@ -41,13 +41,14 @@ class _Axis:
 
 def _dots(table: StudyTable) -> str:
     main = table.measures[0]
-    x = _Axis([table.before, *(end for row in table.rows for end in (row.low, row.high))], _LEFT, _DOTS_WIDTH - _RIGHT)
+    before = table.before.values[main]
+    x = _Axis([before, *(end for row in table.rows for end in (row.low, row.high))], _LEFT, _DOTS_WIDTH - _RIGHT)
     bottom = _TOP + _ROW * len(table.rows)
     parts = [_line(x(tick), _TOP, x(tick), bottom, _GRID) for tick in x.ticks()]
     parts += [_text(x(tick), bottom + 18, x.name(tick), "middle", _FAINT) for tick in x.ticks()]
-    parts.append(_line(x(table.before), _TOP, x(table.before), bottom, _INK, 'stroke-dasharray="4 4"'))
+    parts.append(_line(x(before), _TOP, x(before), bottom, _INK, 'stroke-dasharray="4 4"'))
     parts.append(_text(_LEFT, 24, table.study.question))
-    parts.append(_text(x(table.before), _TOP - 6, f"before {table.before:.3f}", "middle", _FAINT))
+    parts.append(_text(x(before), _TOP - 6, f"before {before:.3f}", "middle", _FAINT))
     for number, row in enumerate(table.rows):
         y = _TOP + _ROW * number
         parts.append(_text(_LEFT, y + 17, row.variant.what))  # above its dot: the picture stays narrow, for phones
@@ -67,15 +68,16 @@ def _dot(row: StudyRow, x: _Axis, y: float, value: float) -> list[str]:
 
 def _curves(table: StudyTable) -> str:
     main, height = table.measures[0], 420
-    y = _Axis([table.before, *(end for row in table.rows for end in (row.low, row.high))], height - 60, _TOP)
+    before = table.before.values[main]
+    y = _Axis([before, *(end for row in table.rows for end in (row.low, row.high))], height - 60, _TOP)
     lists = sorted({int(row.variant.name.rpartition("-")[2]) for row in table.rows})
     place = {size: 90 + number * (_CURVES_WIDTH - 300) / max(1, len(lists) - 1) for number, size in enumerate(lists)}
     right = _CURVES_WIDTH - 210
     parts = [_line(80, y(tick), right, y(tick), _GRID) for tick in y.ticks()]
     parts += [_text(70, y(tick) + 4, y.name(tick), "end", _FAINT) for tick in y.ticks()]
     parts += [_text(place[size], height - 40, f"{size}", "middle", _FAINT) for size in lists]
-    parts.append(_line(80, y(table.before), right, y(table.before), _INK, 'stroke-dasharray="4 4"'))
-    parts.append(_text(right + 12, y(table.before) + 4, f"before {table.before:.3f}", "start", _FAINT))
+    parts.append(_line(80, y(before), right, y(before), _INK, 'stroke-dasharray="4 4"'))
+    parts.append(_text(right + 12, y(before) + 4, f"before {before:.3f}", "start", _FAINT))
     routes = list(dict.fromkeys(row.variant.name.rpartition("-")[0] for row in table.rows))
     for number, (route, colour) in enumerate(zip(routes, _COLOURS, strict=False)):
         rows = [row for row in table.rows if row.variant.name.rpartition("-")[0] == route]

@@ -78,6 +78,21 @@ class StudyRow:
 
 
 @dataclass(frozen=True)
+class Before:
+    """The retriever before, which is the same for every seed.
+
+    Args:
+        values: measure -> mean over queries.
+        low: lower end of the 95 % bootstrap interval of the main measure, over queries.
+        high: its upper end.
+    """
+
+    values: dict[str, float]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
 class StudyTable:
     """A study's rows.
 
@@ -85,14 +100,14 @@ class StudyTable:
         study: which.
         rows: of the variants measured so far, in the study's order.
         measures: the main one first.
-        before: the main measure of the retriever before.
+        before: what the variants set out from.
         n: test queries.
     """
 
     study: Study
     rows: tuple[StudyRow, ...]
     measures: tuple[str, ...]
-    before: float
+    before: Before
     n: int
 
     def reading(self) -> list[str]:
@@ -104,7 +119,7 @@ class StudyTable:
                 (row for row in self.rows if row.against == against), key=lambda row: -row.comparison.difference
             )
             name = "the retriever before" if against == BEFORE else against
-            value = self.before if against == BEFORE else self._row(against).values[main]
+            value = (self.before if against == BEFORE else self._row(against)).values[main]
             said = [
                 f"{verdict}: {', '.join(self._in_words(row) for row in those)}"
                 for verdict, those in (
@@ -122,7 +137,7 @@ class StudyTable:
         seeds = sorted({len(row.by_seed) for row in self.rows})
         many = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         return (
-            f"n = {self.n:,} test queries, {many} seed{'s' * (seeds != [1])}. The retriever before: {self.before:.3f}. "
+            f"n = {self.n:,} test queries, {many} seed{'s' * (seeds != [1])}. "
             f"Brackets: 95 % bootstrap intervals over queries, each query its mean over seeds; they say nothing of how "
             f"another seed would fall. p: paired randomisation test, Holm-corrected for {len(self.rows)} comparisons."
         )
@@ -132,6 +147,10 @@ class StudyTable:
         main, *others = self.measures
         head = ["variant", f"{main} [95 %]", "by seed", *others, f"its ranker's {main}", "against", "difference", "p"]
         lines = [f"**{self.study.question}**", "", _line(head), "|" + " --- |" * len(head)]
+        start = self.before
+        figures = (f"{start.values[measure]:.3f}" for measure in others)
+        shown = f"{start.values[main]:.3f} [{start.low:.3f}, {start.high:.3f}]"
+        lines.append(_line([f"`{BEFORE}`: the retriever before", shown, "", *figures, "", "", "", ""]))
         for row in self.rows:
             found = row.comparison
             cells = [
@@ -156,6 +175,10 @@ class StudyTable:
         writer.writerow(
             ["variant", "what", "seeds", "n", *self.measures, "low", "high", f"{main}_by_seed", "ranker", *compared]
         )
+        start = self.before
+        figures = [start.values[measure] for measure in self.measures]
+        nothing = [""] * (2 + len(compared))
+        writer.writerow([BEFORE, "the retriever before", "", self.n, *figures, start.low, start.high, *nothing])
         for row in self.rows:
             found = row.comparison
             writer.writerow(
@@ -222,7 +245,8 @@ def study_table(
         values.setdefault(each.variant.name, {})[each.seed] = _columns(each.run, qrels, measures)
         if each.ranker is not None:
             rankers.setdefault(each.variant.name, []).append(float(_columns(each.ranker, qrels, [main])[main].mean()))
-    old = _columns(before, qrels, [main])[main]
+    before_all = _columns(before, qrels, measures)
+    old = before_all[main]
     compared = {
         name: compare(*_paired(values, variant, main, old), seed=0, resamples=resamples)
         for name, variant in variants.items()
@@ -246,7 +270,8 @@ def study_table(
                 compared_seeds=len(_common_seeds(values, variant)),
             )
         )
-    return StudyTable(study, tuple(rows), measures, float(old.mean()), len(old))
+    start = Before({name: float(each.mean()) for name, each in before_all.items()}, *interval(old, 0, resamples))
+    return StudyTable(study, tuple(rows), measures, start, len(old))
 
 
 def _against(values: Mapping[str, object], variant: Variant) -> str:
