@@ -8,13 +8,14 @@ import xml.etree.ElementTree as ET
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from rankstill.cli import app
-from rankstill.config import Config, write_config
-from rankstill.datasets import hold_out, load_dataset
+from rankstill.config import Config, make_config, write_config
+from rankstill.datasets import load_dataset
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation import read_run
 from rankstill.pipeline import distill
@@ -79,12 +80,28 @@ def test_a_variant_trains_on_the_lists_that_its_name_says(toy_config: MakeConfig
 def test_the_chains_systems_are_measured_as_the_chain_measures_them_by_one_training(
     toy_config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    run_study(STUDIES["baselines"], toy_config(SMALL), tmp_path / "study", seeds=1, only=["bm25", "ranker-on-after"])
-    assert capsys.readouterr().err.count("retriever: done") == 1
-    distill(toy_config(SMALL), tmp_path / "chain")
-    for system in ("BM25", "first-stage", "ranker", "retriever-AFTER", "ranker-on-AFTER"):
-        (mine,) = (tmp_path / "study" / "runs").glob(f"*-{system}.trec")
-        assert read_run(mine) == read_run(tmp_path / "chain" / "runs" / f"{system}.trec"), system
+    names = ["bm25", "ranker", "ranker-on-after"]
+    table = run_study(STUDIES["baselines"], toy_config(SMALL), tmp_path / "study", seeds=2, only=names)
+    said = capsys.readouterr().err
+    assert (said.count("retriever: done"), said.count("--- study")) == (2, 2 + 2)  # two seeds, two that need none
+    chains = distill(toy_config(SMALL), tmp_path / "chain").table
+    assert chains is not None
+    mine = {row.variant.name: row.by_seed[0] for row in table.rows} | {"before": table.before.values["nDCG@10"]}
+    assert mine == {
+        "before": chains.system("retriever before").values["nDCG@10"],
+        "bm25": chains.system("BM25").values["nDCG@10"],
+        "first-stage": chains.system("first stage").values["nDCG@10"],
+        "chain": chains.system("retriever AFTER").values["nDCG@10"],
+        "ranker": chains.system("ranker").values["nDCG@10"],
+        "ranker-on-after": chains.system("ranker on AFTER").values["nDCG@10"],
+    }
+    assert len(set(mine.values())) > 3
+
+
+def test_no_ranker_is_offered_where_the_configuration_trains_none(toy_config: MakeConfig, tmp_path: Path) -> None:
+    config = toy_config({**SMALL, "labels.pseudo_queries": 0, "labels.ranked_by": "llm"})
+    with pytest.raises(RankstillError, match=r"no variant ranker\. Name some of: bm25, first-stage, .*, chain\.$"):
+        run_study(STUDIES["baselines"], config, tmp_path, seeds=1, only=["ranker"])
 
 
 def test_validation_measures_held_out_training_queries_and_keeps_its_tables_apart(
@@ -94,16 +111,13 @@ def test_validation_measures_held_out_training_queries_and_keeps_its_tables_apar
     words = ["study", "lists", str(tmp_path / "toy.yaml"), "-w", str(tmp_path), "--seeds", "1", "--only", "direct-llm"]
     result = CliRunner().invoke(app, [*words, "--validate"])
     assert result.exit_code == 0, result.output
-    assert "n = 8 test queries" in result.output
     dataset = load_dataset(toy_config().dataset)
+    assert f"n = 8 queries of {dataset.name} (held-out training queries)" in result.output
     (run,) = (read_run(path) for path in (tmp_path / "validation" / "runs").glob("*.trec"))
     assert run.keys() < set(dataset.train)
-    (taught,) = {
-        frozenset(json.loads(line)["query_id"] for line in path.read_text(encoding="utf-8").splitlines())
-        for path in (tmp_path / "validation").glob("lists.jsonl")
-    }
-    assert taught == set(dataset.train) - run.keys()
-    assert "Dataset: " + hold_out(dataset).name in (tmp_path / "validation" / "lists.md").read_text(encoding="utf-8")
+    lists = (tmp_path / "validation" / "lists.jsonl").read_text(encoding="utf-8").splitlines()
+    assert {json.loads(line)["query_id"] for line in lists} == set(dataset.train) - run.keys()
+    assert (tmp_path / "validation" / "lists.md").exists()
     assert not (tmp_path / "lists.md").exists()
 
 
@@ -139,15 +153,28 @@ def test_it_says_what_cannot_be_studied(toy_config: MakeConfig, tmp_path: Path) 
         run_study(STUDIES["lists"], unmeasured, tmp_path, seeds=1)
 
 
-def test_every_variant_of_every_study_is_a_configuration(toy_config: MakeConfig) -> None:
-    from rankstill.config import make_config
+BASES: tuple[dict[str, Any], ...] = (
+    {},
+    {"ranker.cross_encoder": False},
+    {"ranker.prior": False, "labels.pseudo_by": "ranker"},
+    {"preset": "paper"},
+)
 
-    reads = toy_config().ranker.cross_encoder
-    materials = [Material(lists, answers, reads) for lists in (537, 0) for answers in (True, False)]
-    for variants in (study.variants(material) for study in STUDIES.values() for material in materials):
+
+@pytest.mark.parametrize("base", BASES, ids=str)
+@pytest.mark.parametrize("answers", [True, False])
+@pytest.mark.parametrize("lists", [537, 0])
+def test_every_variant_of_every_study_is_another_configuration(
+    toy_config: MakeConfig, base: dict[str, Any], answers: bool, lists: int
+) -> None:
+    config = toy_config(base)
+    material = Material(lists, answers, config, has_ranker=True)
+    for study in STUDIES.values():
+        variants = study.variants(material)
         names = [variant.name for variant in variants]
         assert len(set(names)) == len(names)
         assert all(variant.against in (None, *names) for variant in variants)
         for variant in variants:
-            changed = make_config(toy_config().model_dump(mode="json"), variant.changes)
-            assert (changed == toy_config()) == (not variant.changes)
+            changed = make_config(config.model_dump(mode="json"), variant.changes)
+            # The plain chain has neither head nor pseudo-queries: what changes them alone changes nothing there.
+            assert (changed == config) == (not variant.changes) or base == {"preset": "paper"}

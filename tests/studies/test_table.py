@@ -9,13 +9,22 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from rankstill.config import EvaluationConfig
+from rankstill.datasets import Corpus, Dataset, Query
 from rankstill.evaluation import Run
+from rankstill.evaluation.systems import BM25
 from rankstill.studies import STUDIES, Variant
 from rankstill.studies.figure import _Axis, draw_figure
 from rankstill.studies.table import Measured, StudyTable, study_table
 
 QUERIES = [f"q{number}" for number in range(40)]
-QRELS = {query_id: {"gold": 1} for query_id in QUERIES}
+DATASET = Dataset(
+    "toy",
+    Corpus(["gold", "other"], ["", ""], ["", ""]),
+    {query_id: Query(query_id, query_id) for query_id in QUERIES},
+    train=(),
+    test=tuple(QUERIES),
+    qrels={query_id: {"gold": 1} for query_id in QUERIES},
+)
 GOOD, SAME, BAD = (
     Variant("good", "a good one"),
     Variant("same", "the same", against="good"),
@@ -38,7 +47,7 @@ def table() -> StudyTable:
         Measured(BAD, 0, run(0), None),
         Measured(BAD, 1, run(0), None),
     ]
-    return study_table(STUDIES["lists"], measured, run(10), QRELS, SETTINGS)
+    return study_table(STUDIES["lists"], measured, run(10), DATASET, SETTINGS)
 
 
 def test_figures_are_means_over_seeds_and_are_compared_over_the_seeds_that_both_have(table: StudyTable) -> None:
@@ -71,7 +80,23 @@ def test_csv_markdown_and_figure_hold_every_variant(table: StudyTable) -> None:
     assert [float(row["MRR@10"]) for row in rows] == [0.625, 0.875, 1.0, 0.5]
     assert [row["MRR@10_by_seed"] for row in rows[:2]] == ["", "0:1.000000 1:0.750000"]
     assert "| `before`: the retriever before | 0.625 [" in table.to_markdown()
-    assert "n = 40 test queries, 1 to 2 seeds" in table.to_markdown()
+    assert "n = 40 queries of toy, 1 to 2 seeds" in table.to_markdown()
+
+
+def test_what_is_not_trained_has_one_figure_and_is_compared_over_all_seeds_of_what_is() -> None:
+    bm25 = Variant("bm25", "BM25", {}, against="good", system=BM25)
+    measured = [Measured(variant, seed, run(20 + seed), None) for seed in (0, 4) for variant in (GOOD,)]
+    measured += [Measured(bm25, seed, run(12), None) for seed in (0, 4)]
+    found = study_table(STUDIES["baselines"], measured, run(10), DATASET, SETTINGS)
+    good, row = found.rows
+    assert (row.compared_seeds, row.comparison.before, row.comparison.after) == (2, good.values["MRR@10"], 0.65)
+    (line,) = (line for line in found.to_markdown().splitlines() if line.startswith("| `bm25`"))
+    assert line.startswith("| `bm25`: BM25 | 0.650 [")
+    assert line.split("|")[3].strip() == ""
+    (cells,) = (row for row in csv.DictReader(io.StringIO(found.to_csv())) if row["variant"] == "bm25")
+    assert (cells["seeds"], cells["MRR@10_by_seed"]) == ("", "")
+    figure = ET.fromstring(draw_figure(found))
+    assert [circle.get("r") for circle in figure.findall("{*}circle")] == ["5.5", "2.5", "2.5", "5.5"]
 
 
 def test_a_curve_has_a_dot_a_size_and_a_small_one_a_seed() -> None:
@@ -79,7 +104,7 @@ def test_a_curve_has_a_dot_a_size_and_a_small_one_a_seed() -> None:
         return Variant(f"chain-{size}", f"{size} lists, through the chain", size=size if size < 30 else None)
 
     measured = [Measured(of(size), seed, run(size + seed), None) for size in (10, 30) for seed in (0, 1)]
-    figure = ET.fromstring(draw_figure(study_table(STUDIES["size"], measured, run(10), QRELS, SETTINGS)))
+    figure = ET.fromstring(draw_figure(study_table(STUDIES["size"], measured, run(10), DATASET, SETTINGS)))
     radii = [circle.get("r") for circle in figure.findall("{*}circle")]
     assert (radii.count("5"), radii.count("2.5")) == (2, 4)
 

@@ -12,7 +12,9 @@ import typer
 from rankstill.cli.app import app
 from rankstill.cli.options import Experiment, on_workspace
 
-study_app = typer.Typer(help="The paper's studies: variants over seeds, with paired tests.", no_args_is_help=True)
+study_app = typer.Typer(
+    help="The paper's studies and baselines: variants over seeds, with paired tests.", no_args_is_help=True
+)
 app.add_typer(study_app, name="study")
 
 
@@ -51,19 +53,24 @@ def _study(name: str, what: str) -> None:
         validate: Annotated[
             bool,
             typer.Option(
-                "--validate", help="Measure on a third of the training queries, held out; tables go to validation/."
+                "--validate",
+                help="Measure on a third of the judged training queries, which then do not teach; all of it goes to "
+                "validation/ in the workspace.",
             ),
         ] = False,
     ) -> None:
-        from rankstill.datasets import hold_out, load_dataset
         from rankstill.studies import STUDIES, run_study
 
-        config, folder = experiment.config, experiment.workspace / ("validation" if validate else "")
-        dataset = load_dataset(config.dataset)
         chosen = [each.strip() for each in only.split(",") if each.strip()]
         command = shlex.join(["rankstill", *sys.argv[1:]])
         table = run_study(
-            STUDIES[name], config, folder, seeds, chosen, hold_out(dataset) if validate else dataset, command
+            STUDIES[name],
+            experiment.config,
+            experiment.workspace,
+            seeds,
+            chosen,
+            validate=validate,
+            command=command,
         )
         typer.echo(table.to_markdown())
 

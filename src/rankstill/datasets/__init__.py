@@ -2,6 +2,7 @@
 
 from rankstill.datasets.corpus import Corpus
 from rankstill.datasets.dataset import Dataset, Qrels, Query
+from rankstill.datasets.holdout import hold_out
 from rankstill.datasets.leaks import (
     LeakReport,
     SharedGold,
@@ -14,7 +15,6 @@ from rankstill.datasets.leaks import (
 )
 from rankstill.datasets.loading import bundled, is_bundled, load_dataset
 from rankstill.datasets.sampling import sample
-from rankstill.datasets.validation import hold_out
 from rankstill.datasets.writing import write_beir
 
 __all__ = [

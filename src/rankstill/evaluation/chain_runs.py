@@ -23,6 +23,7 @@ from rankstill.evaluation.systems import (
     fused_run,
     lexical_run,
     reranked_run,
+    run_name,
 )
 from rankstill.evaluation.table import EvaluationTable, count_missing, evaluate_runs, tabulate
 from rankstill.workspace import write_atomically
@@ -59,7 +60,7 @@ def evaluate_chain(parts: Parts, folder: Path, *, with_ranker: bool) -> Sequence
     runs = {name: search() for name, search in systems.items()}
     qrels = dataset.test_qrels() or _judge_by_answers(parts, runs, queries)
     for name, run in runs.items():
-        write_run(run, folder / "runs" / f"{name.replace(' ', '-')}.trec", name.replace(" ", "-"))
+        write_run(run, folder / "runs" / f"{run_name(name)}.trec", run_name(name))
     write_qrels(qrels, folder / "runs" / "qrels.trec")
     values = {name: per_query(run, qrels, parts.config.evaluation.measures) for name, run in runs.items()}
     seed, resamples = parts.config.seed, parts.config.evaluation.resamples
@@ -104,7 +105,7 @@ def chain_systems(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool
     """Every system by its name: what makes its run.
 
     Args:
-        parts: of a chain that has come as far as the step `reranker`; `candidates` is enough for what is not trained.
+        parts: of a chain that has come as far as the step `reranker`; for those that are `UNTRAINED`, `candidates`.
         queries: what to search for: texts by id.
         with_ranker: whether the chain has a ranker.
     """

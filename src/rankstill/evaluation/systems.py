@@ -23,9 +23,16 @@ if TYPE_CHECKING:
 BM25, FIRST_STAGE = "BM25", "first stage"
 BEFORE, AFTER = "retriever before", "retriever AFTER"
 RANKER, RANKER_ON_AFTER = "ranker", "ranker on AFTER"
+UNTRAINED = (BM25, BEFORE, FIRST_STAGE)
+"""What needs no more of a chain than its candidates, and no seed."""
 
 _DEPTH = 100
 _QUERIES_AT_ONCE = 64
+
+
+def run_name(system: str) -> str:
+    """A system's name as that of a file and of a TREC run, which may hold no space."""
+    return system.replace(" ", "-")
 
 
 def dense_run(first_stage: FirstStage, queries: Mapping[str, str]) -> Run:

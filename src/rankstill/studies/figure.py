@@ -61,7 +61,7 @@ def _dot(row: StudyRow, x: _Axis, y: float, value: float) -> list[str]:
     return [
         _line(x(row.low), y, x(row.high), y, _COLOURS[0], 'stroke-width="2"'),
         _circle(x(value), y, 5.5, _COLOURS[0]),
-        *(seeds if len(seeds) > 1 else []),
+        *(seeds if len(seeds) > 1 and row.variant.trained else []),
         _text(x(row.high) + 8, y + 4, f"{value:.3f}"),
     ]
 
@@ -97,7 +97,7 @@ def _curves(table: StudyTable) -> str:
 
 def _caption(table: StudyTable) -> str:
     seeds = "; small dots: seeds" if any(len(row.by_seed) > 1 for row in table.rows) else ""
-    return f"{table.measures[0]}, n = {table.n}; lines: 95 % bootstrap intervals over queries{seeds}"
+    return f"{table.measures[0]}, {table.dataset}, n = {table.n}; lines: 95 % bootstrap intervals over queries{seeds}"
 
 
 def _line(x1: float, y1: float, x2: float, y2: float, colour: str, more: str = "") -> str:

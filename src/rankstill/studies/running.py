@@ -9,11 +9,11 @@ from pathlib import Path
 
 from rankstill.baselines import white_box_identity
 from rankstill.config import Config, make_config
-from rankstill.datasets import Dataset, load_dataset
+from rankstill.datasets import Dataset, hold_out, load_dataset
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation import read_run, write_run
 from rankstill.evaluation.chain_runs import chain_systems
-from rankstill.evaluation.systems import AFTER, BM25, FIRST_STAGE, RANKER, dense_run
+from rankstill.evaluation.systems import AFTER, RANKER, RANKER_ON_AFTER, dense_run, run_name
 from rankstill.models import model_identity
 from rankstill.pipeline import Chain
 from rankstill.progress import say
@@ -25,7 +25,6 @@ from rankstill.teacher import Ranking, write_rankings
 from rankstill.workspace import Workspace, digest
 
 _DEPTH = 100
-_UNTRAINED = (BM25, FIRST_STAGE)
 _RUN_FORMAT = 2
 
 
@@ -36,9 +35,10 @@ def run_study(
     seeds: int,
     only: Sequence[str] = (),
     dataset: Dataset | None = None,
+    validate: bool = False,
     command: str = "",
 ) -> StudyTable:
-    """Train and measure every variant; what is finished is not run again, and what variants share is made once.
+    """Train and measure the variants; what is finished is not run again, and what variants share is made once.
 
     Writes `<study>.csv`, `<study>.md` and `<study>.svg` after every variant, of what there is by then.
 
@@ -50,16 +50,19 @@ def run_study(
         only: names of variants to run, if not all; those that they are compared with are run as well, and what is
             finished stays in the table.
         dataset: instead of loading the one that the config names.
+        validate: measure on a third of the judged training queries, which then do not teach, in `validation/` of the
+            folder.
         command: that makes this, to be shown below the table.
 
     Raises:
         DataError: there is nothing to measure with.
         RankstillError: a variant has no such name; or as the chain.
     """
-    dataset = dataset or load_dataset(config.dataset)
+    dataset, folder = dataset or load_dataset(config.dataset), Path(folder)
+    if validate:
+        dataset, folder = hold_out(dataset), folder / "validation"
     if not dataset.test_qrels():
         raise DataError(f"{dataset.name}: a study needs test queries with judgements. Set dataset.test_split.")
-    folder = Path(folder)
     with Workspace(folder / "work") as workspace:
         bench = _Bench(study, config, folder, workspace, dataset)
         variants = study.variants(bench.material)
@@ -71,14 +74,14 @@ def run_study(
                 if variant.name not in chosen and not bench.finished(variant, seed):
                     continue
                 measured.append(bench.measure(variant, seed))
-                table = study_table(study, measured, bench.before, dataset.test_qrels(), config.evaluation)
-                table.write(folder, _made(dataset, command))
+                table = study_table(study, measured, bench.before, dataset, config.evaluation)
+                table.write(folder, _made(command))
     return table
 
 
-def _made(dataset: Dataset, command: str) -> str:
+def _made(command: str) -> str:
     told = f"`{command}`, " if command else ""
-    return f"Dataset: {dataset.name}. Last run: {told}{date.today()}, {machine()}. Finished runs are kept."
+    return f"Last run: {told}{date.today()}, {machine()}. Finished runs are kept."
 
 
 def _chosen(study: Study, variants: Sequence[Variant], only: Sequence[str]) -> set[str]:
@@ -111,7 +114,7 @@ class _Bench:
         chain.run("rankings" if "rankings" in chain.steps else "candidates")
         self.rankings = chain.parts.rankings if "rankings" in chain.steps else []
         answers = any(dataset.queries[query_id].answers for query_id in dataset.train)
-        self.material = Material(len(self.rankings), answers, config.ranker.cross_encoder)
+        self.material = Material(len(self.rankings), answers, config, chain.has_ranker)
         self.dataset = replace(dataset, notes=())  # they were said once
         self.identity = [chain.parts.dataset_fingerprint, chain.parts.retriever_identity]
         self.queries = {query_id: dataset.queries[query_id].text for query_id in dataset.test}
@@ -124,7 +127,7 @@ class _Bench:
         (folder / "runs").mkdir(exist_ok=True)
 
     def finished(self, variant: Variant, seed: int) -> bool:
-        """Whether the variant was trained and searched with before."""
+        """Whether the variant was measured before."""
         return self._path(self._config(variant, seed), self._lists(variant, seed), variant.system).exists()
 
     def measure(self, variant: Variant, seed: int) -> Measured:
@@ -135,16 +138,18 @@ class _Bench:
             say(f"--- study {self.study.name}, seed {seed}: {variant.name}: {variant.what}")
             write_rankings(lists, self.folder / "lists.jsonl")
             chain = Chain(config, self.workspace, self.dataset)
-            chain.run("candidates" if variant.system in _UNTRAINED else "reranker")
+            chain.run("reranker" if variant.trained else "candidates")
             systems = chain_systems(chain.parts, self.queries, with_ranker=chain.has_ranker)
-            if variant.system == AFTER and RANKER in systems:
-                write_run(systems[RANKER](), of_ranker, variant.name)
-            # The variant's own run is written last, and says that it is finished.
-            write_run(systems[variant.system](), path, variant.name)
+            # What one training made is measured at once. The retriever's run, written last, says that it is finished.
+            made = (RANKER, RANKER_ON_AFTER, AFTER) if variant.trained else (variant.system,)
+            for system in made:
+                if system in systems:
+                    write_run(systems[system](), self._path(config, lists, system), run_name(system))
         ranker = read_run(of_ranker) if variant.system == AFTER and of_ranker.exists() else None
         return Measured(variant, seed, read_run(path), ranker)
 
     def _config(self, variant: Variant, seed: int) -> Config:
+        seed = seed if variant.trained else self.config.seed
         replayed = {"teacher.kind": "recorded", "teacher.rankings": str(self.folder / "lists.jsonl")}
         return make_config(
             self.config.model_dump(mode="json"),
@@ -165,4 +170,4 @@ class _Bench:
         weights = [config.ranker.model and model_identity(config.ranker.model), *white_box_identity(config)]
         said = [ranking.__dict__ for ranking in lists]
         name = digest(_RUN_FORMAT, settings, weights, said, self.identity)
-        return self.folder / "runs" / f"{name}-{system.replace(' ', '-')}.trec"
+        return self.folder / "runs" / f"{name}-{run_name(system)}.trec"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.datasets import Qrels
+from rankstill.datasets import Dataset, Qrels
 from rankstill.evaluation import Comparison, Run, compare, holm, interval, per_query
 from rankstill.studies.figure import draw_figure
 from rankstill.studies.variants import Study, Variant
@@ -48,7 +48,7 @@ class StudyRow:
 
     Args:
         variant: which.
-        by_seed: the main measure of each seed: seed -> mean over queries.
+        by_seed: the main measure of each seed: seed -> mean over queries; what is not trained has the same for all.
         values: measure -> mean over queries and seeds.
         low: lower end of the 95 % bootstrap interval of the main measure, over queries, each its mean over seeds.
         high: its upper end.
@@ -78,8 +78,8 @@ class StudyRow:
 
 
 @dataclass(frozen=True)
-class Before:
-    """The retriever before, which is the same for every seed.
+class Start:
+    """What the variants set out from: the retriever before, which is the same for every seed.
 
     Args:
         values: measure -> mean over queries.
@@ -100,14 +100,16 @@ class StudyTable:
         study: which.
         rows: of the variants measured so far, in the study's order.
         measures: the main one first.
-        before: what the variants set out from.
-        n: test queries.
+        before: the retriever before.
+        dataset: its name.
+        n: queries that measure.
     """
 
     study: Study
     rows: tuple[StudyRow, ...]
     measures: tuple[str, ...]
-    before: Before
+    before: Start
+    dataset: str
     n: int
 
     def reading(self) -> list[str]:
@@ -137,7 +139,7 @@ class StudyTable:
         seeds = sorted({len(row.by_seed) for row in self.rows})
         many = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
         return (
-            f"n = {self.n:,} test queries, {many} seed{'s' * (seeds != [1])}. "
+            f"n = {self.n:,} queries of {self.dataset}, {many} seed{'s' * (seeds != [1])}. "
             f"Brackets: 95 % bootstrap intervals over queries, each query its mean over seeds; they say nothing of how "
             f"another seed would fall. p: paired randomisation test, Holm-corrected for {len(self.rows)} comparisons."
         )
@@ -147,16 +149,17 @@ class StudyTable:
         main, *others = self.measures
         head = ["variant", f"{main} [95 %]", "by seed", *others, f"its ranker's {main}", "against", "difference", "p"]
         lines = [f"**{self.study.question}**", "", _line(head), "|" + " --- |" * len(head)]
-        start = self.before
-        figures = (f"{start.values[measure]:.3f}" for measure in others)
-        shown = f"{start.values[main]:.3f} [{start.low:.3f}, {start.high:.3f}]"
-        lines.append(_line([f"`{BEFORE}`: the retriever before", shown, "", *figures, "", "", "", ""]))
+        nothing = ["", "", "", ""]
+        figures = [f"{self.before.values[measure]:.3f}" for measure in others]
+        lines.append(
+            _line([f"`{BEFORE}`: the retriever before", _bracketed(self.before, main), "", *figures, *nothing])
+        )
         for row in self.rows:
             found = row.comparison
             cells = [
                 f"`{row.variant.name}`: {row.variant.what}",
-                f"{row.values[main]:.3f} [{row.low:.3f}, {row.high:.3f}]",
-                " ".join(f"{value:.3f}" for value in row.by_seed.values()),
+                _bracketed(row, main),
+                " ".join(f"{value:.3f}" for value in row.by_seed.values()) if row.variant.trained else "",
                 *(f"{row.values[measure]:.3f}" for measure in others),
                 "" if row.ranker is None else f"{row.ranker:.3f}",
                 row.against,
@@ -167,7 +170,7 @@ class StudyTable:
         return "\n".join([*lines, "", self.caption(), "", *self.reading(), ""])
 
     def to_csv(self) -> str:
-        """One row a variant, every figure unrounded."""
+        """The retriever before and one row a variant, every figure unrounded."""
         text = io.StringIO()
         writer = csv.writer(text)
         main = self.measures[0]
@@ -175,22 +178,23 @@ class StudyTable:
         writer.writerow(
             ["variant", "what", "seeds", "n", *self.measures, "low", "high", f"{main}_by_seed", "ranker", *compared]
         )
-        start = self.before
-        figures = [start.values[measure] for measure in self.measures]
-        nothing = [""] * (2 + len(compared))
-        writer.writerow([BEFORE, "the retriever before", "", self.n, *figures, start.low, start.high, *nothing])
+        figures = [self.before.values[measure] for measure in self.measures]
+        ends, nothing = [self.before.low, self.before.high], [""] * (2 + len(compared))
+        writer.writerow([BEFORE, "the retriever before", "", self.n, *figures, *ends, *nothing])
         for row in self.rows:
             found = row.comparison
             writer.writerow(
                 [
                     row.variant.name,
                     row.variant.what,
-                    len(row.by_seed),
+                    len(row.by_seed) if row.variant.trained else "",
                     self.n,
                     *(row.values[measure] for measure in self.measures),
                     row.low,
                     row.high,
-                    " ".join(f"{seed}:{value:.6f}" for seed, value in row.by_seed.items()),
+                    " ".join(f"{seed}:{value:.6f}" for seed, value in row.by_seed.items())
+                    if row.variant.trained
+                    else "",
                     "" if row.ranker is None else row.ranker,
                     row.against,
                     *(found.difference, found.low, found.high, found.p_value, row.p_value),
@@ -225,7 +229,7 @@ class StudyTable:
 
 
 def study_table(
-    study: Study, measured: Sequence[Measured], before: Run, qrels: Qrels, evaluation: EvaluationConfig
+    study: Study, measured: Sequence[Measured], before: Run, dataset: Dataset, evaluation: EvaluationConfig
 ) -> StudyTable:
     """Means, intervals and paired tests of what is measured.
 
@@ -233,10 +237,10 @@ def study_table(
         study: which.
         measured: runs, in any order.
         before: the run of the retriever before.
-        qrels: of the test queries.
+        dataset: whose test queries measure.
         evaluation: measures and resamples.
     """
-    measures = tuple(evaluation.measures)
+    qrels, measures = dataset.test_qrels(), tuple(evaluation.measures)
     main, resamples = measures[0], evaluation.resamples
     values: dict[str, dict[int, dict[str, NDArray[np.float64]]]] = {}
     rankers: dict[str, list[float]] = {}
@@ -245,10 +249,9 @@ def study_table(
         values.setdefault(each.variant.name, {})[each.seed] = _columns(each.run, qrels, measures)
         if each.ranker is not None:
             rankers.setdefault(each.variant.name, []).append(float(_columns(each.ranker, qrels, [main])[main].mean()))
-    before_all = _columns(before, qrels, measures)
-    old = before_all[main]
+    old = _columns(before, qrels, measures)
     compared = {
-        name: compare(*_paired(values, variant, main, old), seed=0, resamples=resamples)
+        name: compare(*_paired(values, variant, main, old[main]), seed=0, resamples=resamples)
         for name, variant in variants.items()
     }
     adjusted = dict(zip(compared, holm([found.p_value for found in compared.values()]), strict=True))
@@ -270,8 +273,8 @@ def study_table(
                 compared_seeds=len(_common_seeds(values, variant)),
             )
         )
-    start = Before({name: float(each.mean()) for name, each in before_all.items()}, *interval(old, 0, resamples))
-    return StudyTable(study, tuple(rows), measures, start, len(old))
+    start = Start({name: float(each.mean()) for name, each in old.items()}, *interval(old[main], 0, resamples))
+    return StudyTable(study, tuple(rows), measures, start, dataset.name, len(qrels))
 
 
 def _against(values: Mapping[str, object], variant: Variant) -> str:
@@ -302,6 +305,10 @@ def _common_seeds(values: Mapping[str, Mapping[int, object]], variant: Variant) 
 def _columns(run: Run, qrels: Qrels, measures: Sequence[str]) -> dict[str, NDArray[np.float64]]:
     """Measure -> values in the order of the qrels' queries. [queries]"""
     return {name: np.array(list(each.values())) for name, each in per_query(run, qrels, measures).items()}
+
+
+def _bracketed(row: StudyRow | Start, main: str) -> str:
+    return f"{row.values[main]:.3f} [{row.low:.3f}, {row.high:.3f}]"
 
 
 def _line(cells: Sequence[str]) -> str:

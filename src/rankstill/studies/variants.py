@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from rankstill.config import Config
 from rankstill.config.files import PAPER
-from rankstill.evaluation.systems import AFTER, BM25, FIRST_STAGE, RANKER, RANKER_ON_AFTER
+from rankstill.evaluation.systems import AFTER, BM25, FIRST_STAGE, RANKER, RANKER_ON_AFTER, UNTRAINED
 from rankstill.studies.lists import ListKind
 
 DIRECT: dict[str, Any] = {
@@ -40,7 +41,7 @@ class Variant:
         lists: what the teacher's lists become.
         size: how many of them there are; None: all.
         k: passages of a list; None: all that the LLM was shown.
-        system: of the chain that the configuration describes, the one that is measured.
+        system: what is measured of its chain, one of the names in `evaluation.systems`.
     """
 
     name: str
@@ -52,20 +53,27 @@ class Variant:
     k: int | None = None
     system: str = AFTER
 
+    @property
+    def trained(self) -> bool:
+        """Whether a seed makes a difference."""
+        return self.system not in UNTRAINED
+
 
 @dataclass(frozen=True)
 class Material:
-    """What a study has to teach with.
+    """What a study has to work with.
 
     Args:
         lists: the LLM-ranked lists there are.
         answers: whether training queries have accepted answers, which the white-box methods read.
-        cross_encoder: whether the ranker has one.
+        config: what the variants change.
+        has_ranker: whether a ranker is trained by it.
     """
 
     lists: int
-    answers: bool = False
-    cross_encoder: bool = False
+    answers: bool
+    config: Config
+    has_ranker: bool
 
 
 @dataclass(frozen=True)
@@ -146,13 +154,14 @@ def _ablations(material: Material) -> tuple[Variant, ...]:
         "no-tokens": ("no token vectors", {"head.token_dimensions": 0}),
         "no-adapter": ("no adapter", {"head.width": 0}),
         "untrained": ("a head that has learned nothing", {"head.steps": 0}),
-        "paper": ("the paper's plain chain", _PAPER),
-        **(
-            {"prior-alone": ("the ranker without its cross-encoder", {"ranker.cross_encoder": False})}
-            if material.cross_encoder
-            else {"cross-encoder": ("the ranker with a cross-encoder on top", {"ranker.cross_encoder": True})}
-        ),
     }
+    if material.config.preset != "paper":
+        chain["paper"] = ("the paper's plain chain", _PAPER)
+    ranker = material.config.ranker
+    if not ranker.cross_encoder:
+        chain["cross-encoder"] = ("the ranker with a cross-encoder on top", {"ranker.cross_encoder": True})
+    elif ranker.prior:
+        chain["prior-alone"] = ("the ranker without its cross-encoder", {"ranker.cross_encoder": False})
     direct: dict[str, tuple[str, dict[str, Any]]] = {
         "contrastive": ("with InfoNCE on the LLM's first choice, weight 0.5", {"retriever.contrastive_weight": 0.5}),
         "blend": ("half the old weights blended in", {"retriever.blend": 0.5}),
@@ -229,18 +238,17 @@ def _baselines(material: Material) -> tuple[Variant, ...]:
     )
     if not material.lists:
         return others
-    return (
-        *others,
-        Variant(
-            "margin-mse",
-            "margin-mse: the ranker's labels of the same lists, GPL's loss",
-            {**_BY_RANKER, "retriever.loss": "margin-mse"},
-            "chain",
-        ),
+    margin_mse = {**_BY_RANKER, "retriever.loss": "margin-mse"}
+    by_lists = (
+        Variant("margin-mse", "margin-mse: the ranker's labels of the same lists, GPL's loss", margin_mse, "chain"),
         Variant("chain", "the chain: its retriever", {}),
-        Variant("ranker", "the chain's ranker on top of the first stage", {}, "first-stage", system=RANKER),
-        Variant("ranker-on-after", "the chain's ranker on top of its retriever", {}, "ranker", system=RANKER_ON_AFTER),
     )
+    on_top = {
+        "ranker": ("the chain's ranker on top of the first stage", RANKER),
+        "ranker-on-after": ("the chain's ranker on top of BM25 and its retriever, fused", RANKER_ON_AFTER),
+    }
+    reranked = (Variant(name, what, {}, "first-stage", system=system) for name, (what, system) in on_top.items())
+    return (*others, *by_lists, *(reranked if material.has_ranker else ()))
 
 
 STUDIES = {
