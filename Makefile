@@ -23,6 +23,7 @@ lint: $(STAMP)
 
 study: $(STAMP)
 	$(BIN)/rankstill study baselines --source scifact --set ranker.cross_encoder=false -w workspaces/studies
+	cp workspaces/studies/baselines.* docs/studies/
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks.speed
