@@ -92,7 +92,7 @@ def _curves(table: StudyTable) -> str:
         parts.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
         what = rows[-1].variant.what.partition(", ")[2]
         parts.append(_text(points[-1][0] + 14, points[-1][1] + 4, what, "start", colour))
-    return _svg(parts, _CURVES_WIDTH, height, f"{main} by the number of LLM-ranked lists. {_caption(table)}")
+    return _svg(parts, _CURVES_WIDTH, height, f"By the number of LLM-ranked lists: {_caption(table)}")
 
 
 def _caption(table: StudyTable) -> str:
