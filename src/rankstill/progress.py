@@ -47,10 +47,14 @@ def progress(what: str, total: int) -> Iterator[Advance]:
         nonlocal said, finished
         finished += done
         now = time.monotonic()
-        if now - said >= _LOG_EVERY_SECONDS and finished < total:
-            said = now
-            left = (now - started) / finished * (total - finished) if finished else 0.0
-            say(f"  {what}: {finished:,} of {total:,}, about {left:,.0f} s left")
+        if now - said < _LOG_EVERY_SECONDS or finished == total:
+            return
+        said = now
+        if finished > total:  # such as calls to an LLM whose answers cannot be read and are asked for again
+            say(f"  {what}: {finished:,}, more than the {total:,} that were expected")
+            return
+        left = (now - started) / finished * (total - finished) if finished else 0.0
+        say(f"  {what}: {finished:,} of {total:,}, about {left:,.0f} s left")
 
     yield advance
 
