@@ -14,7 +14,8 @@ from rankstill.evaluation import Run
 from rankstill.evaluation.systems import BM25
 from rankstill.studies import STUDIES, Variant
 from rankstill.studies.figure import _Axis, draw_figure
-from rankstill.studies.table import Measured, StudyTable, study_table
+from rankstill.studies.measuring import Measured, study_table
+from rankstill.studies.table import StudyTable
 
 QUERIES = [f"q{number}" for number in range(40)]
 DATASET = Dataset(

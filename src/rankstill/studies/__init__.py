@@ -1,8 +1,9 @@
 """The paper's studies as commands: variants of one experiment over seeds, with paired tests between them."""
 
+from rankstill.studies.catalogue import STUDIES
 from rankstill.studies.lists import ListKind, relist
 from rankstill.studies.running import run_study
 from rankstill.studies.table import StudyRow, StudyTable
-from rankstill.studies.variants import STUDIES, Material, Study, Variant
+from rankstill.studies.variants import Material, Study, Variant
 
 __all__ = ["STUDIES", "ListKind", "Material", "Study", "StudyRow", "StudyTable", "Variant", "relist", "run_study"]

@@ -19,7 +19,8 @@ from rankstill.pipeline import Chain
 from rankstill.progress import say
 from rankstill.report.settings import machine
 from rankstill.studies.lists import draw, relist, shorten
-from rankstill.studies.table import Measured, StudyTable, study_table
+from rankstill.studies.measuring import Measured, study_table
+from rankstill.studies.table import StudyTable
 from rankstill.studies.variants import Material, Study, Variant
 from rankstill.teacher import Ranking, write_rankings
 from rankstill.workspace import Workspace, digest
