@@ -89,6 +89,8 @@ def test_what_is_not_trained_has_one_figure_and_is_compared_over_all_seeds_of_wh
     measured = [Measured(variant, seed, run(20 + seed), None) for seed in (0, 4) for variant in (GOOD,)]
     measured += [Measured(bm25, seed, run(12), None) for seed in (0, 4)]
     found = study_table(STUDIES["baselines"], measured, run(10), DATASET, SETTINGS)
+    alone = study_table(STUDIES["baselines"], measured[2:], run(10), DATASET, SETTINGS)
+    assert alone.caption().startswith("n = 40 queries of toy. Brackets")
     good, row = found.rows
     assert (row.compared_seeds, row.comparison.before, row.comparison.after) == (2, good.values["MRR@10"], 0.65)
     (line,) = (line for line in found.to_markdown().splitlines() if line.startswith("| `bm25`"))

@@ -111,10 +111,11 @@ class StudyTable:
 
     def caption(self) -> str:
         """How the figures were made."""
-        seeds = sorted({len(row.by_seed) for row in self.rows})
-        many = f"{seeds[0]}" if len(seeds) == 1 else f"{seeds[0]} to {seeds[-1]}"
+        seeds = sorted({len(row.by_seed) for row in self.rows if row.variant.trained})
+        many = " to ".join(dict.fromkeys(str(number) for number in (*seeds[:1], *seeds[-1:])))
+        trained = f", {many} seed{'s' * (seeds != [1])}" if seeds else ""
         return (
-            f"n = {self.n:,} queries of {self.dataset}, {many} seed{'s' * (seeds != [1])}. "
+            f"n = {self.n:,} queries of {self.dataset}{trained}. "
             f"Brackets: 95 % bootstrap intervals over queries, each query its mean over seeds; they say nothing of how "
             f"another seed would fall. p: paired randomisation test, Holm-corrected for {len(self.rows)} comparisons."
         )
