@@ -255,7 +255,7 @@ def test_no_batch_file_is_larger_than_allowed(
     server: FakeBatches, ledger: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with teacher(server, ledger) as asked:
-        lines = [batch_api.batch_line(call) for _, calls in asked.pending(LISTS) for call in calls]
+        lines = [batch_api.batch_line(call.key, call) for _, calls in asked.pending(LISTS) for call in calls]
     most = 2 * max(map(len, lines))
     monkeypatch.setattr(batch, "MOST_BYTES", most)
     assert len(rank(server, ledger)) == 4

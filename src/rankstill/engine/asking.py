@@ -37,8 +37,7 @@ class FailedThereError(BadReplyError):
     """
 
     def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.what)
-        self.failure = failure
+        super().__init__(failure.what, failure)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rankstill.teacher.calls import Answer, Ask, Call, Reading
 from rankstill.teacher.consistency import agreement, borda, kemeny
-from rankstill.teacher.prompts import Template, load_template, render_ask, response_schema
+from rankstill.teacher.prompts import Template, count_tokens, load_template, render_ask, response_schema
 from rankstill.teacher.rankings import Ranking
 from rankstill.teacher.reading import read_answer
 from rankstill.teacher.strategies import Order, Strategy, listwise, pairwise, setwise, shuffles
@@ -25,6 +25,9 @@ Lookup = Callable[[Call], Answer | None]
 
 _WARMER = 0.7
 """Temperature, at least, when an unreadable answer is asked for again: at 0 the same one would come back."""
+
+_SHORTEST = 8
+"""Tokens of a passage that is cut because its prompt is too long, at least."""
 
 
 @dataclass(frozen=True)
@@ -188,14 +191,28 @@ class Asker:
             reading = replace(reading, cut=answer.finish == "length")
         return reading
 
-    def _call(self, ask: Ask, listed: CandidateList, attempt: int) -> Call:
+    def shorter(self, listed: CandidateList, call: Call) -> Call | None:
+        """The same question with its passages cut to half; None where that cuts nothing.
+
+        Args:
+            listed: the list that the call is about.
+            call: whose prompt is too long.
+        """
+        if call.ask is None:
+            return None
+        longest = max(count_tokens(listed.passages[number]) for number in call.ask.shown)
+        half = min(self._config.passage_tokens, longest) // 2
+        short = self._call(call.ask, listed, call.attempt, max(half, _SHORTEST))
+        return None if short.messages == call.messages else short
+
+    def _call(self, ask: Ask, listed: CandidateList, attempt: int, passage_tokens: int | None = None) -> Call:
         config = self._config
         messages = render_ask(
             self.template,
             listed.query,
             [listed.passages[number] for number in ask.shown],
             config.labels,
-            config.passage_tokens,
+            passage_tokens or config.passage_tokens,
             structured=config.structured,
         )
         parameters: dict[str, Any] = {
@@ -206,4 +223,4 @@ class Asker:
             parameters["response_format"] = response_schema(ask.kind, len(ask.shown), config.labels)
         parameters.update(config.parameters)
         set_ones = {name: value for name, value in parameters.items() if value is not None}
-        return Call(self._endpoint, self.model, messages, set_ones, attempt)
+        return Call(self._endpoint, self.model, messages, set_ones, attempt, ask)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from openai.types import Batch
 
 from rankstill.progress import say
+from rankstill.teacher.adapting import INSTEAD, adapted
 from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.batch_api import BatchAPI, BatchRefused, batch_line
 from rankstill.teacher.batch_records import Submission, Submissions
@@ -23,6 +24,7 @@ from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client import TeacherError
 from rankstill.teacher.failures import Failure
 from rankstill.teacher.loop import run
+from rankstill.teacher.truncation import CUT, TruncationWatch
 
 if TYPE_CHECKING:
     from rankstill.teacher.teach import Teacher
@@ -30,8 +32,10 @@ if TYPE_CHECKING:
 MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000
 """In one batch file, as OpenAI limits it."""
 
+LeftOut = tuple[dict[str, str], dict[str, str]]
 
-def ask_in_batches(teacher: Teacher, lists: Sequence[CandidateList]) -> dict[str, str]:
+
+def ask_in_batches(teacher: Teacher, lists: Sequence[CandidateList]) -> LeftOut:
     """Have the calls that every list needs answered in batches, until the ledger holds the answers.
 
     Killed at any moment, it goes on with the batches under way: no call is submitted twice. A round of calls is
@@ -42,7 +46,8 @@ def ask_in_batches(teacher: Teacher, lists: Sequence[CandidateList]) -> dict[str
         lists: what to rank.
 
     Returns:
-        Of the lists that were given up: query id and why.
+        Of the lists whose prompts are refused, and of those whose calls failed and may be answered another time: query
+        id and why.
 
     Raises:
         BudgetReached: the next round of calls could pass a limit; nothing of it was submitted.
@@ -51,7 +56,7 @@ def ask_in_batches(teacher: Teacher, lists: Sequence[CandidateList]) -> dict[str
         LedgerError: the ledger, or a record beside it, cannot be used.
     """
 
-    async def ask_all() -> dict[str, str]:
+    async def ask_all() -> LeftOut:
         async with BatchAPI(teacher.config) as api:
             return await _Rounds(teacher, lists, api).run()
 
@@ -67,37 +72,49 @@ class _Rounds:
         self._api = api
         self._submissions = Submissions(teacher.ledger.path)
         self._failures: Counter[str] = Counter()
-        self._given_up: dict[str, str] = {}
+        self._refused: dict[str, str] = {}  # calls by key, and why they are not submitted again
+        self._given_up: dict[str, str] = {}  # likewise
+        self._shorter: set[str] = set()  # calls whose prompts are cut shorter
+        self._not_taken: set[str] = set()  # parameters that the endpoint has said that it does not take
+        self._sent_without: frozenset[str] = frozenset()  # those known when the batches under way were submitted
+        self._watch = TruncationWatch()
 
-    async def run(self) -> dict[str, str]:
-        missing = {call.key for call in self._missing()}
+    async def run(self) -> LeftOut:
+        missing = {call.key for _, call in self._missing()}
         self._tell_of_others(missing)
         while missing:
             under_way = [each for each in self._submissions if each.keys & missing]
             for submission in under_way or await self._submit():
                 await self._collect(submission)
-            missing = {call.key for call in self._missing()}
-        return {
-            listed.query_id: why
-            for listed, calls in self._teacher.pending(self._lists)
-            if (why := self._why_given_up(calls)) is not None
-        }
+            missing = {call.key for _, call in self._missing()}
+        refused: dict[str, str] = {}
+        given_up: dict[str, str] = {}
+        for listed, calls in self._teacher.pending(self._lists):
+            # Refused first: a list that will not be whole need not be asked anew.
+            for of_lists, of_calls in ((refused, self._refused), (given_up, self._given_up)):
+                why = next((of_calls[call.key] for call in calls if call.key in of_calls), None)
+                if why is not None:
+                    of_lists[listed.query_id] = why
+                    break
+        return refused, given_up
 
-    def _missing(self) -> Iterator[Call]:
-        """The calls to make next, each once, without those of lists that are given up."""
-        return self._each_once(given_up=False)
+    def _missing(self) -> Iterator[tuple[CandidateList, Call]]:
+        """The calls to make next, each once, without those of lists that are left out."""
+        return self._each_once(left_out=False)
 
-    def _each_once(self, given_up: bool) -> Iterator[Call]:
+    def _each_once(self, left_out: bool) -> Iterator[tuple[CandidateList, Call]]:
         seen: set[str] = set()
-        for _, calls in self._teacher.pending(self._lists):
-            if given_up or self._why_given_up(calls) is None:
+        for listed, calls in self._teacher.pending(self._lists):
+            if left_out or not any(call.key in self._refused or call.key in self._given_up for call in calls):
                 for call in calls:
                     if call.key not in seen:
                         seen.add(call.key)
-                        yield call
+                        yield listed, call
 
-    def _why_given_up(self, calls: Sequence[Call]) -> str | None:
-        return next((self._given_up[call.key] for call in calls if call.key in self._given_up), None)
+    def _sent(self, listed: CandidateList, call: Call) -> Call:
+        """What is submitted for a call: with a shorter prompt, or without what the endpoint does not take."""
+        short = self._teacher.asker.shorter(listed, call) if call.key in self._shorter else None
+        return adapted(short or call, self._sent_without)
 
     def _tell_of_others(self, missing: set[str]) -> None:
         for each in self._submissions:
@@ -116,6 +133,7 @@ class _Rounds:
         return frozenset(key for key in keys if not self._teacher.ledger.answered(key))
 
     async def _submit(self) -> list[Submission]:
+        self._sent_without = frozenset(self._not_taken)
         with TemporaryDirectory(prefix="rankstill-batch-") as folder:
             submitted = []
             for file, keys in self._write(Path(folder)):
@@ -136,12 +154,13 @@ class _Rounds:
         reservations: list[Reservation] = []
         size = 0
         try:
-            for call in self._missing():
-                reservation = budget.reserve(call)
+            for listed, call in self._missing():
+                sent = self._sent(listed, call)
+                reservation = budget.reserve(sent)
                 if reservation is None:
                     raise BudgetReached(self._no_room(len(reservations)))
                 reservations.append(reservation)
-                line = batch_line(call)
+                line = batch_line(call.key, sent)
                 if not parts or len(parts[-1][1]) == MOST_REQUESTS or size + len(line) > MOST_BYTES:
                     parts.append((folder / f"calls-{len(parts) + 1}.jsonl", []))
                     size = 0
@@ -184,9 +203,10 @@ class _Rounds:
             ) from error
 
         looked_at: set[str] = set()
+        cut: list[str] = []
         answered = 0
         refused: Failure | None = None
-        for call in self._each_once(given_up=True):
+        for listed, call in self._each_once(left_out=True):
             if call.key not in submission.keys:
                 continue
             looked_at.add(call.key)
@@ -194,28 +214,52 @@ class _Rounds:
                 continue  # not a failure of this call
             outcome = self._api.outcome(results.get(call.key), call)
             if isinstance(outcome, Answer):
-                self._teacher.ledger.put(call, outcome)
+                sent = self._sent(listed, call)
+                self._teacher.ledger.put(call, outcome, sent=sent)
+                cut += self._watch.saw(call.key, sent, outcome)
                 answered += 1
-            else:
-                self._fail(call, outcome)
-                refused = outcome if outcome.then in ("stop", "unstructured") else refused
+            elif self._fail(listed, call, outcome):
+                refused = outcome
         self._teacher.budget.spent = self._teacher.ledger.own()
         # Calls of lists that this run does not have: another one, which shares the ledger, will look for them.
         self._submissions.collected(submission, left=self._unanswered(submission.keys & results.keys() - looked_at))
+        if cut:
+            self._teacher.ledger.withdraw(cut, CUT)
+            raise self._watch.error()
         if batch.status != "completed":
             raise TeacherError(self._ended(batch, answered, len(submission.keys)))
         if refused is not None and not self._teacher.budget.spent.calls:  # never an answer: it is not this call alone
             raise self._api.refused(refused)
 
-    def _fail(self, call: Call, failure: Failure) -> None:
+    def _fail(self, listed: CandidateList, call: Call, failure: Failure) -> bool:
+        """Note a failure, and what follows from it; whether it may be one of all calls, that no other try heals."""
         self._teacher.ledger.fail(call, failure.what, 0.0)
         self._failures[call.key] += 1
-        if failure.then in ("stop", "skip", "unstructured"):
-            self._given_up[call.key] = f"{failure.what}. {failure.advice}"
+        why = f"{failure.what}. {failure.advice}"
+        if failure.then == "stop":
+            self._given_up[call.key] = why
+            return True
+        if failure.parameter is not None and failure.parameter not in self._sent_without:
+            self._do_without(failure.parameter, failure.what)
+        elif failure.then in ("shorten", "unclear") and self._can_be_shorter(listed, call):
+            self._shorter.add(call.key)
+        elif failure.then in ("skip", "shorten", "unclear", "adapt"):
+            self._refused[call.key] = why
+            return failure.then != "skip"
         elif self._failures[call.key] >= self._teacher.config.tries:
             self._given_up[call.key] = (
-                f"a call was given up after {self._failures[call.key]} batches, the last time: {failure.what}"
+                f"a call was given up after {self._failures[call.key]} batches, the last time: {failure.what}. Run the "
+                "same command again to submit it anew."
             )
+        return False
+
+    def _do_without(self, parameter: str, what: str) -> None:
+        if parameter not in self._not_taken:
+            self._not_taken.add(parameter)
+            say(f"note: the batch API's calls: {what}; {INSTEAD[parameter]}")
+
+    def _can_be_shorter(self, listed: CandidateList, call: Call) -> bool:
+        return call.key not in self._shorter and self._teacher.asker.shorter(listed, call) is not None
 
     def _ended(self, batch: Batch, answered: int, calls: int) -> str:
         return (

@@ -17,7 +17,7 @@ from openai.types import Batch, FileObject
 
 from rankstill.progress import progress, say
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.failures import BadReplyError, Failure, TeacherError, failure_of, message_in
+from rankstill.teacher.failures import BadReplyError, Failure, TeacherError, failure_of, message_in, not_json
 from rankstill.teacher.keys import read_key
 from rankstill.teacher.transport import answer_in, openai_client
 
@@ -41,7 +41,7 @@ class _LineError(openai.APIError):
 
     def __init__(self, status: int, body: Any) -> None:
         inner = body.get("error", body) if isinstance(body, dict) else body
-        super().__init__(message_in(body), request=None, body=inner)  # type: ignore[arg-type]  # it had no request
+        super().__init__(message_in(body) or json.dumps(body), request=None, body=inner)  # type: ignore[arg-type]  # it had no request
         self.status_code = status
 
 
@@ -190,7 +190,7 @@ class BatchAPI:
             except (openai.APIError, BadReplyError, ValueError) as error:  # ValueError: the reply is not JSON
                 failure = self._failure(error)
             failed += 1
-            if failure.then in ("stop", "skip"):
+            if failure.then not in ("again", "slower"):
                 raise self.refused(failure)
             if failed >= self._tries:
                 raise TeacherError(
@@ -206,16 +206,23 @@ class BatchAPI:
 
 def _id(reply: FileObject | Batch) -> str:
     """A reply's id, which is not there when the reply is something else: the library does not check it."""
+    if isinstance(reply, str):  # so the library hands on what is not JSON
+        raise not_json(reply, "no JSON value")
     found = getattr(reply, "id", None)
     if not isinstance(found, str):
         raise BadReplyError("the reply is not of a batch API")
     return found
 
 
-def batch_line(call: Call) -> bytes:
-    """A call as a line of a batch file."""
+def batch_line(key: str, call: Call) -> bytes:
+    """A line of a batch file.
+
+    Args:
+        key: that the answer is found by.
+        call: to make.
+    """
     request = {
-        "custom_id": call.key,
+        "custom_id": key,
         "method": "POST",
         "url": "/v1/chat/completions",
         "body": {"model": call.model, "messages": call.messages, **call.parameters},

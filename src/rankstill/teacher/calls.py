@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -36,6 +36,7 @@ class Call:
         messages: of the chat: {"role", "content"}.
         parameters: of the request: temperature, max_tokens, response_format and others.
         attempt: from 0; asking again after an unreadable answer is another call.
+        ask: that it carries, if any; not hashed, for the messages say it all.
     """
 
     endpoint: str
@@ -43,11 +44,19 @@ class Call:
     messages: tuple[dict[str, str], ...]
     parameters: dict[str, Any]
     attempt: int = 0
+    ask: Ask | None = field(default=None, compare=False, repr=False)
 
     @cached_property
     def key(self) -> str:
         """SHA-256 of all of it: the same call is never paid twice."""
-        text = json.dumps(asdict(self), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+        hashed = {
+            "endpoint": self.endpoint,
+            "model": self.model,
+            "messages": self.messages,
+            "parameters": self.parameters,
+            "attempt": self.attempt,
+        }
+        text = json.dumps(hashed, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -61,6 +70,7 @@ class Answer:
         tokens_out: likewise.
         seconds: that it took; 0 where that was not measured.
         finish: why it ended, if said: "stop", "length" or "content_filter".
+        counted: whether the endpoint counted `tokens_in`; not known of an answer from the ledger.
     """
 
     text: str
@@ -68,6 +78,7 @@ class Answer:
     tokens_out: int
     seconds: float
     finish: str | None = None
+    counted: bool = field(default=False, compare=False)
 
 
 @dataclass(frozen=True)

@@ -6,12 +6,13 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from types import TracebackType
+from typing import Final, Literal
 
 import openai
 
 from rankstill.progress import say
+from rankstill.teacher.adapting import INSTEAD, adapted
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.failures import BadReplyError, CallFailed, Failure, TeacherError, failure_of
 from rankstill.teacher.keys import Provider, read_key
@@ -23,13 +24,21 @@ __all__ = ["CallFailed", "ChatClient", "TeacherError"]
 _FIRST_BACKOFF = 0.5  # seconds
 _LONGEST_BACKOFF = 30.0
 
+_REFUSALS: Final[dict[str, Literal["refused", "too long", "unclear"]]] = {
+    "skip": "refused",
+    "shorten": "too long",
+    "unclear": "unclear",
+    "adapt": "unclear",  # for a parameter that is not in the request
+}
+
 
 class ChatClient:
     """Asks a chat endpoint, many calls at once, and tries again what may heal. An async context manager.
 
     Tried again, after an exponential backoff with full jitter (Brooker 2015, "Exponential Backoff And Jitter", AWS
     Architecture Blog) or as long as the endpoint asks: connection errors, timeouts, 408, 409, 425, 429, 5xx, and
-    replies that are cut short or hold no answer. Anything else stops at once. How many calls are under way adapts to
+    replies that are cut short or hold no answer. A parameter that the endpoint does not take is left out of this call
+    and all later ones (`adapted`). Anything else stops at once. How many calls are under way adapts to
     the endpoint (`Limiter`).
 
     Args:
@@ -68,7 +77,7 @@ class ChatClient:
         self._limiter = Limiter(concurrency)
         self._draw = random.Random()  # not the global one, whose seed the experiment may have set
         self._answered = 0
-        self._plain = False  # whether the endpoint has said that it takes no schemas
+        self._refused: set[str] = set()  # parameters that the endpoint has said that it does not take
         self._client: openai.AsyncOpenAI | None = None
         if send is not None:
             self._send = send
@@ -97,8 +106,9 @@ class ChatClient:
         """The endpoint's answer to this call.
 
         Raises:
-            CallFailed: given up after as many tries as allowed; or `refused`: too long, or by the content filter.
-            TeacherError: the endpoint refuses for a reason that does not heal: the key, the credit, the request.
+            CallFailed: given up after as many tries as allowed; or `refused`: too long, by the content filter, or for
+                a reason that is not clear.
+            TeacherError: the endpoint refuses for a reason that does not heal: the key, the credit, the address.
         """
         where = f"{self._endpoint or 'litellm'}, model {call.model}"
         failed, answered = 0, self._answered
@@ -106,17 +116,16 @@ class ChatClient:
             result = await self._try(call)
             if isinstance(result, Answer):
                 return result
-            if result.then == "unstructured" and "response_format" in call.parameters:
-                # The prompt asks for JSON in words as well, so the answer can still be read.
-                if not self._plain:
-                    say(f"note: {where}: takes no JSON schema ({result.what}); going on with plain text")
-                    self._plain = True
-                call = _without_schema(call)
+            if result.then == "adapt" and result.parameter in call.parameters:
+                if result.parameter not in self._refused:
+                    self._refused.add(result.parameter)
+                    say(f"note: {where}: {result.what}; {INSTEAD[result.parameter]}")
+                call = adapted(call, {result.parameter})
                 continue
-            if result.then in ("stop", "unstructured"):
+            if result.then == "stop" or (result.then == "astray" and not self._answered):
                 raise TeacherError(f"{where}: {result.what}. {result.advice}")
-            if result.then == "skip":
-                raise CallFailed(f"{where}: {result.what}. {result.advice}", refused=True)
+            if result.then in _REFUSALS:
+                raise CallFailed(f"{where}: {result.what}. {result.advice}", _REFUSALS[result.then])
             if result.then != "slower" or self._answered == answered:
                 failed += 1
             answered = self._answered
@@ -132,8 +141,7 @@ class ChatClient:
         async with self._limiter:
             started = time.monotonic()
             try:
-                sent = _without_schema(call) if self._plain else call
-                reply = await asyncio.wait_for(self._send(sent), self._timeout)
+                reply = await asyncio.wait_for(self._send(adapted(call, self._refused)), self._timeout)
                 answer = answer_in(reply, call, time.monotonic() - started)
             except (openai.APIError, asyncio.TimeoutError, BadReplyError) as error:
                 failure = failure_of(error, self._timeout, self._key)
@@ -145,8 +153,3 @@ class ChatClient:
             self._answered += 1
             return answer
 
-
-def _without_schema(call: Call) -> Call:
-    return replace(
-        call, parameters={name: value for name, value in call.parameters.items() if name != "response_format"}
-    )

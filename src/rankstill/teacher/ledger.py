@@ -7,7 +7,7 @@ import math
 import os
 import sqlite3
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timezone
@@ -52,6 +52,7 @@ _INSERT = """
     VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT), CAST(? AS TEXT))
     ON CONFLICT (key) WHERE failed = 0 DO NOTHING
 """
+_WITHDRAW = "UPDATE calls SET failed = 1, error = CAST(? AS TEXT) WHERE key = ? AND failed = 0"
 _MEASURED = "model = ? AND failed = 0 AND seconds > 0"
 _GET = "SELECT answer, tokens_in, tokens_out, seconds, finish FROM calls WHERE key = ? AND failed = 0"
 _SUMS = (
@@ -171,15 +172,16 @@ class Ledger:
         """Whether the call with this key has an answer."""
         return self._one(_GET, key) is not None
 
-    def put(self, call: Call, answer: Answer, paid_by: str | None = None) -> None:
+    def put(self, call: Call, answer: Answer, paid_by: str | None = None, sent: Call | None = None) -> None:
         """Keep an answer, on the disk when this returns. If the call has one already, that one stays.
 
         Args:
-            call: that was answered.
+            call: that was answered: its key finds the answer.
             answer: to it; what took 0 s was not measured, and does not count as fast.
             paid_by: on whose account, if not this ledger's.
+            sent: what was sent in the call's place, if not the call itself; its messages are the ones that are kept.
         """
-        self._write(call, answer, paid_by=self.paid_by if paid_by is None else paid_by)
+        self._write(call, answer, paid_by=self.paid_by if paid_by is None else paid_by, sent=sent)
 
     def fail(self, call: Call, error: str, seconds: float) -> None:
         """Note one try that failed.
@@ -190,6 +192,17 @@ class Ledger:
             seconds: that it took to fail.
         """
         self._write(call, Answer("", 0, 0, seconds), paid_by=self.paid_by, error=error)
+
+    def withdraw(self, keys: Iterable[str], why: str) -> None:
+        """Count answers as failed, so that their calls are asked anew; what they took stays counted.
+
+        Args:
+            keys: of their calls.
+            why: they are worth nothing.
+        """
+        with self._writing, self._explained():
+            for key in keys:
+                self._writer.execute(_WITHDRAW, (_bytes(why), key))
 
     def totals(self, model: str | None = None) -> Spend:
         """What all calls took, or those to one model."""
@@ -236,7 +249,9 @@ class Ledger:
         with self._reading, self._explained():
             return self._reader.execute(question, values).fetchone()
 
-    def _write(self, call: Call, answer: Answer, *, paid_by: str, error: str | None = None) -> None:
+    def _write(
+        self, call: Call, answer: Answer, *, paid_by: str, error: str | None = None, sent: Call | None = None
+    ) -> None:
         row = (
             call.key,
             int(error is not None),
@@ -253,7 +268,7 @@ class Ledger:
             None if error is None else _bytes(without_secrets(error)),
             _bytes(without_secrets(json.dumps(call.parameters, ensure_ascii=False, sort_keys=True))),
             None if error is not None else _bytes(answer.text),
-            _bytes(json.dumps(call.messages, ensure_ascii=False)),
+            _bytes(json.dumps((sent or call).messages, ensure_ascii=False)),
         )
         with self._writing, self._explained():
             self._writer.execute(_INSERT, row)

@@ -12,6 +12,7 @@ from rankstill.teacher.budget import Budget, Reservation
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client import CallFailed, TeacherError
 from rankstill.teacher.ledger import Ledger
+from rankstill.teacher.truncation import CUT, TruncationWatch
 
 
 class Client(Protocol):
@@ -23,6 +24,8 @@ class Client(Protocol):
 
 _ENOUGH_FAILED = 3
 """Calls that are given up, with none answered, before no more are made."""
+_ENOUGH_REFUSED = 20
+"""Calls that are refused, with none answered, or none since the first of them and no clear reason, likewise."""
 _ENOUGH_UNREADABLE = 20
 """Lists of which nothing could be read, with none that could, before no more are asked."""
 
@@ -41,19 +44,28 @@ class Payer:
         client: answers.
         ledger: keeps answers.
         budget: lets calls through.
+        accept_missing: go on when one call after another is refused.
     """
 
-    def __init__(self, client: Client, ledger: Ledger, budget: Budget) -> None:
+    def __init__(self, client: Client, ledger: Ledger, budget: Budget, accept_missing: bool = False) -> None:
         self._client = client
         self._ledger = ledger
         self._budget = budget
         self._under_way: dict[str, asyncio.Task[Answer]] = {}
         self._answered = False
-        self._given_up = 0
+        self._accept_missing = accept_missing
+        self._given_up = self._refused = 0
+        self._watch = TruncationWatch()
+        self.shortened = 0
+        """Calls that were refused and answered with their passages cut shorter."""
         self.stopped_by: BaseException | None = None
 
-    async def answer(self, call: Call) -> Answer:
+    async def answer(self, call: Call, shorter: Callable[[], Call | None] = lambda: None) -> Answer:
         """The answer to a call; two that ask for the same one at the same time pay once.
+
+        Args:
+            call: to answer.
+            shorter: the same with a shorter prompt, if there is one, for when it is too long.
 
         Raises:
             CallFailed: it was given up.
@@ -64,32 +76,62 @@ class Payer:
             return known
         task = self._under_way.get(call.key)
         if task is None:
-            task = asyncio.create_task(self._pay(call))
+            task = asyncio.create_task(self._pay(call, shorter))
             self._under_way[call.key] = task
             task.add_done_callback(lambda _: self._under_way.pop(call.key))
         return await task
 
-    async def _pay(self, call: Call) -> Answer:
+    async def _pay(self, call: Call, shorter: Callable[[], Call | None]) -> Answer:
         try:
             reservation = await self._admit(call)
             try:
-                answer = await self._client.ask(call)
+                sent, answer = await self._ask(call, shorter)
             except BaseException:
                 self._budget.release(reservation)
                 raise
             self._budget.settle(reservation, answer)
             # In a thread: an fsync a call must not hold up the other calls' answers.
-            await asyncio.to_thread(self._ledger.put, call, answer)
+            await asyncio.to_thread(self._ledger.put, call, answer, sent=sent)
+            if cut := self._watch.saw(call.key, sent, answer):
+                self._ledger.withdraw(cut, CUT)
+                raise self._watch.error()
         except CallFailed as error:
-            self._given_up += not error.refused
-            if not self._answered and self._given_up >= _ENOUGH_FAILED:
-                self.stop(error)  # nobody is there
+            self._count(call, error)
             raise
         except BaseException as error:
             self.stop(error)
             raise
-        self._answered = True
+        self._answered, self._refused = True, 0
         return answer
+
+    async def _ask(self, call: Call, shorter: Callable[[], Call | None]) -> tuple[Call, Answer]:
+        """What was sent, and its answer. A request that may be too long is sent once more with a shorter prompt."""
+        try:
+            return call, await self._client.ask(call)
+        except CallFailed as error:
+            short = shorter() if error.kind in ("too long", "unclear") else None
+            if short is None:
+                raise
+        answer = await self._client.ask(short)
+        self.shortened += 1
+        return short, answer
+
+    def _count(self, call: Call, error: CallFailed) -> None:
+        """Stop when nobody is there, or when it is not this prompt alone that is refused."""
+        if not error.refused:
+            self._given_up += 1
+            if not self._answered and self._given_up >= _ENOUGH_FAILED:
+                self.stop(error)
+            return
+        never_answered = not self._answered and not self._ledger.totals(call.model).calls
+        self._refused += error.kind == "unclear" or never_answered
+        if self._refused >= _ENOUGH_REFUSED and not self._accept_missing:
+            self.stop(
+                TeacherError(
+                    f"{self._refused:,} calls were refused one after another, so no more are made. The last one: "
+                    f"{error} To leave such lists out and go on, set teacher.accept_missing: true."
+                )
+            )
 
     def stop(self, reason: BaseException) -> None:
         """Let out no more calls; the first reason stands."""
@@ -144,14 +186,14 @@ async def ask_live(
             if payer.stopped_by is not None:
                 return
 
-    async def _paid(call: Call) -> Answer:
-        answer = await payer.answer(call)
+    async def _paid(listed: CandidateList, call: Call) -> Answer:
+        answer = await payer.answer(call, lambda: asker.shorter(listed, call))
         advance(1)
         return answer
 
     async def _answered(listed: CandidateList) -> Asked | None:
         while not isinstance(state := asker.advance(listed, ledger.get), Asked):
-            answers = await asyncio.gather(*map(_paid, state), return_exceptions=True)
+            answers = await asyncio.gather(*(_paid(listed, call) for call in state), return_exceptions=True)
             errors = [each for each in answers if isinstance(each, BaseException)]
             for error in errors:
                 if not isinstance(error, CallFailed):
@@ -162,6 +204,8 @@ async def ask_live(
         return state
 
     await _together(work, at_once, payer)
+    if payer.shortened:
+        say(f"note: {payer.shortened:,} prompts were refused and asked again with their passages cut to half")
     return refused, given_up
 
 

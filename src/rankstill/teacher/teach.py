@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -83,27 +83,36 @@ class Teacher:
     def rank(self, lists: Sequence[CandidateList]) -> tuple[list[Ranking], Health]:
         """Every list's ranking, and how the teacher did.
 
-        A list that got no readable answer, or whose prompt is refused, is left out, counted and named.
+        A list that got no readable answer, or whose prompt is refused, is left out, counted and named; so is one whose
+        calls failed, if the config accepts that.
 
         Raises:
-            RankstillError: the budget is reached or the endpoint cannot be asked. What is done is kept.
+            RankstillError: the budget is reached, the endpoint cannot be asked, or calls failed. What is done is kept.
         """
         refused: dict[str, str] = {}
+        given_up: dict[str, str] = {}
         if any(True for _ in self.pending(lists)):  # else no key and no server is needed
             if self.config.batch:
                 from rankstill.teacher.batch import ask_in_batches
 
-                refused = ask_in_batches(self, lists)
+                refused, given_up = ask_in_batches(self, lists)
             else:
-                refused = self._ask_live(lists)
+                refused, given_up = self._ask_live(lists)
+            if given_up and not self.config.accept_missing:
+                raise TeacherError(
+                    f"{_without_an_answer(given_up)} Or set teacher.accept_missing: true to go on without them."
+                )
+        missing = {**refused, **given_up}
         asked = []
         for listed in lists:
-            state = None if listed.query_id in refused else self.asker.advance(listed, self.ledger.get)
+            state = None if listed.query_id in missing else self.asker.advance(listed, self.ledger.get)
             if isinstance(state, Asked):
                 asked.append(state)
+        if missing and not asked:
+            raise TeacherError(f"nothing could be asked: {_without_an_answer(missing)}")
         rankings = [each.ranking(self.asker.model, self.asker.template.identity) for each in asked]
         left_out = {each.of.query_id: _why(each) for each, made in zip(asked, rankings, strict=True) if made is None}
-        health = health_of(asked, {**refused, **left_out}, self.asker.model, self.ledger.own())
+        health = health_of(asked, {**missing, **left_out}, self.asker.model, self.ledger.own())
         return [ranking for ranking in rankings if ranking], health
 
     def answers(self, calls: Sequence[Call], what: str) -> list[Answer | None]:
@@ -121,7 +130,7 @@ class Teacher:
         async def ask_all(place: Endpoint, send: Send | None) -> None:
             with progress(what, len(calls)) as advance:
                 async with self._client(place.url, place.concurrency, send) as client:
-                    payer = Payer(client, self.ledger, self.budget)
+                    payer = Payer(client, self.ledger, self.budget, self.config.accept_missing)
                     await ask_calls(calls, payer, place.concurrency, advance)
 
         if not all(self.ledger.answered(call.key) for call in calls):
@@ -139,7 +148,7 @@ class Teacher:
         if self.config.kind != "local" and not by_workers:
             self._client(self.config.base_url() or "", 1)
 
-    def _ask_live(self, lists: Sequence[CandidateList]) -> dict[str, str]:
+    def _ask_live(self, lists: Sequence[CandidateList]) -> tuple[dict[str, str], dict[str, str]]:
         from rankstill.teacher.live import Payer, ask_live
 
         # A list may take hundreds of calls: what is counted is calls, of which some more may be needed.
@@ -148,19 +157,12 @@ class Teacher:
         async def ask_all(place: Endpoint, send: Send | None) -> tuple[dict[str, str], dict[str, str]]:
             with progress("asking the teacher", calls) as advance:
                 async with self._client(place.url, place.concurrency, send) as client:
-                    payer = Payer(client, self.ledger, self.budget)
+                    payer = Payer(client, self.ledger, self.budget, self.config.accept_missing)
                     at_once = _LISTS_A_CALL * place.concurrency
                     return await ask_live(lists, self.asker, payer, self.ledger, at_once, advance)
 
         with self._reach() as reached:
-            refused, given_up = run(ask_all(*reached))
-        if given_up and not self.config.accept_missing:
-            query_id, why = next(iter(given_up.items()))
-            raise TeacherError(
-                f"{len(given_up):,} lists got no answer (query {query_id}: {why}) Or set teacher.accept_missing: true "
-                "to go on without them."
-            )
-        return {**refused, **given_up}
+            return run(ask_all(*reached))
 
     @contextmanager
     def _reach(self) -> Iterator[tuple[Endpoint, Send | None]]:
@@ -195,6 +197,11 @@ def price_in(config: TeacherConfig, model: str) -> Price | None:
         return price_of("local")
     own = {name: Price(price.input, price.output) for name, price in config.prices.items()}
     return price_of(model, own)
+
+
+def _without_an_answer(lists: Mapping[str, str]) -> str:
+    query_id, why = next(iter(lists.items()))
+    return f"{len(lists):,} {'list' if len(lists) == 1 else 'lists'} got no answer (query {query_id}: {why})"
 
 
 def _why(asked: Asked) -> str:

@@ -11,13 +11,16 @@ from urllib.parse import urlsplit
 import openai
 
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.failures import BadReplyError, message_in
+from rankstill.teacher.failures import BadReplyError, message_in, not_json
 
 Send = Callable[[Call], Awaitable[Any]]
 """Sends a call once and returns the JSON value of the reply."""
 
 _BYTES_A_TOKEN = 4
 """For English text and byte-pair encodings, roughly; used only where an endpoint does not count."""
+
+_UNSEEN_TOKENS = 200_000
+"""That a count may be above the bytes of a text: reasoning that is not shown, a gateway's own prompt."""
 
 
 def is_loopback(endpoint: str) -> bool:
@@ -55,7 +58,7 @@ def openai_send(client: openai.AsyncOpenAI) -> Send:
             # The library reads JSON only where the reply's content type says so, which some servers leave out.
             return json.loads(reply) if isinstance(reply, str) else reply
         except ValueError as error:
-            raise BadReplyError(f"the reply is cut short or not JSON ({error})") from error
+            raise not_json(getattr(error, "doc", ""), str(error)) from error
 
     return send
 
@@ -90,7 +93,7 @@ def litellm_send(endpoint: str, key: str | None, timeout: float) -> Send:
 
 
 def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
-    """The answer that a reply holds, with token counts estimated where the endpoint gives none.
+    """The answer that a reply holds, with token counts estimated where the endpoint gives none that can be true.
 
     Args:
         reply: the JSON value of a chat completion.
@@ -113,12 +116,15 @@ def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
     text = text.encode("utf-8", "replace").decode("utf-8")
     usage = reply.get("usage")
     finish = choice.get("finish_reason")
+    asked = "".join(each["content"] for each in call.messages)
+    tokens_in, tokens_out = _count(usage, "prompt_tokens", asked), _count(usage, "completion_tokens", text)
     return Answer(
         text=text,
-        tokens_in=_count(usage, "prompt_tokens", "".join(each["content"] for each in call.messages)),
-        tokens_out=_count(usage, "completion_tokens", text),
+        tokens_in=_estimate(asked) if tokens_in is None else tokens_in,
+        tokens_out=_estimate(text) if tokens_out is None else tokens_out,
         seconds=seconds,
         finish=finish if isinstance(finish, str) else None,
+        counted=tokens_in is not None,
     )
 
 
@@ -133,8 +139,19 @@ def _text_of(content: Any) -> Any:
     return "".join(texts)
 
 
-def _count(usage: Any, name: str, text: str) -> int:
+def _count(usage: Any, name: str, text: str) -> int | None:
+    """Tokens of the text that the endpoint counted; None where it does not say, or says what cannot be."""
     counted = usage.get(name) if isinstance(usage, dict) else None
-    if isinstance(counted, int) and counted >= 0:
-        return counted
-    return -(-len(text.encode("utf-8", "replace")) // _BYTES_A_TOKEN)
+    if isinstance(counted, float) and counted.is_integer():
+        counted = int(counted)
+    if type(counted) is not int or not 0 <= counted <= _bytes(text) + _UNSEEN_TOKENS:
+        return None
+    return counted
+
+
+def _estimate(text: str) -> int:
+    return -(-_bytes(text) // _BYTES_A_TOKEN)
+
+
+def _bytes(text: str) -> int:
+    return len(text.encode("utf-8", "replace"))
