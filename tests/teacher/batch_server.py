@@ -57,6 +57,7 @@ class FakeBatches:
         self.batches: list[dict[str, Any]] = []
         self.answered: list[str] = []
         self.keys: set[str] = set()
+        self.content_type = "application/json"
         self._files: dict[str, bytes] = {}
         self._lock = threading.Lock()
 
@@ -111,7 +112,7 @@ class FakeBatches:
                     self.lose.remove(what)
                     status, reply = 500, b"{}"
         handler.send_response(status)
-        handler.send_header("content-type", "application/json")
+        handler.send_header("content-type", self.content_type)
         handler.send_header("content-length", str(len(reply)))
         handler.end_headers()
         handler.wfile.write(reply)

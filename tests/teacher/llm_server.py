@@ -45,10 +45,10 @@ class Reply:
         return f"HTTP/1.1 {self.status} Status\r\n{head}\r\n".encode() + body
 
 
-def completion(text: str | None, *, usage: bool = True, finish: str = "stop") -> dict[str, Any]:
+def completion(text: str | None, *, usage: bool = True, finish: str = "stop", tokens_in: Any = 7) -> dict[str, Any]:
     """A chat completion, as OpenAI's API sends it."""
     choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": finish}
-    counted = {"usage": {"prompt_tokens": 7, "completion_tokens": 3, "total_tokens": 10}} if usage else {}
+    counted = {"usage": {"prompt_tokens": tokens_in, "completion_tokens": 3, "total_tokens": 10}} if usage else {}
     return {"id": "c1", "object": "chat.completion", "created": 0, "model": "fake", "choices": [choice], **counted}
 
 
@@ -66,6 +66,7 @@ class FakeLLM:
         capacity: of calls at once; any beyond is refused with 429.
         faults: share of the requests that meet each fault, by the names in `FAULTS`.
         seed: which requests those are: by the request's body and how often it has been sent, so in any order alike.
+        reply: makes the reply to a request from its body, or None for the usual one.
         script: replies to the first requests, in their order of arrival, in place of all the above.
 
     Attributes:
@@ -84,6 +85,7 @@ class FakeLLM:
         capacity: int | None = None,
         faults: Mapping[str, float] | None = None,
         seed: int = 0,
+        reply: Callable[[dict[str, Any]], Reply | None] = lambda body: None,
         script: Iterable[Reply] = (),
     ) -> None:
         self._respond = respond
@@ -93,6 +95,7 @@ class FakeLLM:
         if unknown := self._faults.keys() - FAULTS.keys():
             raise ValueError(f"no such fault: {unknown}; there are {', '.join(FAULTS)}")
         self._seed = seed
+        self._own_reply = reply
         self._script = deque(script)
         self._under_way = 0
         self._loop = asyncio.new_event_loop()
@@ -192,7 +195,7 @@ class FakeLLM:
             return False
         else:
             await asyncio.sleep(self._latency)
-            reply = Reply(200, completion(self._respond(request["messages"])))
+            reply = self._own_reply(request) or Reply(200, completion(self._respond(request["messages"])))
         if fault == "500":
             reply = Reply(500, error("The server had an error"))
         if fault == "cut":

@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import batch_server
 import pytest
 from batch_server import FakeBatches
-from llm_server import Messages, error
+from llm_server import Messages, completion, error
 
 from rankstill.config import TeacherConfig
 from rankstill.teacher import batch, batch_api
@@ -191,11 +192,11 @@ def test_killed_while_collecting_keeps_what_is_left(
 ) -> None:
     put = []
 
-    def killed(ledger: Any, call: Any, answer: Any) -> None:
+    def killed(ledger: Any, call: Any, answer: Any, **more: Any) -> None:
         put.append(call)
         if len(put) == 3:
             raise Killed
-        original(ledger, call, answer)
+        original(ledger, call, answer, **more)
 
     from rankstill.teacher.ledger import Ledger
 
@@ -285,7 +286,8 @@ def test_the_other_answers_of_a_list_that_is_left_out_are_kept(
     rank(server, ledger, lists=LISTS[1:2])
     monkeypatch.setattr(batch, "MOST_REQUESTS", 1)
     server.fault = lambda messages: (400, error("bad")) if "[1] weight 3" in messages[-1]["content"] else None
-    assert rank(server, ledger, lists=LISTS[:1], shuffles=2)["q0"].startswith("HTTP 400: bad")
+    with pytest.raises(TeacherError, match="query q0: HTTP 400: bad"):
+        rank(server, ledger, lists=LISTS[:1], shuffles=2)
     assert records(ledger) == []
     server.fault = lambda messages: None
     assert rank(server, ledger, lists=LISTS[:1], shuffles=2) == {"q0": BEST_FIRST}
@@ -306,14 +308,77 @@ def test_when_all_calls_are_refused_the_reason_stops_the_work(server: FakeBatche
     assert len(server.batches) == 1
 
 
-def test_a_call_that_may_heal_is_tried_again_and_given_up_in_the_end(server: FakeBatches, ledger: Path) -> None:
+def test_lists_whose_calls_failed_stop_the_run_as_they_do_live(server: FakeBatches, ledger: Path) -> None:
     server.fault = lambda messages: (500, error("overloaded")) if asks_about(2, messages) else None
-    found = rank(server, ledger, tries=3)
-    assert found["q0"] == BEST_FIRST
-    assert "given up after 3 batches" in found["q2"]
+    with pytest.raises(TeacherError, match=r"1 list got no answer \(query q2: .*given up after 3 batches.*HTTP 500"):
+        rank(server, ledger, tries=3)
     assert len(server.batches) == 3
     with teacher(server, ledger) as asked:
         assert asked.ledger.totals().failures == 3
+    server.fault = lambda messages: None
+    assert rank(server, ledger) == {f"q{query}": BEST_FIRST for query in range(4)}  # the same command goes on
+    assert len(server.answered) == 4
+
+
+def test_lists_whose_calls_failed_can_be_done_without(server: FakeBatches, ledger: Path) -> None:
+    server.fault = lambda messages: (500, error("overloaded")) if asks_about(2, messages) else None
+    found = rank(server, ledger, tries=1, accept_missing=True)
+    assert found["q0"] == BEST_FIRST
+    assert "given up after 1 batches" in found["q2"]
+
+
+def test_credit_that_ends_amid_a_batch_leaves_out_no_list(server: FakeBatches, ledger: Path) -> None:
+    server.fault = lambda messages: (429, error("no", "insufficient_quota")) if asks_about(2, messages) else None
+    with pytest.raises(TeacherError, match=r"query q2: HTTP 429: no\. Add credit"):
+        rank(server, ledger)
+
+
+@pytest.mark.parametrize("accept_missing", [False, True])
+def test_when_all_calls_fail_the_calls_are_blamed_and_not_the_answers(
+    server: FakeBatches, ledger: Path, accept_missing: bool
+) -> None:
+    server.fault = lambda messages: (500, error("overloaded"))
+    with pytest.raises(TeacherError, match=r"4 lists got no answer \(query q0: .*HTTP 500: overloaded"):
+        rank(server, ledger, tries=1, accept_missing=accept_missing)
+
+
+def test_a_prompt_that_is_too_long_is_submitted_again_shorter(server: FakeBatches, ledger: Path) -> None:
+    too_long = (400, error("Input is too long for requested model."))
+    server.fault = lambda messages: too_long if len(messages[-1]["content"]) > 3000 else None
+    passages = tuple(f"{text} {'word ' * 100}" for text in LISTS[0].passages)
+    long = CandidateList("long", "question 9", LISTS[0].ids, passages)
+    found = rank(server, ledger, lists=[*LISTS, long])
+    assert found["long"] == BEST_FIRST
+    assert [len(each.splitlines()) for each in server.uploads] == [5, 1]
+    assert rank(server, ledger, lists=[*LISTS, long]) == found
+    assert len(server.batches) == 2
+
+
+def test_prompts_that_the_server_cuts_stop_the_work(
+    server: FakeBatches, ledger: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_to(context: int) -> None:
+        monkeypatch.setattr(batch_server, "completion", lambda text: completion(text, tokens_in=context))
+
+    def long(number: int) -> CandidateList:
+        passages = tuple(f"{text} {'word ' * (100 + number)}" for text in LISTS[0].passages)
+        return CandidateList(f"long{number}", f"question {number}", LISTS[0].ids, passages)
+
+    cut_to(300)
+    with pytest.raises(TeacherError, match="counts 300 tokens of each long prompt"):
+        rank(server, ledger, lists=list(map(long, range(9))))
+    cut_to(900)
+    assert len(rank(server, ledger, lists=list(map(long, range(9))))) == 9
+    assert [len(each.splitlines()) for each in server.uploads] == [9, 9]
+
+
+def test_a_parameter_that_is_not_taken_is_left_out_of_the_next_batch(server: FakeBatches, ledger: Path) -> None:
+    refusal = (400, error("Unsupported parameter: 'max_tokens'. Use 'max_completion_tokens' instead."))
+    server.fault = lambda messages: refusal if len(server.batches) < 2 else None
+    assert rank(server, ledger) == {f"q{query}": BEST_FIRST for query in range(4)}
+    last = [json.loads(line)["body"] for line in server.uploads[1].splitlines()]
+    assert {each.get("max_completion_tokens") for each in last} == {512}
+    assert not any("max_tokens" in each for each in last)
 
 
 def test_an_expired_batch_keeps_its_answers_and_the_next_run_asks_for_the_rest(
@@ -374,6 +439,25 @@ def test_a_refused_key_says_so(server: FakeBatches, ledger: Path) -> None:
     server.refuse = {"POST /v1/files": [401]}
     with pytest.raises(TeacherError, match=r"HTTP 401.*Check the API key"):
         rank(server, ledger)
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/html"])
+@pytest.mark.parametrize("what", ["POST /v1/files", "POST /v1/batches", "GET /v1/batches", "GET /v1/batches/batch_0"])
+def test_a_web_page_in_the_place_of_a_batch_api_stops_the_run(
+    server: FakeBatches, ledger: Path, monkeypatch: pytest.MonkeyPatch, what: str, content_type: str
+) -> None:
+    usual = server._reply
+
+    def reply(asked: str, *more: Any) -> bytes:
+        server.content_type = content_type if asked == what else "application/json"
+        return b"<!DOCTYPE html><html>Sign in</html>" if asked == what else usual(asked, *more)
+
+    monkeypatch.setattr(server, "_reply", reply)
+    if what == "GET /v1/batches":
+        server.refuse = {"POST /v1/batches": [500]}  # so that it looks whether the batch was started all the same
+    with pytest.raises(TeacherError, match=r"the reply is a web page, not JSON\. Check the endpoint") as caught:
+        rank(server, ledger)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_batch_that_is_gone_says_how_to_submit_its_calls_anew(

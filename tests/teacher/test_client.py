@@ -98,11 +98,19 @@ def test_what_may_heal_is_tried_again_and_told(reply: Reply) -> None:
 @pytest.mark.parametrize(
     ("reply", "message"),
     [
-        (Reply(400, error("no such parameter")), "HTTP 400: no such parameter. .*check the teacher's model"),
+        (Reply(405, "<html>"), "often ends in /v1"),
         (Reply(401, error(f"Incorrect API key provided: {KEY}")), r"HTTP 401: .* \[API key\]. Check the API key"),
         (Reply(403, error("not in your country")), "may use this model"),
         (Reply(404, error("no such model")), "name of the model"),
-        (Reply(422, {"detail": "bad form"}), "HTTP 422: bad form"),
+        (Reply(400, error("Your credit balance is too low to access the API")), "Add credit"),
+        (
+            Reply(200, "<!DOCTYPE html><html><body>Sign in", {"content-type": "text/html"}),
+            "web page.*often ends in /v1",
+        ),
+        (Reply(200, "\n<html>"), "web page.*often ends in /v1"),
+        (Reply(200, 'data: {"choices": []}\n\n', {"content-type": "text/event-stream"}), "event stream.*Check the end"),
+        (Reply(200, ": PROCESSING\n\ndata: {}\n\n"), "event stream.*Check the endpoint"),
+        (Reply(200, '{"done": false}\n{"done": true}\n', {"content-type": "application/x-ndjson"}), "event stream"),
         (Reply(429, error("no money", "insufficient_quota")), "Add credit"),
     ],
 )
@@ -134,6 +142,11 @@ def test_a_call_is_given_up_after_as_many_tries_as_allowed() -> None:
         (Reply(400, error("filtered", "content_filter")), "content filter refuses this prompt"),
         (Reply(400, error("too long", "context_length_exceeded")), "HTTP 400: too long. .*show fewer passages"),
         (Reply(413, "<html>"), "show fewer passages"),
+        (Reply(500, error("the request exceeds the available context size")), "show fewer passages"),
+        (Reply(429, error("Request too large for m: Limit 30000, Requested 40000.")), "show fewer passages"),
+        (Reply(403, error("Your input was flagged by moderation")), "content filter refuses this prompt"),
+        (Reply(400, error("no such parameter")), "HTTP 400: no such parameter. .*check the teacher's model"),
+        (Reply(422, {"detail": "bad form"}), "HTTP 422: bad form"),
     ],
 )
 def test_a_prompt_that_is_refused_for_itself_fails_alone_and_at_once(reply: Reply, message: str) -> None:
@@ -144,6 +157,72 @@ def test_a_prompt_that_is_refused_for_itself_fails_alone_and_at_once(reply: Repl
         raise outcomes[0]  # type: ignore[misc]
     assert caught.value.refused
     assert len(failures) == 1
+
+
+def test_a_page_in_the_place_of_an_api_that_has_answered_is_tried_again() -> None:
+    replies = [Reply(200, completion("yes")), Reply(200, "<html>back soon")]
+    with FakeLLM(script=replies) as server:
+        outcomes, failures = ask(server, call_of(1), call_of(2), concurrency=1)
+    assert all(isinstance(outcome, Answer) for outcome in outcomes)
+    assert len(failures) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "name", "instead"),
+    [
+        (
+            "Unsupported parameter: 'max_tokens' is not supported here. Use 'max_completion_tokens' instead.",
+            "max_tokens",
+            {"temperature": 0.0, "max_completion_tokens": 9},
+        ),
+        (
+            "body.max_tokens: Extra inputs are not permitted",
+            "max_tokens",
+            {"temperature": 0.0, "max_completion_tokens": 9},
+        ),
+        (
+            "Unsupported value: 'temperature' does not support 0.0 with this model. Only the default (1) is supported.",
+            "temperature",
+            {"max_tokens": 9},
+        ),
+        ("`temperature` is deprecated for this model.", "temperature", {"max_tokens": 9}),
+        ("Input validation error: `temperature` must be strictly positive", "temperature", {"max_tokens": 9}),
+    ],
+)
+def test_a_parameter_that_the_endpoint_does_not_take_is_left_out_from_then_on(
+    words: str, name: str, instead: dict[str, Any], capfd: pytest.CaptureFixture[str]
+) -> None:
+    def choosy(body: dict[str, Any]) -> Reply | None:
+        return Reply(400, error(words)) if name in body else None
+
+    with FakeLLM(reply=choosy) as server:
+        calls = [call_of(number, temperature=0.0, max_tokens=9) for number in range(4)]
+        outcomes, failures = ask(server, *calls, concurrency=1)
+    assert all(isinstance(outcome, Answer) for outcome in outcomes)
+    assert len(failures) == 1
+    asked = [{key: body[key] for key in body.keys() - {"model", "messages"}} for body in server.bodies]
+    assert asked == [{"temperature": 0.0, "max_tokens": 9}, *[instead] * 4]
+    assert capfd.readouterr().err.count("going on with") == 1
+
+
+def test_all_parameters_that_an_endpoint_does_not_take_are_found_with_many_calls_at_once() -> None:
+    def choosy(body: dict[str, Any]) -> Reply | None:
+        names = [name for name in ("response_format", "max_tokens", "temperature") if name in body]
+        return Reply(400, error(f"Unsupported parameter: '{names[0]}'")) if names else None
+
+    with FakeLLM(reply=choosy, latency=0.02) as server:
+        calls = [call_of(n, temperature=0.0, max_tokens=9, response_format={"type": "json_object"}) for n in range(20)]
+        outcomes, _ = ask(server, *calls)
+    assert all(isinstance(outcome, Answer) for outcome in outcomes)
+    assert server.answered.total() == 20
+
+
+def test_a_parameter_that_is_refused_for_its_value_is_not_left_out() -> None:
+    words = "max_tokens is too large: 9. This model supports at most 4 completion tokens"
+    with FakeLLM(script=[Reply(400, error(words))]) as server:
+        (outcome,), _ = ask(server, call_of(max_tokens=9))
+    assert isinstance(outcome, CallFailed)
+    assert "too large: 9" in str(outcome)
 
 
 def test_a_timeout_counts_the_whole_reply_not_the_silence_between_its_bytes() -> None:

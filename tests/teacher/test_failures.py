@@ -24,8 +24,9 @@ def refusal(status: int, body: Any, headers: dict[str, str] | None = None) -> op
 @pytest.mark.parametrize(
     ("status", "then"),
     [
-        *((status, "stop") for status in (400, 401, 402, 403, 404, 405, 422)),
-        (413, "skip"),
+        *((status, "stop") for status in (401, 402, 403, 404, 405)),
+        *((status, "unclear") for status in (400, 422)),
+        (413, "shorten"),
         *((status, "again") for status in (408, 409, 500, 502, 504)),
         *((status, "slower") for status in (429, 503, 529)),
     ],
@@ -33,7 +34,7 @@ def refusal(status: int, body: Any, headers: dict[str, str] | None = None) -> op
 def test_only_what_may_heal_is_tried_again(status: int, then: str) -> None:
     failure = failure_of(refusal(status, {"message": "why"}), 10)
     assert (failure.then, failure.what) == (then, f"HTTP {status}: why")
-    assert bool(failure.advice) == (then in ("stop", "skip"))
+    assert bool(failure.advice) == (then in ("stop", "unclear", "shorten"))
 
 
 @pytest.mark.parametrize("field", ["code", "type"])
@@ -50,11 +51,25 @@ def test_an_exhausted_quota_is_not_taken_for_a_rate_limit(field: str) -> None:
         {"message": "This model's maximum context length is 4096 tokens. However, you requested 5000."},
         {"message": "request (9000 tokens) exceeds the available context size (4096 tokens)"},
         {"message": "prompt is too long: 210000 tokens > 200000 maximum"},
+        {"message": "Input is too long for requested model."},
+        {"detail": "An error occurred (ValidationException): Input is too long for requested model."},
+        {"detail": [{"msg": "Input is too long for requested model."}]},
+        {"message": "input length and `max_tokens` exceed context limit: 198667 + 8192 > 200000"},
+        {"error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 5000 `inputs`"},
+        {"error": "Input validation error: `inputs` must have less than 1024 tokens. Given: 3000"},
+        {"message": "Input length 72054 exceeds the maximum length 65536"},
+        {"message": "The decoder prompt (length 9000) is longer than the maximum model length of 4096."},
+        {"message": "The input token count (1200000) exceeds the maximum number of tokens allowed (1048576)."},
+        {"message": "This model's maximum prompt length is 131072 but the request contains 200000 tokens."},
+        {"message": "Range of input length should be [1, 30720]"},
+        {"message": "Please reduce the length of the messages or completion."},
+        {"message": "the number of input tokens 5000 cannot exceed the total tokens limit 4096"},
+        {"message": "too many tokens: size limit exceeded by 4000 tokens"},
     ],
 )
 def test_a_prompt_that_is_too_long_concerns_one_call_only_and_gets_advice_of_its_own(body: dict[str, str]) -> None:
     failure = failure_of(refusal(400, body), 10)
-    assert failure.then == "skip"
+    assert failure.then == "shorten"
     assert "show fewer passages" in failure.advice
 
 
@@ -72,13 +87,18 @@ def test_a_prompt_that_is_too_long_concerns_one_call_only_and_gets_advice_of_its
 )
 def test_an_endpoint_without_schemas_is_told_from_other_refusals(status: int, body: dict[str, str]) -> None:
     failure = failure_of(refusal(status, body), 10)
-    assert failure.then == "unstructured"
+    assert (failure.then, failure.parameter) == ("adapt", "response_format")
     assert "teacher.structured: false" in failure.advice
 
 
 def test_other_refusals_say_nothing_of_schemas() -> None:
     assert "structured" not in failure_of(refusal(400, {"message": "bad temperature"}), 10).advice
     assert "structured" not in failure_of(refusal(401, {"message": "no response_format for you"}), 10).advice
+
+
+def test_throttling_by_tokens_is_not_taken_for_a_prompt_that_is_too_long() -> None:
+    body = {"message": "Too many tokens, please wait before trying again."}
+    assert failure_of(refusal(429, body), 10).then == "slower"
 
 
 def test_a_content_filter_concerns_one_call_only() -> None:
@@ -119,7 +139,8 @@ def test_a_message_of_many_lines_becomes_one() -> None:
         ({"error": {"message": "a"}}, "a"),
         ({"error": "model not found"}, "model not found"),
         ([{"error": {"message": "Gemini"}}], "Gemini"),
-        ({"detail": [{"msg": "unknown form"}]}, ""),
+        ({"detail": [{"msg": "unknown form", "loc": ["body", "x"]}]}, "unknown form (body.x)"),
+        ({"detail": [{"msg": "unknown form"}]}, "unknown form"),
         ({"message": None, "detail": "vLLM"}, "vLLM"),
         ({"message": 3}, ""),
         ([], ""),

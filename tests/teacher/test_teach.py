@@ -12,11 +12,12 @@ import subprocess
 import sys
 import time
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from llm_server import FakeLLM, Messages, Reply, error
+from llm_server import FakeLLM, Messages, Reply, completion, error
 
 from rankstill.config import TeacherConfig
 from rankstill.errors import RankstillError
@@ -24,6 +25,7 @@ from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.budget import Budget, BudgetReached
 from rankstill.teacher.calls import Call
 from rankstill.teacher.client import TeacherError
+from rankstill.teacher.prompts import count_tokens
 from rankstill.teacher.teach import Teacher
 
 SIZE = 5
@@ -193,6 +195,137 @@ def test_a_prompt_that_the_endpoint_refuses_is_left_out_and_the_others_are_ranke
     assert len(rankings) == 2
     assert len(health.left_out) == 4
     assert all("context length" in why for why in health.left_out.values())
+
+
+def a_long_list(number: int) -> CandidateList:
+    """As `a_list`, with passages of some hundred tokens each, no two lists of one length."""
+    short = a_list(number)
+    passages = tuple(f"{text} {'and more ' * (100 + number)}" for text in short.passages)
+    return CandidateList(f"long{number}", short.query, short.ids, passages)
+
+
+def refuses_above(characters: int, reply: Reply) -> Callable[[dict[str, Any]], Reply | None]:
+    return lambda body: reply if len(body["messages"][-1]["content"]) > characters else None
+
+
+UNKNOWN = Reply(400, error("I cannot process that"))
+TOO_LONG = [
+    Reply(400, {"message": "Input is too long for requested model."}),
+    Reply(400, error("input length and `max_tokens` exceed context limit: 198667 + 8192 > 200000")),
+    Reply(422, {"error": "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 2048"}),
+    Reply(400, {"detail": "ValidationException: Input is too long for requested model."}),
+    Reply(413, "<html>"),
+    UNKNOWN,
+]
+
+
+@pytest.mark.parametrize("reply", TOO_LONG)
+def test_a_prompt_that_is_too_long_is_asked_once_more_shorter(tmp_path: Path, reply: Reply) -> None:
+    lists = [a_long_list(0), *(a_list(number) for number in range(1, 6))]
+    with (
+        FakeLLM(oracle, reply=refuses_above(4000, reply)) as server,
+        Teacher(config(server.url, tmp_path, concurrency=1), "w", 0) as teacher,
+    ):
+        rankings, health = teacher.rank(lists)
+        paid = server.requests.total()
+        assert teacher.rank(lists)[0] == rankings  # the rerun finds the answer and asks nothing
+        assert server.requests.total() == paid == 7
+        assert teacher.ledger.own().calls == 6
+    assert [each.ranking for each in rankings] == [right(number) for number in range(6)]
+    assert health.left_out == {}
+
+
+@pytest.mark.parametrize("reply", TOO_LONG)
+def test_a_prompt_that_stays_too_long_is_left_out_alone_on_every_run(tmp_path: Path, reply: Reply) -> None:
+    lists = [a_long_list(0), *(a_list(number) for number in range(1, 6))]
+    with FakeLLM(oracle, reply=refuses_above(1500, reply)) as server:
+        for _ in range(2):
+            with Teacher(config(server.url, tmp_path), "w", 0) as teacher:
+                rankings, health = teacher.rank(lists)
+            assert [each.query_id for each in rankings] == [f"q{number}" for number in range(1, 6)]
+            assert list(health.left_out) == ["long0"]
+    assert server.answered.total() == 5
+
+
+def test_requests_that_are_all_refused_stop_the_work_and_are_named(tmp_path: Path) -> None:
+    with FakeLLM(oracle, reply=lambda body: UNKNOWN) as server:
+        settings = config(server.url, tmp_path, concurrency=4)
+        with Teacher(settings, "w", 0) as teacher:
+            with pytest.raises(TeacherError, match=r"calls were refused one after another.*I cannot process that"):
+                teacher.rank([a_list(number) for number in range(200)])
+            assert server.requests.total() < 40
+            with pytest.raises(TeacherError, match=r"3 lists got no answer \(query q0: .*I cannot process that"):
+                teacher.rank([a_list(number) for number in range(3)])
+
+
+def test_when_the_endpoint_begins_to_refuse_all_requests_no_list_is_left_out(tmp_path: Path) -> None:
+    taken: list[str] = []
+
+    def ends(body: dict[str, Any]) -> Reply | None:
+        taken.append("one")
+        return UNKNOWN if len(taken) > 30 else None
+
+    lists = [a_list(number) for number in range(100)]
+    with FakeLLM(oracle, reply=ends) as server:
+        with (
+            Teacher(config(server.url, tmp_path, concurrency=2), "w", 0) as teacher,
+            pytest.raises(TeacherError, match=r"refused one after another.*accept_missing"),
+        ):
+            teacher.rank(lists)
+        assert server.requests.total() < 70
+        with Teacher(config(server.url, tmp_path, accept_missing=True), "w", 0) as teacher:
+            assert len(teacher.rank(lists)[0]) == 30
+
+
+def counts_at_most(context: int, of: Callable[[str], float]) -> Callable[[dict[str, Any]], Reply]:
+    """Answers, and counts the prompt's tokens up to the context that it cuts prompts to without a word."""
+
+    def reply(body: dict[str, Any]) -> Reply:
+        whole = sum(of(message["content"]) for message in body["messages"])
+        return Reply(200, completion(oracle(body["messages"]), tokens_in=min(context, round(whole))))
+
+    return reply
+
+
+def test_prompts_that_the_server_cuts_stop_the_work_and_their_answers_are_not_used(tmp_path: Path) -> None:
+    lists = [*(a_list(number) for number in range(10)), *(a_long_list(number) for number in range(60))]
+    with FakeLLM(reply=counts_at_most(512, count_tokens)) as server:
+        settings = config(server.url, tmp_path, concurrency=2)
+        with (
+            Teacher(settings, "w", 0) as teacher,
+            pytest.raises(TeacherError, match=r"counts 512 tokens of each long prompt.*OLLAMA_CONTEXT_LENGTH"),
+        ):
+            teacher.rank(lists)
+        assert server.answered.total() <= 10 + 5 + 4  # those that were on their way are not used either
+        with Teacher(settings, "w", 0) as teacher:
+            assert sum(1 for _ in teacher.pending(lists)) == 60
+            assert teacher.ledger.own().tokens_in > 5 * 512  # but paid
+        server._own_reply = counts_at_most(100_000, count_tokens)
+        with Teacher(settings, "w", 0) as teacher:
+            assert len(teacher.rank(lists)[0]) == 70
+
+
+@pytest.mark.parametrize("share", [0.4, 0.6, 1.0, 2.5])
+def test_a_tokenizer_that_counts_otherwise_is_not_taken_for_a_server_that_cuts(tmp_path: Path, share: float) -> None:
+    lists = [a_long_list(number) for number in range(30)]
+    with FakeLLM(reply=counts_at_most(100_000, lambda text: share * count_tokens(text))) as server:
+        settings = config(server.url, tmp_path, shuffles=5, passage_tokens=2000)
+        with Teacher(settings, "w", 0) as teacher:
+            assert len(teacher.rank(lists)[0]) == 30
+
+
+@pytest.mark.parametrize("count", [-1, 10**30, 7.5, "9", None])
+def test_absurd_token_counts_harm_neither_ledger_nor_budget(tmp_path: Path, count: Any) -> None:
+    def absurd(body: dict[str, Any]) -> Reply:
+        return Reply(200, completion(oracle(body["messages"]), tokens_in=count))
+
+    with (
+        FakeLLM(reply=absurd) as server,
+        Teacher(config(server.url, tmp_path, max_tokens=100_000), "w", 0) as teacher,
+    ):
+        rankings, health = teacher.rank([a_list(number) for number in range(10)])
+    assert len(rankings) == 10
+    assert 10 * 20 < health.spend.tokens_in == teacher.budget.spent.tokens_in < 10 * 1000
 
 
 def test_an_endpoint_without_schemas_is_asked_for_plain_text(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -5,6 +6,8 @@ from llm_server import completion
 
 from rankstill.teacher.calls import Call
 from rankstill.teacher.failures import BadReplyError
+from rankstill.teacher.ledger import Ledger, Spend
+from rankstill.teacher.prices import Price
 from rankstill.teacher.transport import answer_in, is_loopback
 
 CALL = Call("http://127.0.0.1/v1", "m", ({"role": "user", "content": "é" * 10},), {})
@@ -20,6 +23,24 @@ def test_an_answer_keeps_the_counts_of_the_endpoint() -> None:
 def test_missing_counts_are_estimated_from_bytes(usage: Any) -> None:
     answer = answer_in({**completion("12345"), "usage": usage}, CALL, 0)
     assert (answer.tokens_in, answer.tokens_out) == (5, 2)
+
+
+@pytest.mark.parametrize(
+    "count", [-5, -(2**70), 2**63, 10**30, 10**9, 7.5, 1e300, float("nan"), float("inf"), True, "7", [7], {"n": 7}]
+)
+def test_counts_that_cannot_be_are_estimated(count: Any, tmp_path: Path) -> None:
+    usage = {"prompt_tokens": count, "completion_tokens": count}
+    answer = answer_in({**completion("12345"), "usage": usage}, CALL, 0)
+    assert (answer.tokens_in, answer.tokens_out) == (5, 2)
+    with Ledger(tmp_path / "ledger.sqlite", "w", Price(1.0, 1.0)) as ledger:
+        ledger.put(CALL, answer)
+        assert ledger.own() == Spend(1, 0, 5, 2, pytest.approx(7e-6))
+
+
+def test_a_whole_count_may_be_written_as_a_float() -> None:
+    usage = {"prompt_tokens": 7.0, "completion_tokens": 3.0}
+    answer = answer_in({**completion("ok"), "usage": usage}, CALL, 0)
+    assert (answer.tokens_in, answer.tokens_out, type(answer.tokens_in)) == (7, 3, int)
 
 
 def test_an_answer_that_never_left_the_reasoning_is_empty_text() -> None:

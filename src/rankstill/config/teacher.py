@@ -95,7 +95,8 @@ class TeacherConfig(Section):
     tries: int = Field(6, ge=1, description="of a call that fails for a reason that may heal")
     accept_missing: bool = Field(
         False,
-        description="go on without the lists whose calls failed; false: stop, so that the next run asks them anew",
+        description="go on without the lists whose calls failed, even if many are refused one after another; false: "
+        "stop, so that the next run asks them anew",
     )
     context: int = Field(8192, ge=256, description="tokens of a local model's prompt and answer together")
     max_cost: float | None = Field(None, ge=0, description="USD; asking stops before the call that could pass it")

@@ -105,7 +105,9 @@ class BatchAPI:
         return await self._request(lambda: self._find(file))
 
     async def _find(self, file: str) -> str | None:
-        async for batch in self._client.batches.list(limit=100):
+        page = await self._client.batches.list(limit=100)
+        _is_json(page)
+        async for batch in page:
             if batch.input_file_id == file:
                 return batch.id
         return None
@@ -187,8 +189,10 @@ class BatchAPI:
         while True:
             try:
                 return await once()
-            except (openai.APIError, BadReplyError, ValueError) as error:  # ValueError: the reply is not JSON
+            except (openai.APIError, BadReplyError) as error:
                 failure = self._failure(error)
+            except ValueError as error:
+                failure = self._failure(not_json(getattr(error, "doc", ""), str(error)))
             failed += 1
             if failure.then not in ("again", "slower"):
                 raise self.refused(failure)
@@ -206,12 +210,16 @@ class BatchAPI:
 
 def _id(reply: FileObject | Batch) -> str:
     """A reply's id, which is not there when the reply is something else: the library does not check it."""
-    if isinstance(reply, str):  # so the library hands on what is not JSON
-        raise not_json(reply, "no JSON value")
+    _is_json(reply)
     found = getattr(reply, "id", None)
     if not isinstance(found, str):
         raise BadReplyError("the reply is not of a batch API")
     return found
+
+
+def _is_json(reply: object) -> None:
+    if isinstance(reply, str):  # the library hands on what does not call itself JSON
+        raise not_json(reply, "by its content type")
 
 
 def batch_line(key: str, call: Call) -> bytes:

@@ -152,4 +152,3 @@ class ChatClient:
             self._limiter.accepted()
             self._answered += 1
             return answer
-

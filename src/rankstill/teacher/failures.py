@@ -231,5 +231,8 @@ def message_in(body: Any) -> str:
     if isinstance(body, list):  # Gemini
         return message_in(body[0]) if body else ""
     if isinstance(body, dict):  # {"error": {"message"}}; Ollama: {"error": "..."}; FastAPI: {"detail": "..."}
-        return next((text for name in ("message", "error", "detail") if (text := message_in(body.get(name)))), "")
+        names = ("message", "error", "detail", "msg")
+        said = next((text for name in names if (text := message_in(body.get(name)))), "")
+        place = body.get("loc")  # FastAPI: {"detail": [{"msg": "...", "loc": ["body", "max_tokens"]}]}
+        return f"{said} ({'.'.join(map(str, place))})" if said and isinstance(place, list) else said
     return ""

@@ -109,7 +109,7 @@ class Teacher:
             if isinstance(state, Asked):
                 asked.append(state)
         if missing and not asked:
-            raise TeacherError(f"nothing could be asked: {_without_an_answer(missing)}")
+            raise TeacherError(f"no list can be ranked: {_without_an_answer(missing)}")
         rankings = [each.ranking(self.asker.model, self.asker.template.identity) for each in asked]
         left_out = {each.of.query_id: _why(each) for each, made in zip(asked, rankings, strict=True) if made is None}
         health = health_of(asked, {**missing, **left_out}, self.asker.model, self.ledger.own())

@@ -89,8 +89,8 @@ class TruncationWatch:
         estimates = sorted(each.estimate for each in self._found)
         return TeacherError(
             f"the endpoint counts {ceiling:,} tokens of each long prompt, though the prompts have about "
-            f"{estimates[0]:,} to {estimates[-1]:,}: it cuts them, and the LLM does not see all passages. Their "
-            f"{len(self._found):,} answers are not used. Give the server a longer context (Ollama: "
+            f"{estimates[0]:,} to {estimates[-1]:,}: it cuts them, and the LLM does not see all passages. Such "
+            "answers are not used. Give the server a longer context (Ollama: "
             "OLLAMA_CONTEXT_LENGTH=16384 ollama serve), or lower teacher.passage_tokens or teacher.window, and run the "
             "same command again."
         )
