@@ -29,6 +29,8 @@ FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
 
 _ENDED = {"completed", "failed", "expired", "cancelled"}
 
+_NO_BATCH_API = "the reply is not of a batch API"
+
 _T = TypeVar("_T")
 
 
@@ -105,8 +107,10 @@ class BatchAPI:
         return await self._request(lambda: self._find(file))
 
     async def _find(self, file: str) -> str | None:
-        page = await self._client.batches.list(limit=100)
-        _is_json(page)
+        try:
+            page = await self._client.batches.list(limit=100)
+        except AttributeError as error:  # the library's own, for a reply that does not call itself JSON
+            raise BadReplyError(_NO_BATCH_API) from error
         async for batch in page:
             if batch.input_file_id == file:
                 return batch.id
@@ -210,16 +214,12 @@ class BatchAPI:
 
 def _id(reply: FileObject | Batch) -> str:
     """A reply's id, which is not there when the reply is something else: the library does not check it."""
-    _is_json(reply)
-    found = getattr(reply, "id", None)
-    if not isinstance(found, str):
-        raise BadReplyError("the reply is not of a batch API")
-    return found
-
-
-def _is_json(reply: object) -> None:
     if isinstance(reply, str):  # the library hands on what does not call itself JSON
         raise not_json(reply, "by its content type")
+    found = getattr(reply, "id", None)
+    if not isinstance(found, str):
+        raise BadReplyError(_NO_BATCH_API)
+    return found
 
 
 def batch_line(key: str, call: Call) -> bytes:
