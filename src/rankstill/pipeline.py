@@ -113,8 +113,11 @@ class Chain:
     def run(self, until: str = "evaluation") -> Outcome:
         """Every step that is needed up to this one, which is made in any case, and what came of it."""
         from rankstill.baselines import check_white_box
+        from rankstill.evaluation import check_measures
 
         check_queries(self.dataset)
+        if until == "evaluation":
+            check_measures(self.config.evaluation.measures)  # now, and not after an hour of training
         names = [name for name in STEPS[: STEPS.index(until) + 1] if name == until or name in self.steps]
         if leads() and ("rankings" in names or "ranker" in names):
             self.parts.check_teacher()

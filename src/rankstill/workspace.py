@@ -6,31 +6,26 @@ which alone says what is finished, is replaced atomically. A kill between the tw
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
 from rankstill.compute.memory import peak_memory
-from rankstill.errors import RankstillError, WorkspaceError
+from rankstill.disk import disk_errors
+from rankstill.errors import WorkspaceError
 from rankstill.progress import say
 
 FORMAT = 3
 """Version of what lies in a workspace. Raised when a step's files change their meaning."""
-
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_DISK_CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
-_NUMPY_CUT_SHORT = re.compile(r"\d+ requested and \d+ written")
 
 _RECORDED_VERSIONS = ("rankstill", "sentence-transformers", "transformers", "torch", "bm25s", "numpy")
 
@@ -99,45 +94,6 @@ def _delete(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
-
-
-def _disk_trouble(error: Exception) -> str | None:
-    """What is wrong with the disk, in the system's words; None if the error is about something else.
-
-    Only Python's own errors carry a number: safetensors quotes the system's message, and NumPy counts what it wrote.
-    """
-    number = getattr(error, "errno", None)
-    if number in (*_DISK_FULL, *_DISK_CLOSED):
-        return os.strerror(number)
-    if _NUMPY_CUT_SHORT.fullmatch(str(error)):
-        return os.strerror(errno.ENOSPC)
-    return next((told for told in map(os.strerror, _DISK_FULL) if told in str(error)), None)
-
-
-@contextmanager
-def disk_errors(folder: Path, when: str) -> Iterator[None]:
-    """What a full or closed disk stops, told as an error of the user's.
-
-    Args:
-        folder: that is written to.
-        when: it is, for the message: "writing the report".
-
-    Raises:
-        WorkspaceError: the disk is full or cannot be written.
-    """
-    try:
-        yield
-    except RankstillError:
-        raise
-    except Exception as error:
-        trouble = _disk_trouble(error)
-        if trouble is None:
-            raise
-        where = getattr(error, "filename", None) or folder
-        raise WorkspaceError(
-            f"{where}: {trouble} {when}. Make room or choose another folder, then run the same command again: "
-            "finished steps are kept."
-        ) from error
 
 
 class Workspace:

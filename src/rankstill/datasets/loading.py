@@ -31,6 +31,7 @@ def load_dataset(config: DatasetConfig) -> Dataset:
 
     Raises:
         DataError: a source is missing, damaged, or holds what cannot be used; the message says where.
+        WorkspaceError: there is no room for temporary files, where the corpus's text lies meanwhile.
     """
     return treat_leaks(load_with_leaks(config), config.leaks)
 

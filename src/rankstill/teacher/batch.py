@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from openai.types import Batch
 
+from rankstill.disk import temporary_files
 from rankstill.progress import say
 from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.batch_api import BatchAPI, BatchRefused, batch_line
@@ -116,7 +117,7 @@ class _Rounds:
         return frozenset(key for key in keys if not self._teacher.ledger.answered(key))
 
     async def _submit(self) -> list[Submission]:
-        with TemporaryDirectory(prefix="rankstill-batch-") as folder:
+        with temporary_files("writing a batch"), TemporaryDirectory(prefix="rankstill-batch-") as folder:
             submitted = []
             for file, keys in self._write(Path(folder)):
                 uploaded = await self._api.upload(file)
