@@ -243,9 +243,9 @@ def test_check_tells_the_sizes_and_that_nothing_leaks(cli: Callable[..., Ran], c
     assert "leak-free" not in ran.out
 
 
-def test_check_tells_how_many_training_queries_leak_and_how_many_do_not(
-    cli: Callable[..., Ran], toy_dataset_folder: Path, tmp_path: Path
-) -> None:
+@pytest.fixture
+def leaking_folder(toy_dataset_folder: Path, tmp_path: Path) -> Path:
+    """The toy dataset, three of whose training queries share a gold passage with a test query."""
     folder = shutil.copytree(toy_dataset_folder, tmp_path / "leaking")
     train, test = folder / "qrels" / "train.tsv", folder / "qrels" / "test.tsv"
     shared = [line.split("\t")[1] for line in test.read_text().splitlines()[1:4]]
@@ -253,10 +253,42 @@ def test_check_tells_how_many_training_queries_leak_and_how_many_do_not(
     for row, passage in enumerate(shared, 1):
         rows[row] = f"{rows[row].split(chr(9))[0]}\t{passage}\t1"
     train.write_text("\n".join(rows) + "\n")
-    ran = cli("check", "--source", folder)
+    return folder
+
+
+def test_check_tells_how_many_training_queries_leak_and_how_many_do_not(
+    cli: Callable[..., Ran], leaking_folder: Path
+) -> None:
+    ran = cli("check", "--source", leaking_folder)
     assert ran.code == 0
     assert "3 of 8 test queries" in ran.out
     assert "leak-free: 21 training queries." in ran.out
+
+
+@pytest.mark.parametrize(
+    ("leaks", "said", "never"),
+    [
+        (
+            "drop",
+            ("3 of 24 training queries leak into the test split and were dropped", "A run uses these alone"),
+            "kept",
+        ),
+        ("keep", ("were kept; figures on the test split say too much", "A run uses all 24"), "dropped"),
+    ],
+)
+def test_check_says_of_leaks_what_a_run_with_this_config_does(
+    cli: Callable[..., Ran], leaking_folder: Path, leaks: str, said: tuple[str, ...], never: str
+) -> None:
+    ran = cli("check", "--source", leaking_folder, "--set", f"dataset.leaks={leaks}")
+    assert ran.code == 0
+    for told in said:
+        assert told in ran.out
+    assert never not in ran.out
+
+
+@pytest.mark.parametrize(("name", "caveat"), [("scifact", "SciFact is public"), ("nq-open", "NQ-open is public")])
+def test_check_says_that_a_dataset_of_the_package_is_public(cli: Callable[..., Ran], name: str, caveat: str) -> None:
+    assert f"note: {caveat}" in cli("check", "--source", name).out
 
 
 def test_check_near_looks_for_near_duplicate_queries_too(

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from rankstill.config import Config
-from rankstill.datasets import find_leaks, load_dataset
+from rankstill.datasets import drop_leaks, find_leaks, load_with_leaks, treat_leaks
 
 
 def check_dataset(config: Config, *, near_duplicates: bool) -> list[str]:
     """Sizes, what loading changed, and the leak of the training split into the test split, a line each.
+
+    The notes are those of a run with this config.
 
     Args:
         config: names the dataset.
@@ -16,26 +18,30 @@ def check_dataset(config: Config, *, near_duplicates: bool) -> list[str]:
     Raises:
         DataError: the dataset cannot be used.
     """
-    kept = load_dataset(config.dataset.model_copy(update={"leaks": "keep"}))
+    whole = load_with_leaks(config.dataset)
     train_vectors = test_vectors = None
-    if near_duplicates and kept.train and kept.test:
+    if near_duplicates and whole.train and whole.test:
         from rankstill.candidates import encode
         from rankstill.retriever import load_retriever
 
         model = load_retriever(config.retriever, config.device)
         train_vectors, test_vectors = (
-            encode(model, kept.texts_of(ids), "query", "encoding queries", 128) for ids in (kept.train, kept.test)
+            encode(model, whole.texts_of(ids), "query", "encoding queries", 128) for ids in (whole.train, whole.test)
         )
-    clean = load_dataset(config.dataset.model_copy(update={"leaks": "drop"}))
     lines = [
-        f"{kept.name}: {len(kept.corpus):,} passages, {len(kept.train):,} training, {len(kept.test):,} test and "
-        f"{len(kept.extra):,} unlabelled queries",
-        *(f"note: {note}" for note in kept.notes),
-        f"leaks: {find_leaks(kept, train_vectors, test_vectors).describe()}",
+        f"{whole.name}: {len(whole.corpus):,} passages, {len(whole.train):,} training, {len(whole.test):,} test and "
+        f"{len(whole.extra):,} unlabelled queries",
+        *(f"note: {note}" for note in treat_leaks(whole, config.dataset.leaks).notes),
+        f"leaks: {find_leaks(whole, train_vectors, test_vectors).describe()}",
     ]
-    if len(clean.train) < len(kept.train):
+    clean = len(drop_leaks(whole).train)
+    if clean == len(whole.train):
+        return lines
+    if config.dataset.leaks == "drop":
+        lines.append(f"leak-free: {clean:,} training queries. A run uses these alone.")
+    else:
         lines.append(
-            f"leak-free: {len(clean.train):,} training queries. A run uses these unless dataset.leaks is keep, and a "
-            "run on all of them is labelled as leaking."
+            f"leak-free: {clean:,} training queries. A run uses all {len(whole.train):,} and is labelled as leaking. "
+            "Set dataset.leaks to drop to use the leak-free ones alone."
         )
     return lines

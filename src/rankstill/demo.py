@@ -18,7 +18,6 @@ from rankstill.teacher import read_rankings
 _DEMO: dict[str, Any] = {"ranker.cross_encoder": False}
 _QUICK: dict[str, Any] = {"labels.pseudo_queries": 4_000, "labels.depth": 20, "head.steps": 150}
 _QUICK_PASSAGES, _QUICK_TRAIN, _QUICK_TEST = 800, 60, 60
-CAVEAT = "SciFact is public: any LLM may have met it in pretraining, the one that ranked here too"
 
 
 def demo_config(changes: Mapping[str, Any] | None = None) -> Config:
@@ -33,7 +32,12 @@ def demo_config(changes: Mapping[str, Any] | None = None) -> Config:
 
 
 def run_demo(
-    workspace: Path, *, quick: bool = False, all_claims: bool = False, changes: Mapping[str, Any] | None = None
+    workspace: Path,
+    *,
+    quick: bool = False,
+    all_claims: bool = False,
+    replace: bool = False,
+    changes: Mapping[str, Any] | None = None,
 ) -> Outcome:
     """Distil SciFact's recorded rankings into all-MiniLM-L6-v2.
 
@@ -41,18 +45,19 @@ def run_demo(
         workspace: its folder.
         quick: work on a sample, with figures that are a sample's.
         all_claims: train on all 809 claims, those that leak into the test split too.
+        replace: see `distill`.
         changes: options to set, by dotted path.
     """
     leaks = {"dataset.leaks": "keep" if all_claims else "drop"}
     config = demo_config({**leaks, **(_QUICK if quick else {}), **(changes or {})})
-    dataset = load_dataset(config.dataset).with_notes(CAVEAT)
+    dataset = load_dataset(config.dataset)
     if quick:
         dataset = _sample(dataset)
     say(
         f"{dataset.name}: {len(dataset.corpus):,} passages, {len(dataset.train)} claims teach, "
         f"{len(dataset.test)} measure"
     )
-    return distill(config, workspace, dataset)
+    return distill(config, workspace, dataset, replace=replace)
 
 
 def _sample(dataset: Dataset) -> Dataset:

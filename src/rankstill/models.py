@@ -104,11 +104,11 @@ def load_bi_encoder(
         passage_prompt: put before every passage; None: the model's own.
 
     Raises:
-        ModelError: there is no such model, or it cannot be reached or read.
+        ModelError: there is no such model, it cannot be reached or read, or this machine has no such device.
     """
     from sentence_transformers import SentenceTransformer
 
-    model: SentenceTransformer = _load(SentenceTransformer, name, device=device)
+    model: SentenceTransformer = _load(SentenceTransformer, name, device)
     for kind, prompt in (("query", query_prompt), ("document", passage_prompt)):
         if prompt is not None:
             model.prompts[kind] = prompt
@@ -121,18 +121,44 @@ def load_cross_encoder(name: str, device: str | None = None, **arguments: Any) -
     Any encoder will do: a checkpoint without a ranking head gets a fresh one.
 
     Raises:
-        ModelError: there is no such model, or it cannot be reached or read.
+        ModelError: there is no such model, it cannot be reached or read, or this machine has no such device.
     """
     from sentence_transformers import CrossEncoder
 
-    return _load(CrossEncoder, name, num_labels=1, device=device, **arguments)
+    return _load(CrossEncoder, name, device, num_labels=1, **arguments)
 
 
-def _load(kind: Any, name: str, **arguments: Any) -> Any:
+def check_device(device: str | None) -> None:
+    """Whether models can run on this device here.
+
+    Args:
+        device: None: the best that there is.
+
+    Raises:
+        ModelError: it has no such device; the message names those that there are.
+    """
+    import torch
+
+    if device is None:
+        return
+    try:
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        there = ["cpu", *(f"cuda:{number}" for number in range(torch.cuda.device_count()))]
+        there += ["mps"] if torch.backends.mps.is_available() else []
+        reason = str(error).strip().partition("\n")[0].rstrip(".")
+        raise ModelError(
+            f'device "{device}" cannot be used here: {reason}. This machine has {", ".join(there)}; set device to one '
+            "of these, or to null for the best of them."
+        ) from error
+
+
+def _load(kind: Any, name: str, device: str | None, **arguments: Any) -> Any:
+    check_device(device)
     place = resolve_model(name)
     with _as_model_error(name), _without_bars():
         # Pickled checkpoints can run code; only safetensors are read.
-        return kind(place, model_kwargs={"use_safetensors": True}, **arguments)
+        return kind(place, device=device, model_kwargs={"use_safetensors": True}, **arguments)
 
 
 def reads_alike(model: SentenceTransformer) -> bool:
@@ -173,7 +199,7 @@ def _as_model_error(name: str) -> Iterator[None]:
         raise ModelError(
             f'model "{name}": its weights are damaged, as by an interrupted download ({error}). Fetch them again.'
         ) from error
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise ModelError(
             f'model "{name}" cannot be loaded: {reason}. Check the name, your connection (HF_HUB_OFFLINE, HF_TOKEN), '

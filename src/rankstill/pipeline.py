@@ -13,7 +13,7 @@ from typing import Any
 
 from rankstill.compute.memory import release_memory
 from rankstill.config import Config, write_config
-from rankstill.datasets import Dataset, load_dataset
+from rankstill.datasets import Dataset, lasting_source, load_dataset
 from rankstill.distributed.processes import leads, trained_by
 from rankstill.distributed.workspaces import open_workspace
 from rankstill.models import save_model
@@ -21,7 +21,7 @@ from rankstill.outcome import Outcome
 from rankstill.parts import Parts, check_corpus, check_queries
 from rankstill.progress import say
 from rankstill.reporting import Reports
-from rankstill.workspace import Workspace, write_atomically
+from rankstill.workspace import DatasetIdentity, Workspace, write_atomically
 
 STEPS = ("vectors", "candidates", "rankings", "ranker", "labels", "retriever", "reranker", "evaluation")
 """In order. Running one runs whatever it needs of those before it first."""
@@ -40,7 +40,12 @@ def _once(step: Callable[[Chain], str]) -> Callable[[Chain], str]:
 
 
 def distill(
-    config: Config, workspace: str | Path, dataset: Dataset | None = None, until: str = "evaluation"
+    config: Config,
+    workspace: str | Path,
+    dataset: Dataset | None = None,
+    until: str = "evaluation",
+    *,
+    replace: bool = False,
 ) -> Outcome:
     """Distil an LLM's rankings into a retriever. Steps that the workspace already holds are not repeated.
 
@@ -49,16 +54,19 @@ def distill(
         workspace: its folder; made if it is not there.
         dataset: instead of loading the one that the config names.
         until: the last step to make, one of `STEPS`.
+        replace: delete finished steps of another dataset in this workspace, which is otherwise refused.
 
     Raises:
         RankstillError: something that the user can mend; the message says what and where.
     """
-    with open_chain(config, workspace, dataset) as chain:
+    with open_chain(config, workspace, dataset, replace=replace) as chain:
         return chain.run(until)
 
 
 @contextmanager
-def open_chain(config: Config, workspace: str | Path, dataset: Dataset | None = None) -> Iterator[Chain]:
+def open_chain(
+    config: Config, workspace: str | Path, dataset: Dataset | None = None, *, replace: bool = False
+) -> Iterator[Chain]:
     """The chain on its workspace, which nobody else uses meanwhile; nothing is run yet.
 
     Arguments and errors as for `distill`.
@@ -66,7 +74,13 @@ def open_chain(config: Config, workspace: str | Path, dataset: Dataset | None = 
     # The dataset comes first: a mistake in it should leave no empty workspace behind.
     dataset = dataset or load_dataset(config.dataset)
     with open_workspace(workspace) as opened:
+        opened.hold(identity(dataset, config), replace=replace)
         yield Chain(config, opened, dataset)
+
+
+def identity(dataset: Dataset, config: Config) -> DatasetIdentity:
+    """By what a workspace tells this dataset from another."""
+    return DatasetIdentity(dataset.name, lasting_source(config.dataset), dataset.fingerprint())
 
 
 class Chain:
@@ -99,8 +113,11 @@ class Chain:
     def run(self, until: str = "evaluation") -> Outcome:
         """Every step that is needed up to this one, which is made in any case, and what came of it."""
         from rankstill.baselines import check_white_box
+        from rankstill.evaluation import check_measures
 
         check_queries(self.dataset)
+        if until == "evaluation":
+            check_measures(self.config.evaluation.measures)  # now, and not after an hour of training
         names = [name for name in STEPS[: STEPS.index(until) + 1] if name == until or name in self.steps]
         if leads() and ("rankings" in names or "ranker" in names):
             self.parts.check_teacher()

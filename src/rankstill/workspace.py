@@ -6,31 +6,26 @@ which alone says what is finished, is replaced atomically. A kill between the tw
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import hashlib
 import json
 import os
-import re
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
 from rankstill.compute.memory import peak_memory
-from rankstill.errors import RankstillError, WorkspaceError
+from rankstill.disk import disk_errors
+from rankstill.errors import WorkspaceError
 from rankstill.progress import say
 
 FORMAT = 3
 """Version of what lies in a workspace. Raised when a step's files change their meaning."""
-
-_DISK_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-_DISK_CLOSED = (errno.EROFS, errno.EACCES, errno.EPERM)
-_NUMPY_CUT_SHORT = re.compile(r"\d+ requested and \d+ written")
 
 _RECORDED_VERSIONS = ("rankstill", "sentence-transformers", "transformers", "torch", "bm25s", "numpy")
 
@@ -56,6 +51,28 @@ class StepRecord:
     notes: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class DatasetIdentity:
+    """Which dataset a workspace's steps were made on.
+
+    Args:
+        name: for people.
+        source: where it comes from, the same from whichever folder a command is started.
+        fingerprint: of its content.
+    """
+
+    name: str
+    source: str
+    fingerprint: str
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.source})"
+
+    def is_another(self, former: DatasetIdentity) -> bool:
+        """Whether this is another dataset, and not the former one moved, or changed in its place."""
+        return self.fingerprint != former.fingerprint and (self.name, self.source) != (former.name, former.source)
+
+
 def digest(*parts: Any) -> str:
     """A short, stable digest of JSON-like values."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -71,43 +88,12 @@ def write_atomically(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def _disk_trouble(error: Exception) -> str | None:
-    """What is wrong with the disk, in the system's words; None if the error is about something else.
-
-    Only Python's own errors carry a number: safetensors quotes the system's message, and NumPy counts what it wrote.
-    """
-    number = getattr(error, "errno", None)
-    if number in (*_DISK_FULL, *_DISK_CLOSED):
-        return os.strerror(number)
-    if _NUMPY_CUT_SHORT.fullmatch(str(error)):
-        return os.strerror(errno.ENOSPC)
-    return next((told for told in map(os.strerror, _DISK_FULL) if told in str(error)), None)
-
-
-@contextmanager
-def disk_errors(folder: Path, when: str) -> Iterator[None]:
-    """What a full or closed disk stops, told as an error of the user's.
-
-    Args:
-        folder: that is written to.
-        when: it is, for the message: "writing the report".
-
-    Raises:
-        WorkspaceError: the disk is full or cannot be written.
-    """
-    try:
-        yield
-    except RankstillError:
-        raise
-    except Exception as error:
-        trouble = _disk_trouble(error)
-        if trouble is None:
-            raise
-        where = getattr(error, "filename", None) or folder
-        raise WorkspaceError(
-            f"{where}: {trouble} {when}. Make room or choose another folder, then run the same command again: "
-            "finished steps are kept."
-        ) from error
+def _delete(path: Path) -> None:
+    """A file, a folder with all that is in it, or nothing."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 class Workspace:
@@ -121,9 +107,12 @@ class Workspace:
             another process is using it.
     """
 
+    _dataset: DatasetIdentity | None = None
+
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self._seen: set[str] = set()
+        self._replaced: dict[str, StepRecord] = {}
         try:
             self._claim_folder()
             self._lock = self._take_lock()
@@ -148,6 +137,43 @@ class Workspace:
     def records(self) -> dict[str, StepRecord]:
         """Every finished step, in the order in which they finished."""
         return dict(self._records)
+
+    def hold(self, dataset: DatasetIdentity, *, replace: bool = False) -> None:
+        """Take the workspace for a dataset, before any step is made on it.
+
+        Args:
+            dataset: that the next steps are made on.
+            replace: delete the finished steps of another dataset.
+
+        Raises:
+            WorkspaceError: it holds finished steps of another dataset, and `replace` is not set; or the disk is full.
+        """
+        former, self._dataset = self._dataset, dataset
+        if not self._records or former == dataset:
+            return
+        if former is not None and dataset.is_another(former):
+            held = ", ".join(self._records)
+            if not replace:
+                self._dataset = former
+                raise WorkspaceError(
+                    f"{self.folder}: holds finished steps ({held}) of another dataset, {former}; this is {dataset}. "
+                    "Name another workspace with -w, or delete these steps by `rankstill run` with --replace."
+                )
+            say(f"note: {self.folder}: {held} of dataset {former} are deleted before the first step of {dataset}")
+            self._replaced, self._records = self._records, {}
+            return
+        if former is not None and dataset.fingerprint != former.fingerprint:
+            say(f"note: {dataset} has changed since the steps here were made; those that depend on it are made anew")
+        with disk_errors(self.folder, "writing manifest.json"):
+            self._write_manifest()
+
+    def _delete_replaced(self) -> None:
+        with disk_errors(self.folder, "deleting the steps of another dataset"):
+            self._write_manifest()  # from here on they are not claimed
+            for record in self._replaced.values():
+                for output in record.outputs:
+                    _delete(self.path(output))
+        self._replaced = {}
 
     def write(self, name: str, text: str) -> None:
         """Put a text file beside the steps' outputs, atomically.
@@ -183,6 +209,8 @@ class Workspace:
         Raises:
             WorkspaceError: the disk is full or cannot be written. What `make` had written stays, to go on from.
         """
+        if self._replaced:  # only now: until the first step is made, a mistake in the new experiment costs nothing
+            self._delete_replaced()
         fingerprint = digest(FORMAT, name, settings, list(inputs))
         known = self._records.get(name)
         making = self.folder / ".making" / f"{name}-{fingerprint}"
@@ -227,10 +255,7 @@ class Workspace:
         for output in dict.fromkeys([*outputs, *(former.outputs if former else ())]):
             target = self.path(output)
             target.parent.mkdir(parents=True, exist_ok=True)
-            if target.is_dir() and not target.is_symlink():
-                shutil.rmtree(target)
-            else:
-                target.unlink(missing_ok=True)
+            _delete(target)
             if output in outputs:
                 (making / output).replace(target)
         self._records[name] = StepRecord(
@@ -246,7 +271,9 @@ class Workspace:
 
     def _write_manifest(self) -> None:
         steps = {name: record.__dict__ for name, record in self._records.items()}
-        write_atomically(self.path("manifest.json"), json.dumps({"format": FORMAT, "steps": steps}, indent=2) + "\n")
+        dataset = self._dataset and self._dataset.__dict__
+        manifest = {"format": FORMAT, "dataset": dataset, "steps": steps}
+        write_atomically(self.path("manifest.json"), json.dumps(manifest, indent=2) + "\n")
 
     def _read_manifest(self) -> dict[str, StepRecord]:
         manifest = self.path("manifest.json")
@@ -256,6 +283,8 @@ class Workspace:
             read = json.loads(manifest.read_text(encoding="utf-8"))
             made_by, steps = read["format"], read["steps"]
             if made_by == FORMAT:
+                if read.get("dataset"):  # workspaces made before it was recorded have none
+                    self._dataset = DatasetIdentity(**read["dataset"])
                 return {
                     name: StepRecord(
                         **{**record, "outputs": tuple(record["outputs"]), "notes": tuple(record.get("notes", ()))}

@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import unicodedata
+from typing import Literal
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,7 +22,13 @@ from rankstill.rag.scores import contained, exact_match, normalise, score, token
         ("a.m.", "am"),  # punctuation goes before articles do
         ("the-end", "theend"),
         ("Röntgen", "röntgen"),  # accents stay
-        ("“Paris”", "“paris”"),  # of punctuation only ASCII's is known
+        ("“Paris”", "paris"),  # typographic quotes and apostrophes are those of ASCII
+        ("don’t", "dont"),
+        ("Hawaiʻi", "hawaii"),
+        ("1914–1918", "19141918"),
+        ("Ro\u0308ntgen", "röntgen"),  # decomposed, as macOS and some models write it
+        ("Bea\u00adtles\u200b", "beatles"),
+        ("¿Paris?", "¿paris"),  # of other punctuation only ASCII's is known
         ("the", ""),
     ],
 )
@@ -39,6 +48,9 @@ def test_the_normal_form_is_squads(text: str, normal: str) -> None:
         ("new new new", ["new"], 0, 1 / 2),  # a word is shared as often as it stands in both
         ("London", ["Paris"], 0, 0),
         ("London", [], 0, 0),
+        ("Beyonce\u0301", ["Beyoncé"], 1, 1),
+        ("Beyonce", ["Beyoncé"], 0, 0),  # accents count
+        ("Shea’s Stadium", ["Shea's Stadium"], 1, 1),
         ("the", ["a"], 1, 0),  # evaluate-v1.1.py: equal, and no word shared
     ],
 )
@@ -57,6 +69,15 @@ def test_exact_match_and_f1_agree_with_squads_evaluation_by_hand(
         ("the year 19121", ["1912"], 0),
         ("Matthews", ["Jimmy Matthews"], 0),
         ("anything", ["..."], 0),
+        ("beatles", ["The Beatles"], 1),  # equal in SQuAD's normal form
+        ("It was the Beatles", ["The Beatles"], 1),
+        ("US", ["U.S."], 1),
+        ("It helps us", ["U.S."], 0),  # in a sentence, as DPR has it
+        ("I do not know who", ["The Who"], 0),
+        ("It is a Rock ’n’ Roll song", ["rock 'n' roll"], 1),
+        ("It is O'Hara.", ["O’Hara"], 1),
+        ("by Beyonce\u0301 Knowles", ["Beyoncé"], 1),
+        ("1914–1918, I think", ["1914-1918"], 1),
         ("anything", [], 0),
     ],
 )
@@ -78,3 +99,20 @@ def test_scores_stay_within_bounds_and_more_accepted_answers_never_lower_them(an
     if normalise(answer):
         assert (after["EM"], after["F1"]) == (1, 1)
         assert before["F1"] == 1 or before["EM"] == 0
+
+
+ODD_TEXTS = st.text(alphabet="aAtheThe .'’-–“é\u0301\u00adß1İ", max_size=12)
+
+
+@given(ODD_TEXTS, st.lists(ODD_TEXTS, max_size=3))
+def test_an_answer_that_is_equal_is_contained_too(answer: str, accepted: list[str]) -> None:
+    assert contained(answer, accepted) >= exact_match(answer, accepted)
+    assert score(answer, [answer])["Contained"] >= score(answer, [answer])["EM"]
+
+
+@given(ODD_TEXTS, st.lists(ODD_TEXTS, max_size=3), st.sampled_from(["NFC", "NFD"]))
+def test_no_score_depends_on_how_accents_were_typed(
+    answer: str, accepted: list[str], form: Literal["NFC", "NFD"]
+) -> None:
+    retyped = [unicodedata.normalize(form, each) for each in accepted]
+    assert score(unicodedata.normalize(form, answer), accepted) == score(answer, retyped) == score(answer, accepted)

@@ -25,6 +25,7 @@ from rankstill.report.figures import Curve, curves
 from rankstill.report.links import served_links
 from rankstill.report.measuring import measure_workspace
 from rankstill.report.reading import read_workspace
+from rankstill.workspace import FORMAT
 
 MakeWorkspace = Callable[..., Path]
 
@@ -251,3 +252,18 @@ def test_the_names_of_curves_that_end_near_zero_lie_on_no_tick_and_on_no_other_n
 def test_commands_in_notes_are_set_as_code_and_not_in_backticks(toy_workspace: Path) -> None:
     page = write_report(toy_workspace).read_text(encoding="utf-8")
     assert "is measured by <code>rankstill prove</code>" in page
+
+
+def test_a_rewritten_report_keeps_the_caveat_of_a_dataset_that_comes_with_the_package(
+    workspace_of: MakeWorkspace, toy_dataset: Dataset
+) -> None:
+    workspace = workspace_of(toy_dataset, Path("scifact"))
+    (workspace / "manifest.json").write_text(json.dumps({"format": FORMAT, "steps": {}}))
+    page = write_report(workspace).read_text(encoding="utf-8")
+    assert "SciFact is public: any LLM may have met it in pretraining" in page
+
+
+def test_nothing_that_the_page_tells_to_install_is_looked_for_on_an_index_that_lacks_it(toy_workspace: Path) -> None:
+    page = write_report(toy_workspace).read_text(encoding="utf-8")
+    assert re.findall(r"pip install (\S+)", page) == ["."]
+    assert "in a clone of Rankstill 0.1.0" in page

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rankstill.compute.precision import autocast
 from rankstill.compute.training_mode import plain_attention
 from rankstill.errors import ModelError
-from rankstill.models import model_identity, resolve_model
+from rankstill.models import check_device, model_identity, resolve_model
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -183,12 +183,14 @@ def load_local_lm(name: str, device: str | None = None, passage_tokens: int = 25
         passage_tokens: a passage is cut after so many.
 
     Raises:
-        ModelError: there is no such model, it cannot be reached or read, or gguf is not installed.
+        ModelError: there is no such model, it cannot be reached or read, gguf is not installed, or this machine has no
+            such device.
     """
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    check_device(device)
     place, where = find_local_lm(name)
     try:
         # Loading takes a second; the libraries' bars for it would fill a log.

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from rankstill.candidates.keeping import keep
 from rankstill.candidates.postings import SortedPostings
+from rankstill.disk import temporary_files
 from rankstill.errors import DataError
 from rankstill.progress import progress
 from rankstill.workspace import digest
@@ -100,7 +101,7 @@ class BM25Index:
     """
 
     def __init__(self, texts: Sequence[str], language: str | None, k1: float, b: float) -> None:
-        with tempfile.TemporaryDirectory(prefix="rankstill-bm25-") as place:
+        with temporary_files("indexing words"), tempfile.TemporaryDirectory(prefix="rankstill-bm25-") as place:
             write_index(texts, Path(place), language, k1, b)
             self._read(Path(place))
 

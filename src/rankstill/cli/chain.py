@@ -8,7 +8,18 @@ from typing import Annotated
 import typer
 
 from rankstill.cli.app import app
-from rankstill.cli.options import ConfigFile, Folder, Seed, Set, Source, changes_of, config_of, on_workspace
+from rankstill.cli.options import (
+    ConfigFile,
+    Experiment,
+    Folder,
+    Replace,
+    Seed,
+    Set,
+    Source,
+    changes_of,
+    config_of,
+    on_workspace,
+)
 from rankstill.cli.showing import show
 from rankstill.errors import RankstillError
 from rankstill.progress import say
@@ -21,17 +32,21 @@ def demo(
     all_claims: Annotated[
         bool, typer.Option("--all-claims", help="Train on all 809 claims, leaking ones too; every figure says so.")
     ] = False,
+    replace: Replace = False,
     seed: Seed = None,
     set_: Set = None,
 ) -> None:
     """Run the whole chain on SciFact with 809 recorded LLM rankings: no key, no hub."""
     from rankstill.demo import run_demo
 
-    show(run_demo(workspace, quick=quick, all_claims=all_claims, changes=changes_of(seed=seed, set_=set_)))
+    changes = changes_of(seed=seed, set_=set_)
+    show(run_demo(workspace, quick=quick, all_claims=all_claims, replace=replace, changes=changes))
 
 
 def _step(name: str, until: str, what: str) -> None:
-    on_workspace(name, what)(lambda experiment: experiment.run(until))
+    @on_workspace(name, what)
+    def run(experiment: Experiment, replace: Replace = False) -> None:
+        experiment.run(until, replace=replace)
 
 
 _step("run", "evaluation", "Run the whole chain on your own data; run again, it goes on where it stopped.")

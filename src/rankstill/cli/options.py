@@ -28,6 +28,10 @@ Seed = Annotated[int | None, typer.Option(help="Sets seed.")]
 Set = Annotated[
     list[str] | None, typer.Option("--set", metavar="SECTION.OPTION=VALUE", help="Sets any option of the config.")
 ]
+Replace = Annotated[
+    bool,
+    typer.Option("--replace", help="Delete another dataset's finished steps in this workspace; refused otherwise."),
+]
 
 
 @dataclass(frozen=True)
@@ -49,13 +53,18 @@ class Experiment:
         """The configuration."""
         return config_of(self.path, self.changes)
 
-    def run(self, until: str) -> None:
-        """The chain up to a step; steps before it that are missing are made first."""
+    def run(self, until: str, *, replace: bool = False) -> None:
+        """The chain up to a step; steps before it that are missing are made first.
+
+        Args:
+            until: the step.
+            replace: see `distill`.
+        """
         from rankstill.distributed.processes import leads, one_speaks
         from rankstill.pipeline import distill
 
         with one_speaks():
-            outcome = distill(self.config, self.workspace, until=until)
+            outcome = distill(self.config, self.workspace, until=until, replace=replace)
         if until == "evaluation" and leads():
             show(outcome)
 

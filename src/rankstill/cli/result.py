@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -59,10 +60,10 @@ def votes(
     from rankstill.serve import write_votes_dataset
 
     count = write_votes_dataset(workspace, load_dataset(read_config(workspace / "config.yaml").dataset), to)
-    say(
-        f"{count:,} judged queries: rankstill run --source {to} --rankings {workspace}/rankings.jsonl "
-        "--set dataset.test_split=votes"
-    )
+    # A workspace of its own: the one that was voted on holds its own figures.
+    options = ["--source", to, "--rankings", workspace / "rankings.jsonl", "--set", "dataset.test_split=votes"]
+    command = shlex.join(["rankstill", "run", *map(str, options), "-w", f"{to}-workspace"])
+    say(f"{count:,} judged queries: {command}")
 
 
 @on_workspace("export")

@@ -211,6 +211,13 @@ class EvaluationConfig(Section):
         False, description="accepted answers are regular expressions when passages are judged by them"
     )
 
+    @field_validator("measures")
+    @classmethod
+    def _measures_something(cls, measures: tuple[str, ...]) -> tuple[str, ...]:
+        if not measures:
+            raise ValueError("name one measure at least, such as [nDCG@10], or leave the option out")
+        return measures
+
 
 class RagConfig(Section):
     """Question answering: a frozen LLM reads what each system finds, for `rankstill rag` alone."""

@@ -13,7 +13,7 @@ from rankstill.datasets.leaks import (
     repeated_texts,
     shared_gold,
 )
-from rankstill.datasets.loading import bundled, is_bundled, load_dataset
+from rankstill.datasets.loading import bundled, is_bundled, lasting_source, load_dataset, load_with_leaks, treat_leaks
 from rankstill.datasets.sampling import sample
 from rankstill.datasets.writing import write_beir
 
@@ -29,11 +29,14 @@ __all__ = [
     "find_leaks",
     "hold_out",
     "is_bundled",
+    "lasting_source",
     "load_dataset",
+    "load_with_leaks",
     "mark_leaks",
     "near_duplicates",
     "repeated_texts",
     "sample",
     "shared_gold",
+    "treat_leaks",
     "write_beir",
 ]

@@ -15,11 +15,14 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.disk import temporary_files
+
 if TYPE_CHECKING:
     import pyarrow as pa
 
 _FIELDS = ("id", "title", "text")
 _ROWS_A_CHUNK = 8192
+_LOADING = "loading the corpus"
 
 
 class _Lazy(Sequence[str]):
@@ -230,17 +233,24 @@ class CorpusWriter:
 
     They go to a file that has no name any more once it is open, so that it goes when the process does. It lies where
     temporary files lie (TMPDIR says where) and takes as much room there as the corpus has text.
+
+    Raises:
+        WorkspaceError: there is no room for it.
     """
 
     def __init__(self) -> None:
         import pyarrow as pa
 
         self._schema = pa.schema([(field, pa.string()) for field in _FIELDS])
-        with tempfile.NamedTemporaryFile(prefix="rankstill-corpus-", delete=False) as file:
+        with (
+            temporary_files(_LOADING),
+            tempfile.NamedTemporaryFile(prefix="rankstill-corpus-", delete=False) as file,
+        ):
             self._path = Path(file.name)
         # A loader that meets a mistake never finishes; its file goes all the same.
         weakref.finalize(self, self._path.unlink, missing_ok=True)
-        self._file: Any = pa.ipc.new_file(str(self._path), self._schema)
+        with temporary_files(_LOADING):
+            self._file: Any = pa.ipc.new_file(str(self._path), self._schema)
         self._rows: list[tuple[str, str, str]] = []
 
     def add(self, passage_id: str, title: str, text: str) -> None:
@@ -255,7 +265,8 @@ class CorpusWriter:
 
         if self._rows:
             self._flush()
-        self._file.close()
+        with temporary_files(_LOADING):
+            self._file.close()
         with self._path.open("rb") as file:
             pages = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
         self._path.unlink()
@@ -267,5 +278,6 @@ class CorpusWriter:
         import pyarrow as pa
 
         columns = [pa.array(column, pa.string()) for column in zip(*self._rows, strict=True)]
-        self._file.write_batch(pa.record_batch(columns, schema=self._schema))
+        with temporary_files(_LOADING):
+            self._file.write_batch(pa.record_batch(columns, schema=self._schema))
         self._rows.clear()

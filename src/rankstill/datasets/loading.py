@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 from rankstill.config import DatasetConfig
 from rankstill.datasets.beir import read_beir
@@ -16,6 +17,11 @@ from rankstill.datasets.records import Parts, assemble
 from rankstill.errors import DataError
 
 _BUNDLED = Path(__file__).parent / "bundled"
+_CAVEATS = {
+    "scifact": "SciFact is public: any LLM may have met it in pretraining, the one that ranked here too",
+    "nq-open": "NQ-open is public: any LLM may have met its questions and answers in pretraining",
+}
+"""What to keep in mind wherever figures on a bundled dataset are shown."""
 
 
 def load_dataset(config: DatasetConfig) -> Dataset:
@@ -25,21 +31,42 @@ def load_dataset(config: DatasetConfig) -> Dataset:
 
     Raises:
         DataError: a source is missing, damaged, or holds what cannot be used; the message says where.
+        WorkspaceError: there is no room for temporary files, where the corpus's text lies meanwhile.
     """
+    return treat_leaks(load_with_leaks(config), config.leaks)
+
+
+def load_with_leaks(config: DatasetConfig) -> Dataset:
+    """As `load_dataset`, before anything is done about leaks."""
     if config.test_source and not _is_dpr(config.source):
         raise DataError(
             f"test_source {config.test_source} goes with a DPR-style .json or .jsonl source only, not {config.source}. "
             "Use test_split."
         )
     dataset = assemble(_read(config))
+    if is_bundled(config.source):
+        dataset = dataset.with_notes(_CAVEATS[config.source])
     if config.extra_queries:
         dataset = add_extra_queries(dataset, Path(config.extra_queries).expanduser())
-    return drop_leaks(dataset) if config.leaks == "drop" else mark_leaks(dataset)
+    return dataset
+
+
+def treat_leaks(dataset: Dataset, leaks: Literal["drop", "keep"]) -> Dataset:
+    """The dataset with its leaking training queries dropped, or kept and named."""
+    return drop_leaks(dataset) if leaks == "drop" else mark_leaks(dataset)
 
 
 def is_bundled(source: str) -> bool:
     """Whether this source comes with the package. Such a name means the package's, whatever lies in the folder."""
     return source in _bundled_names()
+
+
+def lasting_source(config: DatasetConfig) -> str:
+    """The source by a name that means the same from any folder: files and folders by their absolute path."""
+    kind, separator, _ = config.source.partition(":")
+    if is_bundled(config.source) or (separator and kind in ("ir_datasets", "hf")):
+        return config.source
+    return str(Path(config.source).expanduser().resolve())
 
 
 def bundled(name: str) -> Path:

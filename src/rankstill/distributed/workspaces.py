@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rankstill.distributed.processes import from_leader, leads, processes
-from rankstill.workspace import Workspace
+from rankstill.workspace import DatasetIdentity, Workspace
 
 TOGETHER = ("ranker", "retriever")
 """Steps that all processes make; the leader makes the others alone."""
@@ -31,6 +31,11 @@ def open_workspace(folder: str | Path) -> Workspace:
 
 class SharedWorkspace(Workspace):
     """The arguments are those of `Workspace`. Every process must ask for the same steps in the same order."""
+
+    def hold(self, dataset: DatasetIdentity, *, replace: bool = False) -> None:
+        """As `Workspace.hold`, by the leader."""
+        if leads():
+            super().hold(dataset, replace=replace)
 
     def write(self, name: str, text: str) -> None:
         """As `Workspace.write`, by the leader."""

@@ -6,7 +6,7 @@ Beside the whole: slices of the queries, the chain's links (attribution), and a 
 from rankstill.evaluation.answers import answer_qrels, has_answer, merge_qrels
 from rankstill.evaluation.attribution import Attribution, attribute
 from rankstill.evaluation.forgetting import Forgetting, measure_forgetting
-from rankstill.evaluation.metrics import DEFAULT_MEASURES, PerQuery, aggregate, display_name, per_query
+from rankstill.evaluation.metrics import DEFAULT_MEASURES, PerQuery, aggregate, check_measures, display_name, per_query
 from rankstill.evaluation.runs import Run, rank_order, read_run, write_qrels, write_run
 from rankstill.evaluation.significance import Comparison, compare, holm, interval
 from rankstill.evaluation.slices import SliceTable, slice_runs
@@ -25,6 +25,7 @@ __all__ = [
     "aggregate",
     "answer_qrels",
     "attribute",
+    "check_measures",
     "compare",
     "display_name",
     "evaluate_runs",

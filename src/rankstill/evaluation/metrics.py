@@ -87,6 +87,16 @@ def display_name(measure: str) -> str:
     return _shown(_parse(measure))
 
 
+def check_measures(measures: Sequence[str]) -> None:
+    """Whether all of these can be computed.
+
+    Raises:
+        RankstillError: one is unknown, or needs what is not installed.
+    """
+    for measure in measures:
+        _parse(measure)
+
+
 def _shown(measure: Any) -> str:
     name, rest = re.fullmatch(r"(\w+)(.*)", repr(measure)).groups()  # type: ignore[union-attr]
     return f"{_OURS.get(name, name)}{rest}"

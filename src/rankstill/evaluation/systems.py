@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.disk import temporary_files
 from rankstill.evaluation.runs import Run
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def encoded_run(model: SentenceTransformer, corpus: Corpus, queries: Mapping[str
     """
     from rankstill.candidates import encode, encode_passages
 
-    with tempfile.TemporaryDirectory(prefix="rankstill-") as folder:
+    with temporary_files("encoding passages"), tempfile.TemporaryDirectory(prefix="rankstill-") as folder:
         encode_passages(model, corpus, Path(folder))
         passages = np.load(Path(folder) / "passages.npy", mmap_mode="r")
         asked = encode(model, list(queries.values()), "query", "encoding queries", 128)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import string
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
@@ -13,6 +14,18 @@ MEASURES = ("EM", "F1", "Contained")
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
 _PUNCTUATION = str.maketrans("", "", string.punctuation)
+# How the same character is typed elsewhere. (The okina and the modifier apostrophe are letters to Unicode.)
+_TYPED = str.maketrans(
+    {
+        **dict.fromkeys("‘’‚‛′ʹʻʼ´＇", "'"),
+        **dict.fromkeys("“”„‟″«»＂", '"'),
+        **dict.fromkeys("‐‑‒–—―−－", "-"),
+        **dict.fromkeys(
+            "\u00ad\u200b\u2060\ufeff", None
+        ),  # not seen: soft hyphen, zero-width space, joiner, byte order mark
+        "…": "...",
+    }
+)
 
 
 def normalise(text: str) -> str:
@@ -20,8 +33,11 @@ def normalise(text: str) -> str:
 
     Lower case; ASCII punctuation taken out, so that "U.S." is "us" and "twenty-one" is "twentyone"; the articles a, an
     and the taken out; one space between words. Accents and other punctuation stay.
+
+    Beyond SQuAD, which compares characters alone, it does not matter how a text was typed: composed and decomposed
+    accents are equal, and typographic apostrophes, quotes and dashes count as ASCII's.
     """
-    return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
+    return " ".join(_ARTICLES.sub(" ", _as_typed(text).lower().translate(_PUNCTUATION)).split())
 
 
 def exact_match(answer: str, accepted: Iterable[str]) -> float:
@@ -41,11 +57,15 @@ def token_f1(answer: str, accepted: Iterable[str]) -> float:
 
 
 def contained(answer: str, accepted: Iterable[str]) -> float:
-    """1 if an accepted answer stands in the answer, as DPR matches it (`has_answer`), else 0.
+    """1 if an accepted answer stands in the answer, as DPR matches it (`has_answer`), or equals it; else 0.
+
+    Never below exact match: DPR looks for the article and the full stops too, so that it does not find "The Beatles" in
+    "beatles". As in `normalise`, it does not matter how a text was typed.
 
     It forgives a reader that answers in a sentence, and rewards one that names several things: read it beside F1.
     """
-    return float(has_answer(accepted, answer))
+    accepted = list(accepted)
+    return max(exact_match(answer, accepted), float(has_answer(map(_as_typed, accepted), _as_typed(answer))))
 
 
 def score(answer: str, accepted: Sequence[str]) -> dict[str, float]:
@@ -57,6 +77,11 @@ def score(answer: str, accepted: Sequence[str]) -> dict[str, float]:
         return dict.fromkeys(MEASURES, 0.0)
     values = (exact_match(answer, accepted), token_f1(answer, accepted), contained(answer, accepted))
     return dict(zip(MEASURES, values, strict=True))
+
+
+def _as_typed(text: str) -> str:
+    """The text as it would be typed on a plain keyboard, its accents composed."""
+    return unicodedata.normalize("NFC", text.translate(_TYPED))
 
 
 def _f1(own: list[str], other: list[str]) -> float:

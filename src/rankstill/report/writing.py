@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from rankstill.datasets import Dataset, load_dataset
+from rankstill.disk import disk_errors
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation.systems import AFTER, BEFORE
 from rankstill.progress import say
@@ -22,7 +23,7 @@ from rankstill.report.settings import as_yaml, changed, machine
 from rankstill.report.svg import Figure, write_figures
 from rankstill.report.verdict import next_step, verdict
 from rankstill.teacher import Ranking
-from rankstill.workspace import disk_errors, write_atomically
+from rankstill.workspace import write_atomically
 
 _NOTES, _YAML_CHARACTERS, _EXTREMES = 40, 60_000, 5
 

@@ -37,7 +37,7 @@ tags: [sentence-transformers, sentence-similarity, feature-extraction, rankstill
 
 # A retriever distilled on {dataset.name}
 
-{config.retriever.model}, trained with [Rankstill](https://pypi.org/project/rankstill/) {_taught_by(config)}.
+{config.retriever.model}, trained with Rankstill {_taught_by(config)}.
 
 ```python
 from sentence_transformers import SentenceTransformer

@@ -15,7 +15,7 @@ from rankstill.evaluation import read_run, write_run
 from rankstill.evaluation.chain_runs import chain_systems
 from rankstill.evaluation.systems import AFTER, RANKER, RANKER_ON_AFTER, dense_run, run_name
 from rankstill.models import model_identity
-from rankstill.pipeline import Chain
+from rankstill.pipeline import Chain, identity
 from rankstill.progress import say
 from rankstill.report.settings import machine
 from rankstill.studies.lists import draw, relist, shorten
@@ -65,6 +65,7 @@ def run_study(
     if not dataset.test_qrels():
         raise DataError(f"{dataset.name}: a study needs test queries with judgements. Set dataset.test_split.")
     with Workspace(folder / "work") as workspace:
+        workspace.hold(identity(dataset, config))
         bench = _Bench(study, config, folder, workspace, dataset)
         variants = study.variants(bench.material)
         chosen = _chosen(study, variants, only)

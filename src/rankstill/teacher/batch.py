@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from openai.types import Batch
 
+from rankstill.disk import temporary_files
 from rankstill.progress import say
 from rankstill.teacher.adapting import INSTEAD, adapted
 from rankstill.teacher.asking import CandidateList
@@ -134,7 +135,7 @@ class _Rounds:
 
     async def _submit(self) -> list[Submission]:
         self._sent_without = frozenset(self._not_taken)
-        with TemporaryDirectory(prefix="rankstill-batch-") as folder:
+        with temporary_files("writing a batch"), TemporaryDirectory(prefix="rankstill-batch-") as folder:
             submitted = []
             for file, keys in self._write(Path(folder)):
                 uploaded = await self._api.upload(file)
