@@ -31,7 +31,7 @@ def load_dataset(config: DatasetConfig) -> Dataset:
             f"test_source {config.test_source} goes with a DPR-style .json or .jsonl source only, not {config.source}. "
             "Use test_split."
         )
-    dataset = assemble(_read(config))
+    dataset = assemble(_read(config), config.merge_same_text)
     if config.extra_queries:
         dataset = add_extra_queries(dataset, Path(config.extra_queries).expanduser())
     return drop_leaks(dataset) if config.leaks == "drop" else mark_leaks(dataset)
