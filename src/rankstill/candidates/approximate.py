@@ -84,7 +84,9 @@ class ApproximateIndex:
         self.effort = effort
         _set_effort(index, effort)
 
-    def nearest(self, queries: Vectors, k: int, device: str = "cpu") -> tuple[NDArray[np.int64], Vectors]:
+    def nearest(
+        self, queries: Vectors, k: int, device: str = "cpu", left_out: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], Vectors]:
         """As `nearest_passages`, but for passages that the index overlooks.
 
         A query for which it finds fewer than k is searched exactly.
@@ -93,17 +95,23 @@ class ApproximateIndex:
             queries: unit vectors. [queries, dimensions]
             k: how many; all if there are fewer.
             device: of what is searched exactly.
+            left_out: which passages are not looked at; None: all are. [passages]
 
         Returns:
             Positions, best first, ties in order of position, and their true cosines. [queries, k], [queries, k]
         """
-        positions, cosines = self.found(queries, min(k, len(self._passages)))
+        there = len(self._passages) if left_out is None else int((~left_out).sum())
+        positions, cosines = self.found(queries, min(k, there), left_out)
         short = np.flatnonzero((positions < 0).any(axis=1))
         if len(short):
-            positions[short], cosines[short] = nearest_passages(queries[short], self._passages, k, device)
+            positions[short], cosines[short] = nearest_passages(
+                queries[short], self._passages, k, device, left_out
+            )
         return positions, cosines
 
-    def found(self, queries: Vectors, k: int) -> tuple[NDArray[np.int64], Vectors]:
+    def found(
+        self, queries: Vectors, k: int, left_out: NDArray[np.bool_] | None = None
+    ) -> tuple[NDArray[np.int64], Vectors]:
         """As `nearest`, but what the index alone finds: where that is fewer than k, -1 with a cosine of -inf."""
         positions = np.full((len(queries), k), -1, dtype=np.int64)
         cosines = np.full((len(queries), k), -np.inf, dtype=np.float32)
@@ -112,6 +120,8 @@ class ApproximateIndex:
             asked = np.ascontiguousarray(queries[start : start + _QUERIES_A_BLOCK], dtype=np.float32)
             for row, near in enumerate(self._index.search(asked, many)[1], start=start):
                 known = np.sort(near[near >= 0])
+                if left_out is not None:
+                    known = known[~left_out[known]]
                 true = self._passages[known] @ queries[row]
                 best = np.argsort(-true, kind="stable")[:k]
                 positions[row, : len(best)], cosines[row, : len(best)] = known[best], true[best]

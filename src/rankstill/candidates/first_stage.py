@@ -67,7 +67,7 @@ class Sentence:
 
 
 class FirstStage:
-    """Search and scores over a corpus.
+    """Search and scores over a corpus. Of several passages that say the same only the first is found.
 
     Args:
         corpus: the passages.
@@ -127,7 +127,7 @@ class FirstStage:
         nearest = self._nearest(asked, depth, self.index)
         for row, (query, near) in enumerate(zip(asked, nearest, strict=True)):
             lexical = self._lexical(query)
-            positions, fused = reciprocal_rank_fusion([near[0], top(lexical, depth)], n, self._rrf_k)
+            positions, fused = reciprocal_rank_fusion([near[0], top(self._distinct(lexical), depth)], n, self._rrf_k)
             features = self._features(query, lexical, positions)
             if self.has_sentences and made_from is not None and (own := made_from[row]) is not None:
                 features[positions == own.passage, FEATURES.index("sentence")] = self._best_other_sentence(query, own)
@@ -145,7 +145,7 @@ class FirstStage:
             return
         for query in queries:
             scores = self.bm25.scores(query) * BM25_SCALE
-            best = top(np.where(scores > 0, scores, -np.inf), depth)
+            best = top(self._distinct(np.where(scores > 0, scores, -np.inf)), depth)
             yield best, scores[best]
 
     def features(self, queries: Sequence[str], positions: Sequence[NDArray[np.int64]]) -> Iterator[NDArray[np.float32]]:
@@ -217,13 +217,18 @@ class FirstStage:
         for start in range(0, len(queries), _QUERIES_AT_ONCE):
             encoded = np.stack([query.vector for query in queries[start : start + _QUERIES_AT_ONCE]])
             if index is None:
-                found = nearest_passages(encoded, self.vectors.passages, depth, device)
+                found = nearest_passages(encoded, self.vectors.passages, depth, device, self.corpus.repeats)
             else:
-                found = index.nearest(encoded, depth, device)
+                found = index.nearest(encoded, depth, device, self.corpus.repeats)
             yield from zip(*found, strict=True)
 
     def _lexical(self, query: _Query) -> NDArray[np.float32]:
         return self.bm25.scores(query.text) * BM25_SCALE
+
+    def _distinct(self, scores: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Scores without those of passages that say what an earlier one says, for `top`. [passages]"""
+        repeats = self.corpus.repeats
+        return scores if repeats is None else np.where(repeats, np.float32(-np.inf), scores)
 
     def _features(
         self, query: _Query, lexical: NDArray[np.float32], positions: NDArray[np.int64]

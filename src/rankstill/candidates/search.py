@@ -34,7 +34,11 @@ _SETTING = threading.Lock()
 
 
 def nearest_passages(
-    queries: Vectors, passages: Vectors, k: int, device: str = "cpu"
+    queries: Vectors,
+    passages: Vectors,
+    k: int,
+    device: str = "cpu",
+    left_out: NDArray[np.bool_] | None = None,
 ) -> tuple[NDArray[np.int64], Vectors]:
     """The k passages of the highest cosine for each query: exact, whatever precision the machine is fast at.
 
@@ -47,15 +51,16 @@ def nearest_passages(
         passages: unit vectors, in memory or memory-mapped. [passages, dimensions]
         k: how many; all if there are fewer.
         device: where the matrix products run; any but a CUDA GPU leaves them to the CPU.
+        left_out: which passages are not looked at; None: all are. [passages]
 
     Returns:
         Positions, best first, ties in order of position, and their cosines. [queries, k], [queries, k]
     """
-    k = min(k, len(passages))
+    k = min(k, len(passages) if left_out is None else int((~left_out).sum()))
     if not device.startswith("cuda"):
         device = "cpu"  # torch has sampled products nowhere else
     found = [
-        _nearest(queries[start : start + _QUERIES_A_BLOCK], passages, k, device)
+        _nearest(queries[start : start + _QUERIES_A_BLOCK], passages, k, device, left_out)
         for start in range(0, len(queries), _QUERIES_A_BLOCK)
     ]
     if not found:
@@ -64,7 +69,9 @@ def nearest_passages(
     return np.concatenate(positions), np.concatenate(cosines)
 
 
-def _nearest(queries: Vectors, passages: Vectors, k: int, device: str) -> tuple[NDArray[np.int64], Vectors]:
+def _nearest(
+    queries: Vectors, passages: Vectors, k: int, device: str, left_out: NDArray[np.bool_] | None
+) -> tuple[NDArray[np.int64], Vectors]:
     import torch
 
     low = torch.bfloat16 if fast_precision(device) else torch.float32
@@ -73,19 +80,28 @@ def _nearest(queries: Vectors, passages: Vectors, k: int, device: str) -> tuple[
     best = torch.full((len(queries), k), float("-inf"), device=device)
     where = torch.full((len(queries), k), len(passages), dtype=torch.long, device=device)
     off = _off(exact, rough)
+    seen = 0
     for start in range(0, len(passages), max(_PASSAGES_A_BLOCK, k)):
-        block = torch.from_numpy(read_rows(passages, start, start + max(_PASSAGES_A_BLOCK, k))).to(device)
+        rows_read = read_rows(passages, start, start + max(_PASSAGES_A_BLOCK, k))
+        places = np.arange(start, start + len(rows_read))
+        if left_out is not None:
+            places = places[~left_out[places]]
+            rows_read = rows_read[places - start]
+        if not len(places):
+            continue
+        block = torch.from_numpy(rows_read).to(device)
         with _summed_in_float32(device):
             cosines = rough @ block.to(low).T
         # No passage of a cosine below this is among the k nearest: as many are known to be nearer.
         floor = best[:, -1]
-        if start == 0:
+        if seen < k <= len(places):
             known = cosines.topk(k, dim=1).values[:, -1].float()
             floor = known - known.abs() * _half_step(low) - off
         # Rounded as the cosines are: what is not below the floor before rounding is not below it after.
         rows, columns = _at_least(cosines, (floor - off).to(low))
         true = _true_cosines(exact, block, rows, columns)
-        best, where = _merge(best, where, rows, columns + start, true)
+        best, where = _merge(best, where, rows, torch.from_numpy(places).to(device)[columns], true)
+        seen += len(places)
     return where.cpu().numpy(), best.cpu().numpy()
 
 

@@ -35,6 +35,11 @@ class DatasetConfig(Section):
         description="training queries that share a relevant passage with a test query: drop them, or keep and say so",
     )
     merge_duplicates: bool = Field(False, description="keep the first of several records with one id, do not stop")
+    merge_same_text: bool = Field(
+        False,
+        description="of several passages that say the same but for case and white space, keep the first alone; "
+        "judgements and rankings of the others then name it. false: keep them, but search, judge and rank them as one",
+    )
 
 
 class CandidatesConfig(Section):

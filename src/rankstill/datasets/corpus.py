@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.datasets.same_text import Hashed, folded, hashed, repeated
 from rankstill.disk import temporary_files
 
 if TYPE_CHECKING:
@@ -125,7 +126,7 @@ class Corpus:
         for record in zip(ids, titles, texts, strict=True):
             writer.add(*record)
         self._take(writer)
-        if any(self.repeated()):
+        if self.repeated():
             raise ValueError("a corpus needs unique ids")
 
     @classmethod
@@ -137,6 +138,7 @@ class Corpus:
 
     def _take(self, writer: CorpusWriter) -> None:
         written = writer.finish()
+        self._merged: dict[str, int] = {}  # positions, by the ids of passages that were merged into others
         self.let_go = written.let_go
         self.ids, self.titles, self.bodies = (
             Column([chunk[field] for chunk in written.chunks], written.let_go) for field in _FIELDS
@@ -157,8 +159,7 @@ class Corpus:
 
     def text(self, position: int) -> str:
         """The passage as models see it: its title, a space, its body."""
-        title, body = self.titles[position], self.bodies[position]
-        return f"{title} {body}" if title else body
+        return _joined(self.titles[position], self.bodies[position])
 
     def texts(self, positions: Iterable[int] | None = None) -> Sequence[str]:
         """The passages at these positions as models see them; all of them, one by one, when none are named."""
@@ -182,36 +183,71 @@ class Corpus:
             writer.add(self.ids[row], self.titles[row], self.bodies[row])
         return Corpus.written(writer)
 
-    def repeated(self) -> Iterator[tuple[int, int]]:
+    def repeated(self) -> list[tuple[int, int]]:
         """Positions of passages whose id another had before, with that of the first, in order of position."""
-        hashes, rows = self._by_hash
-        found = []
-        start = 0
-        for end in [*np.flatnonzero(np.diff(hashes)) + 1, len(hashes)] if len(hashes) else []:
-            if end - start > 1:
-                first: dict[str, int] = {}
-                for row in rows[start:end].tolist():
-                    if first.setdefault(self.ids[row], row) != row:
-                        found.append((row, first[self.ids[row]]))
-            start = int(end)
-        yield from sorted(found)
+        return repeated(self._by_id, self.ids.__getitem__)
+
+    @cached_property
+    def same_text(self) -> list[tuple[int, int]]:
+        """Positions of passages that say what another said before, with that of the first, in order of position.
+
+        What says the same, `folded` decides. The first stands for the others: it alone is searched and judged.
+        """
+        pairs = zip(self.titles, self.bodies, strict=True)
+        by_text = hashed((folded(_joined(*pair)) for pair in pairs), len(self))
+        return repeated(by_text, lambda position: folded(self.text(position)))
+
+    @cached_property
+    def repeats(self) -> NDArray[np.bool_] | None:
+        """Which passages say what an earlier one says; None where none does. [passages]"""
+        if not self.same_text:
+            return None
+        repeats = np.zeros(len(self), dtype=np.bool_)
+        repeats[[row for row, _ in self.same_text]] = True
+        return repeats
+
+    @property
+    def distinct(self) -> int:
+        """How many passages there are, counting those that say the same once."""
+        return len(self) - len(self.same_text)
+
+    def first_id(self, passage_id: str) -> str:
+        """The id of the first passage that says the same, which is its own for most; KeyError if it is not there."""
+        position = self.position(passage_id)
+        return self.ids[self._first_of.get(position, position)]
+
+    @cached_property
+    def _first_of(self) -> dict[int, int]:
+        return dict(self.same_text)
+
+    def merged(self) -> Corpus:
+        """The passages without those that say what an earlier one says, whose ids then name that one."""
+        repeats = self.repeats
+        if repeats is None:
+            return self
+        kept = np.flatnonzero(~repeats)
+        corpus = self.part(kept.tolist())
+        corpus._merged = {self.ids[row]: int(np.searchsorted(kept, first)) for row, first in self.same_text}
+        corpus.same_text = []  # known, and looking takes a pass over the corpus
+        return corpus
 
     def _find(self, passage_id: str) -> int | None:
-        hashes, rows = self._by_hash
+        hashes, rows = self._by_id
         wanted = hash(passage_id)
         place = int(np.searchsorted(hashes, wanted))
         while place < len(hashes) and hashes[place] == wanted:
             if self.ids[row := int(rows[place])] == passage_id:
                 return row
             place += 1
-        return None
+        return self._merged.get(passage_id)
 
     @cached_property
-    def _by_hash(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Hashes of the ids, ascending, and where each stands: 16 bytes a passage, where a dictionary takes 150."""
-        hashes = np.fromiter(map(hash, self.ids), dtype=np.int64, count=len(self.ids))
-        rows = np.argsort(hashes, kind="stable")
-        return hashes[rows], rows
+    def _by_id(self) -> Hashed:
+        return hashed(self.ids, len(self.ids))
+
+
+def _joined(title: str, body: str) -> str:
+    return f"{title} {body}" if title else body
 
 
 @dataclass(frozen=True)

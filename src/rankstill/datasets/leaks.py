@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.datasets.dataset import Dataset
+from rankstill.datasets.same_text import folded
 
 _BLOCK = 512
 """Test queries compared at once: 512 rows against 100,000 training queries take 0.4 GB."""
@@ -157,9 +158,9 @@ def find_leaks(
 
 
 def repeated_texts(dataset: Dataset) -> tuple[str, ...]:
-    """Training and extra queries that are a test query word for word, but for case and white space."""
-    tested = {_folded(dataset.queries[query_id].text) for query_id in dataset.test}
-    return tuple(q for q in (*dataset.train, *dataset.extra) if _folded(dataset.queries[q].text) in tested)
+    """Training and extra queries that are a test query word for word, but for case and white space (`folded`)."""
+    tested = {folded(dataset.queries[query_id].text) for query_id in dataset.test}
+    return tuple(q for q in (*dataset.train, *dataset.extra) if folded(dataset.queries[q].text) in tested)
 
 
 def drop_leaks(dataset: Dataset) -> Dataset:
@@ -210,10 +211,6 @@ def _unchecked(dataset: Dataset) -> tuple[str, ...]:
         f"{dataset.name}: {unjudged:,} of {len(dataset.train):,} training queries have no judgements, so that shared "
         "gold passages cannot be seen for them.",
     )
-
-
-def _folded(text: str) -> str:
-    return " ".join(text.casefold().split())
 
 
 def _unit_rows(embeddings: NDArray[np.floating]) -> NDArray[np.float64]:

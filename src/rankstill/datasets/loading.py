@@ -43,7 +43,7 @@ def load_with_leaks(config: DatasetConfig) -> Dataset:
             f"test_source {config.test_source} goes with a DPR-style .json or .jsonl source only, not {config.source}. "
             "Use test_split."
         )
-    dataset = assemble(_read(config))
+    dataset = assemble(_read(config), config.merge_same_text)
     if is_bundled(config.source):
         dataset = dataset.with_notes(_CAVEATS[config.source])
     if config.extra_queries:

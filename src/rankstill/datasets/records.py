@@ -119,7 +119,7 @@ def gather_passages(rows: Rows, place: Place, merge_duplicates: bool = False) ->
     corpus = Corpus.written(writer)
     if not numbers:
         raise DataError(f"{place.name}: no passage in it that has text. Check that this is the corpus.")
-    again = list(corpus.repeated())
+    again = corpus.repeated()
     for row, first in again:
         if not merge_duplicates:
             raise _twice("passage", corpus.ids[row], place, numbers[first], numbers[row])
@@ -327,25 +327,29 @@ class Parts:
     notes: tuple[str, ...] = ()
 
 
-def assemble(parts: Parts) -> Dataset:
+def assemble(parts: Parts, merge_same_text: bool = False) -> Dataset:
     """Splits the queries into those that teach and those that measure, and says what fell out.
+
+    Judgements of a passage that says the same as an earlier one become judgements of that one.
 
     A test query without a relevant passage in the corpus measures nothing and is left out. Where no split says which
     queries may teach, all that the test split does not name do. A query of both splits keeps its test judgements.
     """
-    judged_test = parts.test or {}
+    train_qrels, test_qrels, same_notes = _judged_as_one(parts, merge_same_text)
+    judged_test = test_qrels or {}
     test = tuple(q for q in parts.queries if any(grade > 0 for grade in judged_test.get(q, {}).values()))
     measuring = frozenset(test)
-    if parts.train is None:
+    if train_qrels is None:
         train = tuple(q for q in parts.queries if q not in judged_test)
         unused = Tally()
     else:
-        train = tuple(q for q in parts.queries if q in parts.train)
-        unused = tally(q for q in parts.queries if q not in parts.train and q not in judged_test)
+        train = tuple(q for q in parts.queries if q in train_qrels)
+        unused = tally(q for q in parts.queries if q not in train_qrels and q not in judged_test)
     goldless = tally(q for q in judged_test if q not in measuring)
     both = tally(q for q in train if q in measuring)
     notes = (
         *parts.notes,
+        *same_notes,
         *goldless.note(f"{parts.name}: {{n}} test queries have no relevant passage in the corpus and do not measure"),
         *unused.note(
             f"{parts.name}: {{n}} queries are in neither split and are not used "
@@ -355,6 +359,37 @@ def assemble(parts: Parts) -> Dataset:
         *(() if train else (f"{parts.name}: no query may teach.",)),
     )
     measured = {q: judged_test[q] for q in test}
-    judged = {**judged_test, **(parts.train or {}), **measured}
+    judged = {**judged_test, **(train_qrels or {}), **measured}
     qrels = {q: dict(grades) for q, grades in judged.items() if grades}
-    return Dataset(parts.name, parts.corpus, parts.queries, train, test, qrels, notes=notes)
+    corpus = parts.corpus.merged() if merge_same_text else parts.corpus
+    return Dataset(parts.name, corpus, parts.queries, train, test, qrels, notes=notes)
+
+
+def _judged_as_one(parts: Parts, merged: bool) -> tuple[Qrels | None, Qrels | None, tuple[str, ...]]:
+    """The judgements of both splits, of several passages that say the same as one of the first; and notes."""
+    corpus = parts.corpus
+    same = tally(f"{corpus.ids[row]} (as {corpus.ids[first]})" for row, first in corpus.same_text)
+    if not same.count:
+        return parts.train, parts.test, ()
+    differing = Tally()
+
+    def as_one(qrels: Qrels | None) -> Qrels | None:
+        if qrels is None:
+            return None
+        found: Qrels = {}
+        for query_id, grades in qrels.items():
+            own = found[query_id] = {}
+            for passage_id, grade in grades.items():
+                first = corpus.first_id(passage_id)
+                if own.setdefault(first, grade) != grade:
+                    differing.add(f"{query_id} and {first}")
+                    own[first] = max(own[first], grade)
+        return found
+
+    train, test = as_one(parts.train), as_one(parts.test)
+    done = "were left out" if merged else "count as one with it; dataset.merge_same_text: true leaves them out"
+    notes = (
+        *same.note(f"{parts.name}: {{n}} passages say the same as another and {done}"),
+        *differing.note(f"{parts.name}: {{n}} judgements of passages that say the same differ; the highest counts"),
+    )
+    return train, test, notes

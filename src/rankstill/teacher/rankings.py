@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rankstill.datasets import Dataset
+from rankstill.datasets import Corpus, Dataset
 from rankstill.datasets.reading import read_jsonl
 from rankstill.errors import DataError
 
@@ -50,6 +50,8 @@ class Ranking:
 def read_rankings(path: Path, dataset: Dataset) -> tuple[list[Ranking], list[str]]:
     """Recorded rankings of the queries that may teach.
 
+    Of several passages that say the same, a ranking then holds the first of the corpus, at the best rank of any.
+
     Args:
         path: a rankings.jsonl: {"query_id", "candidates": [ids as shown], "ranking": [ids, best first], ...} a line.
         dataset: whose queries and passages the ids name.
@@ -62,7 +64,7 @@ def read_rankings(path: Path, dataset: Dataset) -> tuple[list[Ranking], list[str
     """
     may_teach = set(dataset.train)
     rankings: list[Ranking] = []
-    aside: dict[str, list[str]] = {"unknown": [], "not training": []}
+    aside: dict[str, list[str]] = {"unknown": [], "not training": [], "one text": []}
     seen: dict[str, int] = {}
     if not path.is_file():
         raise DataError(
@@ -83,10 +85,15 @@ def read_rankings(path: Path, dataset: Dataset) -> tuple[list[Ranking], list[str
             aside["not training"].append(ranking.query_id)
         else:
             _check_passages(ranking, dataset, path, number)
-            rankings.append(ranking)
+            distinct = _as_one(ranking, dataset.corpus)
+            if len(distinct.candidates) < 2:
+                aside["one text"].append(ranking.query_id)
+            else:
+                rankings.append(distinct)
     why = {
         "unknown": "for queries that the dataset does not have",
         "not training": "for queries that may not teach (in the test split, or dropped because they leak)",
+        "one text": "whose candidates all say the same",
     }
     notes = [
         f"{path.name}: {len(ids):,} rankings {why[kind]} left aside ({_few(ids)})" for kind, ids in aside.items() if ids
@@ -152,6 +159,13 @@ def _check_passages(ranking: Ranking, dataset: Dataset, path: Path, number: int)
             f"{path.name}, line {number}: query {ranking.query_id} has candidates that the corpus does not have "
             f"({_few(unknown)}). Use the corpus that the rankings were made on."
         )
+
+
+def _as_one(ranking: Ranking, corpus: Corpus) -> Ranking:
+    candidates, order = (
+        tuple(dict.fromkeys(map(corpus.first_id, ids))) for ids in (ranking.candidates, ranking.ranking)
+    )
+    return replace(ranking, candidates=candidates, ranking=order)
 
 
 def _few(ids: Sequence[str]) -> str:
