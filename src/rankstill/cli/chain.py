@@ -11,7 +11,6 @@ from rankstill.cli.app import app
 from rankstill.cli.options import (
     ConfigFile,
     Experiment,
-    Folder,
     Replace,
     Seed,
     Set,
@@ -27,7 +26,9 @@ from rankstill.progress import say
 
 @app.command()
 def demo(
-    workspace: Folder = Path("rankstill-demo"),
+    workspace: Annotated[Path, typer.Option("--workspace", "-w", help="Where the demo's files go.")] = Path(
+        "rankstill-demo"
+    ),
     quick: Annotated[bool, typer.Option("--quick", help="A sample: the same shape in a few minutes.")] = False,
     all_claims: Annotated[
         bool, typer.Option("--all-claims", help="Train on all 809 claims, leaking ones too; every figure says so.")

@@ -18,8 +18,22 @@ from rankstill.errors import RankstillError
 if TYPE_CHECKING:
     from rankstill.config import Config
 
-ConfigFile = Annotated[Path | None, typer.Argument(help="A YAML config; `rankstill init` writes one.")]
-Folder = Annotated[Path, typer.Option("--workspace", "-w", help="Where the experiment's files go.")]
+ConfigFile = Annotated[
+    Path | None,
+    typer.Argument(help="A YAML config, which `rankstill init` writes; or a workspace, whose own config is used."),
+]
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--workspace",
+        "-w",
+        help="Where the experiment's files go; `workspace`, or the one named as CONFIG, if left out.",
+    ),
+]
+Named = Annotated[Path | None, typer.Argument(help="A workspace, finished or not; `workspace` if left out.")]
+AlsoNamed = Annotated[
+    Path | None, typer.Option("--workspace", "-w", help="The workspace, named as for other commands.")
+]
 Source = Annotated[str | None, typer.Option(help="The dataset: sets dataset.source.")]
 Rankings = Annotated[Path | None, typer.Option(help="Recorded rankings: sets teacher.rankings.")]
 Retriever = Annotated[str | None, typer.Option(help="The retriever to improve: sets retriever.model.")]
@@ -32,6 +46,8 @@ Replace = Annotated[
     bool,
     typer.Option("--replace", help="Delete another dataset's finished steps in this workspace; refused otherwise."),
 ]
+_DEFAULT = Path("workspace")
+_OWN_CONFIG = "config.yaml"
 
 
 @dataclass(frozen=True)
@@ -39,7 +55,7 @@ class Experiment:
     """What a command works on: the options that all commands on a workspace share.
 
     Args:
-        path: of the config, if one is given.
+        path: of the config, or of a workspace that holds one, if either is given.
         workspace: its folder.
         changes: options that flags set, by dotted path.
     """
@@ -71,7 +87,7 @@ class Experiment:
 
 def _shared(
     config: ConfigFile = None,
-    workspace: Folder = Path("workspace"),
+    workspace: Folder = None,
     source: Source = None,
     rankings: Rankings = None,
     retriever: Retriever = None,
@@ -79,7 +95,23 @@ def _shared(
     seed: Seed = None,
     set_: Set = None,
 ) -> Experiment:
-    return Experiment(config, workspace, changes_of(source, rankings, retriever, llm, seed, set_))
+    if config is not None and config.is_dir():
+        workspace = workspace or config
+    elif config is None and source is None and workspace is not None and (workspace / _OWN_CONFIG).is_file():
+        config = workspace
+    changes = changes_of(source, rankings, retriever, llm, seed, set_)
+    return Experiment(config, workspace or _DEFAULT, changes)
+
+
+def one_workspace(argument: Path | None, option: Path | None) -> Path:
+    """The workspace that a command on a finished one is given, as its argument or by -w.
+
+    Raises:
+        RankstillError: both, and not the same.
+    """
+    if argument is not None and option is not None and argument != option:
+        raise RankstillError(f"two workspaces are named: {argument}, and {option} by -w. Name one.")
+    return argument or option or _DEFAULT
 
 
 def on_workspace(
@@ -108,9 +140,16 @@ def on_workspace(
 
 
 def config_of(path: Path | None, changes: dict[str, Any]) -> Config:
-    """The configuration of a file, or of flags alone, with changes by dotted path."""
+    """The configuration of a file, of a workspace, or of flags alone, with changes by dotted path."""
     from rankstill.config import make_config, read_config
 
+    if path is not None and path.is_dir():
+        if not (path / _OWN_CONFIG).is_file():
+            raise RankstillError(
+                f"{path}: a folder without {_OWN_CONFIG}, so no workspace of a run. Name a workspace or a config; a "
+                "dataset goes with --source."
+            )
+        path = path / _OWN_CONFIG
     if path is not None:
         return read_config(path, changes)
     if "dataset.source" not in changes:

@@ -9,34 +9,41 @@ from typing import Annotated
 import typer
 
 from rankstill.cli.app import app
-from rankstill.cli.options import Experiment, on_workspace
+from rankstill.cli.options import AlsoNamed, Experiment, Named, on_workspace, one_workspace
+from rankstill.errors import RankstillError
 from rankstill.progress import say
-
-Workspace = Annotated[Path, typer.Argument(help="A workspace, finished or not.")]
 
 
 @app.command()
-def report(workspace: Workspace = Path("workspace")) -> None:
+def report(workspace: Named = None, also: AlsoNamed = None) -> None:
     """Write report.html: the verdict, where quality is lost, every query's gain or loss, how to reproduce."""
     from rankstill.report import write_report
 
-    say(f"Wrote {write_report(workspace)}")
+    say(f"Wrote {write_report(one_workspace(workspace, also))}")
 
 
 @app.command()
 def compare(
-    workspaces: Annotated[list[Path], typer.Argument(help="Two workspaces or more; the first is compared with.")],
+    workspaces: Annotated[
+        list[Path] | None, typer.Argument(help="Two workspaces or more; the first is compared with.")
+    ] = None,
+    also: Annotated[
+        list[Path] | None, typer.Option("--workspace", "-w", help="A workspace; given again for each, in their order.")
+    ] = None,
     to: Annotated[Path, typer.Option(help="The page to write.")] = Path("compare.html"),
 ) -> None:
     """Put several workspaces beside each other: systems, paired tests, the settings that differ."""
     from rankstill.report import compare_workspaces
 
-    say(f"Wrote {compare_workspaces(workspaces, to)}")
+    if workspaces and also:
+        raise RankstillError("workspaces are named both as arguments and by -w. Name all of them one way, in order.")
+    say(f"Wrote {compare_workspaces(workspaces or also or (), to)}")
 
 
 @app.command()
 def serve(
-    workspace: Workspace = Path("workspace"),
+    workspace: Named = None,
+    also: AlsoNamed = None,
     host: Annotated[
         str, typer.Option(help="Where to listen; beyond loopback others get in: there is no password.")
     ] = "127.0.0.1",
@@ -46,19 +53,21 @@ def serve(
     """Search before and after side by side in a browser, and an HTTP API of the new retriever."""
     from rankstill.serve import run_server
 
-    run_server(workspace, host, port, allow_host or ())
+    run_server(one_workspace(workspace, also), host, port, allow_host or ())
 
 
 @app.command()
 def votes(
-    workspace: Annotated[Path, typer.Argument(help="The workspace that was voted on.")],
     to: Annotated[Path, typer.Option(help="Where to write the BEIR folder.")],
+    workspace: Named = None,
+    also: AlsoNamed = None,
 ) -> None:
     """Write what was voted on the page as a dataset, to measure the next run on."""
     from rankstill.config import read_config
     from rankstill.datasets import load_dataset
     from rankstill.serve import write_votes_dataset
 
+    workspace = one_workspace(workspace, also)
     count = write_votes_dataset(workspace, load_dataset(read_config(workspace / "config.yaml").dataset), to)
     # A workspace of its own: the one that was voted on holds its own figures.
     options = ["--source", to, "--rankings", workspace / "rankings.jsonl", "--set", "dataset.test_split=votes"]
@@ -107,10 +116,11 @@ def export(
 @app.command()
 def push(
     repository: Annotated[str, typer.Argument(help="owner/name on the Hugging Face Hub; HF_TOKEN gives the right.")],
-    workspace: Annotated[Path, typer.Option("--workspace", "-w", help="Whose retriever.")] = Path("workspace"),
+    workspace: Named = None,
+    also: AlsoNamed = None,
     public: Annotated[bool, typer.Option("--public", help="For everybody to see; private if left out.")] = False,
 ) -> None:
     """Push the new retriever to the Hugging Face Hub, its model card with it."""
     from rankstill.export import push
 
-    say(f"pushed: {push(workspace / 'retriever', repository, private=not public)}")
+    say(f"pushed: {push(one_workspace(workspace, also) / 'retriever', repository, private=not public)}")
