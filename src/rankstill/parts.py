@@ -36,9 +36,10 @@ def check_corpus(config: Config, dataset: Dataset) -> None:
     Raises:
         DataError: it is smaller than k.
     """
-    if len(dataset.corpus) < config.candidates.k:
+    if dataset.corpus.distinct < config.candidates.k:
+        different = " different" if dataset.corpus.repeats is not None else ""
         raise DataError(
-            f"{dataset.name}: the corpus has {len(dataset.corpus)} passages, but candidates.k is "
+            f"{dataset.name}: the corpus has {dataset.corpus.distinct}{different} passages, but candidates.k is "
             f"{config.candidates.k}. Lower candidates.k or bring a larger corpus."
         )
 

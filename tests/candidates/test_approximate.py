@@ -150,7 +150,7 @@ def test_an_index_that_cannot_be_made_is_an_error_with_its_name(
 def test_the_index_serves_searching_and_what_is_measured_stays_exact(toy_first_stage: FirstStage) -> None:
     class Reversed:
         def nearest(
-            self, queries: NDArray[np.float32], k: int, device: str
+            self, queries: NDArray[np.float32], k: int, device: str, left_out: None
         ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
             return nearest_passages(-queries, toy_first_stage.vectors.passages, k, device)
 

@@ -43,7 +43,7 @@ def test_positions_and_slices_work_across_chunks() -> None:
 
 
 def test_ids_of_equal_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rankstill.datasets.corpus.hash", lambda text: 7, raising=False)
+    monkeypatch.setattr("rankstill.datasets.hashes.hash", lambda text: 7, raising=False)
     corpus = Corpus(["a", "b", "c"], [""] * 3, ["A", "B", "C"])
     assert [corpus.position(each) for each in "abc"] == [0, 1, 2]
     assert "d" not in corpus
@@ -53,7 +53,7 @@ def test_repeated_ids_are_found_with_their_first_place() -> None:
     writer = CorpusWriter()
     for passage_id in ("a", "b", "a", "c", "b", "a"):
         writer.add(passage_id, "", "text")
-    assert list(Corpus.written(writer).repeated()) == [(2, 0), (4, 1), (5, 0)]
+    assert Corpus.written(writer).repeated().tolist() == [[2, 0], [4, 1], [5, 0]]
     with pytest.raises(ValueError, match="unique"):
         Corpus(["a", "a"], ["", ""], ["", ""])
 

@@ -58,7 +58,9 @@ def one_list_a_passage(corpus: Corpus, count: int, seed: int, resemblance: np.nd
 
 @given(st.integers(0, 30), st.integers(0, 1000), st.integers(1, 4))
 def test_the_draw_is_that_of_one_list_a_passage(count: int, seed: int, stretch: int) -> None:
-    corpus = Corpus("abcdefg", [""] * 7, [LONG, "Short.", LONG[:60], LONG, LONG, "Short.", LONG])
+    corpus = Corpus(
+        "abcdefg", [""] * 7, [LONG, "Short.", LONG[:60], *(f"{LONG} {each}" for each in "de"), "Brief.", f"{LONG} g"]
+    )
     resemblance = np.random.default_rng(seed).normal(size=16)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "_PASSAGES_A_STRETCH", stretch)
@@ -68,7 +70,7 @@ def test_the_draw_is_that_of_one_list_a_passage(count: int, seed: int, stretch: 
 
 def test_a_draw_takes_few_bytes_a_passage() -> None:
     def peak(passages: int) -> int:
-        corpus = Corpus(map(str, range(passages)), [""] * passages, [LONG] * passages)
+        corpus = Corpus(map(str, range(passages)), [""] * passages, (f"{LONG} {number}" for number in range(passages)))
         tracemalloc.start()
         pseudo_queries(corpus, 10, seed=0)
         _, most = tracemalloc.get_traced_memory()

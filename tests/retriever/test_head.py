@@ -142,7 +142,7 @@ def test_a_corpus_too_large_for_a_step_is_sampled_and_still_learned(monkeypatch:
 
 def test_a_sample_holds_the_best_passages_of_the_steps_queries(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "PASSAGES_A_STEP", 20)
-    chosen = module._step_passages(labels()[:3], PASSAGES, np.random.default_rng(0))
+    chosen = module._step_passages(labels()[:3], np.arange(PASSAGES), np.random.default_rng(0))
     assert {int(position) for query in labels()[:3] for position in query.positions} <= set(chosen.tolist())
     assert len(chosen) <= 20
     assert chosen.tolist() == sorted(set(chosen.tolist()))

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.datasets.same_text import Hashed, folded, hashed, repeated
+from rankstill.datasets.hashes import Hashed, find, hashed, repeated
+from rankstill.datasets.same_text import folded
 from rankstill.disk import temporary_files
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Corpus:
         for record in zip(ids, titles, texts, strict=True):
             writer.add(*record)
         self._take(writer)
-        if self.repeated():
+        if len(self.repeated()):
             raise ValueError("a corpus needs unique ids")
 
     @classmethod
@@ -183,13 +184,13 @@ class Corpus:
             writer.add(self.ids[row], self.titles[row], self.bodies[row])
         return Corpus.written(writer)
 
-    def repeated(self) -> list[tuple[int, int]]:
-        """Positions of passages whose id another had before, with that of the first, in order of position."""
+    def repeated(self) -> NDArray[np.int64]:
+        """Positions of passages whose id another had before, with that of the first, in order. [repeated, 2]"""
         return repeated(self._by_id, self.ids.__getitem__)
 
     @cached_property
-    def same_text(self) -> list[tuple[int, int]]:
-        """Positions of passages that say what another said before, with that of the first, in order of position.
+    def same_text(self) -> NDArray[np.int64]:
+        """Positions of passages that say what another said before, with that of the first, in order. [repeats, 2]
 
         What says the same, `folded` decides. The first stands for the others: it alone is searched and judged.
         """
@@ -200,10 +201,10 @@ class Corpus:
     @cached_property
     def repeats(self) -> NDArray[np.bool_] | None:
         """Which passages say what an earlier one says; None where none does. [passages]"""
-        if not self.same_text:
+        if not len(self.same_text):
             return None
         repeats = np.zeros(len(self), dtype=np.bool_)
-        repeats[[row for row, _ in self.same_text]] = True
+        repeats[self.same_text[:, 0]] = True
         return repeats
 
     @property
@@ -213,12 +214,9 @@ class Corpus:
 
     def first_id(self, passage_id: str) -> str:
         """The id of the first passage that says the same, which is its own for most; KeyError if it is not there."""
-        position = self.position(passage_id)
-        return self.ids[self._first_of.get(position, position)]
-
-    @cached_property
-    def _first_of(self) -> dict[int, int]:
-        return dict(self.same_text)
+        position, same = self.position(passage_id), self.same_text
+        row = int(np.searchsorted(same[:, 0], position))
+        return self.ids[int(same[row, 1]) if row < len(same) and same[row, 0] == position else position]
 
     def merged(self) -> Corpus:
         """The passages without those that say what an earlier one says, whose ids then name that one."""
@@ -227,19 +225,14 @@ class Corpus:
             return self
         kept = np.flatnonzero(~repeats)
         corpus = self.part(kept.tolist())
-        corpus._merged = {self.ids[row]: int(np.searchsorted(kept, first)) for row, first in self.same_text}
-        corpus.same_text = []  # known, and looking takes a pass over the corpus
+        firsts = np.searchsorted(kept, self.same_text[:, 1])
+        corpus._merged = dict(zip((self.ids[int(row)] for row in self.same_text[:, 0]), firsts.tolist(), strict=True))
+        corpus.same_text = self.same_text[:0]  # known, and looking takes a pass over the corpus
         return corpus
 
     def _find(self, passage_id: str) -> int | None:
-        hashes, rows = self._by_id
-        wanted = hash(passage_id)
-        place = int(np.searchsorted(hashes, wanted))
-        while place < len(hashes) and hashes[place] == wanted:
-            if self.ids[row := int(rows[place])] == passage_id:
-                return row
-            place += 1
-        return self._merged.get(passage_id)
+        position = find(self._by_id, passage_id, self.ids.__getitem__)
+        return self._merged.get(passage_id) if position is None else position
 
     @cached_property
     def _by_id(self) -> Hashed:

@@ -37,8 +37,8 @@ class Dataset:
         queries: every query by id: training, test and unlabelled extra ones.
         train: ids of the queries that the teacher may rank and the chain may learn from.
         test: ids of the queries that measure; empty when there are no judgements.
-        qrels: judgements of any query. Those of training queries check for leaks and never teach. Of several passages that
-            say the same they name the first (`Corpus.first_id`).
+        qrels: judgements of any query. Those of training queries check for leaks and never teach. Of several
+            passages that say the same they name the first (`Corpus.first_id`).
         extra: ids of unlabelled queries, for the ranker to label.
         leaking: training queries that were kept although they leak into the test split.
         notes: what loading found and changed, one counted and named line each, for the log and the report.
@@ -69,7 +69,7 @@ class Dataset:
     def fingerprint(self) -> str:
         """A digest of everything the chain reads from this dataset; equal data gives equal digests."""
         digest = hashlib.sha256(self.corpus.fingerprint.encode())
-        if self.corpus.same_text:
+        if self.corpus.repeats is not None:
             digest.update(b"passages that say the same are one")  # they once were not: what was made then is stale
         for query in sorted(self.queries.values(), key=lambda query: query.id):
             digest.update(repr((query.id, query.text, query.answers)).encode())

@@ -119,7 +119,7 @@ def gather_passages(rows: Rows, place: Place, merge_duplicates: bool = False) ->
     corpus = Corpus.written(writer)
     if not numbers:
         raise DataError(f"{place.name}: no passage in it that has text. Check that this is the corpus.")
-    again = corpus.repeated()
+    again = corpus.repeated().tolist()
     for row, first in again:
         if not merge_duplicates:
             raise _twice("passage", corpus.ids[row], place, numbers[first], numbers[row])
@@ -368,7 +368,7 @@ def assemble(parts: Parts, merge_same_text: bool = False) -> Dataset:
 def _judged_as_one(parts: Parts, merged: bool) -> tuple[Qrels | None, Qrels | None, tuple[str, ...]]:
     """The judgements of both splits, of several passages that say the same as one of the first; and notes."""
     corpus = parts.corpus
-    same = tally(f"{corpus.ids[row]} (as {corpus.ids[first]})" for row, first in corpus.same_text)
+    same = tally(f"{corpus.ids[row]} (as {corpus.ids[first]})" for row, first in corpus.same_text.tolist())
     if not same.count:
         return parts.train, parts.test, ()
     differing = Tally()

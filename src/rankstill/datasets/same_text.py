@@ -1,16 +1,9 @@
-"""Which texts say the same: their spelling brought to one form, and equal ones found by a hash of it."""
+"""When two texts say the same: their spelling brought to one form."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
-
-import numpy as np
-from numpy.typing import NDArray
-
-Hashed = tuple[NDArray[np.int64], NDArray[np.int64]]
-"""Hashes of texts, ascending, and the position of each: 16 bytes a text, where a dictionary takes 150."""
 
 # The soft hyphen, and white space without a width: nobody sees them, and `str.split` does not know them.
 _UNSEEN = re.compile("[\u00ad\u200b\u2060\ufeff]")
@@ -25,29 +18,3 @@ def folded(text: str) -> str:
         text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", _UNSEEN.sub("", text)).casefold())
         return " ".join(text.split())
     return " ".join(text.lower().split())
-
-
-def hashed(texts: Iterable[str], count: int) -> Hashed:
-    """Hashes of so many texts, ascending, equal ones in order of position."""
-    hashes = np.fromiter(map(hash, texts), dtype=np.int64, count=count)
-    positions = np.argsort(hashes, kind="stable")
-    return hashes[positions], positions
-
-
-def repeated(by_hash: Hashed, text_at: Callable[[int], str]) -> list[tuple[int, int]]:
-    """Positions of texts that stood there before, each with that of the first, in order of position.
-
-    Args:
-        by_hash: as `hashed` gives it.
-        text_at: the text at a position, since unequal texts may have one hash.
-    """
-    hashes, positions = by_hash
-    edges = np.flatnonzero(np.concatenate([[True], hashes[1:] != hashes[:-1], [True]])) if len(hashes) else hashes
-    several = np.flatnonzero(np.diff(edges) > 1)
-    found = []
-    for start, end in zip(edges[several].tolist(), edges[several + 1].tolist(), strict=True):
-        first: dict[str, int] = {}
-        for position in positions[start:end].tolist():
-            if (earlier := first.setdefault(text_at(position), position)) != position:
-                found.append((position, earlier))
-    return sorted(found)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rankstill.datasets.dataset import Qrels
 from rankstill.errors import DataError
 from rankstill.evaluation.metrics import aggregate, per_query
-from rankstill.evaluation.runs import Run
+from rankstill.evaluation.runs import Run, in_order
 from rankstill.evaluation.significance import Comparison, compare, holm
 
 Scores = NDArray[np.floating]
@@ -161,7 +161,8 @@ def attribute(
 
     Args:
         name: which queries these are, such as "test queries".
-        chain: system -> its scores of each query's candidates, in the chain's order; two systems or more.
+        chain: system -> its scores of each query's candidates, in the chain's order; two systems or more. Ties go in
+            the order in which the candidates are named.
         qrels: of these queries, which alone are measured. Relevant passages beyond the candidates count against all.
         proof: whether none of the queries taught.
         temperatures: system -> what its scores are divided by before the softmax that KL compares.
@@ -178,7 +179,7 @@ def attribute(
                 f'attribution: {", ".join(chain)} do not all order the same candidates of query "{query_id}". '
                 "Have each of them score the same passages, one at least."
             )
-    values = {system: per_query(run, qrels, [MEASURE])[MEASURE] for system, run in chain.items()}
+    values = {system: per_query(_without_ties(run), qrels, [MEASURE])[MEASURE] for system, run in chain.items()}
     columns = {system: np.array(list(by_query.values())) for system, by_query in values.items()}
     gains = {f"{source} -> {target}": columns[target] - columns[source] for source, target in pairwise(chain)}
     return Group(
@@ -197,6 +198,12 @@ def attribute(
         ),
         lead=find_lead(gains, seed, resamples),
     )
+
+
+def _without_ties(run: Run) -> Run:
+    """The run with its ties broken, for a measure; tau and KL must see them."""
+    ordered = {query_id: sorted(scores.items(), key=lambda pair: -pair[1]) for query_id, scores in run.items()}
+    return {query_id: in_order(*zip(*pairs, strict=True)) for query_id, pairs in ordered.items() if pairs}
 
 
 def find_lead(gains: Mapping[str, NDArray[np.float64]], seed: int, resamples: int) -> Lead | None:

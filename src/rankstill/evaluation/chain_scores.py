@@ -141,9 +141,8 @@ def _score(
         chain = {_TEACHER: [order_alone(each.ranked, len(each.positions)) for each in lists], **chain}
     return {
         system: {
-            each.query_id: {
-                corpus.ids[int(position)]: float(score) for position, score in zip(each.positions, own, strict=True)
-            }
+            # In corpus order, which is that of ties.
+            each.query_id: {corpus.ids[int(each.positions[row])]: float(own[row]) for row in np.argsort(each.positions)}
             for each, own in zip(lists, scores, strict=True)
         }
         for system, scores in chain.items()

@@ -34,6 +34,31 @@ def rank_order(scores: Mapping[str, float]) -> list[str]:
     return [passage_id for _, passage_id in ranked]
 
 
+def in_order(passage_ids: Iterable[str], scores: Iterable[float]) -> dict[str, float]:
+    """One query's part of a run whose order holds wherever it is read, ties and all.
+
+    A run has no order but that of its scores, and trec_eval breaks ties by the passages' ids (`rank_order`), which say
+    nothing of relevance. So a score that is not below the one before becomes the next lower number in single precision.
+
+    Args:
+        passage_ids: best first, ties in corpus order.
+        scores: theirs.
+
+    Returns:
+        passage id -> score, falling in single precision from each passage to the next.
+    """
+    found: dict[str, float] = {}
+    before = np.float32(np.nan)
+    for passage_id, score in zip(passage_ids, scores, strict=True):
+        single = np.float32(score)
+        found[passage_id] = float(score)
+        if single >= before:
+            single = np.nextafter(before, np.float32(-np.inf))
+            found[passage_id] = float(single)
+        before = single
+    return found
+
+
 def write_run(run: Run, path: Path, tag: str) -> None:
     """Write a run in TREC format: `query Q0 passage rank score tag`, ranks from 1, each query's passages best first.
 

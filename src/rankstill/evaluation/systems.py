@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.disk import temporary_files
-from rankstill.evaluation.runs import Run
+from rankstill.evaluation.runs import Run, in_order
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -65,8 +65,10 @@ def _nearest_run(passages: Embeddings, asked: Embeddings, corpus: Corpus, querie
     for start in range(0, len(asked), _QUERIES_AT_ONCE):
         cosines = asked[start : start + _QUERIES_AT_ONCE] @ passages.T
         for query_id, scores in zip(list(queries)[start : start + _QUERIES_AT_ONCE], cosines, strict=True):
+            if corpus.repeats is not None:
+                scores[corpus.repeats] = -np.inf
             best = top(scores, _DEPTH)
-            run[query_id] = {corpus.ids[int(position)]: float(scores[position]) for position in best}
+            run[query_id] = _scored(corpus, best, scores[best])
     return run
 
 
@@ -79,7 +81,7 @@ def fused_run(first_stage: FirstStage, queries: Mapping[str, str]) -> Run:
     """Passages by reciprocal rank fusion of the two. `queries`: texts by id."""
     found = first_stage.search(list(queries.values()), _DEPTH)
     return {
-        query_id: _scored(first_stage, candidates.positions, candidates.fused)
+        query_id: _scored(first_stage.corpus, candidates.positions, candidates.fused)
         for query_id, candidates in zip(queries, found, strict=True)
     }
 
@@ -101,7 +103,7 @@ def reranked_run(first_stage: FirstStage, ranker: Ranker, queries: Mapping[str, 
     for candidates in found:
         order = np.arange(len(candidates.positions))
         if cheap is not ranker and cheap.prior is not None:
-            order = np.argsort(-cheap.prior.scores(candidates.features), kind="stable")
+            order = _best_first(candidates.positions, cheap.prior.scores(candidates.features))
         heads.append(order[:depth])
         tails.append(order[depth:_DEPTH])
     pairs = [
@@ -114,19 +116,25 @@ def reranked_run(first_stage: FirstStage, ranker: Ranker, queries: Mapping[str, 
     run: Run = {}
     for query_id, candidates, head, tail, score in zip(queries, found, heads, tails, scores, strict=True):
         below = score.min(initial=0.0) - 1.0 - np.arange(len(tail), dtype=np.float32)
-        rows = np.concatenate([head, tail])
-        run[query_id] = _scored(first_stage, candidates.positions[rows], np.concatenate([score, below]))
+        best = _best_first(candidates.positions[head], score)
+        positions = candidates.positions[np.concatenate([head[best], tail])]
+        run[query_id] = _scored(first_stage.corpus, positions, np.concatenate([score[best], below]))
     return run
 
 
 def _single(first_stage: FirstStage, queries: Mapping[str, str], *, lexical: bool) -> Run:
     found = first_stage.top(list(queries.values()), _DEPTH, lexical=lexical)
     return {
-        query_id: _scored(first_stage, positions, scores)
+        query_id: _scored(first_stage.corpus, positions, scores)
         for query_id, (positions, scores) in zip(queries, found, strict=True)
     }
 
 
-def _scored(first_stage: FirstStage, positions: NDArray[np.int64], scores: NDArray[np.float32]) -> dict[str, float]:
-    ids = first_stage.corpus.ids
-    return {ids[int(position)]: float(score) for position, score in zip(positions, scores, strict=True)}
+def _best_first(positions: NDArray[np.int64], scores: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Rows in order of their scores, ties in corpus order, as every search breaks them. [passages]"""
+    rows: NDArray[np.int64] = np.lexsort((positions, -scores))
+    return rows
+
+
+def _scored(corpus: Corpus, positions: NDArray[np.int64], scores: NDArray[np.float32]) -> dict[str, float]:
+    return in_order([corpus.ids[int(position)] for position in positions], scores.tolist())

@@ -101,11 +101,12 @@ def truncation_table(
         raise DataError(f"{dataset.name}: no test queries, so shorter vectors cannot be measured. Check test_split.")
     whole = passages.shape[1]
     lengths = sorted({length for length in dimensions if 1 <= length <= whole} | {whole}, reverse=True)
-    runs = {"whole": vectors_run(dataset.corpus.ids, passages, dataset.test, queries)}
+    corpus = dataset.corpus
+    runs = {"whole": vectors_run(corpus.ids, passages, dataset.test, queries, left_out=corpus.repeats)}
     for length in lengths:
         for name, turn in (("plain", None), ("turned", axes)):
             runs[f"{name} {length}"] = vectors_run(
-                dataset.corpus.ids, passages, dataset.test, queries, _cutter(length, turn)
+                corpus.ids, passages, dataset.test, queries, _cutter(length, turn), corpus.repeats
             )
     table = evaluate_runs(runs, dataset.test_qrels(), "whole", (MEASURE,), seed)
     cuts = tuple(_cut(table, length) for length in lengths)

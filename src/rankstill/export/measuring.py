@@ -81,7 +81,8 @@ def sample_passages(dataset: Dataset, passages: Vectors, queries: Vectors, count
         if grade > 0
     }
     count = max(count, len(chosen))
-    found = [list(best) for best in vectors_run(corpus.ids, passages, dataset.test, queries).values()]
+    nearest = vectors_run(corpus.ids, passages, dataset.test, queries, left_out=corpus.repeats)
+    found = [list(best) for best in nearest.values()]
     by_rank = (corpus.position(best[rank]) for rank in range(max(map(len, found), default=0)) for best in found)
     others = np.random.default_rng(seed).permutation(len(corpus)).tolist()
     for position in (*by_rank, *others):
@@ -126,7 +127,9 @@ def quality(
     if not dataset.test:
         return None
     ids = [dataset.corpus.ids[int(position)] for position in sample]
-    runs = {name: vectors_run(ids, passages[name], dataset.test, queries[name]) for name in passages}
+    repeats = dataset.corpus.repeats
+    left_out = None if repeats is None else repeats[sample]
+    runs = {name: vectors_run(ids, passages[name], dataset.test, queries[name], left_out=left_out) for name in passages}
     return evaluate_runs(runs, dataset.test_qrels(), next(iter(passages)), (MEASURE,), seed)
 
 

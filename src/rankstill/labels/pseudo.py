@@ -39,6 +39,8 @@ def pseudo_queries(
 ) -> list[PseudoQuery]:
     """Draw titles and sentences from the corpus: every passage gives one before any gives a second.
 
+    A passage that says what an earlier one says gives none: it would not hide its own sentence (`made_from`) in that.
+
     Args:
         corpus: the passages.
         count: how many; fewer if the corpus has no more sentences.
@@ -51,7 +53,7 @@ def pseudo_queries(
     # Every sentence has noise of its own. It is not kept, for a corpus has many: it is drawn once more below.
     for _ in _noise(random, many):
         pass
-    drawn = _draw_passages(random, many, count)
+    drawn = _draw_passages(random, many if corpus.repeats is None else np.where(corpus.repeats, 0, many), count)
     numbers = _draw_numbers(np.random.default_rng(seed), many, drawn, resemblance)
     starts = np.cumsum(many) - many
     queries = []

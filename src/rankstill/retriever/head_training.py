@@ -79,6 +79,7 @@ def put_head_on(
             teacher_temperature=teacher_temperature,
             seed=seed,
             device=str(model.device),
+            left_out=corpus.repeats,
         )
     return with_head(model, head), curve
 
@@ -145,6 +146,7 @@ def train_head(
     teacher_temperature: float,
     seed: int,
     device: str,
+    left_out: NDArray[np.bool_] | None = None,
 ) -> list[dict[str, float]]:
     """Distil labels into a head: the KL divergence of Li et al. 2024, stage 2, over the whole corpus.
 
@@ -161,6 +163,8 @@ def train_head(
         teacher_temperature: tau_t.
         seed: of the sampling.
         device: where to train.
+        left_out: passages that no query is compared with, for they say what another says, and the labels name only
+            that one; None: all are compared. [passages]
 
     Returns:
         The training curve: step, loss and its terms.
@@ -175,13 +179,14 @@ def train_head(
     groups = [{"params": part.parameters(), "rate": rate} for part, rate in rates.items() if part is not None]
     optimizer = torch.optim.Adam(groups, fused=True)
     curve: list[dict[str, float]] = []
+    compared = np.arange(len(passages)) if left_out is None else np.flatnonzero(~left_out)
     with progress("training the head", config.steps) as advance:
         for step in range(config.steps):
             for group in optimizer.param_groups:
                 group["lr"] = group["rate"] * min(1.0, (step + 1) / 20) * (1 - step / config.steps)
             rows = random.choice(taught, config.queries_per_step, p=often)
             asked = [labels[row] for row in rows]
-            chosen = _step_passages(asked, len(passages), random)
+            chosen = _step_passages(asked, compared, random)
             with autocast(device):
                 vectors, moved = head.passages(passages[chosen])
                 cosines = head.queries(queries[rows]) @ vectors.T
@@ -194,19 +199,21 @@ def train_head(
             optimizer.step()
             if (step + 1) % _LOG_EVERY == 0:
                 curve.append({"step": step + 1.0, "loss": loss.item(), "kl": kl.item(), "anchor": anchor.item()})
-            if len(passages) > PASSAGES_A_STEP:
+            if len(compared) > PASSAGES_A_STEP:
                 release_memory()  # samples differ in size: what one step frees fits no tensor of the next
             advance(1)
     head.eval()
     return curve
 
 
-def _step_passages(queries: Sequence[LabelledQuery], corpus: int, random: np.random.Generator) -> NDArray[np.int64]:
-    """Positions of the passages that a step compares with, ascending: all of them, or a sample."""
-    if corpus <= PASSAGES_A_STEP:
-        return np.arange(corpus)
+def _step_passages(
+    queries: Sequence[LabelledQuery], compared: NDArray[np.int64], random: np.random.Generator
+) -> NDArray[np.int64]:
+    """Positions of the passages that a step compares with, ascending: all of these, or a sample."""
+    if len(compared) <= PASSAGES_A_STEP:
+        return compared
     best = np.unique(np.concatenate([query.positions[:_BEST_OF_A_QUERY] for query in queries]))
-    others = random.choice(corpus, PASSAGES_A_STEP, replace=False)
+    others = random.choice(compared, PASSAGES_A_STEP, replace=False)
     return np.union1d(best, others[: max(0, PASSAGES_A_STEP - len(best))])
 
 

@@ -15,6 +15,9 @@ from rankstill.serve.reading import Kind, Opened, System
 from rankstill.serve.schemas import MOST_PASSAGES, SystemName
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from rankstill.candidates.dense import Embeddings
     from rankstill.ranker import Ranked
 
@@ -62,7 +65,8 @@ class Service:
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="models")
         self._embedding = Batcher(self._embed_all, self._executor, limits)
         self._searching: dict[SystemName, Batcher[str, Found]] = {
-            system.name: Batcher(_Search(system), self._executor, limits) for system in (opened.before, opened.after)
+            system.name: Batcher(_Search(system, opened.dataset.corpus.repeats), self._executor, limits)
+            for system in (opened.before, opened.after)
         }
         few = Limits(limits.window, _LISTS_AT_ONCE, limits.waiting)
         self._searching["ranker"] = Batcher(self._rank_all, self._executor, few)
@@ -146,10 +150,16 @@ class Service:
 
 
 class _Search:
-    """Exact search by cosine with one system, for a batch of queries."""
+    """Exact search by cosine with one system, for a batch of queries.
 
-    def __init__(self, system: System) -> None:
+    Args:
+        system: whose vectors.
+        left_out: which passages say what an earlier one says, as `Corpus.repeats`. [passages]
+    """
+
+    def __init__(self, system: System, left_out: NDArray[np.bool_] | None) -> None:
         self._system = system
+        self._left_out = left_out
 
     def __call__(self, queries: Sequence[str]) -> list[Found]:
         from rankstill.candidates import nearest_passages
@@ -157,7 +167,8 @@ class _Search:
         started = time.perf_counter()
         system = self._system
         encoded = system.encode(queries, "query")
-        nearest = nearest_passages(encoded, system.passages, MOST_PASSAGES, str(system.model.device))
+        device = str(system.model.device)
+        nearest = nearest_passages(encoded, system.passages, MOST_PASSAGES, device, self._left_out)
         milliseconds = (time.perf_counter() - started) * 1000
         return [
             Found(tuple(positions.tolist()), tuple(scores.tolist()), milliseconds)

@@ -106,9 +106,11 @@ def write_queries(
 
 
 def _sample(corpus: Corpus, count: int, seed: int) -> list[int]:
-    """Positions of passages with a text; those of a smaller count come first."""
+    """Positions of passages with a text, none of which says what another says; of a smaller count come first."""
     positions = list(range(len(corpus)))
     random.Random(seed).shuffle(positions)
+    if corpus.repeats is not None:
+        positions = [position for position in positions if not corpus.repeats[position]]
     return [position for position in positions if corpus.text(position).strip()][:count]
 
 
