@@ -1,3 +1,4 @@
+import gzip
 import json
 import subprocess
 import sys
@@ -7,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from rankstill.config import DatasetConfig
-from rankstill.datasets import Dataset, bundled, is_bundled, load_dataset
+from rankstill.datasets import Dataset, bundled, find_leaks, is_bundled, load_dataset
 from rankstill.errors import DataError
 from rankstill.evaluation import has_answer
+from rankstill.teacher import read_rankings
 
 
 def test_a_source_that_is_not_there_says_what_a_source_may_be(tmp_path: Path) -> None:
@@ -95,7 +97,7 @@ def test_only_a_bundled_name_means_the_package_and_no_way_around_it(
 
 
 def test_an_unknown_bundled_name_is_refused() -> None:
-    with pytest.raises(DataError, match=r"nq: no such dataset comes with the package\. There are: nq-open, scifact\."):
+    with pytest.raises(DataError, match=r"nq: no such dataset comes with the package\. There are: hotpot, nq-open, scifact, stackqa\."):
         bundled("nq")
 
 
@@ -104,3 +106,34 @@ def test_importing_the_datasets_imports_nothing_heavy() -> None:
     code = f"import sys, rankstill.datasets; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize(
+    ("name", "passages", "train", "test", "unlabelled"),
+    [("stackqa", 4388, 1111, 600, 176), ("hotpot", 5938, 400, 200, 0)],
+)
+def test_the_corpora_with_a_frontier_llms_lists_are_whole(
+    name: str, passages: int, train: int, test: int, unlabelled: int
+) -> None:
+    dataset = load_dataset(DatasetConfig(source=name))
+    assert (len(dataset.corpus), len(dataset.train), len(dataset.test)) == (passages, train, test)
+    assert len(dataset.queries) == train + test + unlabelled
+    assert find_leaks(dataset).test_sharing_gold == 0
+    assert any("public" in note for note in dataset.notes)
+    ranked, _ = read_rankings(bundled(name) / "rankings.jsonl", dataset)
+    assert len(ranked) == 320
+    assert all(len(each.ranking) == 10 for each in ranked)
+
+
+def test_every_hotpot_question_has_two_gold_paragraphs_and_its_answers() -> None:
+    dataset = load_dataset(DatasetConfig(source="hotpot"))
+    assert {len(grades) for grades in dataset.qrels.values()} == {2}
+    assert all(dataset.queries[query_id].answers for query_id in (*dataset.train, *dataset.test))
+
+
+def test_each_stackqa_passage_is_attributed_and_both_corpora_carry_their_licences() -> None:
+    dataset = load_dataset(DatasetConfig(source="stackqa"))
+    with gzip.open(bundled("stackqa") / "attribution.json.gz", "rt", encoding="utf-8") as file:
+        assert set(dataset.corpus.ids) <= set(json.load(file))
+    assert "CC BY-SA" in (bundled("stackqa") / "README.md").read_text()
+    assert "CC BY-SA 4.0" in (bundled("hotpot") / "README.md").read_text()

@@ -16,7 +16,7 @@ class DatasetConfig(Section):
 
     source: str = Field(
         description="a BEIR folder; ir_datasets:<id>; hf:<repository or local path> in BEIR layout; a DPR-style .json "
-        "or .jsonl file (also .gz); or scifact or nq-open, the sets that come with the package"
+        "or .jsonl file (also .gz); or scifact, stackqa, hotpot or nq-open, the sets that come with the package"
     )
     train_split: str | None = Field(
         "train",
