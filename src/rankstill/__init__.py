@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from rankstill.datasets import Dataset, load_dataset
     from rankstill.errors import RankstillError
     from rankstill.evaluation import evaluate_runs
+    from rankstill.hybrid import Hybrid, HybridSearcher
     from rankstill.outcome import Outcome
     from rankstill.pipeline import distill
     from rankstill.ranker import Ranker
@@ -22,6 +23,8 @@ __version__ = "0.1.0"
 _HOME = {
     "Config": "rankstill.config",
     "Dataset": "rankstill.datasets",
+    "Hybrid": "rankstill.hybrid",
+    "HybridSearcher": "rankstill.hybrid",
     "Outcome": "rankstill.outcome",
     "Ranker": "rankstill.ranker",
     "RankstillError": "rankstill.errors",
@@ -34,6 +37,8 @@ _HOME = {
 __all__ = [
     "Config",
     "Dataset",
+    "Hybrid",
+    "HybridSearcher",
     "Outcome",
     "Ranker",
     "RankstillError",

@@ -207,17 +207,19 @@ class Chain:
         return self.workspace.step(
             "ranker",
             self._train_ranker,
-            outputs=("ranker", "ranker-losses.json"),
-            settings=[self._section("ranker"), self.config.seed],
+            outputs=("ranker", "ranker-losses.json", "hybrid.json"),
+            settings=[self._section("ranker"), self.config.seed, "with a hybrid"],
             inputs=[self.candidates(), self.rankings(), *self.parts.ranker_identity],
         )
 
     def _train_ranker(self, folder: Path) -> Sequence[str]:
         from rankstill.candidates import PassageScorer
+        from rankstill.hybrid import fit_hybrid
         from rankstill.ranker import train_ranker
 
+        lists = self.parts.ranked_lists(self.parts.before)
         ranker = train_ranker(
-            self.parts.ranked_lists(self.parts.before),
+            lists,
             self.config.ranker,
             self.config.retriever.model,
             folder,
@@ -227,6 +229,7 @@ class Chain:
         )
         ranker.first_stage = PassageScorer(self.parts.model_before, self.parts.before.bm25.statistics)
         ranker.save(folder / "ranker")
+        fit_hybrid(lists, self.config.candidates).save(folder / "hybrid.json")
         return trained_by(self.config.ranker.lists_per_step, "ranker") if self.config.ranker.cross_encoder else []
 
     @_once
@@ -313,13 +316,14 @@ class Chain:
         return self.workspace.step(
             "reranker",
             self._refit_ranker,
-            outputs=("vectors-after", "reranker") if self.has_ranker else ("vectors-after",),
+            outputs=("vectors-after", *(("reranker", "hybrid-distilled.json") if self.has_ranker else ())),
             settings=[],
             inputs=[self.retriever()],
         )
 
     def _refit_ranker(self, folder: Path) -> None:
         from rankstill.candidates import PassageScorer
+        from rankstill.hybrid import fit_hybrid
         from rankstill.ranker import Ranker, refit_prior
 
         model = self.parts.model_after
@@ -328,9 +332,11 @@ class Chain:
             return
         first_stage = self.parts.after(folder / "vectors-after", model)
         ranker = Ranker.load(self.workspace.path("ranker"), self.config.device)
-        refitted = refit_prior(ranker, self.parts.ranked_lists(first_stage))
+        lists = self.parts.ranked_lists(first_stage)
+        refitted = refit_prior(ranker, lists)
         refitted.first_stage = PassageScorer(model, first_stage.bm25.statistics, self.parts.model_before)
         refitted.save(folder / "reranker")
+        fit_hybrid(lists, self.config.candidates).save(folder / "hybrid-distilled.json")
 
     @_once
     def evaluation(self) -> str:

@@ -24,7 +24,16 @@ from rankstill.outcome import Outcome
 from rankstill.pipeline import STEPS, Chain
 from rankstill.workspace import Workspace
 
-SYSTEMS = ("BM25", "retriever before", "first stage", "ranker", "retriever AFTER", "ranker on AFTER")
+SYSTEMS = (
+    "BM25",
+    "retriever before",
+    "first stage",
+    "hybrid before",
+    "ranker",
+    "retriever AFTER",
+    "hybrid AFTER",
+    "ranker on AFTER",
+)
 
 MakeConfig = Callable[..., Config]
 

@@ -18,7 +18,16 @@ from rankstill.workspace import FORMAT
 MakeWorkspace = Callable[..., Path]
 """`workspace_of(dataset, source, name="w", gold_ranks=..., changes=...)`"""
 
-SYSTEMS = ("BM25", "retriever before", "first stage", "ranker", "retriever AFTER", "ranker on AFTER")
+SYSTEMS = (
+    "BM25",
+    "retriever before",
+    "first stage",
+    "hybrid before",
+    "ranker",
+    "retriever AFTER",
+    "hybrid AFTER",
+    "ranker on AFTER",
+)
 _STEPS = {
     "vectors": ["vectors"],
     "candidates": ["candidates.parquet"],

@@ -17,10 +17,13 @@ from rankstill.evaluation.systems import (
     BEFORE,
     BM25,
     FIRST_STAGE,
+    HYBRID_AFTER,
+    HYBRID_BEFORE,
     RANKER,
     RANKER_ON_AFTER,
     dense_run,
     fused_run,
+    hybrid_run,
     lexical_run,
     reranked_run,
     run_name,
@@ -109,7 +112,11 @@ def chain_systems(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool
         queries: what to search for: texts by id.
         with_ranker: whether the chain has a ranker.
     """
+    from rankstill.hybrid import Hybrid
     from rankstill.ranker import Ranker
+
+    def weighed(first_stage: FirstStage, file: str) -> Run:
+        return hybrid_run(first_stage, Hybrid.load(parts.workspace.path(file)), queries)
 
     def reranked(first_stage: FirstStage, folder: str) -> Run:
         ranker = Ranker.load(parts.workspace.path(folder), parts.config.device)
@@ -125,8 +132,11 @@ def chain_systems(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool
         BM25: lambda: lexical_run(before, queries),
         BEFORE: lambda: dense_run(before, queries),
         FIRST_STAGE: lambda: fused_run(before, queries),
+        HYBRID_BEFORE: lambda: weighed(before, "hybrid.json"),
         RANKER: lambda: reranked(before, "ranker"),
         AFTER: lambda: dense_run(after(), queries),
+        HYBRID_AFTER: lambda: weighed(after(), "hybrid-distilled.json"),
         RANKER_ON_AFTER: lambda: reranked(after(), "reranker"),
     }
-    return {name: search for name, search in systems.items() if with_ranker or name not in (RANKER, RANKER_ON_AFTER)}
+    from_lists = (HYBRID_BEFORE, RANKER, HYBRID_AFTER, RANKER_ON_AFTER)
+    return {name: search for name, search in systems.items() if with_ranker or name not in from_lists}

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
     from rankstill.candidates import FirstStage
     from rankstill.candidates.dense import Embeddings
     from rankstill.datasets import Corpus
+    from rankstill.hybrid import Hybrid
     from rankstill.ranker import Ranker
 
 BM25, FIRST_STAGE = "BM25", "first stage"
 BEFORE, AFTER = "retriever before", "retriever AFTER"
+HYBRID_BEFORE, HYBRID_AFTER = "hybrid before", "hybrid AFTER"
+"""BM25 and the retriever, with weights from the LLM's rankings: what can be had without training anything."""
 RANKER, RANKER_ON_AFTER = "ranker", "ranker on AFTER"
 UNTRAINED = (BM25, BEFORE, FIRST_STAGE)
 """What needs no more of a chain than its candidates, and no seed."""
@@ -84,6 +87,23 @@ def fused_run(first_stage: FirstStage, queries: Mapping[str, str]) -> Run:
         query_id: _scored(first_stage.corpus, candidates.positions, candidates.fused)
         for query_id, candidates in zip(queries, found, strict=True)
     }
+
+
+def hybrid_run(first_stage: FirstStage, hybrid: Hybrid, queries: Mapping[str, str]) -> Run:
+    """Passages by the weighted sum of cosine and BM25, among the best of either.
+
+    Args:
+        first_stage: finds passages, and knows their two scores.
+        hybrid: the weights.
+        queries: texts by id.
+    """
+    run: Run = {}
+    found = first_stage.search(list(queries.values()), 2 * _DEPTH)
+    for query_id, candidates in zip(queries, found, strict=True):
+        scores = hybrid.of_features(candidates.features)
+        best = np.argsort(-scores, kind="stable")[:_DEPTH]
+        run[query_id] = _scored(first_stage, candidates.positions[best], scores[best])
+    return run
 
 
 def reranked_run(first_stage: FirstStage, ranker: Ranker, queries: Mapping[str, str], depth: int) -> Run:

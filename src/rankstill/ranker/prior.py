@@ -53,6 +53,7 @@ def fit_prior(
     known: Sequence[int],
     weights: Sequence[float] | None = None,
     ridge: float = 1e-3,
+    least: float | None = None,
 ) -> Prior:
     """The weights under which the teacher's rankings are likeliest (ListMLE, which is convex in them).
 
@@ -62,6 +63,7 @@ def fit_prior(
         known: how many leading rows of each list the teacher itself gave.
         weights: of the lists; None for equal ones.
         ridge: penalty on the squared weights, so that a feature that is constant gets weight 0.
+        least: no weight goes below it; None: any may.
 
     Returns:
         The fitted prior; the scale of its scores fits the teacher's certainty.
@@ -84,5 +86,6 @@ def fit_prior(
         (gradient,) = torch.autograd.grad(loss, w)
         return float(loss.detach()), gradient.numpy()
 
-    found = minimize(loss_and_gradient, np.zeros(len(features)), jac=True, method="L-BFGS-B")
+    bounds = [(least, None)] * len(features)
+    found = minimize(loss_and_gradient, np.zeros(len(features)), jac=True, method="L-BFGS-B", bounds=bounds)
     return Prior(features=tuple(features), weights=tuple(float(weight) for weight in found.x))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rankstill.evaluation.systems import BM25, FIRST_STAGE, RANKER, RANKER_ON_AFTER
+from rankstill.evaluation.systems import BM25, FIRST_STAGE, HYBRID_AFTER, HYBRID_BEFORE, RANKER, RANKER_ON_AFTER
 from rankstill.studies.variants import BY_RANKER, DIRECT, Material, Variant
 
 
@@ -31,6 +31,10 @@ def baselines(material: Material) -> tuple[Variant, ...]:
     if not material.lists:
         return others
     margin_mse = {**BY_RANKER, "retriever.loss": "margin-mse"}
+    hybrids = (
+        Variant("hybrid", "BM25 and the retriever before, weights from the LLM's lists", {}, system=HYBRID_BEFORE),
+        Variant("hybrid-after", "BM25 and the chain's retriever, weights likewise", {}, "hybrid", system=HYBRID_AFTER),
+    )
     by_lists = (
         Variant("margin-mse", "margin-mse: the ranker's labels of the same lists, GPL's loss", margin_mse, "chain"),
         Variant("chain", "the chain: its retriever", {}),
@@ -40,4 +44,4 @@ def baselines(material: Material) -> tuple[Variant, ...]:
         "ranker-on-after": ("the chain's ranker on top of BM25 and its retriever, fused", RANKER_ON_AFTER),
     }
     reranked = (Variant(name, what, {}, "first-stage", system=system) for name, (what, system) in on_top.items())
-    return (*others, *by_lists, *(reranked if material.has_ranker else ()))
+    return (*hybrids, *others, *by_lists, *(reranked if material.has_ranker else ()))

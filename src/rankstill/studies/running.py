@@ -13,7 +13,15 @@ from rankstill.datasets import Dataset, hold_out, load_dataset
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation import read_run, write_run
 from rankstill.evaluation.chain_runs import chain_systems
-from rankstill.evaluation.systems import AFTER, RANKER, RANKER_ON_AFTER, dense_run, run_name
+from rankstill.evaluation.systems import (
+    AFTER,
+    HYBRID_AFTER,
+    HYBRID_BEFORE,
+    RANKER,
+    RANKER_ON_AFTER,
+    dense_run,
+    run_name,
+)
 from rankstill.models import model_identity
 from rankstill.pipeline import Chain, identity
 from rankstill.progress import say
@@ -143,7 +151,9 @@ class _Bench:
             chain.run("reranker" if variant.trained else "candidates")
             systems = chain_systems(chain.parts, self.queries, with_ranker=chain.has_ranker)
             # What one training made is measured at once. The retriever's run, written last, says that it is finished.
-            made = (RANKER, RANKER_ON_AFTER, AFTER) if variant.trained else (variant.system,)
+            made = (
+                (HYBRID_BEFORE, HYBRID_AFTER, RANKER, RANKER_ON_AFTER, AFTER) if variant.trained else (variant.system,)
+            )
             for system in made:
                 if system in systems:
                     write_run(systems[system](), self._path(config, lists, system), run_name(system))
