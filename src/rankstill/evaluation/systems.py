@@ -101,8 +101,8 @@ def hybrid_run(first_stage: FirstStage, hybrid: Hybrid, queries: Mapping[str, st
     found = first_stage.search(list(queries.values()), 2 * _DEPTH)
     for query_id, candidates in zip(queries, found, strict=True):
         scores = hybrid.of_features(candidates.features)
-        best = np.argsort(-scores, kind="stable")[:_DEPTH]
-        run[query_id] = _scored(first_stage, candidates.positions[best], scores[best])
+        best = _best_first(candidates.positions, scores)[:_DEPTH]
+        run[query_id] = _scored(first_stage.corpus, candidates.positions[best], scores[best])
     return run
 
 
