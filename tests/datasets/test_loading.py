@@ -97,7 +97,9 @@ def test_only_a_bundled_name_means_the_package_and_no_way_around_it(
 
 
 def test_an_unknown_bundled_name_is_refused() -> None:
-    with pytest.raises(DataError, match=r"nq: no such dataset comes with the package\. There are: hotpot, nq-open, scifact, stackqa\."):
+    with pytest.raises(
+        DataError, match=r"nq: no such dataset comes with the package\. There are: hotpot, nq-open, scifact, stackqa\."
+    ):
         bundled("nq")
 
 

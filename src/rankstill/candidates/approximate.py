@@ -104,9 +104,7 @@ class ApproximateIndex:
         positions, cosines = self.found(queries, min(k, there), left_out)
         short = np.flatnonzero((positions < 0).any(axis=1))
         if len(short):
-            positions[short], cosines[short] = nearest_passages(
-                queries[short], self._passages, k, device, left_out
-            )
+            positions[short], cosines[short] = nearest_passages(queries[short], self._passages, k, device, left_out)
         return positions, cosines
 
     def found(
