@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from rankstill.config import Config, commented_config, make_config, read_config, write_config
+from rankstill.config.yaml_text import read_yaml
 from rankstill.errors import RankstillError
 
 MINIMAL = {"dataset": {"source": "scifact"}}
@@ -135,11 +136,9 @@ def test_an_anchor_used_twice_is_not_an_option_set_twice(tmp_path: Path) -> None
     assert read_config(path).candidates.n == 20
 
 
-def test_an_alias_inside_its_own_anchor_does_not_hang(tmp_path: Path) -> None:
-    path = tmp_path / "config.yaml"
-    path.write_text("dataset: {source: there}\nteacher: &a {parameters: *a}\n")
-    with pytest.raises(RankstillError):
-        read_config(path)
+def test_an_alias_inside_its_own_anchor_does_not_hang() -> None:
+    read = read_yaml("top: &a {inside: *a}", "config")
+    assert read["top"]["inside"] is read["top"]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])

@@ -136,6 +136,6 @@ def changes_of(
             raise RankstillError(
                 f"--set {each}: the value is missing. Write null for none, or '{name}=\"\"' for no text."
             )
-        in_quotes = f" Put it in quotes: {name}='\"...\"'."
-        changes[name] = read_yaml(value, f"--set {each}", in_quotes)
+        unreadable = f"the value is not readable as YAML. Put it in quotes: {name}='\"...\"'."
+        changes[name] = read_yaml(value, f"--set {each}", unreadable)
     return changes

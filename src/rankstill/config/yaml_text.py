@@ -10,13 +10,13 @@ from rankstill.errors import RankstillError
 _SHOWN = 10
 
 
-def read_yaml(content: str | bytes, where: str, cure: str = "") -> Any:
+def read_yaml(content: str | bytes, where: str, unreadable: str | None = None) -> Any:
     """The value that YAML text holds.
 
     Args:
         content: text, or a file's bytes: UTF-8, or UTF-16 with its byte order mark.
         where: the file or flag, for messages.
-        cure: what to do about text that is no YAML; a sentence, with a space before it.
+        unreadable: what to say of text that is no YAML; None: what the parser says.
 
     Raises:
         RankstillError: it is no YAML, or a mapping gives one name twice, of which YAML would keep the last alone.
@@ -28,9 +28,8 @@ def read_yaml(content: str | bytes, where: str, cure: str = "") -> Any:
         read = yaml.safe_load(content)
     # A ValueError is a date that no calendar has; a RecursionError, brackets in brackets without an end.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise RankstillError(
-            f"{where}: not readable as YAML: {' '.join(str(error).split())}{cure and '.'}{cure}"
-        ) from None
+        told = unreadable or f"not readable as YAML: {' '.join(str(error).split())}"
+        raise RankstillError(f"{where}: {told}") from None
     if repeated:
         more = f"; and {len(repeated) - _SHOWN:,} more" if len(repeated) > _SHOWN else ""
         raise RankstillError(
