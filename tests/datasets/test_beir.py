@@ -137,6 +137,14 @@ def test_two_forms_of_one_file_are_named(beir: Callable[..., Path]) -> None:
     assert dataset.notes == (f"{folder}: corpus.jsonl and corpus.jsonl.gz are both there; corpus.jsonl was read.",)
 
 
+def test_two_files_of_one_split_are_named(beir: Callable[..., Path]) -> None:
+    folder = beir()
+    (folder / "qrels" / "test.csv").write_text("q2,p3,1\n")
+    dataset = load_dataset(config(folder))
+    assert dataset.test_qrels() == {"q2": {"p2": 1}}
+    assert dataset.notes == (f"{folder / 'qrels'}: test.tsv and test.csv are there; test.tsv was read.",)
+
+
 def test_an_absent_training_split_is_said_and_leaves_all_but_the_test_queries(beir: Callable[..., Path]) -> None:
     folder = beir()
     dataset = load_dataset(config(folder, train_split="dev"))

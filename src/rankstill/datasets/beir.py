@@ -79,10 +79,14 @@ def _both_forms(folder: Path) -> tuple[str, ...]:
 def _read_split(
     folder: Path, split: str | None, queries: Container[str], corpus: Corpus
 ) -> tuple[Qrels | None, tuple[str, ...]]:
-    path = find_file(folder / "qrels", *(split + suffix for suffix in _QRELS_SUFFIXES)) if split else None
-    if path is None:
+    found = [find_file(folder / "qrels", split + suffix) for suffix in _QRELS_SUFFIXES] if split else []
+    paths = [path for path in found if path is not None]
+    if not paths:
         return None, ()
-    return gather_qrels(read_qrels(path, queries, corpus), Place(str(path)), queries, corpus)
+    names = " and ".join(path.name for path in paths)
+    several = (f"{folder / 'qrels'}: {names} are there; {paths[0].name} was read.",) if len(paths) > 1 else ()
+    qrels, notes = gather_qrels(read_qrels(paths[0], queries, corpus), Place(str(paths[0])), queries, corpus)
+    return qrels, (*several, *notes)
 
 
 def _read_list(
