@@ -90,7 +90,7 @@ def _layout_of(line: str, path: Path, number: int, queries: Container[str], corp
 
 def _separates(mark: str, line: str, is_csv: bool) -> bool:
     cells = _cells(line, mark)
-    return len(cells) > 2 and (is_csv or not any(cell.split()[1:] for cell in cells))
+    return len(cells) > 2 and (is_csv or not ("\t" in line or any(cell.split()[1:] for cell in cells)))
 
 
 def _cells(line: str, separator: str | None) -> list[str]:

@@ -152,9 +152,10 @@ def _wide_encoding(start: bytes) -> str | None:
         return "utf-32"
     if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         return "utf-16"
-    # Without a mark: text begins with an ASCII character, which has a zero byte beside it.
-    if len(start) > 1 and (start[0] == 0) != (start[1] == 0):
-        return "utf-16-be" if start[0] == 0 else "utf-16-le"
+    if start[:2] in (b"{\0", b"[\0"):  # JSON without a mark; elsewhere a zero byte may stand for itself
+        return "utf-16-le"
+    if start[:2] in (b"\0{", b"\0["):
+        return "utf-16-be"
     return None
 
 
