@@ -128,6 +128,8 @@ MISTAKES = {
     "run none.yaml": "none.yaml: there is no such config",
     "run toy.yaml --set ranker.epoch=3": "toy.yaml: ranker.epoch: no such option",
     "run toy.yaml --set ranker.epochs": "--set ranker.epochs: write it as SECTION.OPTION=VALUE",
+    "run toy.yaml --set teacher.max_cost=": "--set teacher.max_cost=: the value is missing. Write null for none",
+    'run toy.yaml --set teacher={"max_cost":5,"max_cost":50}': "max_cost is set twice",
     "run toy.yaml --set ranker.epochs=[1": "--set ranker.epochs=[1: the value is not readable as YAML",
     "run toy.yaml --source nowhere": "nowhere",
     "run --source toy.yaml": "toy.yaml: not a BEIR folder",

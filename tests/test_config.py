@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from rankstill.config import Config, commented_config, make_config, read_config, write_config
+from rankstill.config.yaml_text import read_yaml
 from rankstill.errors import RankstillError
 
 MINIMAL = {"dataset": {"source": "scifact"}}
@@ -83,8 +84,92 @@ def test_an_empty_section_means_its_defaults(tmp_path: Path) -> None:
 
 
 def test_a_change_inside_what_is_no_section_does_not_hide_the_mistake() -> None:
-    with pytest.raises(RankstillError, match="ranker: a section"):
+    with pytest.raises(RankstillError, match="config: ranker: it is set to one value"):
         make_config({**MINIMAL, "ranker": 3}, {"ranker.epochs": 2})
+
+
+@pytest.mark.parametrize("values", [MINIMAL, {**MINIMAL, "head": {"steps": 300}}])
+def test_a_change_below_an_option_that_has_a_value_is_an_error_and_not_ignored(values: dict[str, object]) -> None:
+    with pytest.raises(RankstillError, match=r"^config: head\.steps: .*(below it|integer)"):
+        make_config(values, {"head.steps.x": 3})
+
+
+def test_a_change_below_an_option_that_is_null_sets_it() -> None:
+    config = make_config({**MINIMAL, "rag": {"reader": None}}, {"rag.reader.kind": "api", "rag.reader.model": "m"})
+    assert config.rag.reader is not None
+    assert config.rag.reader.model == "m"
+
+
+def test_a_change_of_a_whole_section_keeps_the_limits_that_it_does_not_name() -> None:
+    values = {**MINIMAL, "teacher": {"kind": "api", "model": "small", "max_cost": 5}}
+    config = make_config(values, {"teacher": {"model": "large"}})
+    assert (config.teacher.model, config.teacher.max_cost) == ("large", 5)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ("teacher: {max_cost: 5}\nteacher:\n  kind: api\n", "teacher is set twice, on lines 2 and 3"),
+        ("teacher:\n  max_cost: 5\n  kind: recorded\n  max_cost:\n", "teacher.max_cost is set twice, on lines 3 and 5"),
+        ("teacher: {max_cost: 5, max_cost: 500}\n", "teacher.max_cost is set twice, on line 2"),
+        (
+            "seed: 1\nteacher: {prices: {m: {input: 1}, m: {input: 2}}}\nseed: 2\n",
+            "teacher.prices.m is set twice, on li",
+        ),
+    ],
+)
+def test_what_yaml_would_silently_drop_because_it_is_set_twice_is_an_error(
+    content: str, told: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"dataset: {{source: there}}\n{content}")
+    with pytest.raises(RankstillError) as caught:
+        read_config(path)
+    assert told in str(caught.value)
+    assert str(caught.value).startswith(f"{path}: ")
+    assert "\n" not in str(caught.value)
+
+
+def test_an_anchor_used_twice_is_not_an_option_set_twice(tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text("dataset: {source: there}\ncandidates: {k: &many 20, n: *many}\n")
+    assert read_config(path).candidates.n == 20
+
+
+def test_an_alias_inside_its_own_anchor_does_not_hang() -> None:
+    read = read_yaml("top: &a {inside: *a}", "config")
+    assert read["top"]["inside"] is read["top"]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-8-sig"])
+def test_a_config_as_windows_writes_it_is_read(encoding: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_bytes("dataset: {source: größe}\r\n".encode(encoding))
+    assert read_config(path).dataset.source == "größe"
+
+
+@pytest.mark.parametrize("written", ["no", "off", "yes"])
+def test_a_word_that_yaml_reads_as_true_or_false_is_told_with_both_cures(written: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"dataset: {{source: there, train_split: {written}}}\n")
+    with pytest.raises(RankstillError, match=r"dataset\.train_split: .* false or true\. Put it in quotes .* null"):
+        read_config(path)
+
+
+@pytest.mark.parametrize("written", ["2020", "2020-01-02", "1.5"])
+def test_a_number_where_text_is_wanted_is_told_to_be_quoted(written: str, tmp_path: Path) -> None:
+    path = tmp_path / "config.yaml"
+    path.write_text(f"dataset: {{source: there, test_split: {written}}}\n")
+    with pytest.raises(RankstillError, match=r"dataset\.test_split: text is wanted.*in quotes"):
+        read_config(path)
+
+
+def test_several_mistakes_are_told_at_once_and_the_rest_counted() -> None:
+    with pytest.raises(RankstillError) as caught:
+        make_config(MINIMAL, {"ranker.epochs": "many", "seed": "x", **{f"head.no{i}": 1 for i in range(10)}})
+    message = str(caught.value)
+    assert message.count("no such option") == 10
+    assert "; and 2 more." in message
 
 
 def test_changing_a_config_leaves_the_given_values_alone() -> None:

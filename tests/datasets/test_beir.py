@@ -47,6 +47,66 @@ def test_qrels_are_read_with_and_without_a_header_and_in_trecs_columns(beir: Cal
     assert dataset.qrels == {"q2": {"p2": 1, "p3": 0}}
 
 
+@pytest.mark.parametrize(
+    ("name", "qrels"),
+    [
+        ("test.csv", "query-id,corpus-id,score\nq2,p2,1\nq2,p3,0\n"),
+        ("test.csv", '"q2", "p2", 1\r\n"q2", "p3", 0\r\n'),
+        ("test.csv", ",query_id,doc_id,relevance\n0,q2,p2,1\n1,q2,p3,0\n"),
+        ("test.csv", "Query ID;Doc ID;Relevance score\nq2;p2;1\nq2;p3;0\n"),
+        ("test.csv", "q2\tp2\t1\nq2\tp3\t0\n"),
+        ("test.tsv", "q2,p2,1\nq2,p3,0\n"),
+    ],
+)
+def test_qrels_are_read_with_commas_between(beir: Callable[..., Path], name: str, qrels: str) -> None:
+    folder = beir(qrels={})
+    (folder / "qrels" / name).write_text(qrels)
+    assert load_dataset(config(folder, train_split=None)).qrels == {"q2": {"p2": 1, "p3": 0}}
+
+
+@pytest.mark.parametrize(
+    "qrels",
+    [
+        "query_id\tdoc_id\trelevance_score\nq2\tp2\t1\nq2\tp3\t0\n",
+        "Anfrage\tDokument\tUrteil\nq2\tp2\t1\nq2\tp3\t0\n",
+        "topic iteration docno judgment\nq2 0 p2 1\nq2 0 p3 0\n",
+        "score\tcorpus-id\tquery-id\n1\tp2\tq2\n0\tp3\tq2\n",
+        "# pooled in May\nquery-id\tcorpus-id\tscore\n#q9 is gone\nq2\tp2\t1\n# and\nq2\tp3\t0\n",
+    ],
+)
+def test_a_heading_in_other_words_and_comments_are_passed_over(beir: Callable[..., Path], qrels: str) -> None:
+    dataset = load_dataset(config(beir(qrels={"test": qrels}), train_split=None))
+    assert dataset.qrels == {"q2": {"p2": 1, "p3": 0}}
+    assert not any("test.tsv" in note for note in dataset.notes)
+
+
+def test_a_query_whose_id_begins_with_a_hash_is_no_comment(beir: Callable[..., Path]) -> None:
+    folder = beir(queries=[*QUERIES, {"_id": "#3", "text": "third"}], qrels={"test": "#3\tp2\t1\n"})
+    assert load_dataset(config(folder, train_split=None)).test == ("#3",)
+
+
+@pytest.mark.parametrize("qrels", ["", "query-id\tcorpus-id\tscore\n", "q9\tp2\t1\n"])
+def test_an_empty_test_split_says_that_nothing_can_be_measured(beir: Callable[..., Path], qrels: str) -> None:
+    dataset = load_dataset(config(beir(qrels={"train": "q1\tp1\t1\n", "test": qrels})))
+    assert any(note.endswith("nothing can be measured.") for note in dataset.notes)
+
+
+def test_a_list_may_hold_comments_and_ids_in_the_other_form_of_unicode(beir: Callable[..., Path]) -> None:
+    folder = beir(queries=[*QUERIES, {"_id": "caf\u00e9", "text": "more"}])
+    (folder / "splits").mkdir()
+    (folder / "splits" / "train.txt").write_text("# drawn in May\ncafe\u0301\n")
+    dataset = load_dataset(config(folder))
+    assert dataset.train == ("caf\u00e9",)
+    assert not any("unknown queries" in note for note in dataset.notes)
+
+
+def test_lines_with_other_numbers_of_columns_are_told_at_once(beir: Callable[..., Path]) -> None:
+    folder = beir(qrels={"test": "q2\tp2\t1\nq2\nq2\tp2\tx\nq2\tp2\n"})
+    with pytest.raises(DataError) as caught:
+        load_dataset(config(folder))
+    assert [f"line {number}: " in told for number, told in zip((2, 3, 4), str(caught.value).splitlines(), strict=True)]
+
+
 def test_a_bad_grade_on_the_first_line_is_not_taken_for_a_header(beir: Callable[..., Path]) -> None:
     folder = beir(qrels={"test": "q2\tp2\tyes\n"})
     with pytest.raises(DataError, match=r"test\.tsv, line 1: the grade 'yes' is not a whole number"):
@@ -75,6 +135,14 @@ def test_two_forms_of_one_file_are_named(beir: Callable[..., Path]) -> None:
     dataset = load_dataset(config(folder))
     assert len(dataset.corpus) == 3
     assert dataset.notes == (f"{folder}: corpus.jsonl and corpus.jsonl.gz are both there; corpus.jsonl was read.",)
+
+
+def test_two_files_of_one_split_are_named(beir: Callable[..., Path]) -> None:
+    folder = beir()
+    (folder / "qrels" / "test.csv").write_text("q2,p3,1\n")
+    dataset = load_dataset(config(folder))
+    assert dataset.test_qrels() == {"q2": {"p2": 1}}
+    assert dataset.notes == (f"{folder / 'qrels'}: test.tsv and test.csv are there; test.tsv was read.",)
 
 
 def test_an_absent_training_split_is_said_and_leaves_all_but_the_test_queries(beir: Callable[..., Path]) -> None:

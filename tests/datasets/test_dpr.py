@@ -57,6 +57,50 @@ def test_the_corpus_is_the_union_of_contexts_and_positives_are_the_judgements(tm
     assert (dataset.name, dataset.notes) == ("train", ())
 
 
+def test_flagembeddings_files_are_read(tmp_path: Path) -> None:
+    dataset = load(tmp_path, [{"query": "who", "pos": ["one"], "neg": ["two", "three"], "pos_scores": [1.0]}])
+    assert sorted(dataset.corpus.bodies) == ["one", "three", "two"]
+    [(query_id, grades)] = dataset.qrels.items()
+    assert dataset.queries[query_id].text == "who"
+    assert [dataset.corpus.text(dataset.corpus.position(each)) for each in grades] == ["one"]
+
+
+def test_fids_files_are_read_and_judge_no_passage(tmp_path: Path) -> None:
+    contexts = [{"id": "7", "title": "T", "text": "one", "score": "1.5"}, {"id": "8", "title": "T", "text": "two"}]
+    fid = [{"id": "0", "question": "who", "target": "me", "answers": ["me", "I"], "ctxs": contexts}]
+    fid.append({"id": "1", "question": "what", "target": "it", "ctxs": contexts})
+    dataset = load(tmp_path, fid)
+    assert (dataset.corpus.ids, dataset.qrels) == (["7", "8"], {})
+    assert [query.answers for query in dataset.queries.values()] == [("me", "I"), ("it",)]
+
+
+def test_tevatrons_files_are_read(tmp_path: Path) -> None:
+    passages = {
+        key: [{"docid": str(n), "title": "T", "text": str(n)}]
+        for n, key in enumerate(["positive_passages", "negative_passages"])
+    }
+    dataset = load(tmp_path, [{"query_id": "9", "query": "who", **passages}])
+    assert dataset.corpus.ids == ["0", "1"]
+    assert list(dataset.qrels.values()) == [{"0": 1}]
+
+
+def test_a_file_without_passages_names_the_keys_that_are_wanted(tmp_path: Path) -> None:
+    with pytest.raises(
+        DataError, match=r'no entry has passages \(the first has "question", "positive"\)\. Wanted'
+    ) as caught:
+        load(tmp_path, [{"question": "who", "positive": "one"}])
+    assert all(f'"{key}"' in str(caught.value) for key in ("positive_ctxs", "ctxs", "pos", "neg", "positive_passages"))
+
+
+def test_several_entries_that_cannot_be_used_are_told_at_once(tmp_path: Path) -> None:
+    with pytest.raises(DataError) as caught:
+        load(tmp_path, [entry("who", [{}]), entry("what", [context("1")]), {"pos": ["x"]}])
+    assert ["entry 1: " in str(caught.value), "entry 3: " in str(caught.value)] == [True, True]
+    both = [entry("who", [context("1", "a"), context("1", "b"), context("2", "a"), context("2", "b")])]
+    with pytest.raises(DataError, match=r"(?s)passage_id 1 stands.*passage_id 2 stands"):
+        load(tmp_path, both)
+
+
 def test_question_ids_survive_reordering_and_added_entries(tmp_path: Path) -> None:
     before = ids_by_text(load(tmp_path, TRAIN))
     after = ids_by_text(load(tmp_path, [entry("new", []), *reversed(TRAIN)]))

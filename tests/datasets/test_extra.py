@@ -45,6 +45,20 @@ def test_an_id_that_another_query_has_is_refused(beir: Callable[..., Path], tmp_
         load(beir(), path)
 
 
+def test_several_mistakes_in_the_log_are_told_at_once(beir: Callable[..., Path], tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"_id": "q1", "text": "why"}\n{"text": 3}\n{"text"\n')
+    with pytest.raises(DataError, match=r"(?s)line 1: .*line 2: .*line 3: broken JSON"):
+        load(beir(), path)
+
+
+def test_a_log_in_utf_16_is_read(beir: Callable[..., Path], tmp_path: Path) -> None:
+    path = tmp_path / "log.txt"
+    path.write_bytes("why\r\nhow\r\n".encode("utf-16"))
+    dataset = load(beir(), path)
+    assert dataset.texts_of(dataset.extra) == ["why", "how"]
+
+
 def test_a_test_query_in_the_log_is_dropped_and_said(beir: Callable[..., Path], tmp_path: Path) -> None:
     path = tmp_path / "log.txt"
     path.write_text("What is  SECOND\nwhy\n")

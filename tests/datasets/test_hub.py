@@ -88,6 +88,18 @@ def test_ids_that_are_numbers_in_the_tables_match(tmp_path: Path) -> None:
     assert load_dataset(config(folder)).qrels == {"7": {"3": 1}}
 
 
+def test_columns_of_other_names_are_taken_and_said(tmp_path: Path) -> None:
+    folder = write_repository(tmp_path)
+    write_table(folder / "corpus.parquet", [{"docid": "p1", "title": "", "text": "first"}])
+    write_table(folder / "queries.parquet", [{"query_id": "q1", "query": "what is first"}])
+    (tmp_path / "mine-qrels").mkdir()
+    (tmp_path / "mine-qrels" / "test.tsv").write_text("qid\tdoc_id\trelevance\nq1\tp1\t1\n")
+    dataset = load_dataset(config(folder))
+    assert dataset.qrels == {"q1": {"p1": 1}}
+    assert dataset.notes[0] == f'hf:{folder} corpus: "docid" was read as "_id".'
+    assert sum(" was read as " in note for note in dataset.notes) == 3
+
+
 def test_without_judgements_all_queries_teach_and_notes_say_so(tmp_path: Path) -> None:
     folder = write_repository(tmp_path)
     dataset = load_dataset(config(folder))

@@ -1,5 +1,7 @@
+import codecs
 import gzip
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -78,6 +80,44 @@ def test_a_byte_order_mark_is_no_part_of_the_first_line(tmp_path: Path) -> None:
     path = tmp_path / "queries.jsonl"
     path.write_bytes(b'\xef\xbb\xbf{"_id": "q1"}\n')
     assert list(read_jsonl(path)) == [(1, {"_id": "q1"})]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_utf_16_as_windows_writes_it_is_read(tmp_path: Path, encoding: str, pack: Callable[[bytes], bytes]) -> None:
+    text = '{"text": "größe 😀\u010a"}\r\n\r\n{"text": "d"}'
+    path = tmp_path / "corpus.jsonl"
+    path.write_bytes(pack(text.encode(encoding)))
+    assert list(read_jsonl(path)) == [(1, {"text": "größe 😀\u010a"}), (3, {"text": "d"})]
+    path.write_bytes(pack(f"[{text.splitlines()[0]}]".encode(encoding)))
+    assert read_json(path) == [{"text": "größe 😀\u010a"}]
+
+
+@pytest.mark.parametrize("mark", [codecs.BOM_UTF16_BE, codecs.BOM_UTF16_LE])
+def test_utf_16_with_its_mark_is_read_in_either_byte_order(tmp_path: Path, mark: bytes) -> None:
+    path = tmp_path / "log.txt"
+    path.write_bytes(mark + "why\n".encode("utf-16-be" if mark == codecs.BOM_UTF16_BE else "utf-16-le"))
+    assert list(read_lines(path)) == [(1, "why\n")]
+
+
+def test_damaged_utf_16_is_told_without_advice_for_latin_1(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.jsonl"
+    path.write_bytes('{"_id": "p1"}\n{"_id": "p2"}'.encode("utf-16")[:-1])
+    with pytest.raises(DataError, match=r"corpus\.jsonl: it begins as UTF-16 and is damaged after line") as caught:
+        list(read_jsonl(path))
+    assert "iconv" not in str(caught.value)
+
+
+def test_broken_lines_of_several_kinds_are_told_at_once_and_the_good_ones_given(tmp_path: Path) -> None:
+    path = tmp_path / "corpus.jsonl"
+    path.write_bytes(b'{"_id": \n{"_id": "p1"}\n[]\n"caf\xe9"\n' + b"# no JSON\n" * 9)
+    given: list[object] = []
+    with pytest.raises(DataError) as caught:
+        given.extend(read_jsonl(path))
+    *told, rest = str(caught.value).splitlines()
+    assert given == [(2, {"_id": "p1"})]
+    assert ["broken JSON" in told[0], "not a list" in told[1], "not UTF-8" in told[2]] == [True] * 3
+    assert (len(told), rest) == (10, "... and 2 more.")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs a file that opens and cannot be read")

@@ -3,11 +3,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankstill.datasets.dataset import Corpus, Query
+from rankstill.datasets.fields import Place, check_id
 from rankstill.datasets.records import (
     Parts,
-    Place,
     assemble,
-    check_id,
     gather_passages,
     gather_qrels,
     gather_queries,
@@ -94,10 +93,74 @@ def test_empty_queries_are_left_out_and_named() -> None:
 
 
 def test_a_missing_field_is_named_with_what_there_is() -> None:
-    with pytest.raises(DataError, match=r'line 1: no field "text" \(found "_id", "contents"\)'):
-        gather_passages(numbered({"_id": "p1", "contents": "words"}), PLACE)
-    with pytest.raises(DataError, match=r'line 1: no field "_id" \(found "id", "text"\)'):
-        gather_queries(numbered({"id": "p1", "text": "words"}), PLACE)
+    with pytest.raises(DataError, match=r'line 1: no field "text" \(found "_id", "words"\)'):
+        gather_passages(numbered({"_id": "p1", "words": "words"}), PLACE)
+    with pytest.raises(DataError, match=r'line 1: no field "_id" \(found "key", "text"\)'):
+        gather_queries(numbered({"key": "p1", "text": "words"}), PLACE)
+
+
+@pytest.mark.parametrize("name", ["id", "docid", "doc_id", "pid", "Passage-ID", "docno"])
+def test_other_names_of_a_passages_id_are_taken_and_said(name: str) -> None:
+    corpus, notes = gather_passages(numbered({name: 7, "text": "words"}), PLACE)
+    assert corpus.ids == ["7"]
+    assert notes == (f'corpus.jsonl: "{name}" was read as "_id".',)
+
+
+@pytest.mark.parametrize("name", ["id", "qid", "query_id", "query-id"])
+def test_other_names_of_a_querys_id_and_text_are_taken_and_said(name: str) -> None:
+    queries, notes = gather_queries(numbered({name: "q1", "query": "words"}), PLACE)
+    assert queries == {"q1": Query("q1", "words")}
+    assert notes == (f'corpus.jsonl: "{name}" was read as "_id", "query" was read as "text".',)
+
+
+def test_other_names_of_a_judgements_fields_are_taken_and_said() -> None:
+    rows = numbered({"qid": "q1", "docid": "p1", "relevance": 2})
+    qrels, notes = gather_qrels(rows, Place("qrels"), {"q1"}, CORPUS)
+    assert qrels == {"q1": {"p1": 2}}
+    assert notes == (
+        'qrels: "qid" was read as "query-id", "docid" was read as "corpus-id", "relevance" was read as "score".',
+    )
+
+
+def test_of_several_ids_beirs_own_counts_and_then_the_surest() -> None:
+    corpus, notes = gather_passages(numbered({"id": 1, "_id": "p1", "text": "words"}), PLACE)
+    assert (corpus.ids, notes) == (["p1"], ())
+    corpus, _ = gather_passages(numbered({"id": 1, "docid": "p1", "text": "words"}), PLACE)
+    assert corpus.ids == ["p1"]
+
+
+def test_ten_mistakes_are_told_at_once_in_the_order_of_their_lines_and_the_rest_counted() -> None:
+    wrong = [(number, passage(bad)) for number, bad in enumerate(["a b", None, *(["same"] * 12)], start=3)]
+    with pytest.raises(DataError) as caught:
+        gather_passages([(1, passage("p1")), *wrong, (20, passage("p1"))], PLACE)
+    *told, rest = str(caught.value).splitlines()
+    assert [line.partition(":")[0] for line in told] == [
+        f"corpus.jsonl, line {number}" for number in (3, 4, 6, 7, 8, 9, 10, 11, 12, 13)
+    ]
+    assert rest == "... and 4 more."
+
+
+def test_two_mistakes_in_queries_or_judgements_take_one_run() -> None:
+    with pytest.raises(
+        DataError, match=r'(?s)line 1: "_id" is empty.*line 3: "_id" q appears twice \(first on line 2\)'
+    ):
+        gather_queries(numbered(passage(""), passage("q"), passage("q")), PLACE)
+    rows = numbered(judgement("q1", "p1", "x"), judgement("q1", "p1"), judgement("q1", "p2", "y"))
+    with pytest.raises(DataError, match=r"(?s)line 1: the grade 'x'.*line 3: the grade 'y'"):
+        gather_qrels(rows, Place("qrels"), {"q1"}, CORPUS)
+
+
+def test_an_id_in_two_forms_of_unicode_is_one_id() -> None:
+    decomposed, composed = "cafe\u0301", "caf\u00e9"
+    corpus, notes = gather_passages(numbered(passage(decomposed), passage("p2")), PLACE)
+    assert corpus.ids == [composed, "p2"]
+    assert notes == (f"corpus.jsonl: 1 ids are now in Unicode's composed form (NFC): {composed} (line 1).",)
+    queries, _ = gather_queries(numbered(passage(decomposed)), PLACE)
+    for written in (decomposed, composed):
+        qrels, _ = gather_qrels(numbered(judgement(written, written)), Place("qrels"), queries, corpus)
+        assert qrels == {composed: {composed: 1}}
+    with pytest.raises(DataError, match="appears twice"):
+        gather_passages(numbered(passage(decomposed), passage(composed)), PLACE)
 
 
 def test_a_text_of_another_kind_is_refused() -> None:
@@ -161,13 +224,13 @@ def test_whole_grades_are_read_however_they_are_written(written: object, grade: 
     assert qrels == {"q1": {"p1": grade}}
 
 
-def test_contradicting_grades_are_an_error_or_the_first_is_kept_and_counted() -> None:
-    rows = numbered(judgement("q1", "p1", 1), judgement("q1", "p1", 1), judgement("q1", "p1", 0))
-    with pytest.raises(DataError, match=r"qrels, line 3: query q1 and passage p1 get grade 0, but 1 before"):
-        gather_qrels(rows, Place("qrels"), {"q1"}, CORPUS)
-    qrels, notes = gather_qrels(rows, Place("qrels"), {"q1"}, CORPUS, merge_duplicates=True)
-    assert qrels == {"q1": {"p1": 1}}
-    assert notes == ("qrels: 1 judgements contradict an earlier one, which was kept: q1 and p1 (line 3).",)
+@pytest.mark.parametrize("grades", [(1, 0, 2, 2), (2, 1, 0), (0, 2)])
+def test_of_different_grades_for_one_pair_the_highest_counts_and_they_are_counted(grades: tuple[int, ...]) -> None:
+    rows = numbered(*(judgement("q1", "p1", grade) for grade in grades))
+    qrels, notes = gather_qrels(rows, Place("qrels"), {"q1"}, CORPUS)
+    assert qrels == {"q1": {"p1": 2}}
+    assert len(notes) == 1
+    assert "judgements differ from an earlier one of the pair; the highest counts: q1 and p1 (line 2)" in notes[0]
 
 
 QUERIES = {query_id: Query(query_id, query_id) for query_id in ("q1", "q2", "q3", "q4")}
@@ -182,6 +245,20 @@ def test_test_queries_without_a_relevant_passage_do_not_measure_and_are_named() 
     dataset = assemble(Parts("d", CORPUS, QUERIES, {"q1": {}}, {"q2": {"p1": 1}, "q3": {}, "q4": {"p1": 0}}))
     assert dataset.test == ("q2",)
     assert "d: 2 test queries have no relevant passage in the corpus and do not measure: q3, q4." in dataset.notes
+
+
+@pytest.mark.parametrize("test", [{}, {"q2": {}}, {"q2": {"p1": 0}}])
+def test_a_test_split_that_judges_nothing_relevant_says_that_nothing_can_be_measured(
+    test: dict[str, dict[str, int]],
+) -> None:
+    dataset = assemble(Parts("d", CORPUS, QUERIES, {"q1": {}}, test))
+    assert "d: no test query is judged; nothing can be measured." in dataset.notes
+
+
+def test_a_test_split_with_answers_alone_can_be_measured() -> None:
+    queries = {"q1": QUERIES["q1"], "q2": Query("q2", "q2", ("yes",))}
+    dataset = assemble(Parts("d", CORPUS, queries, {"q1": {}}, {"q2": {}}))
+    assert not any("nothing can be measured" in note for note in dataset.notes)
 
 
 def test_queries_of_neither_split_are_named() -> None:

@@ -1,5 +1,7 @@
 import tempfile
+import unicodedata
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ from rankstill.config import DatasetConfig
 from rankstill.datasets import Corpus, Dataset, Query, load_dataset, write_beir
 from rankstill.errors import DataError
 
-ids = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6).filter(lambda value: value.split() == [value])
+composed = st.text(st.characters(codec="utf-8"), min_size=1, max_size=6).map(partial(unicodedata.normalize, "NFC"))
+ids = composed.filter(lambda value: value.split() == [value])
 words = st.text(st.characters(codec="utf-8"), max_size=20)
 filled = words.filter(lambda value: bool(value.strip()))
 

@@ -73,8 +73,8 @@ def no_ranking(lines: Lines) -> Lines:
     return [*lines[:2], changed(lines[2], ranking=[]), *lines[3:]]
 
 
-def numbers_for_ids(lines: Lines) -> Lines:
-    return [*lines[:2], changed(lines[2], ranking=[2, 1]), *lines[3:]]
+def lists_for_ids(lines: Lines) -> Lines:
+    return [*lines[:2], changed(lines[2], ranking=[["p1"]]), *lines[3:]]
 
 
 @pytest.mark.parametrize(
@@ -87,7 +87,7 @@ def numbers_for_ids(lines: Lines) -> Lines:
         (broken_json, ["line 3", "broken JSON", "one JSON object"]),
         (no_object, ["line 3", "a JSON object is wanted here, not a list"]),
         (no_ranking, ["line 3", "fewer than two candidates", "Take the line out"]),
-        (numbers_for_ids, ["line 3", "lists of id strings"]),
+        (lists_for_ids, ["line 3", '"ranking" must be a string, not a list']),
     ],
 )
 def test_bad_rankings_are_named_by_file_and_line(

@@ -100,3 +100,10 @@ def test_two_questions_with_one_id_are_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "questions.json", [{**GOOD, "id": "2"}, GOOD])
     with pytest.raises(DataError, match="entry 2: id 2 appears twice"):
         read_choice_questions(path)
+
+
+def test_several_questions_that_cannot_be_used_are_told_at_once(tmp_path: Path) -> None:
+    bad = {**GOOD, "answer": 26}
+    path = write(tmp_path / "questions.json", [bad, {**GOOD, "id": "x"}, bad, {**GOOD, "id": "x"}])
+    with pytest.raises(DataError, match=r'(?s)entry 1: "answer".*entry 3: "answer".*entry 4: id x appears twice'):
+        read_choice_questions(path)

@@ -170,6 +170,17 @@ def test_a_broken_line_is_named_and_nothing_is_taken(teacher: Teacher, tmp_path:
     assert teacher.ledger.totals().calls == 0
 
 
+def test_several_broken_lines_are_told_at_once_and_nothing_is_taken(teacher: Teacher, tmp_path: Path) -> None:
+    path = tmp_path / "answers.jsonl"
+    export_prompts(teacher, LISTS, path)
+    answer_all(path)
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text + '{\n{"answer": "x"}\n' + text, encoding="utf-8")
+    with pytest.raises(DataError, match=r"(?s)line 4: broken JSON.*line 5: needs .key.*line 6: answers the same"):
+        import_answers(teacher, LISTS, path)
+    assert teacher.ledger.totals().calls == 0
+
+
 def test_a_file_that_cannot_be_written_is_named(teacher: Teacher, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"nowhere/prompts\.jsonl: cannot be written"):
         export_prompts(teacher, LISTS, tmp_path / "nowhere" / "prompts.jsonl")

@@ -166,7 +166,7 @@ def changes_of(
     set_: list[str] | None = None,
 ) -> dict[str, Any]:
     """The options that flags set, by dotted path."""
-    import yaml
+    from rankstill.config.yaml_text import read_yaml
 
     flags = {
         "dataset.source": source,
@@ -180,10 +180,10 @@ def changes_of(
         name, separator, value = each.partition("=")
         if not separator:
             raise RankstillError(f"--set {each}: write it as SECTION.OPTION=VALUE, such as --set ranker.prior=false.")
-        try:
-            changes[name] = yaml.safe_load(value)
-        except yaml.YAMLError:
+        if not value.strip():  # as from an unset variable of the shell; as null it would lift a limit
             raise RankstillError(
-                f"--set {each}: the value is not readable as YAML. Put it in quotes: {name}='\"...\"'."
-            ) from None
+                f"--set {each}: the value is missing. Write null for none, or '{name}=\"\"' for no text."
+            )
+        unreadable = f"the value is not readable as YAML. Put it in quotes: {name}='\"...\"'."
+        changes[name] = read_yaml(value, f"--set {each}", unreadable)
     return changes

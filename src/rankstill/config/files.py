@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from rankstill.config.section import Section
 from rankstill.config.sections import Config, DatasetConfig
+from rankstill.config.yaml_text import read_yaml
 from rankstill.errors import RankstillError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+_SHOWN = 10
 
 PAPER: dict[str, dict[str, Any]] = {
     "ranker": {"prior": False, "cross_encoder": True},
@@ -43,19 +50,17 @@ def read_config(path: str | Path, changes: Mapping[str, Any] | None = None) -> C
         changes: options to set over the file's, by dotted path, such as {"ranker.prior": False}.
 
     Raises:
-        RankstillError: the file is missing or broken, or an option is unknown or has a value that it cannot have.
+        RankstillError: the file is missing or broken or sets an option twice, or an option is unknown or has a value
+            that it cannot have.
     """
-    import yaml
-
     path = Path(path)
     try:
-        read = yaml.safe_load(path.read_text(encoding="utf-8"))
+        content = path.read_bytes()
     except FileNotFoundError:
         raise RankstillError(f"{path}: there is no such config. `rankstill init` writes one.") from None
     except OSError as error:
         raise RankstillError(f"{path}: cannot be read as a config ({error.strerror}).") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise RankstillError(f"{path}: not readable as YAML: {' '.join(str(error).split())}") from None
+    read = read_yaml(content, str(path))
     if not isinstance(read, dict):
         raise RankstillError(f"{path}: a config is a YAML mapping with a section a step. `rankstill init` writes one.")
     return make_config(read, changes, str(path))
@@ -64,21 +69,26 @@ def read_config(path: str | Path, changes: Mapping[str, Any] | None = None) -> C
 def make_config(values: Mapping[str, Any], changes: Mapping[str, Any] | None = None, where: str = "config") -> Config:
     """Check values, with changes by dotted path, against what the options may be.
 
+    A change of a whole section sets the options that it names, and leaves the section's others as they are.
+
     Raises:
-        RankstillError: an option is unknown or has a value that it cannot have.
+        RankstillError: options are unknown or have values that they cannot have; it names up to ten of them.
     """
     tree: dict[str, Any] = copy.deepcopy(dict(values))
-    for name, info in Config.model_fields.items():
-        is_section = isinstance(info.annotation, type) and issubclass(info.annotation, Section)
-        if is_section and tree.get(name, {}) is None:
+    sections = {
+        name
+        for name, info in Config.model_fields.items()
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Section)
+    }
+    for name in sections:
+        if tree.get(name, {}) is None:
             tree[name] = {}  # its options are all left out
     for dotted, value in (changes or {}).items():
-        *sections, option = dotted.split(".")
-        node: Any = tree
-        for name in sections:
-            node = node.setdefault(name, {}) if isinstance(node, dict) else None
-        if isinstance(node, dict):
-            node[option] = value
+        if dotted in sections and isinstance(value, Mapping):
+            for option, each in value.items():
+                _set(tree, f"{dotted}.{option}", each, where)
+        else:
+            _set(tree, dotted, value, where)
     if tree.get("preset") == "paper":
         for section, options in PAPER.items():
             if isinstance(own := tree.setdefault(section, {}), dict):
@@ -87,16 +97,42 @@ def make_config(values: Mapping[str, Any], changes: Mapping[str, Any] | None = N
         return Config.model_validate(tree)
     except ValidationError as error:
         raise RankstillError(
-            f"{where}: {_first_mistake(error)}. `rankstill init` writes a config with every option."
+            f"{where}: {_mistakes(error)}. `rankstill init` writes a config with every option."
         ) from None
 
 
-def _first_mistake(error: ValidationError) -> str:
-    # An option that does not exist comes first: what it was meant to be may be missing because of it.
-    first = min(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+def _set(tree: dict[str, Any], dotted: str, value: Any, where: str) -> None:
+    *above, option = dotted.split(".")
+    node = tree
+    for depth, name in enumerate(above, start=1):
+        if node.get(name) is None:
+            node[name] = {}  # left out, or null, as a section is whose options are all left out
+        node = node[name]
+        if not isinstance(node, dict):
+            path = ".".join(above[:depth])
+            raise RankstillError(
+                f"{where}: {path}: it is set to one value and has no options below it, so {dotted} cannot be set. "
+                "`rankstill init` writes a config with every option."
+            )
+    node[option] = value
+
+
+def _mistakes(error: ValidationError) -> str:
+    """What is wrong with the options, up to ten of them, in one line."""
+    # Options that do not exist come first: what they were meant to be may be missing because of them.
+    found = sorted(error.errors(), key=lambda each: each["type"] != "extra_forbidden")
+    more = f"; and {len(found) - _SHOWN:,} more" if len(found) > _SHOWN else ""
+    return "; ".join(map(_in_words, found[:_SHOWN])) + more
+
+
+def _in_words(mistake: ErrorDetails) -> str:
     plainly = {"extra_forbidden": "no such option", "model_type": "a section, with its options below it"}
-    told = plainly.get(first["type"], first["msg"].removeprefix("Value error, "))
-    return ": ".join(filter(None, [".".join(str(part) for part in first["loc"]), told]))
+    told = plainly.get(mistake["type"], mistake["msg"].removeprefix("Value error, "))
+    if mistake["type"] == "string_type" and isinstance(mistake["input"], bool):
+        told = 'without quotes, YAML reads no, off, yes and on as false or true. Put it in quotes ("no"); none is null'
+    elif mistake["type"] == "string_type" and isinstance(mistake["input"], int | float | date):
+        told = "text is wanted, and without quotes YAML reads this as a number or a date. Put it in quotes"
+    return ": ".join(filter(None, [".".join(str(part) for part in mistake["loc"]), told]))
 
 
 def commented_config(source: str) -> str:

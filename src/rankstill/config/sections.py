@@ -15,8 +15,9 @@ class DatasetConfig(Section):
     """Where the corpus, the queries and the judgements come from, and which queries may teach."""
 
     source: str = Field(
-        description="a BEIR folder; ir_datasets:<id>; hf:<repository or local path> in BEIR layout; a DPR-style .json "
-        "or .jsonl file (also .gz); or scifact, stackqa, hotpot or nq-open, the sets that come with the package"
+        description="a BEIR folder; ir_datasets:<id>; hf:<repository or local path> in BEIR layout; a .json or .jsonl "
+        "file (also .gz) as DPR, FiD, FlagEmbedding or Tevatron write it; or scifact, stackqa, hotpot or nq-open, which "
+        "come with the package"
     )
     train_split: str | None = Field(
         "train",

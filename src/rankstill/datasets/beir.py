@@ -1,20 +1,20 @@
-"""BEIR folders: corpus.jsonl, queries.jsonl and qrels/<split>.tsv, each plain or .gz (Thakur et al. 2021)."""
+"""BEIR folders: corpus.jsonl, queries.jsonl and qrels/<split>.tsv or .csv, each plain or .gz (Thakur et al. 2021)."""
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterator, Mapping
+from collections.abc import Container
 from pathlib import Path
-from typing import Any
 
 from rankstill.config import DatasetConfig
 from rankstill.datasets.corpus import Corpus
 from rankstill.datasets.dataset import Qrels, Query
+from rankstill.datasets.fields import Place, composed
+from rankstill.datasets.qrels import is_comment, read_qrels
 from rankstill.datasets.reading import find_file, read_jsonl, read_lines
-from rankstill.datasets.records import Parts, Place, gather_passages, gather_qrels, gather_queries, tally
+from rankstill.datasets.records import Parts, gather_passages, gather_qrels, gather_queries, tally
 from rankstill.errors import DataError
 
-_QRELS_SUFFIXES = (".tsv", ".qrels", ".txt")
-_GRADE_HEADINGS = frozenset({"score", "relevance", "rel", "grade", "label", "judgment", "judgement"})
+_QRELS_SUFFIXES = (".tsv", ".csv", ".qrels", ".txt")
 
 
 def read_beir(folder: Path, config: DatasetConfig, name: str | None = None) -> Parts:
@@ -42,9 +42,9 @@ def read_beir(folder: Path, config: DatasetConfig, name: str | None = None) -> P
     query_notes: tuple[str, ...] = (f"{folder}: there are no queries.",)
     if queries_path is not None:
         queries, query_notes = gather_queries(read_jsonl(queries_path), Place(str(queries_path)), merge)
-    train, train_notes = _read_split(folder, config.train_split, queries, corpus, merge)
+    train, train_notes = _read_split(folder, config.train_split, queries, corpus)
     listed, list_notes = _read_list(folder, config.train_split, queries)
-    test, test_notes = _read_split(folder, config.test_split, queries, corpus, merge)
+    test, test_notes = _read_split(folder, config.test_split, queries, corpus)
     if listed is not None:
         train = {query_id: (train or {}).get(query_id, {}) for query_id in listed}
     notes = [*_both_forms(folder), *corpus_notes, *query_notes, *train_notes, *list_notes, *test_notes]
@@ -57,33 +57,6 @@ def read_beir(folder: Path, config: DatasetConfig, name: str | None = None) -> P
         wanted = "no test split is named" if config.test_split is None else f"no qrels for {config.test_split!r}"
         notes.append(f"{folder}: {wanted} ({_splits(folder)}); nothing can be measured.")
     return Parts(name or folder.resolve().name, corpus, queries, train, test, tuple(notes))
-
-
-def read_qrels(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The judgements of a qrels file, numbered by line: BEIR's three columns, or TREC's four.
-
-    A first line that names its columns is passed over.
-
-    Raises:
-        DataError: the file cannot be read, or a line has another number of columns than the first.
-    """
-    columns = 0
-    for number, line in read_lines(path):
-        cells = line.split()
-        if not columns:
-            columns = len(cells)
-            if columns not in (3, 4):
-                raise DataError(
-                    f"{path}, line {number}: {columns} columns. Wanted are 3 (query, passage, grade) or TREC's 4 "
-                    "(query, 0, passage, grade), with white space between."
-                )
-            if cells[-1].lower() in _GRADE_HEADINGS:
-                continue
-        if len(cells) != columns:
-            raise DataError(
-                f"{path}, line {number}: {len(cells)} columns where the lines above have {columns}. Mend it."
-            )
-        yield number, {"query-id": cells[0], "corpus-id": cells[-2], "score": cells[-1]}
 
 
 def _wanted(folder: Path, name: str) -> Path:
@@ -104,12 +77,16 @@ def _both_forms(folder: Path) -> tuple[str, ...]:
 
 
 def _read_split(
-    folder: Path, split: str | None, queries: Container[str], corpus: Corpus, merge: bool
+    folder: Path, split: str | None, queries: Container[str], corpus: Corpus
 ) -> tuple[Qrels | None, tuple[str, ...]]:
-    path = find_file(folder / "qrels", *(split + suffix for suffix in _QRELS_SUFFIXES)) if split else None
-    if path is None:
+    found = [find_file(folder / "qrels", split + suffix) for suffix in _QRELS_SUFFIXES] if split else []
+    paths = [path for path in found if path is not None]
+    if not paths:
         return None, ()
-    return gather_qrels(read_qrels(path), Place(str(path)), queries, corpus, merge)
+    names = " and ".join(path.name for path in paths)
+    several = (f"{folder / 'qrels'}: {names} are there; {paths[0].name} was read.",) if len(paths) > 1 else ()
+    qrels, notes = gather_qrels(read_qrels(paths[0], queries, corpus), Place(str(paths[0])), queries, corpus)
+    return qrels, (*several, *notes)
 
 
 def _read_list(
@@ -118,7 +95,7 @@ def _read_list(
     path = find_file(folder / "splits", f"{split}.txt") if split else None
     if path is None:
         return None, ()
-    names = {line.strip(): number for number, line in read_lines(path)}
+    names = {composed(line.strip()): number for number, line in read_lines(path) if not is_comment(line, queries)}
     unknown = tally(f"{query_id} (line {number})" for query_id, number in names.items() if query_id not in queries)
     known = tuple(query_id for query_id in names if query_id in queries)
     return known, unknown.note(f"{path}: {{n}} unknown queries were left out")

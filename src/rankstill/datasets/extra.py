@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from rankstill.datasets.dataset import Dataset, Query
+from rankstill.datasets.faults import Faults
+from rankstill.datasets.fields import QUERY_NAMES, Place, Renaming, digest_id, id_of, text_of
 from rankstill.datasets.reading import read_jsonl, read_lines
-from rankstill.datasets.records import Place, Tally, digest_id, id_of, text_of
+from rankstill.datasets.records import Tally
 from rankstill.errors import DataError
 
 
@@ -31,21 +34,30 @@ def add_extra_queries(dataset: Dataset, path: Path) -> Dataset:
     extra: list[str] = []
     texts: dict[str, int] = {}
     empty, repeated = Tally(), Tally()
-    for number, query_id, text in _read(path, place):
+    faults, renaming = Faults(), Renaming({"text": QUERY_NAMES["text"]})
+
+    def parse(record: Mapping[str, Any], number: int) -> tuple[str, str]:
+        record = renaming(record)
+        text = text_of(record, "text", place, number, required=True)
+        return id_of(record, "_id", place, number) if "_id" in record else digest_id("x", text), text
+
+    for number, (query_id, text) in faults.each(_read(path), parse):
         if not text.strip():
             empty.add(f"line {number}")
         elif text in texts:
             repeated.add(f"line {number}")
         elif query_id in queries:
-            raise DataError(
-                f'{place.at(number)}: "_id" {query_id} is another query\'s id already. Give it one of its own.'
+            faults.add(
+                number, f'{place.at(number)}: "_id" {query_id} is another query\'s id already. Give it one of its own.'
             )
         else:
             texts[text] = number
             queries[query_id] = Query(query_id, text)
             extra.append(query_id)
+    faults.stop()
     notes = (
         *dataset.notes,
+        *renaming.notes(str(path)),
         *empty.note(f"{path}: {{n}} empty queries were left out"),
         *repeated.note(f"{path}: {{n}} queries say the same as an earlier one and were left out"),
         *(() if extra else (f"{path}: it holds no query.",)),
@@ -53,15 +65,12 @@ def add_extra_queries(dataset: Dataset, path: Path) -> Dataset:
     return replace(dataset, queries=queries, extra=(*dataset.extra, *extra), notes=notes)
 
 
-def _read(path: Path, place: Place) -> Iterator[tuple[int, str, str]]:
+def _read(path: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
     kind = path.name.removesuffix(".gz").rpartition(".")[2]
     if kind == "txt":
-        for number, line in read_lines(path):
-            yield number, digest_id("x", line.strip()), line.strip()
+        yield from ((number, {"text": line.strip()}) for number, line in read_lines(path))
     elif kind == "jsonl":
-        for number, record in read_jsonl(path):
-            text = text_of(record, "text", place, number, required=True)
-            yield number, id_of(record, "_id", place, number) if "_id" in record else digest_id("x", text), text
+        yield from read_jsonl(path)
     else:
         raise DataError(
             f'{path}: extra queries are .txt, one a line, or .jsonl with "text" (also .gz). Rename or convert it.'

@@ -9,7 +9,8 @@ from typing import Any
 from rankstill.config import DatasetConfig
 from rankstill.datasets.corpus import Corpus
 from rankstill.datasets.dataset import Qrels, Query
-from rankstill.datasets.records import Parts, Place, gather_passages, gather_qrels, gather_queries
+from rankstill.datasets.fields import Place
+from rankstill.datasets.records import Parts, gather_passages, gather_qrels, gather_queries
 from rankstill.errors import DataError
 
 
@@ -34,8 +35,8 @@ def read_hub(repository: str, config: DatasetConfig) -> Parts:
     queries, query_notes = gather_queries(_rows(_table(path, "queries", name)), Place(f"{name} queries", "row"), merge)
     notes = [*corpus_notes, *query_notes]
     qrels_name, splits = _find_qrels(path, name)
-    train = _read_split(splits, config.train_split, qrels_name, queries, corpus, merge, notes)
-    test = _read_split(splits, config.test_split, qrels_name, queries, corpus, merge, notes)
+    train = _read_split(splits, config.train_split, qrels_name, queries, corpus, notes)
+    test = _read_split(splits, config.test_split, qrels_name, queries, corpus, notes)
     there = f"there are: {', '.join(splits)}" if splits else f"looked for {name}-qrels"
     if train is None and config.train_split:
         notes.append(f"{name}: no training split {config.train_split!r} ({there}); all but the test queries may teach.")
@@ -99,12 +100,11 @@ def _read_split(
     name: str,
     queries: Mapping[str, Query],
     corpus: Corpus,
-    merge: bool,
     notes: list[str],
 ) -> Qrels | None:
     if split is None or split not in splits:
         return None
-    qrels, found = gather_qrels(_rows(splits[split]), Place(f"{name} {split}", "row"), queries, corpus, merge)
+    qrels, found = gather_qrels(_rows(splits[split]), Place(f"{name} {split}", "row"), queries, corpus)
     notes += found
     return qrels
 

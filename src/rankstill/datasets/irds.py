@@ -7,7 +7,8 @@ from typing import Any
 
 from rankstill.config import DatasetConfig
 from rankstill.datasets.dataset import Qrels, Query
-from rankstill.datasets.records import Parts, Place, gather_passages, gather_qrels, gather_queries
+from rankstill.datasets.fields import Place
+from rankstill.datasets.records import Parts, gather_passages, gather_qrels, gather_queries
 from rankstill.errors import DataError
 
 
@@ -45,7 +46,7 @@ def read_ir_datasets(dataset_id: str, config: DatasetConfig) -> Parts:
         for split, found in splits.items():
             if found:
                 at = Place(f"ir_datasets:{found[0]}", "judgement")
-                read[split], split_notes = gather_qrels(_judgements(found[1]), at, queries, corpus, merge)
+                read[split], split_notes = gather_qrels(_judgements(found[1]), at, queries, corpus)
                 notes += split_notes
     except (OSError, RuntimeError) as error:
         problem = str(error).splitlines()[0] if str(error) else type(error).__name__

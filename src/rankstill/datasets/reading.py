@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import codecs
 import gzip
+import io
 import json
 import zlib
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rankstill.datasets.faults import Faults
 from rankstill.errors import DataError
 
 _GZIP_MAGIC = b"\x1f\x8b"
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def find_file(folder: Path, *names: str) -> Path | None:
@@ -25,49 +28,56 @@ def find_file(folder: Path, *names: str) -> Path | None:
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
-    """The lines of a UTF-8 file, plain or gzip, numbered from 1 and with their ends; blank lines are passed over.
+    """The lines of a file, plain or gzip, numbered from 1 and with their ends; blank lines are passed over.
 
-    Only a line feed ends a line: JSON may hold the other line ends of Unicode unescaped.
+    The file is UTF-8, or UTF-16 as Windows writes it. Only a line feed ends a line: JSON may hold the other line ends
+    of Unicode unescaped.
 
     Raises:
-        DataError: the file cannot be read, is a truncated gzip file, or is not UTF-8.
+        DataError: the file cannot be read, is a truncated gzip file, or has lines in another encoding.
     """
-    for number, line in enumerate(_raw_lines(path), start=1):
-        if number == 1:
-            line = line.removeprefix(_BYTE_ORDER_MARK)
+    faults = Faults()
+    for number, line in faults.each(enumerate(_raw_lines(path), start=1), partial(_decode, path)):
         if line.strip():
-            yield number, _decode(line, path, number)
+            yield number, line
+    faults.stop()
 
 
 def read_jsonl(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     """The JSON objects of a JSON Lines file, with their line numbers from 1.
 
+    Lines that are broken are told of at the end of the file, when the others have been given.
+
     Raises:
-        DataError: as `read_lines`, or a line is not a JSON object.
+        DataError: as `read_lines`, or lines are not JSON objects.
     """
-    for number, line in read_lines(path):
-        try:
-            record = json.loads(line)
-        except ValueError as error:
-            problem = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
-            raise DataError(
-                f"{path}, line {number}: broken JSON ({problem}). Each line must be one JSON object; mend or remove it."
-            ) from error
-        if not isinstance(record, dict):
-            raise DataError(f"{path}, line {number}: a JSON object is wanted here, not {kind_of(record)}.")
-        yield number, record
+    faults = Faults()
+    yield from faults.each(read_lines(path), partial(_object_in, path))
+    faults.stop()
+
+
+def _object_in(path: Path, line: str, number: int) -> dict[str, Any]:
+    try:
+        record = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        problem = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
+        raise DataError(
+            f"{path}, line {number}: broken JSON ({problem}). Each line must be one JSON object; mend or remove it."
+        ) from error
+    if not isinstance(record, dict):
+        raise DataError(f"{path}, line {number}: a JSON object is wanted here, not {kind_of(record)}.")
+    return record
 
 
 def read_json(path: Path) -> Any:
     """The value that a JSON file, plain or gzip, holds.
 
     Raises:
-        DataError: the file cannot be read, is a truncated gzip file, is not UTF-8 or not JSON.
+        DataError: the file cannot be read, is a truncated gzip file, has another encoding or is not JSON.
     """
-    text = "".join(
-        _decode(line.removeprefix(_BYTE_ORDER_MARK) if number == 1 else line, path, number)
-        for number, line in enumerate(_raw_lines(path), start=1)
-    )
+    faults = Faults()
+    text = "".join(line for _, line in faults.each(enumerate(_raw_lines(path), start=1), partial(_decode, path)))
+    faults.stop()
     try:
         return json.loads(text)
     except json.JSONDecodeError as error:
@@ -93,10 +103,13 @@ def read_entries(path: Path, wanted: str) -> Iterator[dict[str, Any]]:
     entries = read_json(path)
     if not isinstance(entries, list):
         raise DataError(f"{path}: a list of questions is wanted, not {kind_of(entries)}.")
+    faults = Faults()
     for number, entry in enumerate(entries, start=1):
-        if not isinstance(entry, dict):
-            raise DataError(f"{path}, entry {number}: {wanted} is wanted, not {kind_of(entry)}.")
-        yield entry
+        if isinstance(entry, dict):
+            yield entry
+        else:
+            faults.add(number, f"{path}, entry {number}: {wanted} is wanted, not {kind_of(entry)}.")
+    faults.stop()
 
 
 def kind_of(value: object) -> str:
@@ -113,10 +126,15 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
         with path.open("rb") as peek:
             # By its first bytes, not its name: a downloaded .gz is often unpacked on the way, or the reverse.
             zipped = peek.read(2) == _GZIP_MAGIC
-        with gzip.open(path, "rb") if zipped else path.open("rb") as lines:
-            for line in lines:
+        with gzip.open(path, "rb") if zipped else path.open("rb") as file:
+            wide = _wide_encoding(file.peek(4)[:4])
+            for line in io.TextIOWrapper(file, wide, newline="\n") if wide else file:
                 done += 1
-                yield line
+                yield line.encode() if isinstance(line, str) else line
+    except UnicodeError as error:
+        raise DataError(
+            f"{path}: it begins as UTF-16 and is damaged after line {done} ({error}). Save it anew as UTF-8."
+        ) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
             f"{path}: the gzip file is cut short or damaged after line {done}, as by an interrupted download. "
@@ -128,7 +146,22 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
         ) from error
 
 
-def _decode(line: bytes, path: Path, number: int) -> str:
+def _wide_encoding(start: bytes) -> str | None:
+    """Which encoding of two or four bytes a character these first bytes show, if one."""
+    if start in (codecs.BOM_UTF32_LE, codecs.BOM_UTF32_BE):
+        return "utf-32"
+    if start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return "utf-16"
+    if start[:2] in (b"{\0", b"[\0"):  # JSON without a mark; elsewhere a zero byte may stand for itself
+        return "utf-16-le"
+    if start[:2] in (b"\0{", b"\0["):
+        return "utf-16-be"
+    return None
+
+
+def _decode(path: Path, line: bytes, number: int) -> str:
+    if number == 1:
+        line = line.removeprefix(codecs.BOM_UTF8)
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -1,13 +1,12 @@
 """From raw records to a checked Dataset, the same way for every source.
 
-A source yields numbered mappings with BEIR's field names (`_id`, `title`, `text`; `query-id`, `corpus-id`, `score`).
-What cannot be used stops with an error that names the place; what can be left out is counted and named in a note.
+A source yields numbered mappings with BEIR's field names (`_id`, `title`, `text`; `query-id`, `corpus-id`, `score`), or
+with names that `fields` takes for them. What cannot be used stops with an error that names the places of up to ten such
+records; what can be left out is counted and named in a note.
 """
 
 from __future__ import annotations
 
-import hashlib
-import re
 from array import array
 from collections.abc import Container, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -15,46 +14,25 @@ from typing import Any
 
 from rankstill.datasets.corpus import Corpus, CorpusWriter
 from rankstill.datasets.dataset import Dataset, Qrels, Query
-from rankstill.datasets.reading import kind_of
+from rankstill.datasets.faults import Faults
+from rankstill.datasets.fields import (
+    JUDGEMENT_NAMES,
+    PASSAGE_NAMES,
+    QUERY_NAMES,
+    Place,
+    Renaming,
+    answers_of,
+    grade_of,
+    id_of,
+    text_of,
+)
 from rankstill.errors import DataError
 
 Rows = Iterable[tuple[int, Mapping[str, Any]]]
 """Records with their number in the source, from 1."""
 
-_GRADE = re.compile(r"[+-]?[0-9]{1,9}(\.0+)?")
 _EXAMPLES = 3
 MERGE = "or set dataset.merge_duplicates: true to keep the first."
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where records come from, for messages.
-
-    Args:
-        name: the file or table.
-        unit: what its records are: "line", "row", "entry".
-        then: a second file that the records go on in, with how many came before it.
-    """
-
-    name: str
-    unit: str = "line"
-    then: tuple[int, str] | None = None
-
-    def at(self, number: int) -> str:
-        """The place of record `number`, for the head of a message."""
-        name, own_number = self._own(number)
-        return f"{name}, {self.unit} {own_number}"
-
-    def earlier(self, number: int, later: int) -> str:
-        """The place of an earlier record, said shortly when it lies in the same file as the later one."""
-        name, own_number = self._own(number)
-        inside = "" if name == self._own(later)[0] else f"in {name}, "
-        return f"{inside}on {self.unit} {own_number}"
-
-    def _own(self, number: int) -> tuple[str, int]:
-        if self.then and number > self.then[0]:
-            return self.then[1], number - self.then[0]
-        return self.name, number
 
 
 @dataclass
@@ -86,8 +64,8 @@ def tally(names: Iterable[str]) -> Tally:
     return found
 
 
-def _twice(kind: str, record_id: str, place: Place, earlier: int, number: int) -> DataError:
-    return DataError(
+def _twice(kind: str, record_id: str, place: Place, earlier: int, number: int) -> str:
+    return (
         f'{place.at(number)}: "_id" {record_id} appears twice (first {place.earlier(earlier, number)}). Give each '
         f"{kind} its own id, {MERGE}"
     )
@@ -108,27 +86,39 @@ def gather_passages(rows: Rows, place: Place, merge_duplicates: bool = False) ->
         DataError: a missing field, a bad or repeated id, or no passage at all.
     """
     writer, numbers, empty, repeated = CorpusWriter(), array("q"), Tally(), Tally()
-    for number, record in rows:
+    faults, renaming, composed = Faults(), Renaming(PASSAGE_NAMES), Tally()
+
+    def parse(record: Mapping[str, Any], number: int) -> tuple[str, str, str]:
+        record = renaming(record)
         passage_id = id_of(record, "_id", place, number)
         title, text = text_of(record, "title", place, number), text_of(record, "text", place, number, required=True)
+        if passage_id != str(record["_id"]):
+            composed.add(f"{passage_id} ({place.unit} {number})")
+        return passage_id, title, text
+
+    for number, (passage_id, title, text) in faults.each(rows, parse):
         if not title.strip() and not text.strip():
             empty.add(f"{passage_id} ({place.unit} {number})")
             continue
         writer.add(passage_id, title, text)
         numbers.append(number)
     corpus = Corpus.written(writer)
+    if not merge_duplicates:
+        for row, first in corpus.repeated().tolist():
+            faults.add(numbers[row], _twice("passage", corpus.ids[row], place, numbers[first], numbers[row]))
+    faults.stop()
     if not numbers:
         raise DataError(f"{place.name}: no passage in it that has text. Check that this is the corpus.")
     again = corpus.repeated().tolist()
-    for row, first in again:
-        if not merge_duplicates:
-            raise _twice("passage", corpus.ids[row], place, numbers[first], numbers[row])
+    for row, _ in again:
         repeated.add(f"{corpus.ids[row]} ({place.unit} {numbers[row]})")
     if again:
         dropped = {row for row, _ in again}
         kept = [row for row in range(len(corpus)) if row not in dropped]
         corpus = corpus.part(kept)
     notes = (
+        *renaming.notes(place.name),
+        *composed.note(f"{place.name}: {{n}} ids are now in Unicode's composed form (NFC)"),
         *empty.note(f"{place.name}: {{n}} empty passages were left out"),
         *repeated.note(f"{place.name}: {{n}} passages repeat an id and only the first of each was kept"),
     )
@@ -154,19 +144,31 @@ def gather_queries(
     queries: dict[str, Query] = {}
     numbers: dict[str, int] = {}
     empty, repeated = Tally(), Tally()
-    for number, record in rows:
+    faults, renaming, composed = Faults(), Renaming(QUERY_NAMES), Tally()
+
+    def parse(record: Mapping[str, Any], number: int) -> Query:
+        record = renaming(record)
         query_id = id_of(record, "_id", place, number)
         text = text_of(record, "text", place, number, required=True)
-        if not text.strip():
+        if query_id != str(record["_id"]):
+            composed.add(f"{query_id} ({place.unit} {number})")
+        return Query(query_id, text, answers_of(record, place, number))
+
+    for number, query in faults.each(rows, parse):
+        query_id = query.id
+        if not query.text.strip():
             empty.add(f"{query_id} ({place.unit} {number})")
         elif query_id not in queries:
             numbers[query_id] = number
-            queries[query_id] = Query(query_id, text, _answers_of(record, place, number))
+            queries[query_id] = query
         elif merge_duplicates:
             repeated.add(f"{query_id} ({place.unit} {number})")
         else:
-            raise _twice("query", query_id, place, numbers[query_id], number)
+            faults.add(number, _twice("query", query_id, place, numbers[query_id], number))
+    faults.stop()
     notes = (
+        *renaming.notes(place.name),
+        *composed.note(f"{place.name}: {{n}} ids are now in Unicode's composed form (NFC)"),
         *empty.note(f"{place.name}: {{n}} empty queries were left out"),
         *repeated.note(f"{place.name}: {{n}} queries repeat an id and only the first of each was kept"),
     )
@@ -174,29 +176,35 @@ def gather_queries(
 
 
 def gather_qrels(
-    rows: Rows, place: Place, queries: Container[str], corpus: Corpus, merge_duplicates: bool = False
+    rows: Rows, place: Place, queries: Container[str], corpus: Container[str]
 ) -> tuple[Qrels, tuple[str, ...]]:
     """Checks judgements and leaves out those that name a query or passage that is not there.
+
+    Of several grades for one pair the highest counts: assessors differ, and one of them found it relevant.
 
     Args:
         rows: records with `query-id`, `corpus-id` and `score`, a whole number; above 0 is relevant.
         place: where they come from.
         queries: the ids of the queries that exist.
         corpus: the passages that exist.
-        merge_duplicates: keep the first of two different grades for one pair instead of stopping.
 
     Returns:
         The judgements, with an entry (perhaps an empty one) for every query that they name and that exists; and notes
         on what was left out.
 
     Raises:
-        DataError: a missing field, a bad grade, or two different grades for one pair.
+        DataError: missing fields or bad grades.
     """
     qrels: Qrels = {}
-    unknown_queries, unknown_passages, repeated = Tally(), Tally(), Tally()
-    for number, record in rows:
+    unknown_queries, unknown_passages, differing = Tally(), Tally(), Tally()
+    faults, renaming = Faults(), Renaming(JUDGEMENT_NAMES)
+
+    def parse(record: Mapping[str, Any], number: int) -> tuple[str, str, int]:
+        record = renaming(record)
         query_id, passage_id = (id_of(record, key, place, number) for key in ("query-id", "corpus-id"))
-        grade = _grade_of(record, place, number)
+        return query_id, passage_id, grade_of(record, place, number)
+
+    for number, (query_id, passage_id, grade) in faults.each(rows, parse):
         if query_id not in queries:
             unknown_queries.add(f"{query_id} ({place.unit} {number})")
             continue
@@ -204,106 +212,16 @@ def gather_qrels(
         if passage_id not in corpus:
             unknown_passages.add(f"{passage_id} ({place.unit} {number})")
         elif grades.setdefault(passage_id, grade) != grade:
-            if not merge_duplicates:
-                raise DataError(
-                    f"{place.at(number)}: query {query_id} and passage {passage_id} get grade {grade}, but "
-                    f"{grades[passage_id]} before. Keep one of the two, {MERGE}"
-                )
-            repeated.add(f"{query_id} and {passage_id} ({place.unit} {number})")
+            differing.add(f"{query_id} and {passage_id} ({place.unit} {number})")
+            grades[passage_id] = max(grades[passage_id], grade)
+    faults.stop()
     notes = (
+        *renaming.notes(place.name),
         *unknown_queries.note(f"{place.name}: {{n}} judgements of unknown queries were left out"),
         *unknown_passages.note(f"{place.name}: {{n}} judgements of unknown passages were left out"),
-        *repeated.note(f"{place.name}: {{n}} judgements contradict an earlier one, which was kept"),
+        *differing.note(f"{place.name}: {{n}} judgements differ from an earlier one of the pair; the highest counts"),
     )
     return qrels, notes
-
-
-def digest_id(prefix: str, *content: str) -> str:
-    """An id made from content: equal content gives the equal id on every machine."""
-    return f"{prefix}-{hashlib.sha256(chr(0).join(content).encode()).hexdigest()[:16]}"
-
-
-def check_id(value: str, what: str, where: str) -> str:
-    """The id itself, when TREC's files and qrels can hold it.
-
-    Raises:
-        DataError: it is empty, has white space in it, or is not valid Unicode.
-    """
-    if not value.strip():
-        raise DataError(f"{where}: {what} is empty. Give every record an id of its own.")
-    if value.split() != [value]:
-        raise DataError(f"{where}: {what} {value!r} has white space in it, which ends a column in qrels. Replace it.")
-    _check_unicode(value, what, where)
-    return value
-
-
-def id_of(record: Mapping[str, Any], key: str, place: Place, number: int) -> str:
-    """The id in this field; whole numbers are taken as their digits.
-
-    Raises:
-        DataError: the field is missing or holds no usable id.
-    """
-    value = _required(record, key, place, number)
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str):
-        raise DataError(f'{place.at(number)}: "{key}" must be a string, not {kind_of(value)}.')
-    return check_id(value, f'"{key}"', place.at(number))
-
-
-def text_of(record: Mapping[str, Any], key: str, place: Place, number: int, required: bool = False) -> str:
-    """The text in this field, "" for null, and for a missing field unless it is required.
-
-    Raises:
-        DataError: the field is missing and required, holds something else than text, or is not valid Unicode.
-    """
-    value = _required(record, key, place, number) if required else record.get(key)
-    if value is None:
-        return ""
-    if not isinstance(value, str):
-        raise DataError(f'{place.at(number)}: "{key}" must be a string, not {kind_of(value)}.')
-    _check_unicode(value, f'"{key}"', place.at(number))
-    return value
-
-
-def _check_unicode(value: str, what: str, where: str) -> None:
-    # JSON can spell half of a surrogate pair; no file, tokenizer or digest takes it later.
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"{where}: {what} holds half a surrogate pair (\\u{ord(value[error.start]):04x}). Remove or replace it."
-        ) from error
-
-
-def _required(record: Mapping[str, Any], key: str, place: Place, number: int) -> Any:
-    if key not in record:
-        found = ", ".join(f'"{name}"' for name in record) or "nothing"
-        raise DataError(f'{place.at(number)}: no field "{key}" (found {found}). Add it, or rename the one that has it.')
-    return record[key]
-
-
-def _answers_of(record: Mapping[str, Any], place: Place, number: int) -> tuple[str, ...]:
-    metadata = record.get("metadata")
-    answers = record.get("answers")
-    if answers is None and isinstance(metadata, Mapping):
-        answers = metadata.get("answers")
-    if answers is None:
-        return ()
-    if not isinstance(answers, (list, tuple)) or not all(isinstance(answer, str) for answer in answers):
-        raise DataError(f'{place.at(number)}: "answers" must be a list of strings, such as ["Paris"].')
-    for answer in answers:
-        _check_unicode(answer, '"answers"', place.at(number))
-    return tuple(answers)
-
-
-def _grade_of(record: Mapping[str, Any], place: Place, number: int) -> int:
-    value = _required(record, "score", place, number)
-    if isinstance(value, bool) or not _GRADE.fullmatch(str(value)):
-        raise DataError(
-            f"{place.at(number)}: the grade {value!r} is not a whole number. Grades are 0 (not relevant), 1, 2, ..."
-        )
-    return int(float(value))
 
 
 @dataclass(frozen=True)
@@ -347,6 +265,7 @@ def assemble(parts: Parts, merge_same_text: bool = False) -> Dataset:
         unused = tally(q for q in parts.queries if q not in train_qrels and q not in judged_test)
     goldless = tally(q for q in judged_test if q not in measuring)
     both = tally(q for q in train if q in measuring)
+    answered = any(query.answers for query_id, query in parts.queries.items() if query_id not in train)
     notes = (
         *parts.notes,
         *same_notes,
@@ -357,6 +276,11 @@ def assemble(parts: Parts, merge_same_text: bool = False) -> Dataset:
         ),
         *both.note(f"{parts.name}: {{n}} queries are in both splits and keep their test judgements alone"),
         *(() if train else (f"{parts.name}: no query may teach.",)),
+        *(
+            ()
+            if parts.test is None or test or answered
+            else (f"{parts.name}: no test query is judged; nothing can be measured.",)
+        ),
     )
     measured = {q: judged_test[q] for q in test}
     judged = {**judged_test, **(train_qrels or {}), **measured}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rankstill.datasets.dataset import Dataset
-from rankstill.datasets.records import check_id
+from rankstill.datasets.fields import check_id
 from rankstill.errors import DataError
 
 

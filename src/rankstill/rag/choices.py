@@ -5,9 +5,11 @@ from __future__ import annotations
 import re
 import string
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from rankstill.datasets.faults import Faults
 from rankstill.datasets.reading import kind_of, read_entries
 from rankstill.errors import DataError
 from rankstill.rag.cleaning import clean_answer
@@ -48,11 +50,15 @@ def read_choice_questions(path: Path) -> tuple[ChoiceQuestion, ...]:
         DataError: the file is damaged, holds no questions, or one of them cannot be used.
     """
     questions: dict[str, ChoiceQuestion] = {}
-    for number, entry in enumerate(read_entries(path, "a question with its choices"), start=1):
-        question = _question(entry, number, f"{path}, entry {number}")
+    faults = Faults()
+    entries = enumerate(read_entries(path, "a question with its choices"), start=1)
+    for number, question in faults.each(entries, partial(_question, path)):
         if question.id in questions:
-            raise DataError(f"{path}, entry {number}: id {question.id} appears twice. Give each question its own id.")
+            faults.add(
+                number, f"{path}, entry {number}: id {question.id} appears twice. Give each question its own id."
+            )
         questions[question.id] = question
+    faults.stop()
     if not questions:
         raise DataError(f"{path}: holds no questions.")
     return tuple(questions.values())
@@ -78,7 +84,8 @@ def chosen(said: str, question: ChoiceQuestion) -> int | None:
     return texts.index(own) if own and texts.count(own) == 1 else None
 
 
-def _question(entry: dict[str, Any], number: int, where: str) -> ChoiceQuestion:
+def _question(path: Path, entry: dict[str, Any], number: int) -> ChoiceQuestion:
+    where = f"{path}, entry {number}"
     text, choices, subject = entry.get("question"), entry.get("choices"), entry.get("subject") or ""
     if not isinstance(text, str) or not text.strip():
         raise DataError(f'{where}: "question" must be a text.')

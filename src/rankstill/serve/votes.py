@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rankstill.datasets import Dataset, Qrels, Query, write_beir
-from rankstill.datasets.records import digest_id
+from rankstill.datasets.fields import digest_id
 from rankstill.errors import DataError, WorkspaceError
 from rankstill.serve.schemas import SystemName
 from rankstill.workspace import write_atomically

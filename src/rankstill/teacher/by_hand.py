@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from rankstill.datasets.faults import Faults
 from rankstill.datasets.reading import kind_of, read_jsonl
 from rankstill.errors import DataError
 from rankstill.teacher.asking import CandidateList
@@ -99,25 +101,33 @@ def _read(path: Path) -> tuple[dict[str, tuple[int, str]], list[int]]:
     """For each key its line's number and the answer, and the numbers of the lines without an answer."""
     answers: dict[str, tuple[int, str]] = {}
     empty: list[int] = []
-    for number, record in read_jsonl(path):
-        where = f"{path}, line {number}"
-        key, answer = record.get("key"), record.get("answer")
-        if not isinstance(key, str):
-            raise DataError(f'{where}: needs "key", the string of the prompt that it answers.')
-        if answer is not None and not isinstance(answer, str):
-            raise DataError(
-                f'{where}: "answer" must be a string, the answer\'s whole text, not {kind_of(answer)}. '
-                "Quote it if it is JSON itself."
-            )
-        if not answer or not answer.strip():
+    faults = Faults()
+    for number, (key, answer) in faults.each(read_jsonl(path), partial(_parse, path)):
+        if not answer.strip():
             empty.append(number)
         elif key in answers:
-            raise DataError(
-                f"{where}: answers the same prompt as line {answers[key][0]}. Keep one answer to each prompt."
+            faults.add(
+                number,
+                f"{path}, line {number}: answers the same prompt as line {answers[key][0]}. Keep one answer to each "
+                "prompt.",
             )
         else:
             answers[key] = (number, answer)
+    faults.stop()
     return answers, empty
+
+
+def _parse(path: Path, record: Mapping[str, Any], number: int) -> tuple[str, str]:
+    where = f"{path}, line {number}"
+    key, answer = record.get("key"), record.get("answer")
+    if not isinstance(key, str):
+        raise DataError(f'{where}: needs "key", the string of the prompt that it answers.')
+    if answer is not None and not isinstance(answer, str):
+        raise DataError(
+            f'{where}: "answer" must be a string, the answer\'s whole text, not {kind_of(answer)}. '
+            "Quote it if it is JSON itself."
+        )
+    return key, answer or ""
 
 
 def _lines(numbers: list[int]) -> str:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rankstill.datasets import Corpus, Dataset
+from rankstill.datasets.faults import Faults
+from rankstill.datasets.fields import Place, id_of
 from rankstill.datasets.reading import read_jsonl
 from rankstill.errors import DataError
 
@@ -60,7 +63,7 @@ def read_rankings(path: Path, dataset: Dataset) -> tuple[list[Ranking], list[str
         The rankings in the file's order, and notes: rankings that were left aside, counted and named.
 
     Raises:
-        DataError: a line is broken, names a passage that the corpus does not have, or is no ranking of its candidates.
+        DataError: lines are broken, name passages that the corpus does not have, or do not rank their candidates.
     """
     may_teach = set(dataset.train)
     rankings: list[Ranking] = []
@@ -71,25 +74,33 @@ def read_rankings(path: Path, dataset: Dataset) -> tuple[list[Ranking], list[str
             f"rankings file {path}: there is no such file. Set teacher.rankings to your "
             "rankings.jsonl, or have an LLM asked: teacher.kind: api and teacher.model, or local (docs/teacher.md)."
         )
-    for number, record in read_jsonl(path):
-        ranking = _parse(record, path, number)
+    faults = Faults()
+    for number, ranking in faults.each(read_jsonl(path), partial(_parse, path)):
         if ranking.query_id in seen:
-            raise DataError(
+            faults.add(
+                number,
                 f"{path.name}, line {number}: query {ranking.query_id} is ranked twice (first on line "
-                f"{seen[ranking.query_id]}). Keep one ranking a query."
+                f"{seen[ranking.query_id]}). Keep one ranking a query.",
             )
+            continue
         seen[ranking.query_id] = number
         if ranking.query_id not in dataset.queries:
             aside["unknown"].append(ranking.query_id)
         elif ranking.query_id not in may_teach:
             aside["not training"].append(ranking.query_id)
+        elif unknown := [each for each in ranking.candidates if each not in dataset.corpus]:
+            faults.add(
+                number,
+                f"{path.name}, line {number}: query {ranking.query_id} has candidates that the corpus does not have "
+                f"({_few(unknown)}). Use the corpus that the rankings were made on.",
+            )
         else:
-            _check_passages(ranking, dataset, path, number)
             distinct = _as_one(ranking, dataset.corpus)
             if len(distinct.candidates) < 2:
                 aside["one text"].append(ranking.query_id)
             else:
                 rankings.append(distinct)
+    faults.stop()
     why = {
         "unknown": "for queries that the dataset does not have",
         "not training": "for queries that may not teach (in the test split, or dropped because they leak)",
@@ -109,17 +120,20 @@ def write_rankings(rankings: Sequence[Ranking], path: Path) -> None:
             file.write(json.dumps(fields, ensure_ascii=False) + "\n")
 
 
-def _parse(record: Mapping[str, Any], path: Path, number: int) -> Ranking:
+def _parse(path: Path, record: Mapping[str, Any], number: int) -> Ranking:
     where = f"{path.name}, line {number}"
+    place = Place(path.name)
     lists = [record.get(name) for name in ("candidates", "ranking")]
-    if not all(isinstance(ids, list) and all(isinstance(each, str) for each in ids) for ids in lists) or not isinstance(
-        record.get("query_id"), str
-    ):
-        raise DataError(f'{where}: needs "query_id" (a string), "candidates" and "ranking" (lists of id strings).')
+    if "query_id" not in record or not all(isinstance(ids, list) for ids in lists):
+        found = ", ".join(f'"{name}"' for name in record) or "nothing"
+        raise DataError(f'{where}: needs "query_id", "candidates" and "ranking" (lists of ids); found {found}.')
+    candidates, order = (
+        tuple(id_of({name: each}, name, place, number) for each in record[name]) for name in ("candidates", "ranking")
+    )
     ranking = Ranking(
-        query_id=record["query_id"],
-        candidates=tuple(record["candidates"]),
-        ranking=tuple(record["ranking"]),
+        query_id=id_of(record, "query_id", place, number),
+        candidates=candidates,
+        ranking=order,
         teacher=record.get("teacher"),
         status=record.get("status"),
         agreement=_agreement(record, where),
@@ -150,15 +164,6 @@ def _agreement(record: Mapping[str, Any], where: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not -1 <= value <= 1:
         raise DataError(f"{where}: agreement is {value!r}; it must be a number from -1 to 1, or left out.")
     return float(value)
-
-
-def _check_passages(ranking: Ranking, dataset: Dataset, path: Path, number: int) -> None:
-    unknown = [each for each in ranking.candidates if each not in dataset.corpus]
-    if unknown:
-        raise DataError(
-            f"{path.name}, line {number}: query {ranking.query_id} has candidates that the corpus does not have "
-            f"({_few(unknown)}). Use the corpus that the rankings were made on."
-        )
 
 
 def _as_one(ranking: Ranking, corpus: Corpus) -> Ranking:

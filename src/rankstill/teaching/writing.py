@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankstill.datasets import Corpus, Dataset
-from rankstill.datasets.records import digest_id
+from rankstill.datasets.fields import digest_id
 from rankstill.errors import DataError
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.endpoint import named
