@@ -11,6 +11,7 @@ from rankstill.teacher.asking import Asked, Asker, CandidateList
 from rankstill.teacher.budget import Budget, Reservation
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client import CallFailed, TeacherError
+from rankstill.teacher.failures import NothingRankedError
 from rankstill.teacher.ledger import Ledger
 from rankstill.teacher.truncation import CUT, TruncationWatch
 
