@@ -260,3 +260,14 @@ def test_a_model_that_reads_queries_otherwise_encodes_all_of_them(
     sentence = sentences(corpus.titles[3], corpus.bodies[3])[1]
     np.testing.assert_allclose(fresh.encode_queries([sentence]), model.encode_query([sentence]), atol=1e-5)
     assert not np.allclose(fresh.encode_queries([sentence]), toy_first_stage.encode_queries([sentence]), atol=1e-3)
+
+
+def test_candidates_show_a_text_once_whatever_its_ids(tiny_model: SentenceTransformer, tmp_path: Path) -> None:
+    texts = ["lava of the volcano", "LAVA  of the volcano", "yeast and flour", "lava of the volcano\n", "a harbour"]
+    corpus = Corpus("abcde", [""] * 5, texts)
+    stage = first_stage_over(corpus, tiny_model, tmp_path)
+    (found,) = stage.search(["lava"], 5)
+    assert sorted(found.positions.tolist()) == [0, 2, 4]
+    for lexical in (False, True):
+        ((positions, _),) = stage.top(["lava"], 5, lexical=lexical)
+        assert set(positions.tolist()) <= {0, 2, 4}

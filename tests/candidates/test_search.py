@@ -117,3 +117,19 @@ def test_a_mapped_file_is_searched_as_what_it_holds(tmp_path: Path, monkeypatch:
     for source in (mapped, mapped[:]):
         np.testing.assert_array_equal(search.read_rows(source, 1000, 2000), corpus[1000:])
         assert nearest_passages(asked, source, 9)[0].tolist() == nearest_passages(asked, corpus, 9)[0].tolist()
+
+
+@pytest.mark.parametrize("k", [1, 20, 200])
+def test_what_is_left_out_is_not_found_and_the_rest_is_exact(k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    random = np.random.default_rng(4)
+    corpus = random.normal(size=(300, 16)).astype(np.float32)
+    corpus /= np.linalg.norm(corpus, axis=1, keepdims=True)
+    left_out = random.random(300) < 0.6
+    left_out[:70] = True  # the first blocks hold fewer than k passages, or none
+    monkeypatch.setattr("rankstill.candidates.search._PASSAGES_A_BLOCK", 32)
+    positions, cosines = nearest_passages(corpus[:9], corpus, k, "cpu", left_out)
+    kept = np.flatnonzero(~left_out)
+    wanted, same = nearest_passages(corpus[:9], corpus[kept], k)
+    assert positions.tolist() == kept[wanted].tolist()
+    np.testing.assert_allclose(cosines, same, atol=1e-6)
+    assert positions.shape == (9, min(k, len(kept)))

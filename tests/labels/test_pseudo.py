@@ -127,3 +127,10 @@ def test_likeness_is_the_probability_of_being_a_query() -> None:
         place = (0, 4, 5)[each.made_from.passage] + each.made_from.number
         assert each.likeness == pytest.approx(1 / (1 + np.exp(-resemblance[place])))
     assert {each.likeness for each in pseudo_queries(CORPUS, 9, 0)} == {1.0}
+
+
+def test_a_passage_that_says_what_another_says_gives_no_pseudo_query() -> None:
+    corpus = Corpus("abc", [""] * 3, [LONG, LONG.upper(), "Short."])
+    drawn = pseudo_queries(corpus, 100, seed=0)
+    assert {each.made_from.passage for each in drawn} == {0, 2}
+    assert len(drawn) == len(sentences("", LONG)) + 1

@@ -97,8 +97,9 @@ def _nearest(
         if seen < k <= len(places):
             known = cosines.topk(k, dim=1).values[:, -1].float()
             floor = known - known.abs() * _half_step(low) - off
-        # Rounded as the cosines are: what is not below the floor before rounding is not below it after.
-        rows, columns = _at_least(cosines, (floor - off).to(low))
+        # Rounded as the cosines are: what is not below the floor before rounding is not below it after. It is finite,
+        # for where fewer than k are known `_at_least` must not take the -inf that it fills groups up with.
+        rows, columns = _at_least(cosines, (floor - off).to(low).clamp_min(torch.finfo(low).min))
         true = _true_cosines(exact, block, rows, columns)
         best, where = _merge(best, where, rows, torch.from_numpy(places).to(device)[columns], true)
         seen += len(places)
