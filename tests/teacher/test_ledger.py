@@ -84,7 +84,7 @@ def test_the_first_answer_to_a_call_stays(ledger: Ledger) -> None:
 @given(prompt=st.text(), reply=st.text(st.characters(exclude_categories=())))
 def test_no_text_at_all_is_changed_or_lost(prompt: str, reply: str) -> None:
     with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.sqlite") as ledger:
-        ledger.put(call(text=prompt), Answer(reply, 1, 1, 0.1, finish="length"))  # which may be empty
+        ledger.put(call(text=prompt), Answer(reply, 1, 1, 0.1))
         stored = ledger.get(call(text=prompt))
         assert stored is not None
         assert stored.text == reply

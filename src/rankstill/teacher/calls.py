@@ -60,10 +60,6 @@ class Call:
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
-_EMPTY_FOR_A_REASON = ("length", "content_filter")
-"""The model spent all its tokens on reasoning that is not shown; or a filter took the text out."""
-
-
 @dataclass(frozen=True)
 class Answer:
     """What came back for a call.
@@ -83,11 +79,6 @@ class Answer:
     seconds: float
     finish: str | None = None
     counted: bool = field(default=False, compare=False)
-
-    @property
-    def is_fault(self) -> bool:
-        """Whether a fault of the endpoint stands in the answer's place: it says so, or nothing came for no reason."""
-        return self.finish == "error" or not (self.text.strip() or self.finish in _EMPTY_FOR_A_REASON)
 
 
 @dataclass(frozen=True)

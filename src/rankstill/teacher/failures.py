@@ -80,10 +80,6 @@ class TeacherError(RankstillError):
     """An endpoint that cannot be asked: no call would fare better."""
 
 
-class NothingRankedError(TeacherError):
-    """A teacher that answers, but whose answers rank nothing."""
-
-
 class CallFailed(TeacherError):  # noqa: N818 - what happened, not a mistake of the user's
     """A call without an answer; other calls may fare better.
 

@@ -162,19 +162,15 @@ class Ledger:
 
     def get(self, call: Call) -> Answer | None:
         """The answer that was paid for this call, if there is one."""
-        return self._found(call.key)
+        row = self._one(_GET, call.key)
+        if row is None:
+            return None
+        text, tokens_in, tokens_out, seconds, finish = row
+        return Answer(text, tokens_in, tokens_out, seconds, finish)
 
     def answered(self, key: str) -> bool:
         """Whether the call with this key has an answer."""
-        return self._found(key) is not None
-
-    def _found(self, key: str) -> Answer | None:
-        row = self._one(_GET, key)
-        answer = None if row is None else Answer(*row)
-        if answer is not None and answer.is_fault:  # earlier versions kept such replies as answers
-            self.withdraw([key], "an error or an empty reply, kept as an answer by an earlier version")
-            return None
-        return answer
+        return self._one(_GET, key) is not None
 
     def put(self, call: Call, answer: Answer, paid_by: str | None = None, sent: Call | None = None) -> None:
         """Keep an answer, on the disk when this returns. If the call has one already, that one stays.

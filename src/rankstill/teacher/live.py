@@ -11,7 +11,6 @@ from rankstill.teacher.asking import Asked, Asker, CandidateList
 from rankstill.teacher.budget import Budget, Reservation
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client import CallFailed, TeacherError
-from rankstill.teacher.failures import NothingRankedError
 from rankstill.teacher.ledger import Ledger
 from rankstill.teacher.truncation import CUT, TruncationWatch
 
@@ -167,7 +166,7 @@ async def ask_live(
         time: query id and why.
 
     Raises:
-        NothingRankedError: no answer at all ranks anything.
+        TeacherError: nothing at all can be read.
         RankstillError: the budget is reached or the endpoint cannot be asked. Every answer that was paid is kept.
     """
     waiting = iter(lists)
@@ -183,7 +182,7 @@ async def ask_live(
                 readable += state.order.own > 0
                 unreadable += not state.order.own
                 if not readable and unreadable >= _ENOUGH_UNREADABLE:
-                    payer.stop(_nothing_ranked(state, unreadable))
+                    payer.stop(_nothing_readable(state, unreadable))
             if payer.stopped_by is not None:
                 return
 
@@ -245,13 +244,11 @@ async def _together(work: Callable[[], Awaitable[None]], workers: int, payer: Pa
             raise result
 
 
-def _nothing_ranked(last: Asked, lists: int) -> NothingRankedError:
-    if any(reading.order for reading in last.readings):
-        why = "shown in another order, it ranks otherwise; `rankstill check-teacher` measures its position bias"
-    elif any(reading.cut for reading in last.readings):
+def _nothing_readable(last: Asked, lists: int) -> TeacherError:
+    if any(reading.cut for reading in last.readings):
         why = "they are cut off at teacher.answer_tokens: raise it, for a model that reasons to thousands"
     else:
         why = "`rankstill ledger` names the ledger that holds them; a small model may need teacher.strategy: setwise"
-    return NothingRankedError(
+    return TeacherError(
         f"none of the first {lists} lists got an answer that ranks anything, so no more are asked: {why}."
     )

@@ -101,8 +101,7 @@ def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
         seconds: that it took.
 
     Raises:
-        BadReplyError: it is no chat completion, or an error sent with a good status: one that is named in the choice,
-            or an empty text without a reason.
+        BadReplyError: it is no chat completion, or an error sent with a good status.
     """
     try:
         choice = reply["choices"][0]
@@ -113,15 +112,13 @@ def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
         raise BadReplyError(f"the reply is no chat completion: {said}") from error
     if not isinstance(text, str):
         raise BadReplyError("the reply's content is not text")
-    if fault := choice.get("error"):
-        raise BadReplyError(f"the endpoint reports an error in place of an answer: {message_in(fault) or fault}")
     # Half an emoji, from an answer cut between two escapes, cannot be stored.
     text = text.encode("utf-8", "replace").decode("utf-8")
     usage = reply.get("usage")
     finish = choice.get("finish_reason")
     asked = "".join(each["content"] for each in call.messages)
     tokens_in, tokens_out = _count(usage, "prompt_tokens", asked), _count(usage, "completion_tokens", text)
-    answer = Answer(
+    return Answer(
         text=text,
         tokens_in=_estimate(asked) if tokens_in is None else tokens_in,
         tokens_out=_estimate(text) if tokens_out is None else tokens_out,
@@ -129,9 +126,6 @@ def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
         finish=finish if isinstance(finish, str) else None,
         counted=tokens_in is not None,
     )
-    if answer.is_fault:
-        raise BadReplyError(f"the reply is an error or empty (finish_reason: {json.dumps(finish)})")
-    return answer
 
 
 def _text_of(content: Any) -> Any:
