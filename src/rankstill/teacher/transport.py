@@ -98,10 +98,13 @@ def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
         seconds: that it took.
 
     Raises:
-        BadReplyError: it is no chat completion, or an error sent with a good status.
+        BadReplyError: it is no chat completion, an error sent with a good status, or empty for no reason.
     """
     try:
         choice = reply["choices"][0]
+        fault = reply.get("error") or choice.get("error")
+        if fault or choice.get("finish_reason") == "error":
+            raise BadReplyError(f"the answer ended in an error: {message_in(fault) or 'the reply does not say which'}")
         message = choice["message"]
         text = _text_of(message.get("content")) or message.get("refusal") or ""
     except (TypeError, KeyError, IndexError, AttributeError) as error:
@@ -113,13 +116,16 @@ def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
     text = text.encode("utf-8", "replace").decode("utf-8")
     usage = reply.get("usage")
     finish = choice.get("finish_reason")
-    return Answer(
+    answer = Answer(
         text=text,
         tokens_in=_count(usage, "prompt_tokens", "".join(each["content"] for each in call.messages)),
         tokens_out=_count(usage, "completion_tokens", text),
         seconds=seconds,
         finish=finish if isinstance(finish, str) else None,
     )
+    if answer.is_fault:
+        raise BadReplyError(f"the reply is empty (finish_reason: {finish})")
+    return answer
 
 
 def _text_of(content: Any) -> Any:
