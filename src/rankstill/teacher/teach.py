@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -96,6 +96,18 @@ class Teacher:
                 refused = ask_in_batches(self, lists)
             else:
                 refused = self._ask_live(lists)
+        return self.ranked(lists, refused)
+
+    def ranked(
+        self, lists: Iterable[CandidateList], refused: Mapping[str, str] | None = None
+    ) -> tuple[list[Ranking], Health]:
+        """What `rank` returns, of the answers that are there; nothing is asked.
+
+        Args:
+            lists: those whose answers are not all there count as not asked.
+            refused: lists that will get no answer: query id and why.
+        """
+        refused = refused or {}
         asked = []
         for listed in lists:
             state = None if listed.query_id in refused else self.asker.advance(listed, self.ledger.get)
