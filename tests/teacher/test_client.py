@@ -84,6 +84,8 @@ def test_a_call_is_sent_with_its_parameters_and_answered() -> None:
         Reply(200, ""),
         Reply(200, "pong"),
         Reply(200, error("upstream")),
+        Reply(200, completion("", finish="error")),
+        Reply(200, completion(None)),
         Reply(200, completion("ok"), {"content-length": "4000", "connection": "close"}),
     ],
 )

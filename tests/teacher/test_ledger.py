@@ -80,8 +80,29 @@ def test_the_first_answer_to_a_call_stays(ledger: Ledger) -> None:
     assert ledger.totals() == Spend(calls=1, tokens_in=100, tokens_out=10)
 
 
+FAULTS = [("", None), ("", "stop"), (" \n", "stop"), ("", "error"), ("[1] >", "error")]
+
+
+@pytest.mark.parametrize(("text", "finish"), FAULTS)
+def test_a_fault_that_was_kept_as_an_answer_is_none_and_gives_way_to_the_next(
+    ledger: Ledger, text: str, finish: str | None
+) -> None:
+    ledger.put(call(), Answer(text, 100, 0, 0.5, finish))
+    assert ledger.get(call()) is None
+    assert not ledger.answered(call().key)
+    ledger.put(call(), ANSWER)
+    assert ledger.get(call()) == ANSWER
+    assert ledger.totals() == Spend(calls=1, failures=1, tokens_in=200, tokens_out=10)
+
+
+@pytest.mark.parametrize("finish", ["length", "content_filter"])
+def test_an_empty_answer_with_a_reason_is_kept(ledger: Ledger, finish: str) -> None:
+    ledger.put(call(), empty := Answer("", 100, 50, 0.5, finish))
+    assert ledger.get(call()) == empty
+
+
 @settings(max_examples=30, deadline=None)
-@given(prompt=st.text(), reply=st.text(st.characters(exclude_categories=())))
+@given(prompt=st.text(), reply=st.text(st.characters(exclude_categories=())).filter(str.strip))
 def test_no_text_at_all_is_changed_or_lost(prompt: str, reply: str) -> None:
     with tempfile.TemporaryDirectory() as folder, Ledger(Path(folder) / "ledger.sqlite") as ledger:
         ledger.put(call(text=prompt), Answer(reply, 1, 1, 0.1))

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from answer_forms import CHAINS, TAKEN_BACK, UPRIGHT, chain, dressed_objects, objects
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -144,6 +145,84 @@ def test_prose_is_never_a_ranking(sentences: list[list[str]], citations: list[in
     assert read_answer(end.join(prose) + ".", 9, labels=labels).status == "unreadable"
 
 
+SHOWN = 6
+orders = st.permutations(range(SHOWN)).flatmap(lambda order: st.integers(2, SHOWN).map(lambda many: order[:many]))
+
+
+@given(order=orders, form=st.sampled_from(["numbers", "strings", "chain"]), data=st.data())
+def test_an_object_is_read_by_its_ranking_whatever_else_it_and_the_prose_say(
+    order: list[int], form: str, data: Any
+) -> None:
+    names = names_of(order, "numbers")
+    value: Any = {"numbers": [each + 1 for each in order], "strings": names, "chain": chain(names)}[form]
+    text = data.draw(dressed_objects("ranking", value, SHOWN))
+    assert read_answer(text, SHOWN).order == tuple(order)
+
+
+@given(best=st.integers(0, SHOWN - 1), data=st.data())
+def test_an_object_is_read_by_its_best_whatever_else_it_and_the_prose_say(best: int, data: Any) -> None:
+    text = data.draw(
+        dressed_objects("best", data.draw(st.sampled_from([best + 1, str(best + 1), f"[{best + 1}]"])), SHOWN)
+    )
+    assert read_answer(text, SHOWN, "setwise").order == (best,)
+
+
+@given(order=orders, data=st.data())
+def test_an_object_cut_anywhere_says_the_beginning_of_its_ranking_or_nothing(order: list[int], data: Any) -> None:
+    text = data.draw(objects("ranking", [each + 1 for each in order], SHOWN))
+    reading = read_answer(text[: data.draw(st.integers(0, len(text)))], SHOWN)
+    assert reading.order == tuple(order[: len(reading.order)])
+
+
+@pytest.mark.parametrize("key", ["irrelevant", "worst", "unranked", "least_relevant", "ranks", "scores", "excluded"])
+@given(order=orders, data=st.data())
+def test_an_object_without_a_ranking_says_none(key: str, order: list[int], data: Any) -> None:
+    text = data.draw(objects(key, [each + 1 for each in order], SHOWN))
+    assert read_answer(text, SHOWN).order == ()
+
+
+@pytest.mark.parametrize("form", CHAINS)
+@pytest.mark.parametrize("words", TAKEN_BACK)
+def test_a_ranking_that_its_words_turn_round_or_take_back_is_not_read(words: str, form: str) -> None:
+    assert read_answer(words.format(CHAINS[form](["4", "5", "2"])), SHOWN).order == ()
+
+
+@given(words=st.sampled_from(TAKEN_BACK), form=st.sampled_from([*CHAINS]), order=orders)
+def test_no_ranking_at_all_is_read_where_it_is_taken_back(words: str, form: str, order: list[int]) -> None:
+    assert read_answer(words.format(CHAINS[form](names_of(order, "numbers"))), SHOWN).order == ()
+
+
+@pytest.mark.parametrize("words", UPRIGHT)
+def test_a_ranking_that_names_the_best_first_is_read(words: str) -> None:
+    assert read_answer(words.format(chain(["4", "5", "2"])), SHOWN) == Reading("repaired", (3, 4, 1))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"ranking": [1, 2, 3], "ranking": [3, 2, 1]}',
+        '{"first": {"ranking": [1, 2, 3]}, "second": {"ranking": [3, 2, 1]}}',
+        '{"ranking": [1, 2, 3]} {"ranking": [3, 2, 1]}',
+        '{"ranking": [1, 2, 3], "order": "from least to most relevant"}',
+        '{"ranking": [[1, 2], [3]]}',
+        '{"ranking": {"1": 3, "2": 1}}',
+        '{"example": {"ranking": [1, 2, 3]}}',
+        'From worst to best:\n{"ranking": [1, 2, 3]}',
+        "Ranking: [1] > [2] > [3]. The order of age: [3] > [2] > [1]",
+        "Ranks: 3, 1, 2",
+    ],
+)
+def test_what_may_be_meant_in_two_ways_is_not_read(text: str) -> None:
+    assert read_answer(text, SHOWN) == Reading("unreadable")
+
+
+@pytest.mark.parametrize(
+    "text", ["The worst is [2].", "Wrong answer: 2", "The least relevant passage is 2", '{"worst": 2}']
+)
+def test_the_worst_is_not_taken_for_the_best(text: str) -> None:
+    assert read_answer(text, SHOWN, "setwise") == Reading("unreadable")
+
+
 LOOPS = [
     "[1] > ",
     "[1]>[2] ",
@@ -165,6 +244,17 @@ LOOPS += [
     "ich kann a ",
     "The passage answers. ",
     "[1] [2]",
+]
+LOOPS += [
+    '{"a":',
+    '{"ranking": [1], ',
+    '{"a": "',
+    "{'a': '",
+    '{"a":1}',
+    '{"ranking": [2, 1]}',
+    '{"a": [[',
+    "least to ",
+    "not ",
 ]
 LOOPS += [
     "[",

@@ -23,7 +23,7 @@ from rankstill.config import TeacherConfig
 from rankstill.errors import RankstillError
 from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.budget import Budget, BudgetReached
-from rankstill.teacher.calls import Call
+from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client import TeacherError
 from rankstill.teacher.prompts import count_tokens
 from rankstill.teacher.teach import Teacher
@@ -346,6 +346,43 @@ def test_a_teacher_that_is_never_readable_is_not_paid_to_the_end(tmp_path: Path)
         with Teacher(settings, "w", 0) as teacher, pytest.raises(TeacherError, match="none of the first 20 lists"):
             teacher.rank(lists)
     assert server.answered.total() < 30
+
+
+def test_a_teacher_that_only_repeats_the_order_shown_is_not_paid_to_the_end_and_told_of(tmp_path: Path) -> None:
+    def parrot(messages: Messages) -> str:
+        return " > ".join(f"[{number}]" for number in range(1, SIZE + 1))
+
+    lists = [a_list(number) for number in range(200)]
+    with FakeLLM(parrot) as server:
+        settings = config(server.url, tmp_path, shuffles=2, concurrency=2)
+        with (
+            Teacher(settings, "w", 0) as teacher,
+            pytest.raises(TeacherError, match="in another order it ranks otherwise"),
+        ):
+            teacher.rank(lists)
+    assert server.answered.total() < 60
+
+
+@pytest.mark.parametrize("fault", [completion("", finish="error"), completion(None)])
+def test_a_passing_fault_is_not_kept_as_an_answer(tmp_path: Path, fault: dict[str, Any]) -> None:
+    with FakeLLM(oracle, script=[Reply(200, fault)] * 2) as server:
+        settings = config(server.url, tmp_path, concurrency=1, ask_again=0)
+        with Teacher(settings, "w", 0) as teacher:
+            rankings, _ = teacher.rank([a_list(0)])
+            assert teacher.ledger.own().failures == 2
+    assert [each.ranking for each in rankings] == [right(0)]
+
+
+def test_a_fault_in_an_old_ledger_is_asked_anew(tmp_path: Path) -> None:
+    with FakeLLM(oracle) as server:
+        settings = config(server.url, tmp_path, ask_again=0)
+        with Teacher(settings, "w", 0) as teacher:
+            [(_, (call,))] = teacher.pending([a_list(0)])
+            teacher.ledger.put(call, Answer("", 7, 0, 0.1, "stop"))  # as earlier versions did
+            rankings, _ = teacher.rank([a_list(0)])
+            again, _ = teacher.rank([a_list(0)])
+    assert [each.ranking for each in rankings] == [each.ranking for each in again] == [right(0)]
+    assert server.answered.total() == 1
 
 
 def test_it_can_be_asked_from_a_running_loop_as_in_a_notebook(tmp_path: Path) -> None:

@@ -57,13 +57,22 @@ def test_content_in_parts_is_one_text_without_its_reasoning() -> None:
     thought = {"type": "thinking", "thinking": [{"type": "text", "text": "[9] seems best"}]}
     reply = in_parts(thought, {"type": "text", "text": "[2] > "}, {"text": "[1]"})
     assert answer_in(reply, CALL, 0).text == "[2] > [1]"
-    assert answer_in(in_parts(thought), CALL, 0).text == answer_in(in_parts(), CALL, 0).text == ""
 
 
 def test_a_refusal_in_a_field_of_its_own_is_the_text() -> None:
     reply = completion(None)
     reply["choices"][0]["message"]["refusal"] = "I'm sorry."
     assert answer_in(reply, CALL, 0).text == "I'm sorry."
+
+
+def with_error(error: Any) -> dict[str, Any]:
+    reply = completion("[1] > [2]", finish="stop")
+    reply["choices"][0]["error"] = error
+    return reply
+
+
+def test_an_empty_answer_of_a_content_filter_is_one() -> None:
+    assert answer_in(completion(None, finish="content_filter"), CALL, 0).finish == "content_filter"
 
 
 def test_half_an_emoji_is_replaced_so_that_the_text_can_be_stored() -> None:
@@ -81,6 +90,15 @@ def test_half_an_emoji_is_replaced_so_that_the_text_can_be_stored() -> None:
         ({"choices": [{"message": {"content": ["a"]}}]}, "no chat completion"),
         ({"choices": [{"message": {"content": [{"type": "text"}]}}]}, "no chat completion"),
         ({"choices": [{"message": {"content": [{"type": "text", "text": {}}]}}]}, "no chat completion"),
+        (completion("", finish="error"), "ended in an error"),
+        (completion("[1] > [2]", finish="error"), "ended in an error"),
+        (with_error({"message": "upstream reset", "code": 502}), "upstream reset"),
+        (with_error("upstream reset"), "upstream reset"),
+        ({**completion("[1] > [2]"), "error": {"message": "upstream reset"}}, "upstream reset"),
+        (completion(None), "is empty .finish_reason: stop"),
+        (completion(" \n"), "is empty"),
+        (in_parts(), "is empty"),
+        (in_parts({"type": "thinking", "thinking": []}), "is empty"),
         ([], "no chat completion"),
         ("pong", "pong"),
         (None, "null"),

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from llm_server import FakeLLM, Messages
+from llm_server import FakeLLM, Messages, Reply, error
 
 from rankstill.candidates import FirstStage
 from rankstill.config import Config, make_config
@@ -21,7 +21,7 @@ from rankstill.teaching.questions import planted_questions
 
 PASSAGE = re.compile(r"^\[(\d+)\] (.*)$", re.MULTILINE)
 QUERY = re.compile(r"^Search query: (.*)$", re.MULTILINE)
-QUERIES = 12
+QUERIES = 10  # of 24; how many have their answer among the candidates depends on the processor
 
 Judge = Callable[[str, str], float]
 """How relevant a passage is to a query."""
@@ -149,6 +149,52 @@ def test_a_teacher_that_cannot_be_read_cannot_help(check: Check) -> None:
     assert "could be read" in found.why
     assert found.comparison is None
     assert "answers: 100 % unreadable" in text_of(found)
+
+
+@pytest.mark.parametrize("shuffles", [1, 3, 4])
+def test_a_teacher_that_repeats_the_order_shown_is_said_to_be_biased(check: Check, shuffles: int) -> None:
+    found = check(parrot, {"teacher.shuffles": shuffles}, count=24)
+    assert found.verdict == "cannot help"
+    assert found.why.endswith("(position bias 1.00)")
+
+
+MANY = 40  # more than are asked by `teach` when none of them is ranked
+
+
+def test_many_lists_without_a_ranking_are_a_verdict_and_no_error(check: Check, unjudged: Dataset) -> None:
+    found = check(parrot, dataset=unjudged, count=MANY)
+    assert found.verdict == "cannot help"
+    assert found.why.endswith("(position bias 1.00)")
+
+
+def test_a_teacher_that_turns_the_order_shown_round_cannot_help(check: Check) -> None:
+    found = check(lambda messages: " > ".join(reversed(parrot(messages).split(" > "))), count=24)
+    assert found.verdict == "cannot help"
+    assert found.why.endswith("(position bias -1.00)")
+
+
+@pytest.mark.parametrize("strategy", ["pairwise", "setwise"])
+def test_a_teacher_that_always_chooses_the_first_gets_its_verdict(check: Check, strategy: str) -> None:
+    found = check(lambda messages: "[1]", {"teacher.strategy": strategy, "candidates.k": 4}, count=24)
+    assert found.verdict != "can help"
+
+
+def test_many_unreadable_answers_are_a_verdict_and_no_error(check: Check, unjudged: Dataset) -> None:
+    found = check(lambda messages: "All 8 passages are about 3 things.", dataset=unjudged, count=MANY)
+    assert found.verdict == "cannot help"
+    assert "could be read" in found.why
+
+
+def test_a_call_that_is_given_up_costs_its_list_and_not_the_verdict(
+    dataset: Dataset, oracle: Judge, toy_first_stage: FirstStage, tmp_path: Path
+) -> None:
+    broken = [Reply(500, error("overloaded"))]
+    with FakeLLM(respond=ranker(oracle), script=broken) as server:
+        ours = config(server, tmp_path, {"teacher.tries": 1, "teacher.concurrency": 1})
+        found = check_teacher(ours, dataset, toy_first_stage, QUERIES, "check")
+    assert found.verdict == "can help"
+    assert len(found.health.left_out) == 1
+    assert "overloaded" in text_of(found)
 
 
 def test_a_few_queries_are_too_few_for_a_verdict(check: Check, oracle: Judge) -> None:

@@ -16,8 +16,8 @@ class DatasetConfig(Section):
 
     source: str = Field(
         description="a BEIR folder; ir_datasets:<id>; hf:<repository or local path> in BEIR layout; a .json or .jsonl "
-        "file (also .gz) as DPR, FiD, FlagEmbedding or Tevatron write it; or scifact, stackqa, hotpot or nq-open, which "
-        "come with the package"
+        "file (also .gz) as DPR, FiD, FlagEmbedding or Tevatron write it; or scifact, stackqa, hotpot or nq-open, "
+        "which come with the package"
     )
     train_split: str | None = Field(
         "train",

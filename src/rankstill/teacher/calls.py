@@ -12,6 +12,9 @@ Kind = Literal["listwise", "setwise", "pairwise"]
 Labels = Literal["numbers", "letters"]
 Status = Literal["exact", "repaired", "refused", "unreadable"]
 
+_ENDED_EARLY = {"length", "content_filter"}
+"""Reasons to have said nothing that asking the same again would not change."""
+
 
 @dataclass(frozen=True)
 class Ask:
@@ -69,7 +72,7 @@ class Answer:
         tokens_in: that the endpoint counted, or an estimate.
         tokens_out: likewise.
         seconds: that it took; 0 where that was not measured.
-        finish: why it ended, if said: "stop", "length" or "content_filter".
+        finish: why it ended, if said: "stop", "length", "content_filter" or "error".
         counted: whether the endpoint counted `tokens_in`; not known of an answer from the ledger.
     """
 
@@ -79,6 +82,11 @@ class Answer:
     seconds: float
     finish: str | None = None
     counted: bool = field(default=False, compare=False)
+
+    @property
+    def is_fault(self) -> bool:
+        """Whether it is no answer but a fault that may pass: an error in between, or nothing said for no reason."""
+        return self.finish == "error" or not (self.text.strip() or self.finish in _ENDED_EARLY)
 
 
 @dataclass(frozen=True)

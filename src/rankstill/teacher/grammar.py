@@ -14,8 +14,9 @@ from itertools import islice
 from typing import Literal
 
 from rankstill.teacher.calls import Labels
+from rankstill.teacher.denials import taken_back
 
-Standing = Literal["labelled", "alone", "inline", "listed"]
+Standing = Literal["final", "labelled", "alone", "inline", "listed"]
 
 _NOUN = (
     r"(?i:\b(?:passages?|psg|documents?|docs?|candidate|snippet|option|text|dokument|passagen?|extrait|documento|pasaje"
@@ -34,14 +35,18 @@ _LABEL = (
     r"|排序|排名|顺序|順序|順位|答案|结果|結果|回答|ランキング|순위|순서|답|الترتيب|الإجابة|रैंकिंग|क्रम|उत्तर)"
 )
 _LABEL_WORD = re.compile(_LABEL)
+_FINAL = re.compile(
+    r"(?i:\b(?:final\w*|answer|corrected|revised|updated|endgültig\w*|antwort|réponse|corrigé\w*|respuesta|definitiv\w*"
+    r"|corregid\w*|resposta|corrigid\w*|risposta|corrett\w*|cevap|nihai|son sıra\w*|odpowiedź|ostateczn\w*|ответ"
+    r"|окончательн\w*|итогов\w*|cuối cùng)\b|答案|最[终終]|回答|最終|최종|답|الإجابة|النهائي|उत्तर|अंतिम)"
+)
+_RANKS = re.compile(r"(?i:\branks\b|\branks? of\b)")  # "Ranks: 3, 1, 2": of the passages in the order shown
+_CLAUSE_START = re.compile(
+    r"[\]};!?]|\.(?= |[^\x00-\x7f])|[.,] (?=(?:so|thus|hence|therefore|my|the final|final|here)\b)", re.IGNORECASE
+)
 _ANNOUNCES = re.compile(r"(?:[:=]|\b(?:is|are|ist|est|es|é|è)|[是为])[ \"'\[{(]*$")
 _HEADING = re.compile(r"[^.!?>\[\]]{1,60}")
 _COLON = re.compile(r"[:=][ \"'\[{(]*$")
-_NO_ANSWER = re.compile(
-    r"(?i:(?:\be\.g\.?|\bexample(?: (?:ranking|order|answer|output))?|\bfor instance|\bsuch as"
-    r"|\bformat (?:is|should be)|\bz\. ?b\.|\bbeispiel|\bpar exemple|\bpor ejemplo|\bнапример|例如|例えば)[ ,:\"'(]*$"
-    r"|\b(?:original|initial|current|previous) (?:order|ranking)[^\n]{0,20}$)"
-)
 _LINE_START = re.compile(r"[-+|> \"'(\[{]*(?:[0-9]{1,2}[.)] ?)?")
 _LINE_END = re.compile(r"[ .;,!>\"')\]}|]*(?:\n|\Z)")
 _NO_WORD = re.compile(rf" ?[.;!)\]}}\"']|{_LINE_END.pattern}")
@@ -56,8 +61,8 @@ class Found:
 
     Args:
         names: of the identifiers in it, best first, as written: "3", "B".
-        standing: "labelled" ("Final ranking: ..."), "alone" on its lines, "inline" in prose, or a list of lines or
-            with commas that no label announces ("listed").
+        standing: "final" ("Final ranking: ..."), "labelled" ("Ranking: ..."), "alone" on its lines, "inline" in prose,
+            or a list of lines or with commas that no label announces ("listed").
         start: where it begins.
     """
 
@@ -127,14 +132,15 @@ def names_in(text: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
 def _chains(text: str, rules: Grammar) -> Iterator[Found]:
     for match in _last(rules.chain, text):
         before, above, after = _around(text, match)
-        if ">" not in match[1] or _is_no_answer(before, above):
+        if ">" not in match[1] or taken_back(_lead(before, above), match[1], after):
             continue
         if rules.joined.search(before) or rules.joined.search(after):
             continue
         names = names_in(match[1], rules.item)
         marked = rules.marked.match(match[1])
-        if _labelled(before, above) and (marked or _NO_WORD.match(after)):
-            yield Found(names, "labelled", match.start())
+        label = _label(before, above)
+        if label and (marked or _NO_WORD.match(after)):
+            yield Found(names, label, match.start())
         elif _stands_alone(before, after) or (_COLON.search(before) and _LINE_END.match(after)):
             yield Found(names, "alone", match.start())
         elif marked:
@@ -144,13 +150,15 @@ def _chains(text: str, rules: Grammar) -> Iterator[Found]:
 def _enumerations(text: str, rules: Grammar) -> Iterator[Found]:
     for match in _last(rules.enumeration, text):
         before, above, after = _around(text, match)
-        if not _NO_WORD.match(after) or _is_no_answer(before, above):
+        lead = _lead(before, above)
+        if not _NO_WORD.match(after) or taken_back(lead, match[2], after) or _RANKS.search(lead):
             continue
         names = names_in(match[2], rules.item)
         # Bare numbers with commas are a ranking in an array, after a label, or when there is nothing else.
         sure = match[1] or rules.marked.match(match[2]) or len(match[0]) >= len(text) - 2
-        if _labelled(before, above):
-            yield Found(names, "labelled", match.start())
+        label = _label(before, above)
+        if label:
+            yield Found(names, label, match.start())
         elif sure and _stands_alone(before, after):
             yield Found(names, "listed", match.start())
 
@@ -182,23 +190,26 @@ def _list(text: str, rules: Grammar, block: list[re.Match[str]]) -> Iterator[Fou
     if len(block) < 2:
         return
     before, above, _ = _around(text, block[0])
-    numbered, labelled = bool(block[0][1]), _labelled(before, above)
+    numbered, label = bool(block[0][1]), _label(before, above)
     items = [match[2] for match in block]
-    remarks = [rest for match in block if (rest := match[match.lastindex or 0].strip(" .,;:|-"))]
+    *rests, last = (match[match.lastindex or 0].strip(" .,;:|-") for match in block)
+    remarks = list(filter(None, [*rests, last]))
     marked = all(rules.marked.match(each) for each in items)
     whole = block[0].start() == 0 and block[-1].end() == len(text)
-    if _is_no_answer(before, above) or (numbered and int(block[0][1]) != 1):
+    # Words behind the last line alone are of the whole list: "... is not the ranking".
+    after = "" if any(rests) else last
+    if taken_back(_lead(before, above), after=after) or (numbered and int(block[0][1]) != 1):
         return
     names = tuple(name for each in items for name in names_in(each, rules.item)[:1])
     if remarks:
         # "[1]: 3rd", "[1] (score: 4)" unnumbered: the order of the lines is not the LLM's order.
         scored = any(any(character.isdigit() for character in rest[:20]) for rest in remarks)
         moved = list(names) != sorted(names, key=lambda name: (len(name), name))
-        if not marked or not (labelled or moved if numbered else labelled and not scored):
+        if not marked or not (label or moved if numbered else label and not scored):
             return
-    elif not (marked or numbered or labelled or whole):
+    elif not (marked or numbered or label or whole):
         return
-    yield Found(names, "labelled" if labelled and not remarks else "listed", block[0].start())
+    yield Found(names, label if label and not remarks else "listed", block[0].start())
 
 
 def _last(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:
@@ -212,14 +223,20 @@ def _around(text: str, match: re.Match[str]) -> tuple[str, str, str]:
     return lines[-1], above, text[match.end() : match.end() + _LOOK_AHEAD]
 
 
-def _is_no_answer(before: str, above: str) -> bool:
-    return bool(_NO_ANSWER.search((above or before)[-_LOOK_AHEAD:]))
+def _lead(before: str, above: str) -> str:
+    """The clause that leads to a ranking: on its line, or in the line above that is a heading or ends in a colon."""
+    if not above:
+        return _CLAUSE_START.split(before)[-1]
+    if above.rstrip().endswith(":"):
+        return _CLAUSE_START.split(above)[-1]
+    return above if _HEADING.fullmatch(above) else ""
 
 
-def _labelled(before: str, above: str) -> bool:
-    if above:
-        return bool((above.rstrip().endswith(":") or _HEADING.fullmatch(above)) and _LABEL_WORD.search(above))
-    return bool(_ANNOUNCES.search(before[-16:]) and _LABEL_WORD.search(before))
+def _label(before: str, above: str) -> Literal["final", "labelled"] | None:
+    lead = _lead(before, above)
+    if not (above or _ANNOUNCES.search(before[-16:])) or not _LABEL_WORD.search(lead):
+        return None
+    return "final" if _FINAL.search(lead) else "labelled"
 
 
 def _stands_alone(before: str, after: str) -> bool:

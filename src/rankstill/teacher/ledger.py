@@ -54,7 +54,8 @@ _INSERT = """
 """
 _WITHDRAW = "UPDATE calls SET failed = 1, error = CAST(? AS TEXT) WHERE key = ? AND failed = 0"
 _MEASURED = "model = ? AND failed = 0 AND seconds > 0"
-_GET = "SELECT answer, tokens_in, tokens_out, seconds, finish FROM calls WHERE key = ? AND failed = 0"
+_GET = "SELECT answer, tokens_in, tokens_out, seconds, finish, id FROM calls WHERE key = ? AND failed = 0"
+_FAULT = "UPDATE calls SET failed = 1, error = ? WHERE id = ? AND failed = 0"
 _SUMS = (
     "total(1 - failed), total(failed), total(tokens_in), total(tokens_out), total(cost), "
     "total(failed = 0 AND cost IS NULL)"
@@ -162,18 +163,18 @@ class Ledger:
 
     def get(self, call: Call) -> Answer | None:
         """The answer that was paid for this call, if there is one."""
-        row = self._one(_GET, call.key)
-        if row is None:
-            return None
-        text, tokens_in, tokens_out, seconds, finish = row
-        return Answer(text, tokens_in, tokens_out, seconds, finish)
+        answer, _ = self._kept(call.key)
+        return None if answer is None or answer.is_fault else answer
 
     def answered(self, key: str) -> bool:
         """Whether the call with this key has an answer."""
-        return self._one(_GET, key) is not None
+        answer, _ = self._kept(key)
+        return answer is not None and not answer.is_fault
 
     def put(self, call: Call, answer: Answer, paid_by: str | None = None, sent: Call | None = None) -> None:
         """Keep an answer, on the disk when this returns. If the call has one already, that one stays.
+
+        A fault that an earlier version kept as an answer becomes a failed try; what it took stays counted.
 
         Args:
             call: that was answered: its key finds the answer.
@@ -181,6 +182,10 @@ class Ledger:
             paid_by: on whose account, if not this ledger's.
             sent: what was sent in the call's place, if not the call itself; its messages are the ones that are kept.
         """
+        kept, row = self._kept(call.key)
+        if kept is not None and kept.is_fault:
+            with self._writing, self._explained():
+                self._writer.execute(_FAULT, ("an upstream fault, kept as an answer by an earlier version", row))
         self._write(call, answer, paid_by=self.paid_by if paid_by is None else paid_by, sent=sent)
 
     def fail(self, call: Call, error: str, seconds: float) -> None:
@@ -243,6 +248,11 @@ class Ledger:
             max(math.ceil(calls * percent / 100) - 1, 0),
         )
         return None if row is None else float(row[0])
+
+    def _kept(self, key: str) -> tuple[Answer | None, int]:
+        """What is kept as the answer to the call with this key, be it a fault, and its row."""
+        row = self._one(_GET, key)
+        return (Answer(*row[:-1]), row[-1]) if row else (None, 0)
 
     def _one(self, question: str, *values: Any) -> Any:
         """The first row, or None."""

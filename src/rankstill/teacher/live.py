@@ -26,8 +26,12 @@ _ENOUGH_FAILED = 3
 """Calls that are given up, with none answered, before no more are made."""
 _ENOUGH_REFUSED = 20
 """Calls that are refused, with none answered, or none since the first of them and no clear reason, likewise."""
-_ENOUGH_UNREADABLE = 20
-"""Lists of which nothing could be read, with none that could, before no more are asked."""
+_ENOUGH_UNRANKED = 20
+"""Lists that were not ranked, with none that was, before no more are asked."""
+
+
+class NothingRankedError(TeacherError):
+    """A teacher of whose first lists not one was ranked, so that no more are asked."""
 
 
 class _StoppedError(Exception):
@@ -166,23 +170,23 @@ async def ask_live(
         time: query id and why.
 
     Raises:
-        TeacherError: nothing at all can be read.
+        NothingRankedError: not one of the first lists was ranked.
         RankstillError: the budget is reached or the endpoint cannot be asked. Every answer that was paid is kept.
     """
     waiting = iter(lists)
     refused: dict[str, str] = {}
     given_up: dict[str, str] = {}
-    readable = unreadable = 0
+    ranked = unranked = 0
 
     async def work() -> None:
-        nonlocal readable, unreadable
+        nonlocal ranked, unranked
         for listed in waiting:
             state = await _answered(listed)
             if state is not None:
-                readable += state.order.own > 0
-                unreadable += not state.order.own
-                if not readable and unreadable >= _ENOUGH_UNREADABLE:
-                    payer.stop(_nothing_readable(state, unreadable))
+                ranked += state.order.own > 0
+                unranked += not state.order.own
+                if not ranked and unranked >= _ENOUGH_UNRANKED:
+                    payer.stop(_nothing_ranked(state, unranked))
             if payer.stopped_by is not None:
                 return
 
@@ -244,11 +248,16 @@ async def _together(work: Callable[[], Awaitable[None]], workers: int, payer: Pa
             raise result
 
 
-def _nothing_readable(last: Asked, lists: int) -> TeacherError:
-    if any(reading.cut for reading in last.readings):
+def _nothing_ranked(last: Asked, lists: int) -> NothingRankedError:
+    if any(reading.order for reading in last.readings):
+        why = (
+            "with the passages shown in another order it ranks otherwise, as `rankstill check-teacher` measures; ask "
+            "another model"
+        )
+    elif any(reading.cut for reading in last.readings):
         why = "they are cut off at teacher.answer_tokens: raise it, for a model that reasons to thousands"
     else:
         why = "`rankstill ledger` names the ledger that holds them; a small model may need teacher.strategy: setwise"
-    return TeacherError(
+    return NothingRankedError(
         f"none of the first {lists} lists got an answer that ranks anything, so no more are asked: {why}."
     )

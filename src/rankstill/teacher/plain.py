@@ -39,19 +39,25 @@ _SAME = {
 def plain(text: str) -> str:
     """The text of an answer with its reasoning gone, its markup off and its characters plain.
 
-    Of reasoning that was never closed nothing remains. Digits of all scripts become ASCII digits, all arrows and
-    "greater" signs become ">"; between words stands one space, between lines one line feed. Takes linear time.
+    Digits of all scripts become ASCII digits, all arrows and "greater" signs become ">"; between words stands one
+    space, between lines one line feed. Takes linear time.
     """
-    text = _without_reasoning(text.replace("\r\n", "\n").replace("\r", "\n"))
+    text = without_reasoning(text)
     text = _ANSWER_CLOSE.sub("\n", _ANSWER_OPEN.sub("\nAnswer: ", text))
     text = _INLINE_TAG.sub("", _LINE_TAG.sub("\n", text))
-    text = text.translate({ord(each): _plain_character(each) for each in set(text)})
-    text = _FENCE.sub("", _LESS.sub("<", _GREATER.sub(">", text)))
+    text = _FENCE.sub("", _LESS.sub("<", _GREATER.sub(">", plain_characters(text))))
     text = _HEADING.sub("", _MARKUP.sub("", text))
     return _LINE_ENDS.sub("\n", _SPACES.sub(" ", text)).strip()
 
 
-def _without_reasoning(text: str) -> str:
+def plain_characters(text: str) -> str:
+    """The text with the typography of all scripts made ASCII, its markup left as it is."""
+    return text.translate({ord(each): _plain_character(each) for each in set(text)})
+
+
+def without_reasoning(text: str) -> str:
+    """The text without its reasoning; of reasoning that was never closed nothing remains."""
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     kept: list[str] = []
     end, inside = 0, False
     for tag in _REASONING.finditer(text):

@@ -102,7 +102,18 @@ class Teacher:
                 raise TeacherError(
                     f"{_without_an_answer(given_up)} Or set teacher.accept_missing: true to go on without them."
                 )
-        missing = {**refused, **given_up}
+        return self.ranked(lists, {**refused, **given_up})
+
+    def ranked(
+        self, lists: Iterable[CandidateList], missing: Mapping[str, str] | None = None
+    ) -> tuple[list[Ranking], Health]:
+        """What `rank` returns, of the answers that are there; nothing is asked.
+
+        Args:
+            lists: those whose answers are not all there count as not asked.
+            missing: lists that will get no answer: query id and why.
+        """
+        missing = missing or {}
         asked = []
         for listed in lists:
             state = None if listed.query_id in missing else self.asker.advance(listed, self.ledger.get)

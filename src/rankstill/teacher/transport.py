@@ -101,10 +101,13 @@ def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
         seconds: that it took.
 
     Raises:
-        BadReplyError: it is no chat completion, or an error sent with a good status.
+        BadReplyError: it is no chat completion, an error sent with a good status, or empty for no reason.
     """
     try:
         choice = reply["choices"][0]
+        fault = reply.get("error") or choice.get("error")
+        if fault or choice.get("finish_reason") == "error":
+            raise BadReplyError(f"the answer ended in an error: {message_in(fault) or 'the reply does not say which'}")
         message = choice["message"]
         text = _text_of(message.get("content")) or message.get("refusal") or ""
     except (TypeError, KeyError, IndexError, AttributeError) as error:
@@ -118,7 +121,7 @@ def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
     finish = choice.get("finish_reason")
     asked = "".join(each["content"] for each in call.messages)
     tokens_in, tokens_out = _count(usage, "prompt_tokens", asked), _count(usage, "completion_tokens", text)
-    return Answer(
+    answer = Answer(
         text=text,
         tokens_in=_estimate(asked) if tokens_in is None else tokens_in,
         tokens_out=_estimate(text) if tokens_out is None else tokens_out,
@@ -126,6 +129,9 @@ def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
         finish=finish if isinstance(finish, str) else None,
         counted=tokens_in is not None,
     )
+    if answer.is_fault:
+        raise BadReplyError(f"the reply is empty (finish_reason: {finish})")
+    return answer
 
 
 def _text_of(content: Any) -> Any:

@@ -13,6 +13,7 @@ from rankstill.evaluation import Comparison, compare, interval, per_query
 from rankstill.progress import say
 from rankstill.teacher.asking import Asked, CandidateList
 from rankstill.teacher.health import Health
+from rankstill.teacher.live import NothingRankedError
 from rankstill.teacher.prices import Quote, quote
 from rankstill.teacher.teach import Teacher
 from rankstill.teaching.questions import Questions, judged_questions, planted_questions
@@ -27,6 +28,9 @@ Verdict = Literal["can help", "cannot help", "not sure"]
 
 _MEASURE = "nDCG@10"
 _SIGNIFICANT = 0.05
+_MOVED = "its answers decide nothing: with the passages shown in another order, it ranks otherwise"
+_BLIND = 0.95
+"""Position bias, either way, beyond which the order shown is all that a teacher says."""
 _FEWEST = 6
 """Queries for a verdict: with fewer, all won, a sign-flip test cannot come below 5 % (2 / 2^5 = 6 %)."""
 
@@ -110,13 +114,18 @@ def check_teacher(config: Config, dataset: Dataset, first_stage: FirstStage, cou
     """
     if count < 1:
         raise DataError(f"check-teacher with {count} queries: ask for at least 1.")
-    shuffled = config.teacher.model_copy(update={"shuffles": max(2, config.teacher.shuffles)})
+    # A sample: a list whose call is given up is named, and the others are judged.
+    changes = {"shuffles": max(2, config.teacher.shuffles), "accept_missing": True}
+    shuffled = config.teacher.model_copy(update=changes)
     with Teacher(shuffled, paid_by, config.seed) as teacher:  # first: a mistake in the config costs no search
         questions = judged_questions(config, dataset, first_stage, count) or planted_questions(
             config, first_stage, count
         )
         say(f"to be asked: {teacher.quote(questions.lists)}")
-        rankings, health = teacher.rank(questions.lists)
+        try:
+            rankings, health = teacher.rank(questions.lists)
+        except NothingRankedError:  # a finding like any other
+            rankings, health = teacher.ranked(questions.lists)
         asked, taken = _taken(teacher, questions.lists)
     comparison, verdict, why = _judge(config, questions, rankings, health, asked)
     training = min(len(dataset.train), config.teacher.queries or len(dataset.train))
@@ -173,6 +182,8 @@ def _judge(
     found = compare(before, after, config.seed, resamples)
     if found.n < _FEWEST:
         return found, "not sure", f"it ranked {found.n:,} of {len(questions.lists):,} lists, too few to tell"
+    if health.bias is not None and abs(health.bias.slope) >= _BLIND:
+        return found, "cannot help", f"{_MOVED}{_bias(health)}"
     if found.low > 0 and found.p_value < _SIGNIFICANT:
         easier = " even where that sees the query's own words in the passage" if questions.planted else ""
         return found, "can help", f"it ranks better than the first stage{easier}"
@@ -218,7 +229,11 @@ def _verdict_without_rankings(health: Health, asked: int) -> tuple[Verdict, str]
         return "not sure", f"it ranked no list, but only {asked:,} were asked to the end"
     if not health.statuses.keys() & {"exact", "repaired"}:
         return "cannot help", "none of its answers could be read as a ranking"
-    return "cannot help", "its answers decide nothing: with the passages shown in another order, it ranks otherwise"
+    return "cannot help", f"{_MOVED}{_bias(health)}"
+
+
+def _bias(health: Health) -> str:
+    return f" (position bias {health.bias.slope:.2f})" if health.bias is not None else ""
 
 
 def _scores(ranked: Sequence[str]) -> dict[str, float]:
