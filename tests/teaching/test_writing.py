@@ -103,7 +103,7 @@ def test_a_query_that_does_not_lead_back_to_its_passage_is_dropped(writer: Write
 @pytest.mark.parametrize(
     ("answer", "reason"),
     [
-        ("", "empty"),
+        ('""', "empty"),
         ("I'm sorry, but I can't help with that.", "refused"),
         ("magma " * 50, "over 40 words"),
         ('{"query": "magma"}', "data, not text"),
