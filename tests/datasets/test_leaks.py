@@ -43,7 +43,8 @@ def test_scifact_without_its_leak_is_exactly_the_537_disjoint_claims() -> None:
     assert len(dataset.train) == 537
     assert sorted(dataset.train) == disjoint_ids()
     assert (len(dataset.test), dataset.leaking) == (300, ())
-    (note,) = dataset.notes
+    caveat, note = dataset.notes
+    assert "SciFact is public" in caveat
     assert "272 of 809 training queries leak" in note
     assert "196 of 300 test queries" in note
 

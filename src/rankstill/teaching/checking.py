@@ -228,6 +228,8 @@ def _verdict_without_rankings(health: Health, asked: int) -> tuple[Verdict, str]
     if asked < _FEWEST:
         return "not sure", f"it ranked no list, but only {asked:,} were asked to the end"
     if not health.statuses.keys() & {"exact", "repaired"}:
+        if health.cut:
+            return "not sure", "its answers are cut off before they say anything: raise teacher.answer_tokens"
         return "cannot help", "none of its answers could be read as a ranking"
     return "cannot help", f"{_MOVED}{_bias(health)}"
 
