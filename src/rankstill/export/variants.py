@@ -122,8 +122,8 @@ def _onnx_int8(graph: Path, path: Path) -> None:
             # Under both names: the quantiser turns each Gemm into a MatMul before it looks at what to leave.
             nodes_to_exclude=[*head, *(f"{name}_MatMul" for name in head)],
             per_channel=True,
-            # Processors without VNNI add two products in 16 bits, which 8-bit weights overflow: passages fell to a cosine
-            # of 0.96. Nobody knows where the file will run.
+            # Processors without VNNI add two products in 16 bits, which 8-bit weights overflow: a tiny model's passages
+            # fell to a cosine of 0.96. Nobody knows where the file will run.
             reduce_range=True,
             weight_type=quantization.QuantType.QInt8,
         )
