@@ -1,6 +1,8 @@
 import gc
 import json
+import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +280,10 @@ LOOPS += [
 
 
 def seconds_to_read(text: str, shown: int, kind: Kind = "listwise") -> float:
+    return seconds_of(lambda: read_answer(text, shown, kind))
+
+
+def seconds_of(work: Callable[[], object]) -> float:
     """Of this thread alone, for servers of other tests run beside it, and without the collector's walks through all
     that other tests have left in memory; the better of two, for the machine may be busy."""
     seconds = []
@@ -285,7 +291,7 @@ def seconds_to_read(text: str, shown: int, kind: Kind = "listwise") -> float:
     try:
         for _ in range(2):
             started = time.thread_time()
-            read_answer(text, shown, kind)
+            work()
             seconds.append(time.thread_time() - started)
     finally:
         gc.enable()
@@ -299,8 +305,9 @@ def test_an_endless_loop_is_read_in_linear_time(loop: str, kind: Kind) -> None:
     assert seconds_to_read(loop * (100_000 // len(loop)), 20, kind) < 0.5
 
 
-def test_a_megabyte_of_prose_and_rankings_takes_less_than_a_second() -> None:
+def test_a_megabyte_of_prose_and_rankings_takes_as_long_as_a_few_passes_over_it() -> None:
     text = "The [3] answers the query in 1998, but (1) it is old.\nFinal ranking: [3] > [1] > [2]\n" * 12_000
     assert len(text) > 1_000_000
     assert read_answer(text, 3) == Reading("repaired", (2, 0, 1))
-    assert seconds_to_read(text, 3) < 1.0
+    one_pass = seconds_of(lambda: re.findall(r"\w+|\S", text))  # how fast this processor is
+    assert seconds_to_read(text, 3) < 15 * one_pass
