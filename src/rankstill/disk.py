@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -41,19 +41,16 @@ def disk_errors(folder: Path, when: str) -> Iterator[None]:
     Raises:
         WorkspaceError: the disk is full or cannot be written.
     """
-    try:
-        yield
-    except RankstillError:
-        raise
-    except Exception as error:
-        trouble = _disk_trouble(error)
-        if trouble is None:
-            raise
+
+    def told(error: Exception, trouble: str | None) -> str | None:
         where = getattr(error, "filename", None) or folder
-        raise WorkspaceError(
+        return trouble and (
             f"{where}: {trouble} {when}. Make room or choose another folder, then run the same command again: "
             "finished steps are kept."
-        ) from error
+        )
+
+    with _told_as(told):
+        yield
 
 
 @contextmanager
@@ -66,16 +63,33 @@ def temporary_files(when: str) -> Iterator[None]:
     Raises:
         WorkspaceError: that folder is full, cannot be written, or there is none.
     """
+
+    def told(error: Exception, trouble: str | None) -> str | None:
+        if trouble is None and "No usable temporary directory" not in str(error):
+            return None
+        where = tempfile.tempdir or os.environ.get("TMPDIR", "TMPDIR")
+        return (
+            f"{where}: {trouble or 'no temporary file can be written'} {when}. Make room there, or set TMPDIR to a "
+            "folder with more room."
+        )
+
+    with _told_as(told):
+        yield
+
+
+@contextmanager
+def _told_as(told: Callable[[Exception, str | None], str | None]) -> Iterator[None]:
+    """Errors as `WorkspaceError`s with this message; those without one, and our own, as they are.
+
+    Args:
+        told: makes the message from an error and what is wrong with the disk, if that is what it is about.
+    """
     try:
         yield
     except RankstillError:
         raise
     except Exception as error:
-        trouble = _disk_trouble(error)
-        if trouble is None and "No usable temporary directory" not in str(error):
+        message = told(error, _disk_trouble(error))
+        if not message:
             raise
-        where = tempfile.tempdir or os.environ.get("TMPDIR", "TMPDIR")
-        raise WorkspaceError(
-            f"{where}: {trouble or 'no temporary file can be written'} {when}. Make room there, or set TMPDIR to a "
-            "folder with more room."
-        ) from error
+        raise WorkspaceError(message) from error
