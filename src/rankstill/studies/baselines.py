@@ -44,4 +44,6 @@ def baselines(material: Material) -> tuple[Variant, ...]:
         "ranker-on-after": ("the chain's ranker on top of BM25 and its retriever, fused", RANKER_ON_AFTER),
     }
     reranked = (Variant(name, what, {}, "first-stage", system=system) for name, (what, system) in on_top.items())
-    return (*hybrids, *others, *by_lists, *(reranked if material.has_ranker else ()))
+    if not material.has_ranker:
+        return (*others, *by_lists)
+    return (*hybrids, *others, *by_lists, *reranked)
