@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rankstill.errors import ModelError
 
 if TYPE_CHECKING:
-    from sentence_transformers import CrossEncoder, SentenceTransformer
+    from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
 
 # Models that can also be had from the package index: name -> (module, folder in it, sha256 of its weights).
 _PACKAGED = {
@@ -128,6 +128,18 @@ def load_cross_encoder(name: str, device: str | None = None, **arguments: Any) -
     return _load(CrossEncoder, name, device, num_labels=1, **arguments)
 
 
+def load_multi_vector(name: str, device: str | None = None) -> MultiVectorEncoder:
+    """A sentence-transformers multi-vector encoder by hub name or folder.
+
+    Raises:
+        ModelError: there is no such model, it cannot be reached or read, or this machine has no such device.
+    """
+    from sentence_transformers import MultiVectorEncoder
+
+    model: MultiVectorEncoder = _load(MultiVectorEncoder, name, device)
+    return model
+
+
 def check_device(device: str | None) -> None:
     """Whether models can run on this device here.
 
@@ -169,7 +181,7 @@ def reads_alike(model: SentenceTransformer) -> bool:
     return alike and not any(isinstance(module, Router) for module in model)
 
 
-def save_model(model: CrossEncoder | SentenceTransformer, folder: Path) -> None:
+def save_model(model: CrossEncoder | MultiVectorEncoder | SentenceTransformer, folder: Path) -> None:
     """Save a model as a plain sentence-transformers folder, safetensors weights, without a card."""
     with _without_bars():
         model.save_pretrained(str(folder), create_model_card=False)

@@ -9,15 +9,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rankstill.config import Config
 from rankstill.datasets import Dataset, bundled, find_leaks, is_bundled
 from rankstill.errors import DataError
-from rankstill.models import load_bi_encoder, model_identity
+from rankstill.models import load_bi_encoder, load_multi_vector, model_identity
 from rankstill.workspace import Workspace
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
     from rankstill.candidates import FirstStage
     from rankstill.candidates.approximate import ApproximateIndex, Measured
@@ -164,15 +165,19 @@ class Parts:
         rankings = self.rankings
         corpus = self.dataset.corpus
         queries = self.dataset.texts_of(ranking.query_id for ranking in rankings)
-        positions = [
-            np.array([corpus.position(each) for each in (*ranking.ranking, *ranking.unranked)]) for ranking in rankings
-        ]
+        positions = self.ranked_positions
         return [
             RankedList(query, tuple(corpus.texts(here)), features, len(ranking.ranking), weight=ranking.weight)
             for query, here, features, ranking in zip(
                 queries, positions, first_stage.features(queries, positions), rankings, strict=True
             )
         ]
+
+    @property
+    def ranked_positions(self) -> list[NDArray[np.int64]]:
+        """Positions of each ranking's passages in the corpus, best first, then those that were not ranked."""
+        position = self.dataset.corpus.position
+        return [np.array([position(each) for each in (*one.ranking, *one.unranked)]) for one in self.rankings]
 
     def leaks(self) -> str:
         """How far the training queries leak into the test queries, in one sentence."""
@@ -246,6 +251,17 @@ class Parts:
     def model_after(self) -> SentenceTransformer:
         """The distilled retriever."""
         return load_bi_encoder(str(self.workspace.path("retriever")), self.config.device)
+
+    @property
+    def has_multi_vector(self) -> bool:
+        """Whether there is a multi-vector retriever."""
+        made = self.workspace.record("multi_vector") is not None
+        return made and any(self.workspace.path("multi-vector").iterdir())
+
+    @property
+    def multi_vector(self) -> MultiVectorEncoder:
+        """The multi-vector retriever."""
+        return load_multi_vector(str(self.workspace.path("multi-vector")), self.config.device)
 
     @cached_property
     def before(self) -> FirstStage:

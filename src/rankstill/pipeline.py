@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,17 @@ from rankstill.progress import say
 from rankstill.reporting import Reports
 from rankstill.workspace import DatasetIdentity, Workspace, write_atomically
 
-STEPS = ("vectors", "candidates", "rankings", "ranker", "labels", "retriever", "reranker", "evaluation")
+STEPS = (
+    "vectors",
+    "candidates",
+    "rankings",
+    "multi_vector",
+    "ranker",
+    "labels",
+    "retriever",
+    "reranker",
+    "evaluation",
+)
 """In order. Running one runs whatever it needs of those before it first."""
 
 
@@ -202,6 +213,49 @@ class Chain:
         )
 
     @_once
+    def multi_vector(self) -> str:
+        """LLM -> multi-vector retriever, from the encoder as it was."""
+        bm25 = self.config.candidates
+        return self.workspace.step(
+            "multi_vector",
+            self._make_multi_vector,
+            outputs=("multi-vector", "multi-vector.json", "multi-vector-index", "hybrid-multi-vector.json"),
+            settings=[self._section("multi_vector"), self.parts.retriever_identity, bm25.language, bm25.k1, bm25.b],
+            inputs=[self.dataset.corpus.fingerprint, self.rankings()],
+        )
+
+    def _make_multi_vector(self, folder: Path) -> Sequence[str]:
+        from rankstill.hybrid import fit_hybrid
+        from rankstill.multi_vector import (
+            TokenIndex,
+            choose,
+            encode_queries,
+            has_token_vectors,
+            inverse_document_frequency,
+            multi_vector_encoder,
+        )
+
+        for name in ("multi-vector", "multi-vector-index"):
+            (folder / name).mkdir(exist_ok=True)
+        start = self.parts.model_before
+        if not has_token_vectors(start):
+            for name in ("multi-vector.json", "hybrid-multi-vector.json"):
+                write_atomically(folder / name, "null\n")
+            return [f"no multi-vector retriever: {self.config.retriever.model} has no vectors of tokens"]
+        passages = self.dataset.corpus.texts()
+        idf = inverse_document_frequency(start, passages)
+        lists = self.parts.ranked_lists(self.parts.before)
+        chosen = choose(start, lists, idf, self.config.multi_vector)
+        model = multi_vector_encoder(start, idf**chosen.idf_power, chosen.context)
+        save_model(model, folder / "multi-vector")
+        write_atomically(folder / "multi-vector.json", json.dumps(asdict(chosen)) + "\n")
+        index = TokenIndex.encode(model, passages, folder / "multi-vector-index")
+        asked = encode_queries(model, [each.query for each in lists])
+        maxsim = list(index.scores_of(asked, self.parts.ranked_positions, str(model.device)))
+        fit_hybrid(lists, self.config.candidates, maxsim).save(folder / "hybrid-multi-vector.json")
+        return []
+
+    @_once
     def ranker(self) -> str:
         """LLM -> ranker."""
         return self.workspace.step(
@@ -349,7 +403,7 @@ class Chain:
             lambda folder: evaluate_chain(self.parts, folder, with_ranker=self.has_ranker),
             outputs=("metrics.json", "runs", "per-query.csv", "pairs.csv"),
             settings=[self._section("evaluation"), self.config.seed],
-            inputs=[self.reranker()],
+            inputs=[self.reranker(), *([self.multi_vector()] if "multi_vector" in self.steps else [])],
         )
         if leads():
             self._write_card()

@@ -44,12 +44,12 @@ def test_the_loss_follows_from_what_is_configured(changes: dict[str, Any], loss:
     [
         ("both", 0, set()),
         ("ranker", 0, set()),
-        ("llm", 0, {"ranker"}),
-        ("first-choice", 0, {"ranker"}),
-        ("gold", 0, {"rankings", "ranker"}),
+        ("llm", 0, {"multi_vector", "ranker"}),
+        ("first-choice", 0, {"multi_vector", "ranker"}),
+        ("gold", 0, {"multi_vector", "rankings", "ranker"}),
         ("gold", 9, set()),  # the ranker labels pseudo-queries
-        ("pdist", 0, {"rankings", "ranker"}),
-        ("adist", 0, {"rankings", "ranker"}),
+        ("pdist", 0, {"multi_vector", "rankings", "ranker"}),
+        ("adist", 0, {"multi_vector", "rankings", "ranker"}),
     ],
 )
 def test_steps_that_a_baseline_does_not_need_are_not_run(

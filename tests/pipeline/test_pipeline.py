@@ -33,6 +33,8 @@ SYSTEMS = (
     "retriever AFTER",
     "hybrid AFTER",
     "ranker on AFTER",
+    "multi-vector",
+    "multi-vector hybrid",
 )
 
 MakeConfig = Callable[..., Config]

@@ -15,9 +15,9 @@ from rankstill.pipeline import STEPS
 STAGES = {
     "candidates": ("vectors", "candidates"),
     "teach": ("vectors", "candidates", "rankings"),
-    "train-ranker": STEPS[:4],
-    "label": STEPS[:5],
-    "train-retriever": STEPS[:6],
+    "train-ranker": STEPS[:5],
+    "label": STEPS[:6],
+    "train-retriever": STEPS[:7],
     "evaluate": STEPS,
 }
 

@@ -27,6 +27,8 @@ SYSTEMS = (
     "retriever AFTER",
     "hybrid AFTER",
     "ranker on AFTER",
+    "multi-vector",
+    "multi-vector hybrid",
 )
 _STEPS = {
     "vectors": ["vectors"],

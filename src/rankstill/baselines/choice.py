@@ -32,10 +32,12 @@ def needs_ranker(config: Config, dataset: Dataset) -> bool:
 
 
 def unneeded_steps(config: Config, dataset: Dataset) -> set[str]:
-    """Steps of the chain that this configuration does without: the ranker, and the LLM's rankings."""
+    """Steps of the chain that this configuration does without: the ranker, the LLM's rankings, what is made of them."""
     if needs_ranker(config, dataset):
-        return set()
-    return {"ranker"} if config.labels.ranked_by in ("llm", "first-choice") else {"rankings", "ranker"}
+        return set() if config.multi_vector.make else {"multi_vector"}
+    if config.labels.ranked_by in ("llm", "first-choice"):
+        return {"multi_vector", "ranker"}
+    return {"multi_vector", "rankings", "ranker"}
 
 
 def check_white_box(config: Config, dataset: Dataset) -> None:

@@ -205,6 +205,24 @@ class HeadConfig(Section):
         return not (self.width or self.token_dimensions)
 
 
+class MultiVectorConfig(Section):
+    """LLM -> multi-vector retriever: the old encoder, with a vector for each token, matched by late interaction."""
+
+    make: bool = Field(
+        True, description="make it; false for corpora too large for some 80 kB a passage, or where one vector must do"
+    )
+    context: float | None = Field(
+        None,
+        ge=0,
+        description="how many times its text's mean each token vector takes in; null: what the LLM's rankings choose",
+    )
+    idf_power: float | None = Field(
+        None,
+        ge=0,
+        description="a query's tokens count by their idf to this power; null: what the LLM's rankings choose",
+    )
+
+
 class EvaluationConfig(Section):
     """What is measured, and how surely."""
 
@@ -276,6 +294,7 @@ class Config(Section):
     white_box: WhiteBoxConfig = Field(default_factory=WhiteBoxConfig)
     retriever: RetrieverConfig = Field(default_factory=RetrieverConfig)
     head: HeadConfig = Field(default_factory=HeadConfig)
+    multi_vector: MultiVectorConfig = Field(default_factory=MultiVectorConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     rag: RagConfig = Field(default_factory=RagConfig)
     engine: EngineConfig = Field(default_factory=EngineConfig)

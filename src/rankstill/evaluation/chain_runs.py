@@ -19,12 +19,15 @@ from rankstill.evaluation.systems import (
     FIRST_STAGE,
     HYBRID_AFTER,
     HYBRID_BEFORE,
+    MULTI_VECTOR,
+    MULTI_VECTOR_HYBRID,
     RANKER,
     RANKER_ON_AFTER,
     dense_run,
     fused_run,
     hybrid_run,
     lexical_run,
+    multi_vector_runs,
     reranked_run,
     run_name,
 )
@@ -113,6 +116,7 @@ def chain_systems(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool
         with_ranker: whether the chain has a ranker.
     """
     from rankstill.hybrid import Hybrid
+    from rankstill.multi_vector import TokenIndex
     from rankstill.ranker import Ranker
 
     def weighed(first_stage: FirstStage, file: str) -> Run:
@@ -121,6 +125,12 @@ def chain_systems(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool
     def reranked(first_stage: FirstStage, folder: str) -> Run:
         ranker = Ranker.load(parts.workspace.path(folder), parts.config.device)
         return reranked_run(first_stage, ranker, queries, parts.config.evaluation.rerank_depth)
+
+    @cache
+    def late() -> tuple[Run, Run]:
+        index = TokenIndex.load(parts.workspace.path("multi-vector-index"))
+        hybrid = Hybrid.load(parts.workspace.path("hybrid-multi-vector.json"))
+        return multi_vector_runs(parts.multi_vector, index, before, hybrid, queries)
 
     before = parts.before.exact()
 
@@ -137,6 +147,12 @@ def chain_systems(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool
         AFTER: lambda: dense_run(after(), queries),
         HYBRID_AFTER: lambda: weighed(after(), "hybrid-distilled.json"),
         RANKER_ON_AFTER: lambda: reranked(after(), "reranker"),
+        MULTI_VECTOR: lambda: late()[0],
+        MULTI_VECTOR_HYBRID: lambda: late()[1],
     }
-    from_lists = (HYBRID_BEFORE, RANKER, HYBRID_AFTER, RANKER_ON_AFTER)
-    return {name: search for name, search in systems.items() if with_ranker or name not in from_lists}
+    left_out: set[str] = set()
+    if not with_ranker:
+        left_out |= {HYBRID_BEFORE, RANKER, HYBRID_AFTER, RANKER_ON_AFTER}
+    if not parts.has_multi_vector:
+        left_out |= {MULTI_VECTOR, MULTI_VECTOR_HYBRID}
+    return {name: search for name, search in systems.items() if name not in left_out}

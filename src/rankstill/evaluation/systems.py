@@ -14,18 +14,21 @@ from rankstill.disk import temporary_files
 from rankstill.evaluation.runs import Run, in_order
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
     from rankstill.candidates import FirstStage
     from rankstill.candidates.dense import Embeddings
     from rankstill.datasets import Corpus
     from rankstill.hybrid import Hybrid
+    from rankstill.multi_vector import TokenIndex
     from rankstill.ranker import Ranker
 
 BM25, FIRST_STAGE = "BM25", "first stage"
 BEFORE, AFTER = "retriever before", "retriever AFTER"
 HYBRID_BEFORE, HYBRID_AFTER = "hybrid before", "hybrid AFTER"
 """BM25 and the retriever, with weights from the LLM's rankings: what can be had without training anything."""
+MULTI_VECTOR, MULTI_VECTOR_HYBRID = "multi-vector", "multi-vector hybrid"
+"""The old encoder's token vectors, matched as the LLM's rankings chose; alone, and with BM25."""
 RANKER, RANKER_ON_AFTER = "ranker", "ranker on AFTER"
 UNTRAINED = (BM25, BEFORE, FIRST_STAGE)
 """What needs no more of a chain than its candidates, and no seed."""
@@ -104,6 +107,32 @@ def hybrid_run(first_stage: FirstStage, hybrid: Hybrid, queries: Mapping[str, st
         best = _best_first(candidates.positions, scores)[:_DEPTH]
         run[query_id] = _scored(first_stage.corpus, candidates.positions[best], scores[best])
     return run
+
+
+def multi_vector_runs(
+    model: MultiVectorEncoder, index: TokenIndex, first_stage: FirstStage, hybrid: Hybrid, queries: Mapping[str, str]
+) -> tuple[Run, Run]:
+    """Passages of the whole corpus by MaxSim with the query's tokens; and by the weighted sum of that and BM25.
+
+    Args:
+        model: encodes the queries.
+        index: the passages' token vectors.
+        first_stage: knows BM25.
+        hybrid: the weights of the sum.
+        queries: texts by id.
+    """
+    from rankstill.candidates.first_stage import top
+    from rankstill.multi_vector import encode_queries
+
+    corpus, alone, with_bm25 = first_stage.corpus, Run(), Run()
+    asked = encode_queries(model, list(queries.values()))
+    for (query_id, text), maxsim in zip(queries.items(), index.scores(asked, str(model.device)), strict=True):
+        for run, scores in ((alone, maxsim), (with_bm25, hybrid.score(maxsim, first_stage.bm25.scores(text)))):
+            if corpus.repeats is not None:
+                scores[corpus.repeats] = -np.inf
+            best = top(scores, _DEPTH)
+            run[query_id] = _scored(corpus, best, scores[best])
+    return alone, with_bm25
 
 
 def reranked_run(first_stage: FirstStage, ranker: Ranker, queries: Mapping[str, str], depth: int) -> Run:

@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from rankstill.candidates.bm25 import Analyzer, BM25Statistics
 from rankstill.hybrid.weights import Hybrid
 
@@ -102,7 +104,7 @@ def _sparse(values: dict[str, float] | Counter[str]) -> SparseVector:
 
 def qdrant_query(
     hybrid: Hybrid,
-    vector: Sequence[float],
+    vector: Sequence[float] | Sequence[Sequence[float]],
     terms: SparseVector,
     *,
     vector_name: str,
@@ -117,15 +119,17 @@ def qdrant_query(
 
     Args:
         hybrid: the weights.
-        vector: the query's, from the retriever that the weights belong to. [dimensions]
+        vector: the query's, from the retriever that the weights belong to. [dimensions]; with a multi-vector retriever
+            the vectors of its tokens. [tokens, dimensions]
         terms: `SparseTerms.query`.
-        vector_name: the collection's dense vector, of distance Cosine.
+        vector_name: the collection's dense vector, of distance Cosine; or its multi-vector, of distance Dot and
+            comparator max_sim.
         terms_name: its sparse vector, with modifier `idf`, filled by `SparseTerms.passage`.
         limit: passages to return.
         depth: passages that each of the two searches contributes.
     """
     searches = [
-        {"query": [float(value) for value in vector], "using": vector_name, "limit": depth},
+        {"query": np.asarray(vector, dtype=float).tolist(), "using": vector_name, "limit": depth},
         {"query": {"indices": terms.indices, "values": terms.values}, "using": terms_name, "limit": depth},
     ]
     weighed = [{"mult": [weight, f"$score[{number}]"]} for number, weight in enumerate((hybrid.dense, hybrid.bm25))]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rankstill.candidates.bm25 import BM25Index
 from rankstill.candidates.dense import encode
@@ -14,7 +15,11 @@ from rankstill.candidates.first_stage import top
 from rankstill.hybrid.weights import Hybrid
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from sentence_transformers import MultiVectorEncoder, SentenceTransformer
+
+
+Scores = Callable[[str], NDArray[np.float32]]
+"""A query's vector scores with every passage. [passages]"""
 
 
 @dataclass(frozen=True)
@@ -35,8 +40,8 @@ class HybridSearcher:
 
     Args:
         hybrid: the weights.
-        retriever: the bi-encoder that they were fitted with: the old one for `hybrid.json`, the distilled one for
-            `hybrid-distilled.json`.
+        retriever: that they were fitted with: the old one for `hybrid.json`, the distilled one for
+            `hybrid-distilled.json`, the multi-vector one for `hybrid-multi-vector.json`.
         passages: their texts.
 
     Example:
@@ -48,14 +53,30 @@ class HybridSearcher:
         ```
     """
 
-    def __init__(self, hybrid: Hybrid, retriever: SentenceTransformer, passages: Sequence[str]) -> None:
+    def __init__(
+        self, hybrid: Hybrid, retriever: SentenceTransformer | MultiVectorEncoder, passages: Sequence[str]
+    ) -> None:
         self.hybrid = hybrid
-        self._retriever = retriever
         self._bm25 = BM25Index(passages, hybrid.language, hybrid.k1, hybrid.b)
-        self._vectors = encode(retriever, passages, "document", "encoding passages")
+        self._of_vectors = _maxsim(retriever, passages) if _is_multi(retriever) else _cosine(retriever, passages)
 
     def search(self, query: str, k: int = 10) -> list[Found]:
         """The k best passages, best first; ties in the order in which the passages were given."""
-        vector = encode(self._retriever, [query], "query", "encoding the query")[0]
-        scores = self.hybrid.score(self._vectors @ vector, self._bm25.scores(query))
+        scores = self.hybrid.score(self._of_vectors(query), self._bm25.scores(query))
         return [Found(int(position), float(scores[position])) for position in top(np.asarray(scores), k)]
+
+
+def _is_multi(retriever: SentenceTransformer | MultiVectorEncoder) -> TypeGuard[MultiVectorEncoder]:
+    from sentence_transformers import MultiVectorEncoder
+
+    return isinstance(retriever, MultiVectorEncoder)
+
+
+def _cosine(retriever: SentenceTransformer, passages: Sequence[str]) -> Scores:
+    vectors = encode(retriever, passages, "document", "encoding passages")
+    return lambda query: vectors @ encode(retriever, [query], "query", "encoding the query")[0]
+
+
+def _maxsim(retriever: MultiVectorEncoder, passages: Sequence[str]) -> Scores:
+    vectors = retriever.encode_document(list(passages))
+    return lambda query: retriever.similarity(retriever.encode_query([query]), vectors)[0].cpu().numpy()

@@ -1,4 +1,4 @@
-"""How much the cosine and BM25 count: two weights, fitted to the LLM's rankings and kept as a small JSON file."""
+"""How much vectors and BM25 count: two weights, fitted to the LLM's rankings and kept as a small JSON file."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ COLUMNS = [FEATURES.index(name) for name in _SUMMED]
 
 @dataclass(frozen=True)
 class Hybrid:
-    """A passage's score is `dense` * cosine + `bm25` * BM25.
+    """A passage's score is `dense` * cosine + `bm25` * BM25; of a multi-vector retriever, `dense` * MaxSim + the same.
 
     BM25 is Lucene's: idf * tf / (tf + k1 * (1 - b + b * length / mean length)), with
     idf = ln(1 + (N - n + 0.5) / (n + 0.5)) for a term that n of the N passages hold.
 
     Args:
-        dense: weight of the cosine of query and passage.
+        dense: weight of the cosine of query and passage, or of their MaxSim.
         bm25: weight of the BM25 score.
         language: Snowball stemmer and stop words of BM25; None for neither.
         k1: BM25's term-frequency saturation.
@@ -49,9 +49,9 @@ class Hybrid:
     b: float
     lists: int
 
-    def score(self, cosines: NDArray[np.float32], bm25: NDArray[np.float32]) -> NDArray[np.float32]:
+    def score(self, of_vectors: NDArray[np.float32], bm25: NDArray[np.float32]) -> NDArray[np.float32]:
         """The hybrid's scores of the same passages. [passages]"""
-        return (self.dense * cosines + self.bm25 * bm25).astype(np.float32)
+        return (self.dense * of_vectors + self.bm25 * bm25).astype(np.float32)
 
     def of_features(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
         """The hybrid's scores from the first stage's. [passages, features] -> [passages]"""
@@ -81,7 +81,9 @@ class Hybrid:
             raise ModelError(f"{path}: not a hybrid's weights. Give the hybrid.json of a workspace.") from None
 
 
-def fit_hybrid(lists: Sequence[RankedList], config: CandidatesConfig) -> Hybrid:
+def fit_hybrid(
+    lists: Sequence[RankedList], config: CandidatesConfig, maxsim: Sequence[NDArray[np.float32]] | None = None
+) -> Hybrid:
     """The two weights that make the LLM's rankings likeliest (ListMLE, Xia et al. 2008), neither below 0.
 
     A score that the LLM's orders speak against gets weight 0: the search is then by the other one alone. Where they
@@ -90,10 +92,14 @@ def fit_hybrid(lists: Sequence[RankedList], config: CandidatesConfig) -> Hybrid:
     Args:
         lists: the LLM's rankings, with the first stage's scores.
         config: how BM25 was computed.
+        maxsim: of each list's passages, in place of their cosines; None: the cosines. Each [passages]
     """
+    summed = [each.features[:, COLUMNS] for each in lists]
+    if maxsim is not None:
+        summed = [np.column_stack([late, own[:, 1]]) for late, own in zip(maxsim, summed, strict=True)]
     prior = fit_prior(
         _SUMMED,
-        [each.features[:, COLUMNS] for each in lists],
+        summed,
         [each.known for each in lists],
         [each.weight for each in lists],
         least=0.0,

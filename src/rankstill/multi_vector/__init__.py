@@ -1,0 +1,16 @@
+"""The multi-vector retriever: a vector for each token, matched by late interaction."""
+
+from rankstill.multi_vector.choosing import Choice, choose
+from rankstill.multi_vector.idf import inverse_document_frequency
+from rankstill.multi_vector.index import TokenIndex, encode_queries
+from rankstill.multi_vector.model import has_token_vectors, multi_vector_encoder
+
+__all__ = [
+    "Choice",
+    "TokenIndex",
+    "choose",
+    "encode_queries",
+    "has_token_vectors",
+    "inverse_document_frequency",
+    "multi_vector_encoder",
+]

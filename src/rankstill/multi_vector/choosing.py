@@ -1,0 +1,148 @@
+"""How much of its text a token vector takes in, and how much rare tokens count: chosen by the LLM's rankings."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankstill.compute.precision import autocast
+from rankstill.multi_vector.model import takes_context, transformer_of
+from rankstill.progress import progress
+from rankstill.ranker.plackett_luce import plackett_luce_nll, weighted_mean
+from rankstill.ranker.prior import fit_prior
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from torch import Tensor
+
+    from rankstill.config import MultiVectorConfig
+    from rankstill.ranker import RankedList
+
+_CONTEXTS = (0.0, 0.5, 1.0, 1.5, 2.0)
+_IDF_POWERS = (0.0, 0.5, 1.0)
+_MOST_LISTS = 100
+"""Two numbers are chosen: more lists choose the same ones, and every list has ten passages to encode."""
+_TEXTS_A_BATCH = 16
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What the LLM's rankings chose for `multi_vector_encoder`.
+
+    Args:
+        context: how many times its text's mean each token vector takes in.
+        idf_power: a query's token counts by its inverse document frequency to this power; 0: all alike.
+        loss: of the rankings under the Plackett-Luce model of MaxSim, in nats a list.
+        lists: how many rankings chose.
+    """
+
+    context: float
+    idf_power: float
+    loss: float
+    lists: int
+
+
+def choose(
+    bi_encoder: SentenceTransformer, lists: Sequence[RankedList], idf: NDArray[np.float32], config: MultiVectorConfig
+) -> Choice:
+    """The context and the power of idf under which the LLM's rankings are likeliest (ListMLE, Xia et al. 2008).
+
+    Args:
+        bi_encoder: to make a multi-vector encoder of.
+        lists: the LLM's rankings; the first hundred are read.
+        idf: of each token. [vocabulary]
+        config: what is set there is not chosen.
+    """
+    contexts = _CONTEXTS if takes_context(bi_encoder) else (0.0,)
+    if config.context is not None:
+        contexts = (config.context,)
+    powers = _IDF_POWERS if config.idf_power is None else (config.idf_power,)
+    lists = lists[:_MOST_LISTS]
+    texts = sorted({text for each in lists for text in (each.query, *each.passages)}, key=len, reverse=True)
+    hidden = _Hidden.of(bi_encoder, texts)
+    tried = []
+    for context in contexts:
+        by_power = [_features(hidden, each, context, [idf**power for power in powers]) for each in lists]
+        for column, power in enumerate(powers):
+            features = [each[:, [column]] for each in by_power]
+            tried.append(Choice(context, power, _loss(features, lists), len(lists)))
+    return min(tried, key=lambda choice: choice.loss)
+
+
+@dataclass(frozen=True)
+class _Hidden:
+    """What the encoder makes of texts, before anything is put on top.
+
+    Args:
+        ids: token ids of each text. Each [tokens]
+        counts: which of them are no special tokens. Each [tokens]
+        vectors: the last layer's. Each [tokens, dimensions]
+    """
+
+    ids: dict[str, Tensor]
+    counts: dict[str, Tensor]
+    vectors: dict[str, Tensor]
+
+    @classmethod
+    def of(cls, bi_encoder: SentenceTransformer, texts: Sequence[str]) -> _Hidden:
+        import torch
+
+        transformer, found = transformer_of(bi_encoder), cls({}, {}, {})
+        special = torch.tensor(bi_encoder.tokenizer.all_special_ids)
+        with torch.inference_mode(), autocast(str(bi_encoder.device)), progress("reading lists", len(texts)) as advance:
+            for start in range(0, len(texts), _TEXTS_A_BATCH):
+                batch = texts[start : start + _TEXTS_A_BATCH]
+                read = transformer.preprocess(list(batch))
+                read = {
+                    name: each.to(bi_encoder.device) if hasattr(each, "to") else each for name, each in read.items()
+                }
+                made = transformer(dict(read))["token_embeddings"].float().cpu()
+                for text, ids, mask, vectors in zip(
+                    batch, read["input_ids"].cpu(), read["attention_mask"].bool().cpu(), made, strict=True
+                ):
+                    found.ids[text], found.vectors[text] = ids[mask], vectors[mask]
+                    found.counts[text] = ~torch.isin(ids[mask], special)
+                advance(len(batch))
+        return found
+
+    def tokens(self, text: str, context: float) -> Tensor:
+        """Unit vectors as `multi_vector_encoder` makes them, special tokens left out. [tokens, dimensions]"""
+        import torch
+
+        vectors = self.vectors[text]
+        if context:
+            vectors = vectors + context * vectors.mean(dim=0)
+            vectors = vectors - vectors.mean(dim=1, keepdim=True)
+        return torch.nn.functional.normalize(vectors[self.counts[text]], dim=1)
+
+
+def _features(
+    hidden: _Hidden, ranked: RankedList, context: float, weights: Sequence[NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    """MaxSim of each passage by each of the weights, divided by the sum of the query's. [passages, weights]"""
+    import torch
+
+    query = hidden.tokens(ranked.query, context)
+    ids = hidden.ids[ranked.query][hidden.counts[ranked.query]].numpy()
+    found = torch.zeros(len(ranked.passages), len(query))
+    for row, passage in enumerate(ranked.passages):
+        tokens = hidden.tokens(passage, context)
+        if len(tokens) and len(query):
+            found[row] = (query @ tokens.T).amax(dim=1)
+    own = np.stack([each[ids] for each in weights], axis=1)
+    scores: NDArray[np.float32] = found.numpy() @ own / np.maximum(own.sum(axis=0), 1e-9)
+    return scores.astype(np.float32)
+
+
+def _loss(features: Sequence[NDArray[np.float32]], lists: Sequence[RankedList]) -> float:
+    import torch
+
+    known, weights = [each.known for each in lists], [each.weight for each in lists]
+    scale = fit_prior(("late",), features, known, weights, least=0.0)
+    scores = [torch.from_numpy(scale.scores(each)) for each in features]
+    padded = torch.nn.utils.rnn.pad_sequence(scores, batch_first=True, padding_value=float("-inf"))
+    return float(weighted_mean(plackett_luce_nll(padded, torch.tensor(known)), torch.tensor(weights)))

@@ -1,0 +1,84 @@
+"""Token vectors on disk, and MaxSim over them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from rankstill.multi_vector import TokenIndex, encode_queries, index, multi_vector_encoder
+
+if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder, SentenceTransformer
+
+    from rankstill.datasets import Dataset
+
+pytestmark = pytest.mark.usefixtures("full_precision")
+
+QUERIES = ["how does magma of the volcano change", "", "yeast and flour"]
+
+
+@pytest.fixture
+def model(tiny_model: SentenceTransformer) -> MultiVectorEncoder:
+    return multi_vector_encoder(tiny_model, np.ones(len(tiny_model.tokenizer), dtype=np.float32), 1.0)
+
+
+def test_scores_are_the_library_s_maxsim(model: MultiVectorEncoder, toy_dataset: Dataset, tmp_path: Path) -> None:
+    texts = list(toy_dataset.corpus.texts())
+    made = TokenIndex.encode(model, texts, tmp_path)
+    expected = model.similarity(model.encode_query(QUERIES), model.encode_document(texts)).numpy()
+    asked = encode_queries(model, QUERIES)
+    got = np.stack(list(made.scores(asked)))
+    np.testing.assert_allclose(got, expected, atol=0.02 * 8)  # a byte a dimension
+    assert np.abs(got - expected).mean() < 0.01
+    wanted = [np.array([5, 0, 59]), np.array([3]), np.array([], dtype=np.int64)]
+    for scores, chosen, given in zip(got, wanted, made.scores_of(asked, wanted), strict=True):
+        np.testing.assert_allclose(given, scores[chosen], atol=1e-5)
+
+
+def test_blocks_do_not_change_scores(
+    model: MultiVectorEncoder, toy_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = TokenIndex.encode(model, toy_dataset.corpus.texts(), tmp_path)
+    asked = encode_queries(model, QUERIES * 3)
+    whole = np.stack(list(made.scores(asked)))
+    monkeypatch.setattr(index, "_TOKENS_A_BLOCK", 100)
+    monkeypatch.setattr(index, "_QUERY_TOKENS_A_BLOCK", 10)
+    np.testing.assert_allclose(np.stack(list(made.scores(asked))), whole, atol=1e-5)
+
+
+def test_a_passage_without_tokens_is_never_found(model: MultiVectorEncoder, tmp_path: Path) -> None:
+    made = TokenIndex.encode(model, ["lava", "", "yeast", ""], tmp_path)
+    (scores,) = made.scores(encode_queries(model, ["lava"]))
+    assert np.isneginf(scores).tolist() == [False, True, False, True]
+    assert scores[0] > scores[2]
+
+
+def test_a_kill_costs_one_stretch(
+    model: MultiVectorEncoder, toy_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(index, "_TEXTS_A_STRETCH", 16)
+    texts = list(toy_dataset.corpus.texts())
+    whole = TokenIndex.encode(model, texts, tmp_path / "whole")
+    real, calls = model.encode_document, []
+
+    def until_killed(asked: Any, **given: Any) -> Any:
+        calls.append(len(asked))
+        if len(calls) == 4:  # the first looks how long a vector is
+            raise KeyboardInterrupt
+        return real(asked, **given)
+
+    monkeypatch.setattr(model, "encode_document", until_killed)
+    killed = tmp_path / "killed"
+    with pytest.raises(KeyboardInterrupt):
+        TokenIndex.encode(model, texts, killed)
+    with (killed / "codes").open("ab") as file:
+        file.write(b"half a stretch, as of a write that was cut short")
+    made = TokenIndex.encode(model, texts, killed)
+    assert calls[1:4] == [16, 16, 16]
+    assert calls[5:] == [16, 12]  # the third was not kept; two stretches were
+    for name in ("codes", "scales", "counts"):
+        assert (killed / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert made.bytes_per_passage == whole.bytes_per_passage == pytest.approx(np.diff(whole.starts).mean() * 34)
