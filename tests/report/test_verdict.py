@@ -20,9 +20,10 @@ def ranked(positions: list[int]) -> dict[str, dict[str, float]]:
     }
 
 
-def measured(before: list[int], after: list[int]) -> EvaluationTable:
+def measured(before: list[int], after: list[int], **others: list[int]) -> EvaluationTable:
     qrels = {f"q{number}": {"gold": 1} for number in range(len(before))}
     runs = {"retriever before": ranked(before), "retriever AFTER": ranked(after)}
+    runs |= {name.replace("_", " "): ranked(positions) for name, positions in others.items()}
     return evaluate_runs(runs, qrels, "retriever before", ["nDCG@10"], resamples=1_000)
 
 
@@ -44,6 +45,23 @@ def test_better_and_worse_take_an_interval_without_zero_and_a_small_p(
     assert ("cannot tell" in found.sentence) == (kind == "open")
 
 
+def test_another_retriever_of_the_run_is_named_where_it_scores_higher(capsys: pytest.CaptureFixture[str]) -> None:
+    others = {"hybrid_before": [2] * 30, "hybrid_AFTER": [1] * 30, "ranker": [1] * 30}
+    table = measured([3] * 30, [2] * 30, **others)
+    found = verdict(table, Path("w"))
+    assert "hybrid AFTER, with nDCG@10 1.000. It is `hybrid-distilled.json` with `retriever`" in found.advice
+    show(Outcome(Path("w"), Path("w/retriever"), None, table, ()))
+    said = " ".join(capsys.readouterr().out.split())
+    assert " ".join(found.test.split()) in said
+    assert found.advice in said
+
+
+@pytest.mark.parametrize("other", [[3] * 30, [5] * 30])
+def test_none_is_named_that_does_not_score_higher(other: list[int]) -> None:
+    assert verdict(measured([3] * 30, [2] * 30, hybrid_before=other, ranker=[1] * 30), Path("w")).advice == ""
+    assert verdict(measured([2] * 30, [3] * 30, hybrid_before=other), Path("w")).advice == ""
+
+
 def test_a_finished_chain_without_judgements_says_how_to_get_some() -> None:
     found = verdict(None, Path("mine"))
     assert found.kind == "none"
@@ -56,7 +74,7 @@ def test_an_unfinished_chain_says_which_step_comes_next_and_how() -> None:
     found = verdict(None, Path("mine"), next_step(["vectors", "candidates"]))
     assert "The chain is not finished" in found.sentence
     assert found.advice == 'Its next step is "rankings": `rankstill run mine/config.yaml -w mine` goes on there.'
-    assert next_step(["vectors", "candidates"], {"rankings", "ranker"}) == "labels"
+    assert next_step(["vectors", "candidates"], {"rankings", "multi_vector", "ranker"}) == "labels"
     assert next_step(["evaluation"]) is None
 
 

@@ -27,7 +27,8 @@ def show(outcome: Outcome) -> None:
         out.print(f"Report: {page}", markup=False, soft_wrap=True)
     found = verdict(outcome.table, outcome.workspace)
     out.print(f"\n{found.sentence}", markup=False)
-    out.print(found.test or found.advice, markup=False, soft_wrap=bool(found.advice))  # its commands stay whole
+    for line in filter(None, (found.test, found.advice)):
+        out.print(line, markup=False, soft_wrap=line == found.advice)  # its commands stay whole
     if found.kind == "worse":
         out.print(f"Keep the old retriever. The new one lies in {outcome.retriever}", markup=False, soft_wrap=True)
         return

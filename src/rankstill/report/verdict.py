@@ -9,10 +9,24 @@ from pathlib import Path
 from typing import Literal
 
 from rankstill.evaluation import EvaluationTable
-from rankstill.evaluation.systems import AFTER, BEFORE
+from rankstill.evaluation.systems import (
+    AFTER,
+    BEFORE,
+    HYBRID_AFTER,
+    HYBRID_BEFORE,
+    MULTI_VECTOR,
+    MULTI_VECTOR_HYBRID,
+)
 from rankstill.report.showing import signed
 
 _SURE = 0.05
+_OTHERS = {
+    HYBRID_BEFORE: "`hybrid.json` with the old retriever",
+    HYBRID_AFTER: "`hybrid-distilled.json` with `retriever`",
+    MULTI_VECTOR: "`multi-vector`",
+    MULTI_VECTOR_HYBRID: "`hybrid-multi-vector.json` with `multi-vector`",
+}
+"""Retrievers that a run makes besides, and the files that they are, in the workspace."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +39,8 @@ class Verdict:
         sentence: the finding, with its interval.
         test: how sure it is, and on how many queries.
         why: nothing was measured, short; empty where something was.
-        advice: what to do then, with commands in backticks.
+        advice: what to do, with commands and files in backticks: where nothing was measured, or where another retriever
+            of the run scores higher.
     """
 
     kind: Literal["better", "worse", "open", "none"]
@@ -71,6 +86,20 @@ def verdict(table: EvaluationTable | None, workspace: Path, missing: str | None 
         f"On {found.n:,} test {'query' if found.n == 1 else 'queries'}: {found.wins:,} better, {found.losses:,} worse, "
         f"{found.ties:,} unchanged. Paired randomisation test: p\u00a0=\u00a0{p_value:.4f}, Holm-corrected for "
         f"{compared} {'comparison' if compared == 1 else 'comparisons'}.",
+        advice=_higher(table),
+    )
+
+
+def _higher(table: EvaluationTable) -> str:
+    """Which other retriever of the run scores highest, if higher than both the distilled one and the old one."""
+    measure = table.measures[0]
+    values = {system.name: system.values[measure] for system in table.systems}
+    best = max((name for name in _OTHERS if name in values), key=values.__getitem__, default=AFTER)
+    if values[best] <= max(values[AFTER], values[BEFORE]):
+        return ""
+    return (
+        f"Of what this run made, another retriever scores highest: {best}, with {measure} {values[best]:.3f}. It is "
+        f"{_OTHERS[best]}; see docs/guides/deploy.md."
     )
 
 

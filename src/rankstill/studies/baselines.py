@@ -2,8 +2,19 @@
 
 from __future__ import annotations
 
-from rankstill.evaluation.systems import BM25, FIRST_STAGE, HYBRID_AFTER, HYBRID_BEFORE, RANKER, RANKER_ON_AFTER
+from rankstill.evaluation.systems import (
+    BM25,
+    FIRST_STAGE,
+    HYBRID_AFTER,
+    HYBRID_BEFORE,
+    MULTI_VECTOR,
+    MULTI_VECTOR_HYBRID,
+    RANKER,
+    RANKER_ON_AFTER,
+)
 from rankstill.studies.variants import BY_RANKER, DIRECT, Material, Variant
+
+_AS_THEY_ARE = {"multi_vector.context": 0.0, "multi_vector.idf_power": 0.0}
 
 
 def baselines(material: Material) -> tuple[Variant, ...]:
@@ -34,6 +45,15 @@ def baselines(material: Material) -> tuple[Variant, ...]:
     hybrids = (
         Variant("hybrid", "BM25 and the retriever before, weights from the LLM's lists", {}, system=HYBRID_BEFORE),
         Variant("hybrid-after", "BM25 and the chain's retriever, weights likewise", {}, "hybrid", system=HYBRID_AFTER),
+        Variant("maxsim", "the same encoder's token vectors as they are", _AS_THEY_ARE, system=MULTI_VECTOR),
+        Variant("multi-vector", "matched as the LLM's lists choose", {}, "maxsim", system=MULTI_VECTOR),
+        Variant(
+            "multi-vector-hybrid",
+            "BM25 and that, weights from the LLM's lists",
+            {},
+            "hybrid",
+            system=MULTI_VECTOR_HYBRID,
+        ),
     )
     by_lists = (
         Variant("margin-mse", "margin-mse: the ranker's labels of the same lists, GPL's loss", margin_mse, "chain"),

@@ -17,6 +17,8 @@ from rankstill.evaluation.systems import (
     AFTER,
     HYBRID_AFTER,
     HYBRID_BEFORE,
+    MULTI_VECTOR,
+    MULTI_VECTOR_HYBRID,
     RANKER,
     RANKER_ON_AFTER,
     dense_run,
@@ -33,6 +35,8 @@ from rankstill.studies.variants import Material, Study, Variant
 from rankstill.teacher import Ranking, write_rankings
 from rankstill.workspace import Workspace, digest
 
+_LATE = (MULTI_VECTOR, MULTI_VECTOR_HYBRID)
+"""Systems that no other variant needs, and that take as long to encode the corpus for as the first stage does."""
 _DEPTH = 100
 _RUN_FORMAT = 2
 
@@ -148,12 +152,13 @@ class _Bench:
             say(f"--- study {self.study.name}, seed {seed}: {variant.name}: {variant.what}")
             write_rankings(lists, self.folder / "lists.jsonl")
             chain = Chain(config, self.workspace, self.dataset)
-            chain.run("reranker" if variant.trained else "candidates")
+            late = variant.system in _LATE
+            chain.run("multi_vector" if late else "reranker" if variant.trained else "candidates")
             systems = chain_systems(chain.parts, self.queries, with_ranker=chain.has_ranker)
             # What one training made is measured at once. The retriever's run, written last, says that it is finished.
-            made = (
-                (HYBRID_BEFORE, HYBRID_AFTER, RANKER, RANKER_ON_AFTER, AFTER) if variant.trained else (variant.system,)
-            )
+            made: tuple[str, ...] = (variant.system,)
+            if variant.trained and not late:
+                made = (HYBRID_BEFORE, HYBRID_AFTER, RANKER, RANKER_ON_AFTER, AFTER)
             for system in made:
                 if system in systems:
                     write_run(systems[system](), self._path(config, lists, system), run_name(system))
@@ -163,9 +168,10 @@ class _Bench:
     def _config(self, variant: Variant, seed: int) -> Config:
         seed = seed if variant.trained else self.config.seed
         replayed = {"teacher.kind": "recorded", "teacher.rankings": str(self.folder / "lists.jsonl")}
+        late = {"multi_vector.make": variant.system in _LATE}
         return make_config(
             self.config.model_dump(mode="json"),
-            {**variant.changes, **replayed, "seed": seed},
+            {**variant.changes, **replayed, **late, "seed": seed},
             f"study {self.study.name}, {variant.name}",
         )
 
