@@ -431,10 +431,15 @@ class Chain:
         )
 
     def _write_card(self) -> None:
-        from rankstill.retriever.card import model_card
+        from rankstill.multi_vector import Choice
+        from rankstill.retriever.card import model_card, multi_vector_card
 
-        text = model_card(self.config, self.dataset, self.outcome())
-        self.workspace.write("retriever/README.md", text)
+        outcome = self.outcome()
+        self.workspace.write("retriever/README.md", model_card(self.config, self.dataset, outcome))
+        if self.parts.has_multi_vector:
+            chosen = Choice(**json.loads(self.workspace.path("multi-vector.json").read_text(encoding="utf-8")))
+            text = multi_vector_card(self.config, self.dataset, outcome, chosen)
+            self.workspace.write("multi-vector/README.md", text)
 
     def _section(self, name: str) -> Any:
         return getattr(self.config, name).model_dump(mode="json")

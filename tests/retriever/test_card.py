@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING
 import yaml
 
 from rankstill.config import Config, make_config
+from rankstill.multi_vector import Choice
 from rankstill.outcome import Outcome
-from rankstill.retriever.card import model_card
+from rankstill.retriever.card import model_card, multi_vector_card
 
 if TYPE_CHECKING:
     from rankstill.datasets import Dataset
@@ -66,3 +67,16 @@ def test_what_the_card_hides_is_left_out_and_named_for_null_would_mean_another_e
     assert "endpoint" not in yaml.safe_load(settings)["teacher"]
     plain, _ = card(toy_dataset)
     assert "not shown" not in plain
+
+
+def test_the_multi_vector_card_says_what_was_chosen_and_how_to_load_it(toy_dataset: Dataset) -> None:
+    _, config = card(toy_dataset)
+    outcome = Outcome(Path("w"), Path("w/retriever"), Path("w/reranker"), table=None, notes=("a note",))
+    text = multi_vector_card(config, toy_dataset, outcome, Choice(context=1.0, idf_power=0.5, loss=3.0, lists=24))
+    metadata = yaml.safe_load(text.split("---")[1])
+    assert "multi-vector" in metadata["tags"]
+    assert "24 of an LLM's rankings chose two numbers" in text
+    assert "takes in 1 times the mean" in text
+    assert "to the power of\n0.5." in text
+    assert "MultiVectorEncoder(" in text
+    assert "- a note" in text

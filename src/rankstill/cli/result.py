@@ -119,8 +119,10 @@ def push(
     workspace: Named = None,
     also: AlsoNamed = None,
     public: Annotated[bool, typer.Option("--public", help="For everybody to see; private if left out.")] = False,
+    multi_vector: Annotated[bool, typer.Option("--multi-vector", help="The multi-vector retriever.")] = False,
 ) -> None:
     """Push the new retriever to the Hugging Face Hub, its model card with it."""
     from rankstill.export import push
 
-    say(f"pushed: {push(one_workspace(workspace, also) / 'retriever', repository, private=not public)}")
+    folder = one_workspace(workspace, also) / ("multi-vector" if multi_vector else "retriever")
+    say(f"pushed: {push(folder, repository, private=not public)}")

@@ -8,6 +8,7 @@ from rankstill.config import Config, public_yaml
 from rankstill.datasets import Dataset
 
 if TYPE_CHECKING:
+    from rankstill.multi_vector import Choice
     from rankstill.outcome import Outcome
 
 _CITATION = """@misc{li2024intermediate,
@@ -17,41 +18,78 @@ _CITATION = """@misc{li2024intermediate,
 }"""
 
 
+_USE = """from sentence_transformers import SentenceTransformer
+
+model = SentenceTransformer("path/to/this/folder")
+passages = model.encode_document(["a passage"])  # `encode` does the same
+query = model.encode_query("a query")  # queries have a way of their own through the model
+print(model.similarity(query, passages))"""
+_USE_MULTI_VECTOR = """from sentence_transformers import MultiVectorEncoder
+
+model = MultiVectorEncoder("path/to/this/folder")
+passages = model.encode_document(["a passage"])  # a vector for each token
+query = model.encode_query(["a query"])
+print(model.similarity(query, passages))  # MaxSim"""
+
+
 def model_card(config: Config, dataset: Dataset, outcome: Outcome) -> str:
-    """Markdown with the metadata block that model hubs read.
+    """The distilled retriever's: Markdown with the metadata block that model hubs read.
 
     Args:
         config: of the experiment.
         dataset: that it ran on.
         outcome: what came of it.
     """
+    extra = f", {len(dataset.extra):,} unlabelled queries" if dataset.extra else ""
+    taught = f"{len(dataset.train):,} queries that could teach{extra}"
+    made_on = f"""{dataset.name}: {len(dataset.corpus):,} passages, {taught}, and
+up to {config.labels.pseudo_queries:,} pseudo-queries drawn from the corpus."""
+    what = f"""# A retriever distilled on {dataset.name}
+
+{config.retriever.model}, trained with Rankstill {_taught_by(config)}."""
+    tags = "[sentence-transformers, sentence-similarity, feature-extraction, rankstill]"
+    return _card(config, outcome, what, _USE, made_on, tags)
+
+
+def multi_vector_card(config: Config, dataset: Dataset, outcome: Outcome, chosen: Choice) -> str:
+    """As `model_card`, of the multi-vector retriever: the row "multi-vector" of the table.
+
+    Args:
+        config: of the experiment.
+        dataset: that it ran on.
+        outcome: what came of it.
+        chosen: by the LLM's rankings.
+    """
+    what = f"""# A multi-vector retriever for {dataset.name}
+
+The token vectors of {config.retriever.model}, matched by MaxSim, made with Rankstill. No weight was trained.
+{chosen.lists:,} of an LLM's rankings chose two numbers. Each token's vector takes in {chosen.context:g} times the mean
+of its text's. And a query's tokens count by their inverse document frequency in this corpus, to the power of
+{chosen.idf_power:g}."""
+    made_on = f"{dataset.name}: {len(dataset.corpus):,} passages, which say how rare each token is."
+    tags = "[sentence-transformers, multi-vector, late-interaction, feature-extraction, rankstill]"
+    return _card(config, outcome, what, _USE_MULTI_VECTOR, made_on, tags)
+
+
+def _card(config: Config, outcome: Outcome, what: str, use: str, made_on: str, tags: str) -> str:
     result = outcome.table.to_markdown() if outcome.table else "Not measured: the dataset has nothing to measure with."
     notes = "\n".join(f"- {note}" for note in outcome.notes) or "- none"
-    extra = f", {len(dataset.extra):,} unlabelled queries" if dataset.extra else ""
     return f"""---
 library_name: sentence-transformers
 pipeline_tag: sentence-similarity
 base_model: {config.retriever.model}
-tags: [sentence-transformers, sentence-similarity, feature-extraction, rankstill]
+tags: {tags}
 ---
 
-# A retriever distilled on {dataset.name}
-
-{config.retriever.model}, trained with Rankstill {_taught_by(config)}.
+{what}
 
 ```python
-from sentence_transformers import SentenceTransformer
-
-model = SentenceTransformer("path/to/this/folder")
-passages = model.encode_document(["a passage"])  # `encode` does the same
-query = model.encode_query("a query")  # queries have a way of their own through the model
-print(model.similarity(query, passages))
+{use}
 ```
 
 ## Made on
 
-{dataset.name}: {len(dataset.corpus):,} passages, {len(dataset.train):,} queries that could teach{extra}, and
-up to {config.labels.pseudo_queries:,} pseudo-queries drawn from the corpus.
+{made_on}
 
 ## Result
 
