@@ -263,6 +263,21 @@ class Parts:
         """The multi-vector retriever."""
         return load_multi_vector(str(self.workspace.path("multi-vector")), self.config.device)
 
+    @property
+    def late_model(self) -> MultiVectorEncoder | None:
+        """The multi-vector retriever, where the first stage scores by it."""
+        # Workers of a cluster have no token vectors.
+        return self.multi_vector if self.has_multi_vector and self.cluster is None else None
+
+    def with_late(self, first_stage: FirstStage) -> FirstStage:
+        """A first stage that knows late interaction too, where there is a multi-vector retriever on this machine."""
+        model = self.late_model
+        if model is None:
+            return first_stage
+        from rankstill.multi_vector import MeanMaxSim, TokenIndex
+
+        return first_stage.with_late(MeanMaxSim(model, TokenIndex.load(self.workspace.path("multi-vector-index"))))
+
     @cached_property
     def before(self) -> FirstStage:
         """The first stage with the retriever as it was."""
@@ -304,11 +319,12 @@ class Parts:
         )
 
     def after(self, vectors: Path, model: SentenceTransformer) -> FirstStage:
-        """The first stage with the new retriever for passages; sentences stay with the old one, which costs nothing."""
+        """The first stage with the new retriever for passages; all else stays with the old one, which costs nothing."""
         from rankstill.candidates import FirstStage
 
         mixed = replace(self.before.vectors, passages=np.load(vectors / "passages.npy", mmap_mode="r"))
-        return FirstStage(self.dataset.corpus, model, mixed, self.config.candidates, self.model_before, bm25=self.bm25)
+        own = self.config.candidates
+        return self.with_late(FirstStage(self.dataset.corpus, model, mixed, own, self.model_before, bm25=self.bm25))
 
     def encode_after(self, model: SentenceTransformer, folder: Path) -> None:
         """Write the corpus's vectors by the new retriever, `passages.npy`.

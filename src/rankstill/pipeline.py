@@ -263,7 +263,7 @@ class Chain:
             self._train_ranker,
             outputs=("ranker", "ranker-losses.json", "hybrid.json"),
             settings=[self._section("ranker"), self.config.seed, "with a hybrid"],
-            inputs=[self.candidates(), self.rankings(), *self.parts.ranker_identity],
+            inputs=[self.candidates(), self.rankings(), *self.parts.ranker_identity, *self._made_late()],
         )
 
     def _train_ranker(self, folder: Path) -> Sequence[str]:
@@ -271,7 +271,7 @@ class Chain:
         from rankstill.hybrid import fit_hybrid
         from rankstill.ranker import train_ranker
 
-        lists = self.parts.ranked_lists(self.parts.before)
+        lists = self.parts.ranked_lists(self.parts.with_late(self.parts.before))
         ranker = train_ranker(
             lists,
             self.config.ranker,
@@ -281,7 +281,8 @@ class Chain:
             device=self.config.device,
             reports=self.reports,
         )
-        ranker.first_stage = PassageScorer(self.parts.model_before, self.parts.before.bm25.statistics)
+        bm25, late = self.parts.before.bm25.statistics, self.parts.late_model
+        ranker.first_stage = PassageScorer(self.parts.model_before, bm25, late=late)
         ranker.save(folder / "ranker")
         fit_hybrid(lists, self.config.candidates).save(folder / "hybrid.json")
         return trained_by(self.config.ranker.lists_per_step, "ranker") if self.config.ranker.cross_encoder else []
@@ -388,7 +389,8 @@ class Chain:
         ranker = Ranker.load(self.workspace.path("ranker"), self.config.device)
         lists = self.parts.ranked_lists(first_stage)
         refitted = refit_prior(ranker, lists)
-        refitted.first_stage = PassageScorer(model, first_stage.bm25.statistics, self.parts.model_before)
+        bm25, late = first_stage.bm25.statistics, self.parts.late_model
+        refitted.first_stage = PassageScorer(model, bm25, self.parts.model_before, late)
         refitted.save(folder / "reranker")
         fit_hybrid(lists, self.config.candidates).save(folder / "hybrid-distilled.json")
 
@@ -403,12 +405,15 @@ class Chain:
             lambda folder: evaluate_chain(self.parts, folder, with_ranker=self.has_ranker),
             outputs=("metrics.json", "runs", "per-query.csv", "pairs.csv"),
             settings=[self._section("evaluation"), self.config.seed],
-            inputs=[self.reranker(), *([self.multi_vector()] if "multi_vector" in self.steps else [])],
+            inputs=[self.reranker(), *self._made_late()],
         )
         if leads():
             self._write_card()
             write_report(self.workspace.folder, self.dataset)
         return fingerprint
+
+    def _made_late(self) -> list[str]:
+        return [self.multi_vector()] if "multi_vector" in self.steps else []
 
     def outcome(self) -> Outcome:
         """What the workspace holds by now."""

@@ -3,6 +3,7 @@
 from rankstill.candidates.dense import encode
 from rankstill.candidates.first_stage import (
     FEATURES,
+    LATE,
     Candidates,
     FirstStage,
     Sentence,
@@ -14,6 +15,7 @@ from rankstill.candidates.vectors import PassageVectors, encode_corpus, encode_p
 
 __all__ = [
     "FEATURES",
+    "LATE",
     "Candidates",
     "FirstStage",
     "PassageScorer",

@@ -3,6 +3,7 @@
 `dense` is the cosine of query and whole passage, `bm25` the lexical score, and `sentence` the cosine of the query and
 the passage's best sentence: a long passage may hold the answer in one sentence and be about something else. Where no
 sentence has a vector, which is for corpora too large for that, `sentence` is 0 and the prior learns to do without.
+Where there is a multi-vector retriever, a fourth score is its own: `late`, the mean MaxSim of the query's tokens.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,11 +32,28 @@ if TYPE_CHECKING:
     from rankstill.datasets import Corpus
 
 FEATURES = ("dense", "bm25", "sentence")
+LATE = "late"
+"""The name of the column behind them, where there is a multi-vector retriever."""
 BM25_SCALE = 0.1
 """Brings BM25 near the size of a cosine, so that one penalty suits all of the prior's weights."""
 _DEPTH = 100
 """How deep the dense and the lexical ranking are fused, at least."""
 _QUERIES_AT_ONCE = 1024
+
+
+class LateScores(Protocol):
+    """Scores by late interaction, of a query's passages."""
+
+    def encode(self, queries: Sequence[str]) -> list[NDArray[np.float32]]:
+        """The token vectors of queries. Each [tokens, dimensions]"""
+
+    def mean_maxsim(self, tokens: NDArray[np.float32], positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Of one query's tokens, passages at these positions of the corpus. [passages]"""
+
+
+def feature_names(columns: int) -> tuple[str, ...]:
+    """The names of so many columns of first-stage scores."""
+    return (*FEATURES, LATE)[:columns]
 
 
 @dataclass(frozen=True)
@@ -44,7 +62,7 @@ class Candidates:
 
     Args:
         positions: of the passages in the corpus. [n]
-        features: their first-stage scores, in the order of `FEATURES`. [n, features]
+        features: their first-stage scores, in the order of `FEATURES`, then `LATE`, where it is known. [n, features]
         fused: reciprocal rank fusion of the dense and the lexical ranking. [n]
     """
 
@@ -96,12 +114,19 @@ class FirstStage:
         self.vectors = vectors
         self.bm25 = bm25 or BM25Index(corpus.texts(), config.language, config.k1, config.b)
         self.index = index
+        self.late: LateScores | None = None
         self._rrf_k = config.rrf_k
 
     def exact(self) -> FirstStage:
         """The same without its approximate index: what is measured must not depend on what an index overlooks."""
         stage = copy.copy(self)
         stage.index = None
+        return stage
+
+    def with_late(self, late: LateScores | None) -> FirstStage:
+        """The same with a fourth score of every pair; None: without."""
+        stage = copy.copy(self)
+        stage.late = late
         return stage
 
     @property
@@ -156,7 +181,7 @@ class FirstStage:
             positions: of each query's passages in the corpus. Each [n]
 
         Yields:
-            For each query, scores in the order of `FEATURES`. [n, features]
+            For each query, scores in the order of `FEATURES`, then `LATE`, where it is known. [n, features]
         """
         for query, wanted in zip(self._asked(queries), positions, strict=True):
             yield self._features(query, self._lexical(query), wanted)
@@ -207,7 +232,8 @@ class FirstStage:
         for_sentences = encoded
         if self.sentence_model is not self.model:
             for_sentences = encode(self.sentence_model, queries, "query", "encoding queries", 128)
-        return [_Query(*each) for each in zip(queries, encoded, for_sentences, strict=True)]
+        tokens = [None] * len(queries) if self.late is None else self.late.encode(queries)
+        return [_Query(*each) for each in zip(queries, encoded, for_sentences, tokens, strict=True)]
 
     def _nearest(
         self, queries: Sequence[_Query], depth: int, index: ApproximateIndex | None
@@ -235,6 +261,8 @@ class FirstStage:
     ) -> NDArray[np.float32]:
         dense = self.vectors.passages[positions] @ query.vector
         columns = [dense, lexical[positions], self._best_sentence(query, positions)]
+        if self.late is not None and query.tokens is not None:
+            columns.append(self.late.mean_maxsim(query.tokens, positions))
         return np.stack(columns, axis=-1).astype(np.float32, copy=False)
 
     def _best_other_sentence(self, query: _Query, own: Sentence) -> float:
@@ -261,11 +289,12 @@ class FirstStage:
 
 @dataclass(frozen=True)
 class _Query:
-    """A query and its vectors: for passages and, by perhaps another model, for sentences. [dimensions] each"""
+    """A query: its vectors for passages and for sentences [dimensions], those of its tokens [tokens, dimensions]."""
 
     text: str
     vector: Embeddings
     for_sentences: Embeddings
+    tokens: NDArray[np.float32] | None
 
 
 def top(scores: NDArray[np.float32], depth: int) -> NDArray[np.int64]:

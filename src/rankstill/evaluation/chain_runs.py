@@ -132,7 +132,7 @@ def chain_systems(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool
         hybrid = Hybrid.load(parts.workspace.path("hybrid-multi-vector.json"))
         return multi_vector_runs(parts.multi_vector, index, before, hybrid, queries)
 
-    before = parts.before.exact()
+    before = parts.with_late(parts.before.exact())
 
     @cache
     def after() -> FirstStage:

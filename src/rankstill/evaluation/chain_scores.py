@@ -70,7 +70,7 @@ def attribute_workspace(parts: Parts) -> Attribution:
     ):
         judged = [each for each in lists if _is_judged(dataset, each.query_id)]
         if judged:
-            chain = _score(judged, dataset, parts.before, after, ranker)
+            chain = _score(judged, dataset, parts.with_late(parts.before), after, ranker)
             qrels = {each.query_id: dataset.qrels[each.query_id] for each in judged}
             resampling = {"seed": config.seed, "resamples": config.evaluation.resamples}
             groups.append(attribute(name, chain, qrels, proof=proof, temperatures=temperatures, **resampling))

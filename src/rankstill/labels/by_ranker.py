@@ -47,8 +47,12 @@ def label_by_ranker(
     asked_for = [config.pseudo_queries, config.pseudo_like_queries, config.depth, parts.config.seed]
     found = _kept(parts.workspace.path("found"), digest(candidates, asked_for))
     ranker = Ranker.load(parts.workspace.path("ranker"), parts.config.device)
-    free = ranker.prior_alone() if config.pseudo_by == "prior" else ranker
-    yield from label(asked, parts.before, ranker, folder / "asked", depth=config.depth, ranked_by=ranked_by)
+    # Late interaction of every pseudo-query would take longer than all else.
+    free = ranker.without_late()
+    free = free.prior_alone() if config.pseudo_by == "prior" else free
+    yield from label(
+        asked, parts.with_late(parts.before), ranker, folder / "asked", depth=config.depth, ranked_by=ranked_by
+    )
     yield from label(
         sentences, parts.before, free, folder / "pseudo", depth=config.depth, ranked_by=ranked_by, found=found
     )

@@ -2,15 +2,17 @@
 
 from rankstill.multi_vector.choosing import Choice, choose
 from rankstill.multi_vector.idf import inverse_document_frequency
-from rankstill.multi_vector.index import TokenIndex, encode_queries
+from rankstill.multi_vector.index import MeanMaxSim, TokenIndex, encode_queries, mean_of
 from rankstill.multi_vector.model import has_token_vectors, multi_vector_encoder
 
 __all__ = [
     "Choice",
+    "MeanMaxSim",
     "TokenIndex",
     "choose",
     "encode_queries",
     "has_token_vectors",
     "inverse_document_frequency",
+    "mean_of",
     "multi_vector_encoder",
 ]

@@ -133,6 +133,34 @@ class TokenIndex:
         return vectors, torch.from_numpy(ends - firsts).to(device)
 
 
+@dataclass(frozen=True)
+class MeanMaxSim:
+    """Late interaction as a score of the first stage: MaxSim over the sum of the query's weights, at most 1.
+
+    Args:
+        model: encodes queries.
+        index: the passages' token vectors.
+    """
+
+    model: MultiVectorEncoder
+    index: TokenIndex
+
+    def encode(self, queries: Sequence[str]) -> list[Tokens]:
+        """See `encode_queries`."""
+        return encode_queries(self.model, queries)
+
+    def mean_maxsim(self, tokens: Tokens, positions: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Of one query's tokens and some passages; 0 for a passage or a query without tokens. [passages]"""
+        (found,) = self.index.scores_of([tokens], [positions], str(self.model.device))
+        return mean_of(tokens, found)
+
+
+def mean_of(query: Tokens, maxsim: NDArray[np.float32]) -> NDArray[np.float32]:
+    """MaxSim with a query's tokens over the sum of their weights, which are their vectors' lengths. [passages]"""
+    weight = max(float(np.linalg.norm(query, axis=1).sum()), 1e-9)
+    return np.where(np.isfinite(maxsim), maxsim / weight, 0.0).astype(np.float32)
+
+
 def encode_queries(model: MultiVectorEncoder, queries: Sequence[str]) -> list[Tokens]:
     """The token vectors of queries, as long as their tokens' weights. Each [tokens, dimensions]"""
     with autocast(str(model.device)):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rankstill.candidates.first_stage import FEATURES
+from rankstill.candidates.first_stage import FEATURES, feature_names
 from rankstill.compute.training_mode import without_dropout
 from rankstill.distributed.processes import averaging, check_first_step
 from rankstill.errors import DataError
@@ -40,7 +40,7 @@ class RankedList:
     Args:
         query: its text.
         passages: their texts, in the teacher's order, best first.
-        features: their first-stage scores, columns as in `FEATURES`. [passages, features]
+        features: their first-stage scores, columns as `feature_names` names them. [passages, features]
         known: how many leading passages the teacher itself placed; the rest is an unordered tail.
         weight: of the list in the loss.
     """
@@ -78,12 +78,12 @@ def train_ranker(
     """
     if not lists:
         raise DataError("rankings: no ranking belongs to a training query, so there is nothing to learn from.")
-    prior = None
+    prior = without_late = None
     if config.prior:
-        prior = _fit_prior(lists)
+        prior, without_late = _fit_priors(lists)
     if not config.cross_encoder:
         (folder / LOSSES).write_text("[]", encoding="utf-8")
-        return Ranker(prior, None)
+        return Ranker(prior, None, prior_without_late=without_late)
     if prior is None:
         return Ranker(None, _train_cross_encoder(lists, None, config, start, folder, seed, device, reports))
     order = np.random.default_rng(seed).permutation(len(lists))
@@ -91,16 +91,19 @@ def train_ranker(
         [lists[row] for row in rows] for rows in np.split(order, [max(1, round(config.holdout * len(lists)))])
     )
     cross_encoder = _train_cross_encoder(taught, prior, config, start, folder, seed, device, reports)
-    return Ranker(prior, cross_encoder, fit_weight(Ranker(prior, cross_encoder), unseen))
+    weight = fit_weight(Ranker(prior, cross_encoder), unseen)
+    return Ranker(prior, cross_encoder, weight, prior_without_late=without_late)
 
 
-def _fit_prior(lists: Sequence[RankedList]) -> Prior:
-    return fit_prior(
-        FEATURES,
-        [entry.features for entry in lists],
-        [entry.known for entry in lists],
-        [entry.weight for entry in lists],
-    )
+def _fit_priors(lists: Sequence[RankedList]) -> tuple[Prior, Prior | None]:
+    """The prior; and one without late interaction, where the lists know it."""
+    known, weights = [entry.known for entry in lists], [entry.weight for entry in lists]
+
+    def fit(columns: int) -> Prior:
+        return fit_prior(feature_names(columns), [entry.features[:, :columns] for entry in lists], known, weights)
+
+    columns = lists[0].features.shape[1]
+    return fit(columns), fit(len(FEATURES)) if columns > len(FEATURES) else None
 
 
 def _train_cross_encoder(
@@ -213,4 +216,5 @@ def refit_prior(ranker: Ranker, lists: Sequence[RankedList]) -> Ranker:
     """
     if ranker.prior is None:
         return ranker
-    return Ranker(_fit_prior(lists), ranker.cross_encoder, ranker.cross_encoder_weight)
+    prior, without_late = _fit_priors(lists)
+    return Ranker(prior, ranker.cross_encoder, ranker.cross_encoder_weight, prior_without_late=without_late)

@@ -167,6 +167,7 @@ class Opened:
             WorkspaceError: a run has replaced the ranker since the workspace was opened.
         """
         from rankstill.candidates import FirstStage, PassageScorer
+        from rankstill.multi_vector import MeanMaxSim, TokenIndex
         from rankstill.ranker import Ranker
 
         started = time.monotonic()
@@ -178,7 +179,11 @@ class Opened:
             self.dataset.corpus, self.after.model, self.vectors, self.config.candidates, self.before.model
         )
         if ranker.first_stage is not None:  # its bi-encoders are here already: one copy of each will do
-            ranker.first_stage = PassageScorer(self.after.model, first_stage.bm25.statistics, self.before.model)
+            late = ranker.first_stage.late
+            ranker.first_stage = PassageScorer(self.after.model, first_stage.bm25.statistics, self.before.model, late)
+            if late is not None:
+                index = TokenIndex.load(self.workspace.path("multi-vector-index"))
+                first_stage = first_stage.with_late(MeanMaxSim(late, index))
         say(f"loading the ranker and the lexical index: {time.monotonic() - started:.1f} s")
         return first_stage, ranker
 
