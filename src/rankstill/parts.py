@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import uuid
 from dataclasses import replace
 from functools import cached_property
@@ -336,10 +337,13 @@ class Parts:
         from rankstill.candidates import encode_passages
         from rankstill.retriever import carry_through_head
 
-        if not self.config.retriever.encoder_stays or self.config.head.absent:
+        if not self.config.retriever.encoder_stays:
             encode_passages(model, self.dataset.corpus, folder)
             return
         folder.mkdir(parents=True, exist_ok=True)
+        if self.config.head.absent:  # nothing was trained
+            shutil.copyfile(self.workspace.path("vectors") / "passages.npy", folder / "passages.npy")
+            return
         known = self.before.vectors.passages
         carry_through_head(model, self.model_before, self.dataset.corpus.texts(), known, folder / "passages.npy")
 

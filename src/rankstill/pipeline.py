@@ -246,10 +246,11 @@ class Chain:
         idf = inverse_document_frequency(start, passages)
         lists = self.parts.ranked_lists(self.parts.before)
         chosen = choose(start, lists, idf, self.config.multi_vector)
-        model = multi_vector_encoder(start, idf**chosen.idf_power, chosen.context)
+        config = self.config.multi_vector
+        model = multi_vector_encoder(start, idf**chosen.idf_power, chosen.context, config.pooling)
         save_model(model, folder / "multi-vector")
         write_atomically(folder / "multi-vector.json", json.dumps(asdict(chosen)) + "\n")
-        index = TokenIndex.encode(model, passages, folder / "multi-vector-index")
+        index = TokenIndex.encode(model, passages, folder / "multi-vector-index", config.bits)
         asked = encode_queries(model, [each.query for each in lists])
         maxsim = list(index.scores_of(asked, self.parts.ranked_positions, str(model.device)))
         fit_hybrid(lists, self.config.candidates, maxsim).save(folder / "hybrid-multi-vector.json")

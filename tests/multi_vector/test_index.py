@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
+from rankstill.models import load_multi_vector, save_model
 from rankstill.multi_vector import TokenIndex, encode_queries, index, multi_vector_encoder
+from rankstill.multi_vector.codes import Bits
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
@@ -36,6 +38,33 @@ def test_scores_are_the_library_s_maxsim(model: MultiVectorEncoder, toy_dataset:
     wanted = [np.array([5, 0, 59]), np.array([3]), np.array([], dtype=np.int64)]
     for scores, chosen, given in zip(got, wanted, made.scores_of(asked, wanted), strict=True):
         np.testing.assert_allclose(given, scores[chosen], atol=1e-5)
+
+
+@pytest.mark.parametrize(("bits", "off"), [(4, 0.05), (2, 0.1)])
+def test_fewer_bits_take_less_space_and_change_scores_a_little(
+    bits: Bits, off: float, model: MultiVectorEncoder, toy_dataset: Dataset, tmp_path: Path
+) -> None:
+    texts = list(toy_dataset.corpus.texts())
+    whole = TokenIndex.encode(model, texts, tmp_path / "8")
+    small = TokenIndex.encode(model, texts, tmp_path / str(bits), bits)
+    assert small.bytes_per_passage / whole.bytes_per_passage == pytest.approx((32 * bits / 8 + 2) / 34)
+    assert TokenIndex.load(tmp_path / str(bits)).codec == small.codec
+    asked = encode_queries(model, [QUERIES[0], QUERIES[2]])
+    for one, other in zip(whole.scores(asked), small.scores(asked), strict=True):
+        assert (np.abs(one - other) < off * one).all()
+
+
+def test_pooling_keeps_a_share_of_a_passage_s_vectors_and_all_of_a_query_s(
+    tiny_model: SentenceTransformer, model: MultiVectorEncoder, toy_dataset: Dataset, tmp_path: Path
+) -> None:
+    texts = list(toy_dataset.corpus.texts())
+    pooled = multi_vector_encoder(tiny_model, np.ones(len(tiny_model.tokenizer), dtype=np.float32), 1.0, pooling=2.0)
+    save_model(pooled, tmp_path / "m")
+    again = load_multi_vector(str(tmp_path / "m"), "cpu")
+    for one, other in zip(model.encode_document(texts), again.encode_document(texts), strict=True):
+        assert len(other) == max(1, len(one) // 2)
+        np.testing.assert_allclose(other.norm(dim=1), 1, atol=1e-5)
+    np.testing.assert_allclose(again.encode_query(QUERIES)[0], model.encode_query(QUERIES)[0], atol=1e-5)
 
 
 def test_blocks_do_not_change_scores(

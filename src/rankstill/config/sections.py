@@ -209,7 +209,7 @@ class MultiVectorConfig(Section):
     """LLM -> multi-vector retriever: the old encoder, with a vector for each token, matched by late interaction."""
 
     make: bool = Field(
-        True, description="make it; false for corpora too large for some 80 kB a passage, or where one vector must do"
+        True, description="make it; false for corpora too large for some 10 kB a passage, or where one vector must do"
     )
     context: float | None = Field(
         None,
@@ -221,6 +221,12 @@ class MultiVectorConfig(Section):
         ge=0,
         description="a query's tokens count by their idf to this power; null: what the LLM's rankings choose",
     )
+    pooling: float = Field(
+        2.0,
+        ge=1,
+        description="a passage keeps one vector for so many tokens, the mean of some that lie near each other",
+    )
+    bits: Literal[8, 4, 2] = Field(2, description="of each dimension of a passage's vectors, on disk")
 
 
 class EvaluationConfig(Section):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rankstill.candidates.vectors import read_pieces
 from rankstill.compute.memory import Room, release_memory
 from rankstill.compute.precision import autocast
+from rankstill.multi_vector.codes import Bits, Codec
 from rankstill.progress import progress
 from rankstill.workspace import write_atomically
 
@@ -32,39 +33,41 @@ _DONE = "index.json"
 
 @dataclass(frozen=True)
 class TokenIndex:
-    """Token vectors of passages, a byte a dimension, and each passage's MaxSim with a query.
+    """Token vectors of passages, a few bits a dimension, and each passage's MaxSim with a query.
 
     Args:
         folder: of the files.
-        starts: each passage's first token, and at the end the number of all. [passages + 1]
-        dimensions: of a token's vector.
+        starts: each passage's first vector, and at the end the number of all. [passages + 1]
+        codec: of the vectors.
     """
 
     folder: Path
     starts: NDArray[np.int64]
-    dimensions: int
+    codec: Codec
 
     @classmethod
     def load(cls, folder: Path) -> TokenIndex:
         """As `encode` wrote it."""
         held = json.loads((folder / _DONE).read_text(encoding="utf-8"))
         counts = np.fromfile(folder / "counts", dtype="<i4")
-        return cls(folder, np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]), held["dimensions"])
+        return cls(folder, np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]), Codec(**held))
 
     @classmethod
-    def encode(cls, model: MultiVectorEncoder, passages: Sequence[str], folder: Path) -> TokenIndex:
+    def encode(cls, model: MultiVectorEncoder, passages: Sequence[str], folder: Path, bits: Bits = 8) -> TokenIndex:
         """Write the token vectors of passages. Memory stays flat; what an interrupted call finished is kept.
 
         Args:
             model: encodes them.
             passages: their texts.
             folder: made if it is not there.
+            bits: of a dimension.
         """
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / _DONE).exists():
-            dimensions = model.encode_document("any text").shape[1]  # it names none where it has routes
-            _write(model, passages, folder, dimensions)
-            write_atomically(folder / _DONE, json.dumps({"dimensions": dimensions}) + "\n")
+            size = model.encode_document("any text").shape[1]  # it names none where it has routes
+            codec = Codec(bits if size % 4 == 0 else 8, size)
+            _write(model, passages, folder, codec)
+            write_atomically(folder / _DONE, json.dumps(asdict(codec)) + "\n")
         return cls.load(folder)
 
     def __len__(self) -> int:
@@ -73,10 +76,10 @@ class TokenIndex:
     @property
     def bytes_per_passage(self) -> float:
         """On disk, on average."""
-        return float(self.starts[-1]) * (self.dimensions + 2) / max(1, len(self))
+        return float(self.starts[-1]) * (self.codec.size + 2) / max(1, len(self))
 
     def scores(self, queries: Sequence[Tokens], device: str = "cpu") -> Iterator[NDArray[np.float32]]:
-        """MaxSim of each query and every passage; exact but for the rounding of vectors to a byte a dimension.
+        """MaxSim of each query and every passage; exact but for the rounding of passages' vectors.
 
         Args:
             queries: their token vectors. Each [tokens, dimensions]
@@ -126,10 +129,10 @@ class TokenIndex:
         import torch
 
         firsts, ends = self.starts[positions], self.starts[positions + 1]
-        codes = read_pieces(self.folder / "codes", firsts * self.dimensions, ends * self.dimensions).view(np.int8)
+        size = self.codec.size
+        codes = read_pieces(self.folder / "codes", firsts * size, ends * size).reshape(-1, size)
         scales = read_pieces(self.folder / "scales", firsts * 2, ends * 2).view("<f2")
-        vectors = torch.from_numpy(codes.reshape(-1, self.dimensions)).to(device).float()
-        vectors *= torch.from_numpy(scales.astype(np.float32)).to(device)[:, None]
+        vectors = self.codec.decode(*(torch.from_numpy(each).to(device) for each in (codes, scales)))
         return vectors, torch.from_numpy(ends - firsts).to(device)
 
 
@@ -168,7 +171,7 @@ def encode_queries(model: MultiVectorEncoder, queries: Sequence[str]) -> list[To
     return [np.asarray(each, dtype=np.float32) for each in encoded]
 
 
-def _write(model: MultiVectorEncoder, passages: Sequence[str], folder: Path, dimensions: int) -> None:
+def _write(model: MultiVectorEncoder, passages: Sequence[str], folder: Path, codec: Codec) -> None:
     room = Room.of(model)
     with (
         (folder / "counts").open("a+b") as counts,
@@ -178,11 +181,11 @@ def _write(model: MultiVectorEncoder, passages: Sequence[str], folder: Path, dim
         autocast(str(model.device)),
     ):
         counts.seek(0)
-        held = np.frombuffer(counts.read(), dtype="<i4")
-        done = len(held) // _TEXTS_A_STRETCH * _TEXTS_A_STRETCH
-        tokens = int(held[:done].sum())
+        finished = np.frombuffer(counts.read(), dtype="<i4")
+        done = len(finished) // _TEXTS_A_STRETCH * _TEXTS_A_STRETCH
+        tokens = int(finished[:done].sum())
         # Counts are written last: what is beyond them belongs to a stretch that was cut short.
-        for file, size in ((counts, 4 * done), (scales, 2 * tokens), (codes, dimensions * tokens)):
+        for file, size in ((counts, 4 * done), (scales, 2 * tokens), (codes, codec.size * tokens)):
             file.truncate(size)
         advance(done)
         for start in range(done, len(passages), _TEXTS_A_STRETCH):
@@ -190,8 +193,8 @@ def _write(model: MultiVectorEncoder, passages: Sequence[str], folder: Path, dim
             together = room.texts_a_pass(max(map(len, texts)), 32)
             encoded = model.encode_document(texts, batch_size=together, show_progress_bar=False, convert_to_numpy=True)
             vectors = np.concatenate([np.asarray(each, dtype=np.float32) for each in encoded])
-            scale = (np.abs(vectors).max(axis=1, initial=1e-9) / 127).astype("<f2")
-            codes.write(np.rint(vectors / scale.astype(np.float32)[:, None]).clip(-127, 127).astype(np.int8).data)
+            held, scale = codec.encode(vectors)
+            codes.write(held.data)
             scales.write(scale.data)
             codes.flush()
             scales.flush()

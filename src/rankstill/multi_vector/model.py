@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def multi_vector_encoder(
-    bi_encoder: SentenceTransformer, token_weights: NDArray[np.float32], context: float
+    bi_encoder: SentenceTransformer, token_weights: NDArray[np.float32], context: float, pooling: float = 1.0
 ) -> MultiVectorEncoder:
     """The bi-encoder's token vectors for late interaction (ColBERT, Khattab and Zaharia 2020, arXiv 2004.12832).
 
@@ -29,13 +29,15 @@ def multi_vector_encoder(
         bi_encoder: stays as it is.
         token_weights: of the tokens of a query. [vocabulary]
         context: 0 leaves each token vector as it is.
+        pooling: a passage keeps one vector for so many tokens, the mean of some that lie near each other (Clavié et al.
+            2024, arXiv 2409.14683); 1: one for each.
 
     Raises:
         ModelError: the model has no token vectors; or context is above 0 and its layers are not built as BERT's.
     """
     from sentence_transformers import MultiVectorEncoder
     from sentence_transformers.base.modules import Normalize, Router
-    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
+    from sentence_transformers.multi_vector_encoder.modules import HierarchicalTokenPooling, MultiVectorMask
     from sentence_transformers.sentence_transformer.modules import WordWeights
 
     transformer = copy.deepcopy(transformer_of(bi_encoder))
@@ -45,13 +47,14 @@ def multi_vector_encoder(
     vocabulary = tokenizer.convert_ids_to_tokens(list(range(len(tokenizer))))
     weights = dict(zip(vocabulary, token_weights.tolist(), strict=True))
     special = sorted(set(tokenizer.all_special_tokens))
+    of_passages: list[Any] = [Normalize("token_embeddings")]
+    if pooling > 1:
+        of_passages.append(HierarchicalTokenPooling(pooling, num_protected_tokens=0))
     model = MultiVectorEncoder(
         modules=[
             transformer,
             MultiVectorMask(special, skiplist_tasks=["query", "document"]),
-            Router.for_query_document(
-                [Normalize("token_embeddings"), WordWeights(vocabulary, weights)], [Normalize("token_embeddings")]
-            ),
+            Router.for_query_document([Normalize("token_embeddings"), WordWeights(vocabulary, weights)], of_passages),
         ],
         device=str(bi_encoder.device),
     )
