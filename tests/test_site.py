@@ -206,12 +206,12 @@ def test_start_here_leads_to_a_retriever_on_ones_own_data(
     assert Path("my-workspace/report.html").is_file()
     deploy = (DOCS / "guides" / "deploy.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", START + deploy, flags=re.DOTALL)
-    assert len(examples) == 4
+    assert len(examples) == 6
     exec(compile("\n".join(examples), "start.md and deploy.md", "exec"), {})
     shown = capsys.readouterr().out
-    assert shown.count("tensor([[") == 2
-    # Once by the reranker and once by the hybrid, each with its score.
-    assert len(re.findall(r"\d Parcels go out on weekdays\.$", shown, re.MULTILINE)) == 2
+    assert shown.count("tensor([[") == 3
+    # By the reranker, the hybrid and the multi-vector hybrid, each with its score.
+    assert len(re.findall(r"\d Parcels go out on weekdays\.$", shown, re.MULTILINE)) == 3
 
 
 def change_as_shown(path: Path, endpoint: str, model: Path) -> None:
