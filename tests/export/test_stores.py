@@ -15,7 +15,7 @@ import pytest
 from rankstill.errors import DataError, RankstillError
 from rankstill.export.stores import to_lancedb, to_pgvector, to_qdrant
 from rankstill.export.stores.qdrant import qdrant_id
-from rankstill.export.vectors import Batch
+from rankstill.export.vectors import Batch, TokenBatch
 
 
 def made_up(count: int, dimensions: int = 8, start: int = 0) -> list[Batch]:
@@ -51,6 +51,23 @@ def test_qdrant_finds_a_passage_by_its_vector_and_takes_it_again(tmp_path: Path)
     assert found.score == pytest.approx(1.0, abs=1e-5)
     with pytest.raises(DataError, match="collection passages: holds other vectors"):
         to_qdrant(made_up(3, dimensions=5), "passages", location=str(tmp_path))
+
+
+def test_qdrant_scores_token_vectors_by_the_same_maxsim(tmp_path: Path) -> None:
+    qdrant = pytest.importorskip("qdrant_client", reason='needs pip install "rankstill[qdrant]"')
+    draw = np.random.default_rng(2)
+    tokens = [draw.normal(size=(count, 8)).astype(np.float32) for count in (3, 1, 5)]
+    batch = TokenBatch(("a", "b", "c"), ("one", "two", "three"), tuple(tokens))
+    assert to_qdrant([batch], "tokens", location=str(tmp_path)) == 3
+    asked = draw.normal(size=(4, 8)).astype(np.float32)
+    client = qdrant.QdrantClient(path=str(tmp_path))
+    points = client.query_points("tokens", query=asked.tolist(), limit=3).points
+    client.close()
+    found = {point.payload["id"]: point.score for point in points}
+    expected = {own: (asked @ each.T).max(axis=1).sum() for own, each in zip(batch.ids, tokens, strict=True)}
+    assert found == pytest.approx(expected, abs=1e-4)
+    with pytest.raises(DataError, match="collection tokens: holds other vectors"):
+        to_qdrant(made_up(3), "tokens", location=str(tmp_path))
 
 
 def test_lancedb_finds_a_passage_by_its_vector_and_takes_it_again(tmp_path: Path) -> None:

@@ -88,6 +88,9 @@ def export(
     store: Annotated[
         str | None, typer.Option(help="Put the corpus with its vectors into qdrant, lancedb or pgvector, no model.")
     ] = None,
+    multi_vector: Annotated[
+        bool, typer.Option("--multi-vector", help="Put the multi-vector retriever's token vectors into the store.")
+    ] = False,
     name: Annotated[str, typer.Option(help="Of the store's collection or table.")] = "rankstill",
     location: Annotated[
         str,
@@ -100,13 +103,17 @@ def export(
     from rankstill import export
 
     config, workspace = experiment.config, experiment.workspace
+    if multi_vector and not store:
+        raise RankstillError("--multi-vector says what goes into a store. Name one: --store qdrant.")
     if matryoshka:
         typer.echo(export.measure_truncation(config, workspace, keep=dimensions).to_markdown())
     if parquet:
         count = export.export_vectors(config, workspace, dimensions=dimensions)
         say(f"{count:,} passages written to {workspace / 'export' / 'vectors.parquet'}")
     if store:
-        count = export.export_to_store(config, workspace, store, name, location, dimensions=dimensions)
+        count = export.export_to_store(
+            config, workspace, store, name, location, dimensions=dimensions, multi_vector=multi_vector
+        )
         say(f"{count:,} passages put into {store}, {name}")
     if form or not (matryoshka or parquet or store):
         forms = form or ["onnx", "onnx-int8"]

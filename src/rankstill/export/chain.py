@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rankstill.config import Config
-from rankstill.errors import RankstillError
+from rankstill.errors import RankstillError, WorkspaceError
 from rankstill.export.held import open_held
 from rankstill.export.matryoshka import DIMENSIONS, TruncationTable, truncation_table
 from rankstill.export.rotation import principal_axes, rotated
 from rankstill.export.search import Vectors, unit
 from rankstill.export.stores import to_lancedb, to_pgvector, to_qdrant
 from rankstill.export.table import ExportTable
-from rankstill.export.vectors import Batch, batches_of, write_parquet
+from rankstill.export.vectors import Batch, batches_of, token_batches_of, write_parquet
+from rankstill.multi_vector import TokenIndex
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
@@ -125,7 +126,14 @@ def export_vectors(
 
 
 def export_to_store(
-    config: Config, workspace: str | Path, store: str, name: str, location: str, *, dimensions: int | None = None
+    config: Config,
+    workspace: str | Path,
+    store: str,
+    name: str,
+    location: str,
+    *,
+    dimensions: int | None = None,
+    multi_vector: bool = False,
 ) -> int:
     """Put the corpus with its vectors into a vector database.
 
@@ -137,19 +145,28 @@ def export_to_store(
         location: where the database is, see its function in `rankstill.export.stores`; empty for a folder in the
             workspace, or for what PGHOST and the like say.
         dimensions: of shorter vectors, turned first; None for whole ones.
+        multi_vector: the token vectors of the multi-vector retriever; Qdrant alone.
 
     Returns:
         How many passages were sent.
 
     Raises:
-        RankstillError: as `open_held` or the store's function; or there is no such store.
+        RankstillError: as `open_held` or the store's function; or there is no such store, or none for token vectors.
+        WorkspaceError: there is no multi-vector retriever.
     """
     if store not in STORES:
         raise RankstillError(f"export: no store {store}. Use one of {', '.join(STORES)}.")
+    if multi_vector and (store != "qdrant" or dimensions is not None):
+        raise RankstillError("export: --multi-vector puts whole token vectors into qdrant. Leave --dimensions out.")
     with open_held(config, workspace) as chain:
         if not location and store != "pgvector":
             location = str(chain.workspace.path("export") / store)
-        return STORES[store](_batches(chain, dimensions), name, location=location)
+        if not multi_vector:
+            return STORES[store](_batches(chain, dimensions), name, location=location)
+        if not chain.parts.has_multi_vector:
+            raise WorkspaceError(f"{workspace}: there is no multi-vector retriever. Run with multi_vector.make: true.")
+        index = TokenIndex.load(chain.workspace.path("multi-vector-index"))
+        return to_qdrant(token_batches_of(chain.dataset.corpus, index), name, location=location)
 
 
 def _finished(chain: Chain) -> tuple[SentenceTransformer, Vectors]:

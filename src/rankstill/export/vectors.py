@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,11 @@ from numpy.typing import NDArray
 from rankstill.datasets import Corpus
 from rankstill.errors import DataError
 
+if TYPE_CHECKING:
+    from rankstill.multi_vector import TokenIndex
+
 _ROWS = 1024
+_ROWS_OF_TOKENS = 64
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,35 @@ class Batch:
     ids: tuple[str, ...]
     texts: tuple[str, ...]
     vectors: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class TokenBatch:
+    """Some passages with a vector for each token, or for some tokens together.
+
+    Args:
+        ids: of the passages.
+        texts: as models see them.
+        vectors: of each passage; one of zeros for a passage without tokens. Each [tokens, dimensions]
+    """
+
+    ids: tuple[str, ...]
+    texts: tuple[str, ...]
+    vectors: tuple[NDArray[np.float32], ...]
+
+
+def token_batches_of(corpus: Corpus, index: TokenIndex) -> Iterator[TokenBatch]:
+    """The corpus in batches, with the vectors that it was searched by, as they lie on disk.
+
+    Args:
+        corpus: the passages.
+        index: their token vectors.
+    """
+    for start in range(0, len(corpus), _ROWS_OF_TOKENS):
+        here = np.arange(start, min(start + _ROWS_OF_TOKENS, len(corpus)))
+        vectors = tuple(each if len(each) else np.zeros((1, each.shape[1]), np.float32) for each in index.vectors(here))
+        rows = here.tolist()
+        yield TokenBatch(tuple(corpus.ids[row] for row in rows), tuple(corpus.texts(rows)), vectors)
 
 
 def batches_of(corpus: Corpus, vectors: NDArray[np.float32], rows: int = _ROWS) -> Iterator[Batch]:

@@ -78,6 +78,11 @@ class TokenIndex:
         """On disk, on average."""
         return float(self.starts[-1]) * (self.codec.size + 2) / max(1, len(self))
 
+    def vectors(self, positions: NDArray[np.int64]) -> list[Tokens]:
+        """The token vectors of some passages, as they lie on disk. Each [tokens, dimensions]"""
+        held, counts = self._vectors(positions, "cpu")
+        return np.split(held.numpy(), counts.cumsum(0)[:-1].tolist())
+
     def scores(self, queries: Sequence[Tokens], device: str = "cpu") -> Iterator[NDArray[np.float32]]:
         """MaxSim of each query and every passage; exact but for the rounding of passages' vectors.
 

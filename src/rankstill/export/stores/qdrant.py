@@ -9,14 +9,16 @@ from typing import Any
 
 from rankstill.errors import DataError
 from rankstill.export.extras import required
-from rankstill.export.vectors import Batch
+from rankstill.export.vectors import Batch, TokenBatch
 
 _NAMESPACE = uuid.UUID("6f0c1a52-8d0e-4f57-9c39-3a1f7f3f8f10")
 """Qdrant takes UUIDs and numbers for ids: a passage's is made from its own id, so that it is the same every time."""
 
 
-def to_qdrant(batches: Iterable[Batch], collection: str, *, location: str) -> int:
-    """Put passages into a collection, which is made (cosine) if it is not there; payload: `id` and `text`.
+def to_qdrant(batches: Iterable[Batch] | Iterable[TokenBatch], collection: str, *, location: str) -> int:
+    """Put passages into a collection, which is made if it is not there; payload: `id` and `text`.
+
+    It is made for cosines; for token vectors, for MaxSim of dot products, as a query's vectors are as long as they weigh.
 
     Args:
         batches: what to put there.
@@ -37,12 +39,13 @@ def to_qdrant(batches: Iterable[Batch], collection: str, *, location: str) -> in
     sent = 0
     try:
         for batch in batches:
-            size = batch.vectors.shape[1]
             if not sent:
-                _prepare(client, collection, models.VectorParams(size=size, distance=models.Distance.COSINE))
+                _prepare(client, collection, _params(models, batch))
             payloads = [{"id": own, "text": text} for own, text in zip(batch.ids, batch.texts, strict=True)]
             points = models.Batch(
-                ids=[qdrant_id(own) for own in batch.ids], vectors=batch.vectors.tolist(), payloads=payloads
+                ids=[qdrant_id(own) for own in batch.ids],
+                vectors=[each.tolist() for each in batch.vectors],
+                payloads=payloads,
             )
             client.upsert(collection, points=points, wait=True)
             sent += len(batch.ids)
@@ -59,12 +62,21 @@ def qdrant_id(passage_id: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, passage_id))
 
 
+def _params(models: Any, batch: Batch | TokenBatch) -> Any:
+    size = batch.vectors[0].shape[-1]
+    if isinstance(batch, Batch):
+        return models.VectorParams(size=size, distance=models.Distance.COSINE)
+    maxsim = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
+    return models.VectorParams(size=size, distance=models.Distance.DOT, multivector_config=maxsim)
+
+
 def _prepare(client: Any, collection: str, wanted: Any) -> None:
     if not client.collection_exists(collection):
         client.create_collection(collection, vectors_config=wanted)
         return
     held = client.get_collection(collection).config.params.vectors
-    if getattr(held, "size", None) != wanted.size:
+    kind = [(getattr(each, "size", None), getattr(each, "multivector_config", None)) for each in (held, wanted)]
+    if kind[0] != kind[1]:
         raise DataError(
             f"Qdrant collection {collection}: holds other vectors ({getattr(held, 'size', 'named ones')}, here "
             f"{wanted.size} dimensions). Name another collection."
