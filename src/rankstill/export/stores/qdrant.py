@@ -18,7 +18,7 @@ _NAMESPACE = uuid.UUID("6f0c1a52-8d0e-4f57-9c39-3a1f7f3f8f10")
 def to_qdrant(batches: Iterable[Batch] | Iterable[TokenBatch], collection: str, *, location: str) -> int:
     """Put passages into a collection, which is made if it is not there; payload: `id` and `text`.
 
-    It is made for cosines; for token vectors, for MaxSim of dot products, as a query's vectors are as long as they weigh.
+    It is made for cosines; for token vectors, for MaxSim of dot products: a vector of a query is as long as it weighs.
 
     Args:
         batches: what to put there.
