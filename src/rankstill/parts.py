@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import uuid
 from dataclasses import replace
@@ -249,6 +250,17 @@ class Parts:
         )
 
     @property
+    def has_head(self) -> bool:
+        """Whether the distilled retriever has one: it may be left out where the LLM's rankings speak against it."""
+        from rankstill.retriever import HeldOut
+
+        config = self.config.head
+        if config.absent or not config.only_if_better:
+            return not config.absent
+        found = json.loads(self.workspace.path("head-held-out.json").read_text(encoding="utf-8"))
+        return found is None or HeldOut(**found).better
+
+    @property
     def model_after(self) -> SentenceTransformer:
         """The distilled retriever."""
         return load_bi_encoder(str(self.workspace.path("retriever")), self.config.device)
@@ -341,7 +353,7 @@ class Parts:
             encode_passages(model, self.dataset.corpus, folder)
             return
         folder.mkdir(parents=True, exist_ok=True)
-        if self.config.head.absent:  # nothing was trained
+        if not self.has_head:  # nothing was trained
             shutil.copyfile(self.workspace.path("vectors") / "passages.npy", folder / "passages.npy")
             return
         known = self.before.vectors.passages

@@ -326,7 +326,7 @@ class Chain:
         return self.workspace.step(
             "retriever",
             self._train_retriever,
-            outputs=("retriever", "retriever-losses.json", "head-losses.json"),
+            outputs=("retriever", "retriever-losses.json", "head-losses.json", "head-held-out.json"),
             settings=[self._section("retriever"), self._section("head"), self.config.seed],
             inputs=[self.labels()],
         )
@@ -334,7 +334,7 @@ class Chain:
     def _train_retriever(self, folder: Path) -> Sequence[str]:
         from rankstill.baselines import query_loss
         from rankstill.labels import read_labels
-        from rankstill.retriever import put_head_on, train_retriever
+        from rankstill.retriever import HeldOut, put_head_on, train_retriever
 
         config, corpus = self.config.retriever, self.dataset.corpus
         labels = read_labels(self.workspace.path("labels.parquet"))
@@ -349,8 +349,10 @@ class Chain:
             reports=self.reports,
         )
         curve: list[dict[str, float]] = []
+        notes = list(trained_by(config.lists_per_step, "retriever") if config.epochs else [])
+        found: HeldOut | None = None
         if leads() and not self.config.head.absent:
-            model, curve = put_head_on(
+            model, curve, found = put_head_on(
                 model,
                 labels,
                 corpus,
@@ -362,9 +364,15 @@ class Chain:
                 seed=self.config.seed,
             )
             self.reports.send("head", curve, self._section("head"))
+            if found is not None and self.config.head.only_if_better and not found.better:
+                notes.append(
+                    f"the head was left out: the {found.lists:,} LLM-ranked queries, which did not teach it, speak "
+                    f"against it ({found.before:.2f} nats a list without, {found.after:.2f} with)"
+                )
         write_atomically(folder / "head-losses.json", json.dumps(curve))
+        write_atomically(folder / "head-held-out.json", json.dumps(found and asdict(found)) + "\n")
         save_model(model, folder / "retriever")
-        return trained_by(config.lists_per_step, "retriever") if config.epochs else []
+        return notes
 
     @_once
     def reranker(self) -> str:

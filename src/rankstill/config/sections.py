@@ -199,6 +199,10 @@ class HeadConfig(Section):
         0.3, ge=0, description="weight of the squared distance by which passages move; above 0 keeps what was known"
     )
 
+    only_if_better: bool = Field(
+        True, description="leave it out where the LLM's rankings, which do not teach it, are not likelier with it"
+    )
+
     @property
     def absent(self) -> bool:
         """Whether there is no head: the encoder alone, as in the paper."""

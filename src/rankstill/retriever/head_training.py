@@ -23,6 +23,7 @@ from rankstill.labels.table import LabelledQuery
 from rankstill.progress import Advance, progress
 from rankstill.retriever.adapter import PassageAdapter
 from rankstill.retriever.head import Encoded, Head, with_head
+from rankstill.retriever.held_out import HeldOut, held_out
 from rankstill.retriever.loss import UNLABELLED, mean_kl
 from rankstill.retriever.tokens import TokenVectors, count_to_file
 
@@ -49,8 +50,8 @@ def put_head_on(
     first_stage: FirstStage | None,
     teacher_temperature: float,
     seed: int,
-) -> tuple[SentenceTransformer, list[dict[str, float]]]:
-    """The encoder with a trained head on top.
+) -> tuple[SentenceTransformer, list[dict[str, float]], HeldOut | None]:
+    """The encoder with a trained head on top; without it, where the LLM's rankings are not likelier with it.
 
     Args:
         model: the encoder, which stays as it is.
@@ -63,7 +64,8 @@ def put_head_on(
         seed: of weights and sampling.
 
     Returns:
-        The model and the head's training curve, as `train_head` gives it.
+        The model; the head's training curve, as `train_head` gives it; and how the LLM's rankings, where they did not
+        teach the head, judge it.
     """
     with tempfile.TemporaryDirectory(dir=folder, prefix="head-") as name:
         place = Path(name)
@@ -81,7 +83,10 @@ def put_head_on(
             device=str(model.device),
             left_out=corpus.repeats,
         )
-    return with_head(model, head), curve
+        found = held_out(head, labels, queries, passages)
+    if config.only_if_better and found is not None and not found.better:
+        return model, curve, found
+    return with_head(model, head), curve, found
 
 
 def _passages(
