@@ -29,6 +29,6 @@ def test_a_chain_finds_labels_and_measures_a_text_once(
     assert outcome.table is not None
     first = {each["_id"] for each in passages}
     runs = [path for path in (tmp_path / "workspace" / "runs").glob("*.trec") if path.name != "qrels.trec"]
-    assert len(runs) == 8
+    assert len(runs) == 10
     for path in runs:
         assert all(set(scores) <= first for scores in read_run(path).values())

@@ -36,7 +36,6 @@ from rankstill.teacher import Ranking, write_rankings
 from rankstill.workspace import Workspace, digest
 
 _LATE = (MULTI_VECTOR, MULTI_VECTOR_HYBRID)
-"""Systems that no other variant needs, and that take as long to encode the corpus for as the first stage does."""
 _DEPTH = 100
 _RUN_FORMAT = 2
 
@@ -168,7 +167,7 @@ class _Bench:
     def _config(self, variant: Variant, seed: int) -> Config:
         seed = seed if variant.trained else self.config.seed
         replayed = {"teacher.kind": "recorded", "teacher.rankings": str(self.folder / "lists.jsonl")}
-        late = {"multi_vector.make": variant.system in _LATE}
+        late = {"multi_vector.make": True} if variant.system in _LATE else {}
         return make_config(
             self.config.model_dump(mode="json"),
             {**variant.changes, **replayed, **late, "seed": seed},
