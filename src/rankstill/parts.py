@@ -268,8 +268,11 @@ class Parts:
     @property
     def has_multi_vector(self) -> bool:
         """Whether there is a multi-vector retriever."""
-        made = self.workspace.record("multi_vector") is not None
-        return made and any(self.workspace.path("multi-vector").iterdir())
+        from rankstill.baselines import unneeded_steps
+
+        made = self.workspace.record("multi_vector") is not None  # perhaps by another configuration
+        wanted = made and "multi_vector" not in unneeded_steps(self.config, self.dataset)
+        return wanted and any(self.workspace.path("multi-vector").iterdir())
 
     @property
     def multi_vector(self) -> MultiVectorEncoder:

@@ -215,46 +215,16 @@ class Chain:
     @_once
     def multi_vector(self) -> str:
         """LLM -> multi-vector retriever, from the encoder as it was."""
+        from rankstill.multi_vector.making import make_multi_vector
+
         bm25 = self.config.candidates
         return self.workspace.step(
             "multi_vector",
-            self._make_multi_vector,
+            lambda folder: make_multi_vector(self.parts, folder),
             outputs=("multi-vector", "multi-vector.json", "multi-vector-index", "hybrid-multi-vector.json"),
             settings=[self._section("multi_vector"), self.parts.retriever_identity, bm25.language, bm25.k1, bm25.b],
             inputs=[self.dataset.corpus.fingerprint, self.rankings()],
         )
-
-    def _make_multi_vector(self, folder: Path) -> Sequence[str]:
-        from rankstill.hybrid import fit_hybrid
-        from rankstill.multi_vector import (
-            TokenIndex,
-            choose,
-            encode_queries,
-            has_token_vectors,
-            inverse_document_frequency,
-            multi_vector_encoder,
-        )
-
-        for name in ("multi-vector", "multi-vector-index"):
-            (folder / name).mkdir(exist_ok=True)
-        start = self.parts.model_before
-        if not has_token_vectors(start):
-            for name in ("multi-vector.json", "hybrid-multi-vector.json"):
-                write_atomically(folder / name, "null\n")
-            return [f"no multi-vector retriever: {self.config.retriever.model} has no vectors of tokens"]
-        passages = self.dataset.corpus.texts()
-        idf = inverse_document_frequency(start, passages)
-        lists = self.parts.ranked_lists(self.parts.before)
-        chosen = choose(start, lists, idf, self.config.multi_vector)
-        config = self.config.multi_vector
-        model = multi_vector_encoder(start, idf**chosen.idf_power, chosen.context, config.pooling)
-        save_model(model, folder / "multi-vector")
-        write_atomically(folder / "multi-vector.json", json.dumps(asdict(chosen)) + "\n")
-        index = TokenIndex.encode(model, passages, folder / "multi-vector-index", config.bits)
-        asked = encode_queries(model, [each.query for each in lists])
-        maxsim = list(index.scores_of(asked, self.parts.ranked_positions, str(model.device)))
-        fit_hybrid(lists, self.config.candidates, maxsim).save(folder / "hybrid-multi-vector.json")
-        return []
 
     @_once
     def ranker(self) -> str:

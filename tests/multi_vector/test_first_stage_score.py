@@ -97,3 +97,24 @@ def test_the_chain_s_rankers_know_it_where_there_is_a_multi_vector_retriever(
     found = next((tmp_path / "w" / "found").rglob("*.npz"))
     with np.load(found) as kept:
         assert kept["features"].shape[1] == 3  # of pseudo-queries it is not computed
+
+
+def test_a_run_without_one_does_not_use_what_an_earlier_run_left(
+    toy_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    for make in (True, False):
+        outcome = rankstill.distill(toy_config({"multi_vector.make": make}), tmp_path / "w")
+        assert outcome.table is not None
+        assert ("multi-vector" in [system.name for system in outcome.table.systems]) == make
+        described = json.loads((tmp_path / "w" / "ranker" / "ranker.json").read_text())
+        assert (LATE in described["features"]) == make
+
+
+def test_a_retriever_without_token_vectors_gets_none_and_says_so(
+    toy_config: Callable[..., Config], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rankstill.multi_vector.making.has_token_vectors", lambda model: False)
+    outcome = rankstill.distill(toy_config(), tmp_path / "w")
+    assert any("no multi-vector retriever" in note for note in outcome.notes)
+    assert outcome.table is not None
+    assert "multi-vector" not in [system.name for system in outcome.table.systems]
