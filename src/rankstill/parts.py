@@ -282,11 +282,10 @@ class Parts:
     @property
     def late_model(self) -> MultiVectorEncoder | None:
         """The multi-vector retriever, where the first stage scores by it."""
-        # Workers of a cluster have no token vectors.
-        return self.multi_vector if self.has_multi_vector and self.cluster is None else None
+        return self.multi_vector if self.has_multi_vector else None
 
     def with_late(self, first_stage: FirstStage) -> FirstStage:
-        """A first stage that knows late interaction too, where there is a multi-vector retriever on this machine."""
+        """A first stage that knows late interaction too, where there is a multi-vector retriever."""
         model = self.late_model
         if model is None:
             return first_stage

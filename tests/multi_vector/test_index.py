@@ -67,6 +67,19 @@ def test_pooling_keeps_a_share_of_a_passage_s_vectors_and_all_of_a_query_s(
     np.testing.assert_allclose(again.encode_query(QUERIES)[0], model.encode_query(QUERIES)[0], atol=1e-5)
 
 
+def test_a_pooled_retriever_is_encoded_in_bfloat16_where_the_machine_has_it(
+    tiny_model: SentenceTransformer, toy_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = list(toy_dataset.corpus.texts())
+    pooled = multi_vector_encoder(tiny_model, np.ones(len(tiny_model.tokenizer), dtype=np.float32), 1.0, pooling=2.0)
+    made = {}
+    for native in (False, True):
+        monkeypatch.setattr("rankstill.compute.precision.fast_precision", lambda device, native=native: native)
+        index = TokenIndex.encode(pooled, texts, tmp_path / str(native))
+        made[native] = next(index.scores(encode_queries(pooled, QUERIES[:1])))
+    assert 0 < np.abs(made[True] - made[False]).max() < 0.1 * np.abs(made[False]).max()
+
+
 def test_blocks_do_not_change_scores(
     model: MultiVectorEncoder, toy_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

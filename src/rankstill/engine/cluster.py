@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rankstill.candidates import Candidates
+from rankstill.candidates.first_stage import LateScores
 from rankstill.config import CandidatesConfig
 from rankstill.datasets import Corpus
 from rankstill.engine.encoding import PASSAGES_A_PART, Encoder, corpus_tables, encode_corpus_on
 from rankstill.engine.finding import Find, SharedFirstStage, found_in, query_tables
 from rankstill.engine.folders import put_folder
 from rankstill.engine.parts import PartFolder
-from rankstill.engine.scoring import Score, SharedRanker, beside, labels_in
+from rankstill.engine.scoring import Score, SharedRanker, add_late, beside, labels_in
 from rankstill.engine.work import Engine
 from rankstill.labels.labelling import RankedBy, Unlabelled
 from rankstill.labels.table import LabelledQuery
@@ -74,14 +75,22 @@ class Cluster:
         prior_alone: bool,
         depth: int,
         ranked_by: RankedBy,
+        late: LateScores | None = None,
     ) -> Iterator[LabelledQuery]:
-        """As `rankstill.labels.label`, by the ranker in a folder or its prior alone."""
+        """As `rankstill.labels.label`, by the ranker in a folder or its prior alone.
+
+        Late interaction is computed here, where the token vectors are: it is known of the few queries that the LLM
+        ranked.
+        """
         asked = list(query_tables(queries))
         key, found = self._find(asked, depth)
+        if late is not None:
+            found = iter([add_late(*part, late) for part in zip(asked, found, strict=True)])
         identity = digest(model_identity(str(ranker)))
         shared = put_folder(ranker, self.store / f"ranker-{identity}")
-        score = Score(SharedRanker(shared, self._shared_corpus, prior_alone, self.encoder.device), ranked_by)
-        kept = self.store / f"labels-{_made_from(key, identity, prior_alone, ranked_by)}"
+        with_late = late is not None
+        score = Score(SharedRanker(shared, self._shared_corpus, prior_alone, with_late, self.encoder.device), ranked_by)
+        kept = self.store / f"labels-{_made_from(key, identity, prior_alone, with_late, ranked_by)}"
         made = self.engine.map(score, beside(asked, found), kept, "labelling, part by part")
         for part in made:
             yield from labels_in(part)

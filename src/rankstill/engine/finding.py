@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.candidates import FEATURES, Candidates, FirstStage, Sentence
+from rankstill.candidates import Candidates, FirstStage, Sentence
 from rankstill.config import CandidatesConfig
 from rankstill.engine.encoding import Encoder, gather_vectors, read_corpus
 from rankstill.engine.folders import OwnFolder
@@ -125,7 +125,7 @@ def found_in(part: pa.Table) -> list[tuple[NDArray[np.int64], NDArray[np.float32
     """Positions [passages], features [passages, features] and fused scores [passages] of each query of a part."""
     positions, features, fused = (part[name].combine_chunks() for name in ("positions", "features", "fused"))
     ends = positions.offsets.to_numpy()[1:-1]
-    columns = features.values.to_numpy().reshape(-1, len(FEATURES))
+    columns = features.values.to_numpy().reshape(len(positions.values), -1)
     split = (np.split(each, ends) for each in (positions.values.to_numpy(), columns, fused.values.to_numpy()))
     return list(zip(*split, strict=True))
 

@@ -7,6 +7,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from rankstill.candidates.first_stage import LateScores
 from rankstill.datasets import Corpus
 from rankstill.engine.encoding import read_corpus
 from rankstill.engine.finding import found_in, queries_in
@@ -29,17 +32,21 @@ class SharedRanker:
         folder: of the ranker, which every worker can read; or its address, as `put_folder` gives it.
         corpus: as `corpus_tables` gives it; a prior alone does not read it.
         prior_alone: leave its cross-encoder out.
+        late: whether late interaction is known of what it scores.
         device: None: the best that the worker has.
     """
 
     folder: str
     corpus: PartFolder
     prior_alone: bool = False
+    late: bool = False
     device: str | None = None
 
     def load(self) -> tuple[Ranker, Corpus | None]:
         """The ranker on this worker, and the passages."""
         ranker = Ranker.load(get_folder(self.folder), self.device)
+        if not self.late:
+            ranker = ranker.without_late()
         if self.prior_alone:
             ranker = ranker.prior_alone()
         return ranker, read_corpus(self.corpus) if ranker.cross_encoder else None
@@ -85,6 +92,19 @@ def beside(queries: Iterable[pa.Table], found: Iterable[pa.Table]) -> Iterator[p
         for name in here.column_names:
             table = table.append_column(name, here[name])
         yield table
+
+
+def add_late(queries: pa.Table, found: pa.Table, late: LateScores) -> pa.Table:
+    """What was found for a part of queries, with late interaction as the last of its features."""
+    import pyarrow as pa
+
+    asked = late.encode(queries["text"].to_pylist())
+    features = [
+        np.column_stack([known, late.mean_maxsim(tokens, positions)]).ravel()
+        for tokens, (positions, known, _) in zip(asked, found_in(found), strict=True)
+    ]
+    place = found.column_names.index("features")
+    return found.set_column(place, "features", pa.array(features, pa.list_(pa.float32())))
 
 
 def _table(labels: Sequence[LabelledQuery]) -> pa.Table:

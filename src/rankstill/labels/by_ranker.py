@@ -64,7 +64,8 @@ def _label_on_cluster(
     """Parts that are finished lie in the cluster's store."""
     config, ranker = parts.config.labels, parts.workspace.path("ranker")
     free = config.pseudo_by == "prior"
-    yield from cluster.label(asked, ranker, prior_alone=False, depth=config.depth, ranked_by=ranked_by)
+    late = parts.with_late(parts.before).late
+    yield from cluster.label(asked, ranker, prior_alone=False, depth=config.depth, ranked_by=ranked_by, late=late)
     yield from cluster.label(sentences, ranker, prior_alone=free, depth=config.depth, ranked_by=ranked_by)
 
 

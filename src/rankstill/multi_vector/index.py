@@ -15,6 +15,7 @@ from rankstill.candidates.vectors import read_pieces
 from rankstill.compute.memory import Room, release_memory
 from rankstill.compute.precision import autocast
 from rankstill.multi_vector.codes import Bits, Codec
+from rankstill.multi_vector.model import encoder_in_bfloat16
 from rankstill.progress import progress
 from rankstill.workspace import write_atomically
 
@@ -171,7 +172,7 @@ def mean_of(query: Tokens, maxsim: NDArray[np.float32]) -> NDArray[np.float32]:
 
 def encode_queries(model: MultiVectorEncoder, queries: Sequence[str]) -> list[Tokens]:
     """The token vectors of queries, as long as their tokens' weights. Each [tokens, dimensions]"""
-    with autocast(str(model.device)):
+    with encoder_in_bfloat16(model):
         encoded = model.encode_query(list(queries), batch_size=128, show_progress_bar=False, convert_to_numpy=True)
     return [np.asarray(each, dtype=np.float32) for each in encoded]
 
@@ -183,7 +184,7 @@ def _write(model: MultiVectorEncoder, passages: Sequence[str], folder: Path, cod
         (folder / "scales").open("a+b") as scales,
         (folder / "codes").open("a+b") as codes,
         progress("encoding passages, token by token", len(passages)) as advance,
-        autocast(str(model.device)),
+        encoder_in_bfloat16(model),
     ):
         counts.seek(0)
         finished = np.frombuffer(counts.read(), dtype="<i4")
