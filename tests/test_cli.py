@@ -71,7 +71,7 @@ dataset: {{source: "{toy_dataset_folder}"}}
 candidates: {{k: 5, n: 5}}
 ranker: {{cross_encoder: false}}
 labels: {{pseudo_queries: 20, depth: 10}}
-retriever: {{model: "{tiny_model_folder}", passages_per_query: 5}}
+retriever: {{model: "{tiny_model_folder}"}}
 """,
         encoding="utf-8",
     )

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from rankstill.config import Config, commented_config, make_config, read_config, write_config
+from rankstill.config import Config, commented_config, make_config, read_config, without_unused, write_config
 from rankstill.config.yaml_text import read_yaml
 from rankstill.errors import RankstillError
 
@@ -227,6 +227,45 @@ def test_options_that_do_not_go_together_say_what_to_change(changes: dict[str, o
 
 
 @pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"ranker.cross_encoder": False, "ranker.epochs": 2}, "ranker.epochs"),
+        ({"retriever.learning_rate": 1e-5}, "retriever.learning_rate"),
+        ({"head.width": 0, "head.anchor": 1.0}, "head.anchor"),
+        ({"labels.pseudo_queries": 0, "labels.pseudo_by": "ranker"}, "labels.pseudo_by"),
+        ({"multi_vector.make": False, "multi_vector.bits": 8}, "multi_vector.bits"),
+        ({"white_box.passages": 3}, "white_box.passages"),
+        ({"engine.workers": 2}, "engine.workers"),
+        ({"preset": "paper", "head.steps": 100}, "head.steps"),
+    ],
+)
+def test_an_option_that_does_nothing_is_refused_where_it_is_written(changes: dict[str, object], told: str) -> None:
+    config = make_config(MINIMAL, changes)
+    with pytest.raises(RankstillError, match=rf"^flags: {told} does nothing here: \S") as caught:
+        without_unused(config, "flags")
+    assert "\n" not in str(caught.value)
+    assert "; " not in str(caught.value)  # and nothing else is
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"preset": "paper"},
+        {"preset": "paper", "retriever.learning_rate": 1e-5},
+        {"retriever.epochs": 1, "retriever.learning_rate": 1e-5},
+        {"ranker.cross_encoder": False},
+        {"head.width": 0, "head.token_learning_rate": 1e-3},
+        {"labels.ranked_by": "pdist", "labels.pseudo_queries": 0, "white_box.passages": 3},
+        {"engine.kind": "ray", "engine.workers": 2},
+    ],
+)
+def test_options_that_do_something_stand(changes: dict[str, object]) -> None:
+    config = make_config(MINIMAL, changes)
+    assert without_unused(config, "flags") is config
+
+
+@pytest.mark.parametrize(
     ("content", "told"),
     [
         (b"dataset: [unclosed", "not readable as YAML"),
@@ -260,7 +299,7 @@ def test_the_papers_plain_chain_is_a_config_away() -> None:
         {"ranker.prior": False, "labels.ranked_by": "ranker", "labels.pseudo_queries": 0, "retriever.in_batch": False},
     )
     assert config.ranker.loss == "listmle"
-    assert (config.retriever.blend, config.retriever.contrastive_weight) == (1.0, 0.0)
+    assert (config.retriever.blend, config.retriever.contrastive_weight) == (None, 0.0)
 
 
 def test_the_papers_plain_chain_is_one_value_away_and_what_one_sets_stands() -> None:

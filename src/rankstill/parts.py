@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from rankstill.engine import RayEngine
     from rankstill.engine.cluster import Cluster
     from rankstill.ranker import RankedList
+    from rankstill.retriever import JudgingList
     from rankstill.teacher import CandidateList, Ranking, Teacher
 
 _QUERIES_TO_MEASURE_WITH = 200
@@ -174,6 +175,23 @@ class Parts:
                 queries, positions, first_stage.features(queries, positions), rankings, strict=True
             )
         ]
+
+    def judging_lists(self) -> tuple[set[str], list[JudgingList]]:
+        """The rankings that do not teach the encoder but choose how much of its training is kept; their queries' ids.
+
+        They are among those that the cross-encoder is not trained on either.
+        """
+        from rankstill.retriever import JudgingList
+        from rankstill.training import hold_out
+
+        held, _ = hold_out(len(self.rankings), self.config.retriever.holdout, self.config.seed)
+        rankings = [self.rankings[row] for row in held]
+        texts, positions = self.dataset.corpus.texts, self.ranked_positions
+        lists = [
+            JudgingList(self.dataset.queries[one.query_id].text, list(texts(positions[row])), len(one.ranking))
+            for row, one in zip(held, rankings, strict=True)
+        ]
+        return {one.query_id for one in rankings}, lists
 
     @property
     def ranked_positions(self) -> list[NDArray[np.int64]]:

@@ -296,7 +296,13 @@ class Chain:
         return self.workspace.step(
             "retriever",
             self._train_retriever,
-            outputs=("retriever", "retriever-losses.json", "head-losses.json", "head-held-out.json"),
+            outputs=(
+                "retriever",
+                "retriever-losses.json",
+                "retriever-blend.json",
+                "head-losses.json",
+                "head-held-out.json",
+            ),
             settings=[self._section("retriever"), self._section("head"), self.config.seed],
             inputs=[self.labels()],
         )
@@ -304,10 +310,14 @@ class Chain:
     def _train_retriever(self, folder: Path) -> Sequence[str]:
         from rankstill.baselines import query_loss
         from rankstill.labels import read_labels
-        from rankstill.retriever import HeldOut, put_head_on, train_retriever
+        from rankstill.retriever import Blend, HeldOut, JudgingList, put_head_on, train_retriever
 
         config, corpus = self.config.retriever, self.dataset.corpus
         labels = read_labels(self.workspace.path("labels.parquet"))
+        judges: list[JudgingList] = []
+        if config.epochs and config.blend is None and "rankings" in self.steps:
+            held, judges = self.parts.judging_lists()
+            labels = [query for query in labels if query.id not in held]
         model = train_retriever(
             labels,
             corpus,
@@ -316,10 +326,13 @@ class Chain:
             seed=self.config.seed,
             device=self.config.device,
             divergence=query_loss(self.config),
+            judges=judges,
             reports=self.reports,
         )
+        blend = json.loads((folder / "retriever-blend.json").read_text(encoding="utf-8"))
         curve: list[dict[str, float]] = []
         notes = list(trained_by(config.lists_per_step, "retriever") if config.epochs else [])
+        notes += [Blend(**blend).describe()] if blend else []
         found: HeldOut | None = None
         if leads() and not self.config.head.absent:
             model, curve, found = put_head_on(

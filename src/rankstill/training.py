@@ -13,6 +13,8 @@ from rankstill.progress import Advance, progress
 from rankstill.reporting import Reports
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from transformers import TrainerCallback
 
 
@@ -24,6 +26,20 @@ def set_seed(seed: int) -> None:
     random.seed(seed)
     np.random.seed(seed)  # libraries below draw from the global generator
     torch.manual_seed(seed)
+
+
+def hold_out(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Split rows into those that are held out, one at least, and the others. The same ones whoever asks.
+
+    Args:
+        count: of rows.
+        share: to hold out.
+        seed: of the draw.
+    """
+    import numpy as np
+
+    held, others = np.split(np.random.default_rng(seed).permutation(count), [max(1, round(share * count))])
+    return held, others
 
 
 def training_arguments(

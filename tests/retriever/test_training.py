@@ -17,7 +17,7 @@ from rankstill.labels import LabelledQuery, Unlabelled, label, pseudo_queries
 from rankstill.ranker import Prior, Ranker
 from rankstill.retriever import load_retriever, train_retriever
 from rankstill.retriever.loss import kl_to_ranker
-from rankstill.retriever.training import _deal, blend
+from rankstill.retriever.training import _deal
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -211,19 +211,6 @@ def test_the_saved_weights_are_the_configured_blend(
     )
     assert not torch.allclose(new, old, atol=1e-4)
     torch.testing.assert_close(mixed, 0.25 * new + 0.75 * old)
-
-
-def test_half_a_blend_is_the_mean_and_a_whole_one_the_new_weights(tiny_model: SentenceTransformer) -> None:
-    before = {name: weight.clone() for name, weight in tiny_model.state_dict().items()}
-    old = weights(tiny_model)
-    with torch.no_grad():
-        for weight in tiny_model.parameters():
-            weight.add_(torch.randn(weight.shape))
-    new = weights(tiny_model)
-    blend(tiny_model, before, 1.0)
-    assert torch.equal(weights(tiny_model), new)
-    blend(tiny_model, before, 0.5)
-    torch.testing.assert_close(weights(tiny_model), (new + old) / 2)
 
 
 @pytest.mark.parametrize(("free_lists", "expected"), [(0.0, 0), (0.5, 12), (1.0, 24), (9.0, 40)])

@@ -76,11 +76,13 @@ class Experiment:
             until: the step.
             replace: see `distill`.
         """
+        from rankstill.config import without_unused
         from rankstill.distributed.processes import leads, one_speaks
         from rankstill.pipeline import distill
 
         with one_speaks():
-            outcome = distill(self.config, self.workspace, until=until, replace=replace)
+            config = without_unused(self.config, str(self.path or "flags"))
+            outcome = distill(config, self.workspace, until=until, replace=replace)
         if until == "evaluation" and leads():
             show(outcome)
 

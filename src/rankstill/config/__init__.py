@@ -17,6 +17,7 @@ from rankstill.config.sections import (
     WhiteBoxConfig,
 )
 from rankstill.config.teacher import ModelPrice, TeacherConfig
+from rankstill.config.unused import without_unused
 
 __all__ = [
     "CandidatesConfig",
@@ -38,5 +39,6 @@ __all__ = [
     "public_options",
     "public_yaml",
     "read_config",
+    "without_unused",
     "write_config",
 ]

@@ -173,8 +173,15 @@ class RetrieverConfig(Section):
         True, description="a step's other passages count as irrelevant; false: KL over the query's own passages alone"
     )
     contrastive_weight: float = Field(0.0, ge=0, description="weight of InfoNCE on each query's best passage")
-    blend: float = Field(
-        1.0, gt=0, le=1, description="share of the new weights in the saved model; the rest is the old"
+    blend: float | None = Field(
+        None,
+        gt=0,
+        le=1,
+        description="share of the new weights in the saved model, the rest is the old; null: a quarter, half, three "
+        "quarters, all or none of them, as the LLM's rankings choose that are kept for it",
+    )
+    holdout: float = Field(
+        0.15, gt=0, lt=1, description="share of the LLM's rankings that do not teach the encoder but choose the blend"
     )
 
     @property

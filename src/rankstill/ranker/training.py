@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rankstill.candidates.first_stage import FEATURES, feature_names
 from rankstill.compute.training_mode import without_dropout
@@ -17,7 +18,7 @@ from rankstill.errors import DataError
 from rankstill.ranker.model import Ranker, has_fresh_head, start_cross_encoder
 from rankstill.ranker.prior import Features, Prior, fit_prior
 from rankstill.reporting import NOWHERE, Reports
-from rankstill.training import progress_callback, run_training, set_seed, training_arguments
+from rankstill.training import hold_out, progress_callback, run_training, set_seed, training_arguments
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
@@ -31,6 +32,9 @@ _FRESH_HEAD_RATE = 100.0
 """Times the learning rate. A head that starts at zero passes nothing on to the encoder until it has moved: at the
 encoder's own rate 120 lists of 10 taught nothing (15.10 nats an unseen list, which is chance; at this one 15.04, and
 13.31 after 477 lists)."""
+
+_SHARPEST = 10.0
+"""The most that the scores of a cross-encoder without a prior are multiplied by."""
 
 
 @dataclass(frozen=True)
@@ -84,12 +88,7 @@ def train_ranker(
     if not config.cross_encoder:
         (folder / LOSSES).write_text("[]", encoding="utf-8")
         return Ranker(prior, None, prior_without_late=without_late)
-    if prior is None:
-        return Ranker(None, _train_cross_encoder(lists, None, config, start, folder, seed, device, reports))
-    order = np.random.default_rng(seed).permutation(len(lists))
-    unseen, taught = (
-        [lists[row] for row in rows] for rows in np.split(order, [max(1, round(config.holdout * len(lists)))])
-    )
+    unseen, taught = ([lists[row] for row in rows] for rows in hold_out(len(lists), config.holdout, seed))
     cross_encoder = _train_cross_encoder(taught, prior, config, start, folder, seed, device, reports)
     weight = fit_weight(Ranker(prior, cross_encoder), unseen)
     return Ranker(prior, cross_encoder, weight, prior_without_late=without_late)
@@ -152,10 +151,11 @@ def _train_cross_encoder(
 def fit_weight(ranker: Ranker, unseen: Sequence[RankedList]) -> float:
     """How much of the cross-encoder to add to the prior: the likeliest weight on lists that it was not trained on.
 
-    A cross-encoder that learned nothing that carries over gets weight 0 and does no harm.
+    A cross-encoder that learned nothing that carries over gets weight 0 and does no harm. Without a prior the weight
+    is the inverse of a temperature: it makes the labels as sharp as the cross-encoder is right.
 
     Args:
-        ranker: a prior and a cross-encoder.
+        ranker: a cross-encoder, with a prior or without.
         unseen: lists that the cross-encoder has not seen.
     """
     import torch
@@ -163,8 +163,7 @@ def fit_weight(ranker: Ranker, unseen: Sequence[RankedList]) -> float:
 
     from rankstill.ranker.plackett_luce import plackett_luce_nll, weighted_mean
 
-    assert ranker.prior is not None
-    prior = [torch.from_numpy(ranker.prior.scores(entry.features)) for entry in unseen]
+    prior = [torch.from_numpy(scores) for scores in _prior_scores(ranker.prior, unseen)]
     pairs = [(entry.query, passage) for entry in unseen for passage in entry.passages]
     scores = torch.split(torch.from_numpy(ranker.cross_encode(pairs)), [len(entry.passages) for entry in unseen])
     known = torch.tensor([entry.known for entry in unseen])
@@ -175,9 +174,17 @@ def fit_weight(ranker: Ranker, unseen: Sequence[RankedList]) -> float:
         padded = torch.nn.utils.rnn.pad_sequence(lists, batch_first=True, padding_value=float("-inf"))
         return float(weighted_mean(plackett_luce_nll(padded, known), weights))
 
-    best = float(minimize_scalar(loss, bounds=(0.0, 2.0), method="bounded").x)
+    most = 2.0 if ranker.prior is not None else _SHARPEST
+    best = float(minimize_scalar(loss, bounds=(0.0, most), method="bounded").x)
     # The search never quite reaches its bounds; a weight that gains nothing is 0, and spares the cross-encoder's time.
     return best if loss(0.0) - loss(best) > 1e-3 else 0.0
+
+
+def _prior_scores(prior: Prior | None, lists: Sequence[RankedList]) -> list[NDArray[np.float32]]:
+    """Of each list; zeros where there is none. Each [passages]"""
+    if prior is None:
+        return [np.zeros(len(entry.passages), dtype=np.float32) for entry in lists]
+    return [prior.scores(entry.features) for entry in lists]
 
 
 class ListCollator:
@@ -197,13 +204,11 @@ class ListCollator:
         import torch
 
         chosen = [self._lists[row["row"]] for row in rows]
-        zeros = [np.zeros(len(entry.passages), dtype=np.float32) for entry in chosen]
-        scores = [self._prior.scores(entry.features) for entry in chosen] if self._prior else zeros
         return {
             "label": torch.tensor([[entry.known, entry.weight] for entry in chosen]),
             "query": [entry.query for entry in chosen],
             "passages": [list(entry.passages) for entry in chosen],
-            "prior": [torch.from_numpy(score) for score in scores],
+            "prior": [torch.from_numpy(scores) for scores in _prior_scores(self._prior, chosen)],
         }
 
 

@@ -54,12 +54,18 @@ def held_out(head: Head, labels: Sequence[LabelledQuery], queries: Encoded, pass
             before.append(listed.vectors @ asked.vectors[0])
             moved, _ = head.passages(listed)
             after.append((moved @ head.queries(asked)[0]).float().cpu().numpy())
-    return HeldOut(len(ranked), _loss(before), _loss(after))
+    known = [len(each) for each in before]
+    return HeldOut(len(ranked), plackett_luce_loss(before, known), plackett_luce_loss(after, known))
 
 
-def _loss(cosines: Sequence[NDArray[np.float32]]) -> float:
-    """Negative log-likelihood of lists whose passages stand in the LLM's order, best first. Each [passages]"""
-    columns, known = [each[:, None] for each in cosines], [len(each) for each in cosines]
+def plackett_luce_loss(cosines: Sequence[NDArray[np.float32]], known: Sequence[int]) -> float:
+    """Negative log-likelihood in nats a list, by the Plackett-Luce model, at the temperature that suits them best.
+
+    Args:
+        cosines: of the passages in the LLM's order, best first. Each [passages]
+        known: how many leading passages of each list the LLM placed.
+    """
+    columns = [each[:, None] for each in cosines]
     scale = fit_prior(("dense",), columns, known, least=0.0)
     scores = [torch.from_numpy(scale.scores(each)) for each in columns]
     padded = torch.nn.utils.rnn.pad_sequence(scores, batch_first=True, padding_value=float("-inf"))

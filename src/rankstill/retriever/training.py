@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +17,7 @@ from rankstill.errors import DataError, ModelError
 from rankstill.labels.table import LabelledQuery
 from rankstill.models import load_bi_encoder
 from rankstill.reporting import NOWHERE, Reports
+from rankstill.retriever.blending import JudgingList, choose_blend, mix
 from rankstill.retriever.loss import DistillationLoss, Divergence, kl_to_ranker
 from rankstill.training import progress_callback, run_training, set_seed, training_arguments
 
@@ -44,6 +46,7 @@ def train_retriever(
     seed: int,
     device: str | None = None,
     divergence: Divergence = kl_to_ranker,
+    judges: Sequence[JudgingList] = (),
     reports: Reports = NOWHERE,
 ) -> SentenceTransformer:
     """Distil labels into a retriever (Li et al. 2024, stage 2), starting from the configured model.
@@ -53,14 +56,15 @@ def train_retriever(
             there are no ranked ones, around all.
         corpus: the passages.
         config: see `RetrieverConfig`.
-        folder: for the training curve, `retriever-losses.json`.
+        folder: for the training curve, `retriever-losses.json`, and what chose the blend, `retriever-blend.json`.
         seed: of shuffling and sampling.
         device: where to train.
         divergence: the loss of each query.
+        judges: choose how much of the new weights is kept, unless the config says it; none: all is.
         reports: where else the training curve goes.
 
     Returns:
-        The trained model, blended with the old weights as configured.
+        The trained model, blended with the old weights.
 
     Raises:
         ModelError: the configured model cannot be loaded, or cannot read as many tokens as configured.
@@ -79,6 +83,7 @@ def train_retriever(
     _check_length(model, config)
     if not config.epochs:
         (folder / "retriever-losses.json").write_text("[]", encoding="utf-8")
+        (folder / "retriever-blend.json").write_text("null", encoding="utf-8")
         model.max_seq_length = config.max_length or own_length
         return model.eval()
     model.max_seq_length = min(config.training_length, own_length or config.training_length)
@@ -96,7 +101,12 @@ def train_retriever(
         curve = run_training(trainer, reports, "retriever")
     (folder / "retriever-losses.json").write_text(json.dumps(curve), encoding="utf-8")
     model.max_seq_length = config.max_length or own_length
-    blend(model, before, config.blend)
+    chosen = None
+    if config.blend is not None:
+        mix(model, before, model.state_dict(), config.blend)
+    elif judges:
+        chosen = choose_blend(model, before, judges)
+    (folder / "retriever-blend.json").write_text(json.dumps(chosen and asdict(chosen)), encoding="utf-8")
     return model.eval()
 
 
@@ -157,15 +167,3 @@ def _deal(
     order = random.permutation(len(free))
     wanted = round(free_lists * len(ranked))
     return ranked + [free[row] for row in order[:wanted]], [free[row] for row in order[wanted:]]
-
-
-def blend(model: SentenceTransformer, before: dict[str, object], share: float) -> None:
-    """Set each weight to share * new + (1 - share) * old, to keep what it knew elsewhere (Wortsman et al. 2022)."""
-    import torch
-
-    if share == 1.0:
-        return
-    with torch.no_grad():
-        for name, weight in model.state_dict().items():
-            if weight.is_floating_point():
-                weight.lerp_(before[name], 1.0 - share)

@@ -14,6 +14,7 @@ DIRECT: dict[str, Any] = {
     "labels.ranked_by": "llm",
     "labels.pseudo_queries": 0,
     "retriever.epochs": 1,
+    "retriever.blend": 1.0,
     "head.width": 0,
     "head.token_dimensions": 0,
 }

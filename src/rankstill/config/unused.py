@@ -1,0 +1,101 @@
+"""Options that are set but do nothing, because of others."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rankstill.config.files import PAPER
+from rankstill.config.section import Section
+from rankstill.config.sections import Config
+from rankstill.errors import RankstillError
+
+_OF_TRAINED_ENCODER = (
+    "learning_rate",
+    "loss",
+    "lists_per_step",
+    "passages_per_query",
+    "free_lists",
+    "riders_per_step",
+    "rider_weight",
+    "training_length",
+    "student_temperature",
+    "in_batch",
+    "contrastive_weight",
+    "blend",
+    "holdout",
+)
+_OF_CROSS_ENCODER = ("model", "loss", "holdout", "epochs", "learning_rate", "lists_per_step", "max_length")
+
+
+def without_unused(config: Config, where: str) -> Config:
+    """The same config.
+
+    Args:
+        config: as someone wrote it.
+        where: they did.
+
+    Raises:
+        RankstillError: an option is set that does nothing.
+    """
+    if found := unused_options(config):
+        told = "; ".join(f"{option} does nothing here: {why}" for option, why in found.items())
+        raise RankstillError(f"{where}: {told}. Leave it out, or change what it depends on.")
+    return config
+
+
+def unused_options(config: Config) -> dict[str, str]:
+    """The options that are set to something of one's own, though nothing of this experiment reads them.
+
+    Returns:
+        Why each of them is not read, by its dotted path.
+    """
+    return {
+        f"{name}.{option}": why
+        for name, why, options in _unread(config)
+        for option in options
+        if _is_set(config, name, option)
+    }
+
+
+def _unread(config: Config) -> Iterator[tuple[str, str, tuple[str, ...]]]:
+    """A section, what of the rest leaves some of its options unread, and these."""
+    ranker, labels, retriever, head = config.ranker, config.labels, config.retriever, config.head
+    if not ranker.cross_encoder:
+        yield "ranker", "ranker.cross_encoder is false", _OF_CROSS_ENCODER
+    if not labels.pseudo_queries:
+        yield "labels", "labels.pseudo_queries is 0", ("pseudo_like_queries", "pseudo_by")
+    if labels.white_box is None:
+        yield "white_box", "labels.ranked_by is no white-box method", _all_of(config.white_box)
+    if not retriever.epochs:
+        yield "retriever", "retriever.epochs is 0, which leaves the encoder as it is", _OF_TRAINED_ENCODER
+        if head.absent:
+            yield "retriever", "nothing is trained on the labels", ("teacher_temperature",)
+    elif retriever.blend is not None:
+        yield "retriever", "retriever.blend is set", ("holdout",)
+    if head.absent:
+        others = tuple(name for name in _all_of(head) if name not in ("width", "token_dimensions"))
+        yield "head", "head.width and head.token_dimensions are 0", others
+    elif not head.width:
+        yield "head", "head.width is 0", ("learning_rate", "anchor")
+    elif not head.token_dimensions:
+        yield "head", "head.token_dimensions is 0", ("token_learning_rate",)
+    if not config.multi_vector.make:
+        others = tuple(name for name in _all_of(config.multi_vector) if name != "make")
+        yield "multi_vector", "multi_vector.make is false", others
+    if config.candidates.index is None:
+        yield "candidates", "candidates.index is null", ("least_recall",)
+    if config.engine.kind == "local":
+        others = tuple(name for name in _all_of(config.engine) if name != "kind")
+        yield "engine", "engine.kind is local", others
+
+
+def _all_of(section: Section) -> tuple[str, ...]:
+    return tuple(type(section).model_fields)
+
+
+def _is_set(config: Config, name: str, option: str) -> bool:
+    """Whether an option has neither its default nor what the config's preset gives it."""
+    section = getattr(config, name)
+    default = type(section).model_fields[option].get_default(call_default_factory=True)
+    of_preset = PAPER.get(name, {}).get(option, default) if config.preset == "paper" else default
+    return getattr(section, option) not in (default, of_preset)

@@ -1,0 +1,99 @@
+"""How much of what training changed in the encoder is kept: what rankings that did not teach it choose."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankstill.candidates import encode
+from rankstill.retriever.held_out import plackett_luce_loss
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+    from torch import Tensor
+
+_SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+
+
+@dataclass(frozen=True)
+class JudgingList:
+    """A ranking that did not teach the encoder.
+
+    Args:
+        query: its text.
+        passages: their texts, in the LLM's order, best first.
+        known: how many leading passages the LLM itself placed; the rest is an unordered tail.
+    """
+
+    query: str
+    passages: Sequence[str]
+    known: int
+
+
+@dataclass(frozen=True)
+class Blend:
+    """What was chosen.
+
+    Args:
+        lists: that chose.
+        shares: of the new weights that were tried, ascending.
+        losses: the lists' negative log-likelihood by each of them, in nats a list. [shares]
+    """
+
+    lists: int
+    shares: Sequence[float]
+    losses: Sequence[float]
+
+    @property
+    def share(self) -> float:
+        """Of the new weights; the smallest where several are as good."""
+        return self.shares[int(np.argmin(self.losses))]
+
+    def describe(self) -> str:
+        """In one sentence."""
+        kept = f"{self.share:.0%} of what training changed in the encoder is kept"
+        if not self.share:
+            kept = "training left the encoder as it was"
+        tried = ", ".join(f"{loss:.2f} at {share:.0%}" for share, loss in zip(self.shares, self.losses, strict=True))
+        return f"{kept}: so {self.lists:,} of the LLM's rankings, which did not teach it, are likeliest ({tried}; nats)"
+
+
+def choose_blend(model: SentenceTransformer, old: Mapping[str, Tensor], lists: Sequence[JudgingList]) -> Blend:
+    """Set the model's weights to the mixture of new and old under which rankings are likeliest.
+
+    Weights between those before and after fine-tuning are often better than either, and the old ones are among those
+    that are tried: a training that does harm is undone (Wortsman et al. 2022, arXiv 2109.01903).
+
+    Args:
+        model: trained; its weights are changed.
+        old: its weights as they were.
+        lists: that taught neither it nor the ranker whose labels did.
+    """
+    new = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+    losses, known = [], [each.known for each in lists]
+    for share in _SHARES:
+        mix(model, old, new, share)
+        losses.append(plackett_luce_loss([_cosines(model, each) for each in lists], known))
+    chosen = Blend(len(lists), _SHARES, losses)
+    mix(model, old, new, chosen.share)
+    return chosen
+
+
+def mix(model: SentenceTransformer, old: Mapping[str, Tensor], new: Mapping[str, Tensor], share: float) -> None:
+    """Set each weight to share * new + (1 - share) * old, which may be the model's own."""
+    import torch
+
+    with torch.no_grad():
+        for name, weight in model.state_dict().items():
+            if weight.is_floating_point():
+                weight.copy_(torch.lerp(old[name].to(weight.device), new[name], share))
+
+
+def _cosines(model: SentenceTransformer, ranked: JudgingList) -> NDArray[np.float32]:
+    passages = encode(model, ranked.passages, "document", "encoding passages")
+    cosines: NDArray[np.float32] = passages @ encode(model, [ranked.query], "query", "encoding the query")[0]
+    return cosines
