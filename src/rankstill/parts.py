@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rankstill.config import Config
 from rankstill.datasets import Dataset, bundled, find_leaks, is_bundled
 from rankstill.errors import DataError
-from rankstill.models import load_bi_encoder, load_multi_vector, model_identity
+from rankstill.models import architecture_of, load_bi_encoder, load_multi_vector, model_identity
 from rankstill.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -123,6 +123,16 @@ class Parts:
         with self.teacher() as teacher:
             if not self.workspace.record("candidates"):
                 teacher.check_key()
+
+    def check_cross_encoder(self) -> None:
+        """Whether there is what the cross-encoder starts from: a mistake shows before an LLM is paid, not after.
+
+        Raises:
+            ModelError: there is no such model, or it cannot be reached or read.
+        """
+        config = self.config.ranker
+        if config.cross_encoder and config.model and not self.workspace.record("ranker"):
+            architecture_of(config.model)
 
     def what_is_asked(self) -> list[Any]:
         """Whatever the rankings depend on, of how the teacher is asked."""
@@ -357,7 +367,7 @@ class Parts:
 
         mixed = replace(self.before.vectors, passages=np.load(vectors / "passages.npy", mmap_mode="r"))
         own = self.config.candidates
-        return self.with_late(FirstStage(self.dataset.corpus, model, mixed, own, self.model_before, bm25=self.bm25))
+        return FirstStage(self.dataset.corpus, model, mixed, own, self.model_before, bm25=self.bm25)
 
     def encode_after(self, model: SentenceTransformer, folder: Path) -> None:
         """Write the corpus's vectors by the new retriever, `passages.npy`.

@@ -132,6 +132,8 @@ class Chain:
         names = [name for name in STEPS[: STEPS.index(until) + 1] if name == until or name in self.steps]
         if leads() and ("rankings" in names or "ranker" in names):
             self.parts.check_teacher()
+        if "ranker" in names:
+            self.parts.check_cross_encoder()
         if "labels" in names:
             check_white_box(self.config, self.dataset)
         for name in names:
@@ -377,7 +379,7 @@ class Chain:
         self.parts.encode_after(model, folder / "vectors-after")
         if not self.has_ranker:
             return
-        first_stage = self.parts.after(folder / "vectors-after", model)
+        first_stage = self.parts.with_late(self.parts.after(folder / "vectors-after", model))
         ranker = Ranker.load(self.workspace.path("ranker"), self.config.device)
         lists = self.parts.ranked_lists(first_stage)
         refitted = refit_prior(ranker, lists)

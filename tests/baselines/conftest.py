@@ -101,6 +101,7 @@ def white_box_config(answered_folder: Path, tiny_model_folder: Path, causal_lm_f
             "white_box.model": str(causal_lm_folder),
             "white_box.passages": 3,
             "white_box.passage_tokens": 30,
+            "ranker.model": str(tiny_model_folder),
             "retriever.model": str(tiny_model_folder),
             "retriever.training_length": 32,
             "retriever.learning_rate": 1e-3,

@@ -124,7 +124,7 @@ def chain_systems(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool
 
     def reranked(first_stage: FirstStage, folder: str) -> Run:
         ranker = Ranker.load(parts.workspace.path(folder), parts.config.device)
-        return reranked_run(first_stage, ranker, queries, parts.config.evaluation.rerank_depth)
+        return reranked_run(parts.with_late(first_stage), ranker, queries, parts.config.evaluation.rerank_depth)
 
     @cache
     def late() -> tuple[Run, Run]:
@@ -132,7 +132,7 @@ def chain_systems(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool
         hybrid = Hybrid.load(parts.workspace.path("hybrid-multi-vector.json"))
         return multi_vector_runs(parts.multi_vector, index, before, hybrid, queries)
 
-    before = parts.with_late(parts.before.exact())
+    before = parts.before.exact()
 
     @cache
     def after() -> FirstStage:

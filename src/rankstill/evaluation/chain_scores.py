@@ -54,7 +54,7 @@ def attribute_workspace(parts: Parts) -> Attribution:
     workspace, config, dataset = parts.workspace, parts.config, parts.dataset
     if not workspace.record("reranker"):
         raise WorkspaceError(f"{workspace.folder}: its chain is not finished. Run `rankstill run` on it first.")
-    after = parts.after(workspace.path("vectors-after"), parts.model_after)
+    after = parts.with_late(parts.after(workspace.path("vectors-after"), parts.model_after))
     ranker = Ranker.load(workspace.path("ranker"), config.device)
     student = config.retriever if config.head.absent else config.head
     temperatures = {

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.disk import temporary_files
 from rankstill.evaluation.runs import Run, in_order
+from rankstill.progress import progress
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
@@ -32,6 +33,8 @@ MULTI_VECTOR, MULTI_VECTOR_HYBRID = "multi-vector", "multi-vector hybrid"
 RANKER, RANKER_ON_AFTER = "ranker", "ranker on AFTER"
 UNTRAINED = (BM25, BEFORE, FIRST_STAGE)
 """What needs no more of a chain than its candidates, and no seed."""
+
+T = TypeVar("T")
 
 _DEPTH = 100
 _QUERIES_AT_ONCE = 64
@@ -126,7 +129,8 @@ def multi_vector_runs(
 
     corpus, alone, with_bm25 = first_stage.corpus, Run(), Run()
     asked = encode_queries(model, list(queries.values()))
-    for (query_id, text), maxsim in zip(queries.items(), index.scores(asked, str(model.device)), strict=True):
+    every = _shown(index.scores(asked, str(model.device)), len(queries))
+    for (query_id, text), maxsim in zip(queries.items(), every, strict=True):
         for run, scores in ((alone, maxsim), (with_bm25, hybrid.score(maxsim, first_stage.bm25.scores(text)))):
             if corpus.repeats is not None:
                 scores[corpus.repeats] = -np.inf
@@ -147,7 +151,7 @@ def reranked_run(first_stage: FirstStage, ranker: Ranker, queries: Mapping[str, 
         depth: passages a query that the whole ranker reorders; the rest keep their order below them.
     """
     cheap = ranker.prior_alone()
-    found = list(first_stage.search(list(queries.values()), 2 * _DEPTH))
+    found = list(_shown(first_stage.search(list(queries.values()), 2 * _DEPTH), len(queries)))
     heads, tails = [], []
     for candidates in found:
         order = np.arange(len(candidates.positions))
@@ -169,6 +173,14 @@ def reranked_run(first_stage: FirstStage, ranker: Ranker, queries: Mapping[str, 
         positions = candidates.positions[np.concatenate([head[best], tail])]
         run[query_id] = _scored(first_stage.corpus, positions, np.concatenate([score[best], below]))
     return run
+
+
+def _shown(found: Iterable[T], queries: int) -> Iterator[T]:
+    """What is found for each query, with progress."""
+    with progress("searching", queries) as advance:
+        for each in found:
+            yield each
+            advance(1)
 
 
 def _single(first_stage: FirstStage, queries: Mapping[str, str], *, lexical: bool) -> Run:
