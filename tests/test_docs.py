@@ -178,8 +178,8 @@ def what_makes_it_small(words: list[str], place: Path) -> Iterator[str]:
         own = yaml.safe_load((place / "mine.yaml").read_text())
         sections = ("candidates", "retriever") if "preset=paper" in words else (*SMALL, "retriever")
         settings |= {f"{name}.{option}": value for name in sections for option, value in own[name].items()}
-        settings |= {"rag.questions": 2} | (
-            {"white_box.queries": 2} if any("white_box." in word for word in words) else {}
-        )
+        settings["rag.questions"] = 2
+        if any("white_box." in word for word in words):
+            settings["white_box.queries"] = 2
     for name, value in settings.items():
         yield from ("--set", f"{name}={value}")

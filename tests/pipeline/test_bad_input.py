@@ -208,6 +208,14 @@ def test_a_model_that_does_not_exist_is_named(
     assert contents(workspace) == contents(finished.workspace)
 
 
+def test_a_cross_encoder_that_does_not_exist_is_named_before_anything_is_done(
+    command: Command, config_file: Path, tmp_path: Path
+) -> None:
+    message = command("run", config_file, "-w", tmp_path / "w", "--set", "ranker.model=no-such/model").one_error()
+    assert message.startswith('model "no-such/model" cannot be loaded: ')
+    assert not (tmp_path / "w" / "vectors").exists()
+
+
 def test_a_model_folder_that_is_not_there_is_named(command: Command, config_file: Path, tmp_path: Path) -> None:
     message = command("run", config_file, "-w", tmp_path / "w", "--retriever", tmp_path / "absent").one_error()
     assert message == f"model folder {tmp_path / 'absent'}: there is no such folder. Check the path."
