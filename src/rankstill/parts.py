@@ -189,7 +189,7 @@ class Parts:
     def judging_lists(self) -> tuple[set[str], list[JudgingList]]:
         """The rankings that do not teach the encoder but choose how much of its training is kept; their queries' ids.
 
-        They are among those that the cross-encoder is not trained on either.
+        Where `ranker.holdout` is the same share, the cross-encoder is not trained on them either.
         """
         from rankstill.retriever import JudgingList
         from rankstill.training import hold_out

@@ -77,7 +77,7 @@ def choose_blend(model: SentenceTransformer, old: Mapping[str, Tensor], lists: S
     losses, known = [], [each.known for each in lists]
     for share in _SHARES:
         mix(model, old, new, share)
-        losses.append(plackett_luce_loss([_cosines(model, each) for each in lists], known))
+        losses.append(plackett_luce_loss(_cosines(model, lists), known))
     chosen = Blend(len(lists), _SHARES, losses)
     mix(model, old, new, chosen.share)
     return chosen
@@ -93,7 +93,9 @@ def mix(model: SentenceTransformer, old: Mapping[str, Tensor], new: Mapping[str,
                 weight.copy_(torch.lerp(old[name].to(weight.device), new[name], share))
 
 
-def _cosines(model: SentenceTransformer, ranked: JudgingList) -> NDArray[np.float32]:
-    passages = encode(model, ranked.passages, "document", "encoding passages")
-    cosines: NDArray[np.float32] = passages @ encode(model, [ranked.query], "query", "encoding the query")[0]
-    return cosines
+def _cosines(model: SentenceTransformer, lists: Sequence[JudgingList]) -> list[NDArray[np.float32]]:
+    """Of each list's passages and its query. Each [passages]"""
+    passages = encode(model, [text for each in lists for text in each.passages], "document", "encoding held-out lists")
+    queries = encode(model, [each.query for each in lists], "query", "encoding held-out queries", 128)
+    ends = np.cumsum([len(each.passages) for each in lists])[:-1]
+    return [part @ query for part, query in zip(np.split(passages, ends), queries, strict=True)]
