@@ -224,7 +224,7 @@ def toy_config(toy_dataset_folder: Path, tiny_model_folder: Path) -> Callable[..
         small = {
             "candidates.k": 5,
             "candidates.n": 6,
-            "ranker.model": None,
+            "ranker.model": str(tiny_model_folder),
             "ranker.max_length": 32,
             "labels.depth": 8,
             "labels.pseudo_queries": 30,

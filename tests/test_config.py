@@ -229,7 +229,7 @@ def test_options_that_do_not_go_together_say_what_to_change(changes: dict[str, o
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"ranker.cross_encoder": False, "ranker.model": None}, "ranker.model"),
+        ({"ranker.cross_encoder": False, "ranker.epochs": 2}, "ranker.epochs"),
         ({"retriever.learning_rate": 1e-5}, "retriever.learning_rate"),
         ({"head.width": 0, "head.anchor": 1.0}, "head.anchor"),
         ({"labels.pseudo_queries": 0, "labels.pseudo_by": "ranker"}, "labels.pseudo_by"),

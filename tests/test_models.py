@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import pickle
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import TYPE_CHECKING
 
 import pytest
@@ -169,3 +174,26 @@ def test_a_folders_identity_is_that_of_its_files(tiny_model_folder: Path, tiny_c
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
     assert model_identity(str(tiny_copy)) != model_identity(str(tiny_model_folder))
     assert model_identity("owner/name") == "owner/name"
+
+
+@pytest.mark.parametrize(("status", "there"), [(200, True), (404, False), (500, False), (None, False)])
+def test_the_hub_is_asked_once_whether_it_has_a_model(tmp_path: Path, status: int | None, there: bool) -> None:
+    class Answer(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # the name that http.server calls
+            self.send_response(status or 500)
+            self.send_header("content-type", "application/json")
+            self.end_headers()
+            self.wfile.write(b'{"id": "some/model", "siblings": [], "tags": [], "private": false, "downloads": 0}')
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        port = server.server_address[1] if status else 1  # nothing listens there
+        code = "import sys; from rankstill.models import hub_has; print(hub_has('some/model'))"
+        environment = {**os.environ, "HF_ENDPOINT": f"http://127.0.0.1:{port}", "HF_HOME": str(tmp_path)}
+        environment.pop("HF_HUB_OFFLINE", None)
+        ran = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+        server.shutdown()
+    assert ran.stdout.strip() == str(there)

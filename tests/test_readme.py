@@ -19,7 +19,7 @@ def test_the_python_examples_run_one_after_another(
         f"""
 dataset: {{source: "{toy_dataset_folder}"}}
 candidates: {{k: 5, n: 5}}
-ranker: {{model: null}}
+ranker: {{model: "{tiny_model_folder}"}}
 labels: {{pseudo_queries: 20, depth: 10}}
 retriever: {{model: "{tiny_model_folder}"}}
 """,

@@ -31,7 +31,7 @@ PASSAGES, RERANKED, CLAIMS = 1500, 10, 60
 def ranker_training() -> list[Result]:
     """Pairs a second, of an epoch over a few lists, loading and all."""
     lists = _lists()
-    config = RankerConfig(model=None, learning_rate=1e-4, prior=False)
+    config = RankerConfig(prior=False)
     seconds, ours, theirs = _beside(
         lambda folder: train_ranker(lists, config, MINILM, folder, seed=0, device="cpu"),
         lambda: stock_ranker([each.query for each in lists], [each.passages for each in lists]),

@@ -62,6 +62,19 @@ def _packaged_folder(name: str) -> Path | None:
     return folder
 
 
+def hub_has(name: str) -> bool:
+    """Whether a model lies in the hub's cache, or the hub says within five seconds that it has it."""
+    from huggingface_hub import HfApi, try_to_load_from_cache
+
+    if isinstance(try_to_load_from_cache(name, "model.safetensors"), str):
+        return True
+    try:
+        HfApi().model_info(name, timeout=5.0)
+    except Exception:  # offline or refused: errors of whatever the hub's client is built on
+        return False
+    return True
+
+
 def model_identity(name: str) -> str:
     """What a model is: a digest of the files of a folder, whose weights may change; else the name itself."""
     folder = Path(name).expanduser()

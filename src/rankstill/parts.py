@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rankstill.config import Config
 from rankstill.datasets import Dataset, bundled, find_leaks, is_bundled
 from rankstill.errors import DataError
-from rankstill.models import architecture_of, load_bi_encoder, load_multi_vector, model_identity
+from rankstill.models import architecture_of, hub_has, load_bi_encoder, load_multi_vector, model_identity
 from rankstill.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     from rankstill.teacher import CandidateList, Ranking, Teacher
 
 _QUERIES_TO_MEASURE_WITH = 200
+RANKS_ALREADY = "cross-encoder/ms-marco-MiniLM-L12-v2"
+"""A cross-encoder trained on the judgements of MS MARCO: a few hundred lists do not teach one to rank."""
 
 
 def check_corpus(config: Config, dataset: Dataset) -> None:
@@ -227,10 +229,17 @@ class Parts:
         return self.dataset.fingerprint()
 
     @cached_property
+    def cross_encoder_start(self) -> str:
+        """What the cross-encoder starts from."""
+        config = self.config.ranker
+        if config.model:
+            return config.model
+        return RANKS_ALREADY if config.cross_encoder and hub_has(RANKS_ALREADY) else self.config.retriever.model
+
+    @cached_property
     def ranker_identity(self) -> list[str]:
-        """The cross-encoder's own starting weights, if the config names any."""
-        own = self.config.ranker.model
-        return [model_identity(own)] if own else []
+        """What the cross-encoder starts from, if there is one."""
+        return [model_identity(self.cross_encoder_start)] if self.config.ranker.cross_encoder else []
 
     @cached_property
     def retriever_identity(self) -> str:

@@ -19,7 +19,7 @@ from rankstill.distributed.processes import leads, trained_by
 from rankstill.distributed.workspaces import open_workspace
 from rankstill.models import save_model
 from rankstill.outcome import Outcome
-from rankstill.parts import Parts, check_corpus, check_queries
+from rankstill.parts import RANKS_ALREADY, Parts, check_corpus, check_queries
 from rankstill.progress import say
 from rankstill.reporting import Reports
 from rankstill.workspace import DatasetIdentity, Workspace, write_atomically
@@ -248,7 +248,7 @@ class Chain:
         ranker = train_ranker(
             lists,
             self.config.ranker,
-            self.config.retriever.model,
+            self.parts.cross_encoder_start,
             folder,
             seed=self.config.seed,
             device=self.config.device,
@@ -258,7 +258,15 @@ class Chain:
         ranker.first_stage = PassageScorer(self.parts.model_before, bm25, late=late)
         ranker.save(folder / "ranker")
         fit_hybrid(lists, self.config.candidates).save(folder / "hybrid.json")
-        return trained_by(self.config.ranker.lists_per_step, "ranker") if self.config.ranker.cross_encoder else []
+        config = self.config.ranker
+        if not config.cross_encoder:
+            return []
+        notes = list(trained_by(config.lists_per_step, "ranker"))
+        if not config.model and self.parts.cross_encoder_start != RANKS_ALREADY:
+            notes.append(
+                f"the cross-encoder started as the retriever, for {RANKS_ALREADY} could not be had from the hub"
+            )
+        return notes
 
     @_once
     def labels(self) -> str:

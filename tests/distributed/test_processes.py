@@ -116,7 +116,7 @@ def _for_the_ranker(dataset: Dataset, first_stage: FirstStage, model_folder: Pat
     lists = ranked_lists(dataset, first_stage)
     # Lengths differ from list to list, so the processes have unlike shares of the work.
     lists[::2] = [replace(each, passages=each.passages[:5], features=each.features[:5]) for each in lists[::2]]
-    config = RankerConfig(model=None, epochs=10, learning_rate=RATE, max_length=64, prior=False)
+    config = RankerConfig(epochs=10, learning_rate=RATE, max_length=64, prior=False)
     return {"lists": lists, "config": config, "start": str(model_folder)}
 
 
@@ -153,7 +153,7 @@ def test_processes_too_many_for_one_step_are_told_so(
         for row, each in enumerate(lists)
     ]
     monkeypatch.setenv("WORLD_SIZE", "5")  # with 24 lists: 5 x 5 are one too many
-    ranker = RankerConfig(model=None, lists_per_step=5, max_length=64, prior=False)
+    ranker = RankerConfig(lists_per_step=5, max_length=64, prior=False)
     with pytest.raises(DataError, match=r"ranker: 24 lists .* 5 processes .* need 25 .* lower lists_per_step"):
         train_ranker(lists, ranker, str(tiny_model_folder), tmp_path, seed=0, device="cpu")
     retriever = RetrieverConfig(model=str(tiny_model_folder), epochs=1, lists_per_step=5)
@@ -186,7 +186,7 @@ def test_of_two_processes_one_owns_the_workspace_and_both_train(
     config = {
         "dataset": {"source": str(toy_dataset_folder)},
         "candidates": {"k": 5, "n": 5},
-        "ranker": {"model": None, "epochs": 1, "max_length": 64, "lists_per_step": 1},
+        "ranker": {"model": str(tiny_model_folder), "epochs": 1, "max_length": 64, "lists_per_step": 1},
         "labels": {"pseudo_queries": 20, "depth": 8},
         "retriever": {"model": str(tiny_model_folder), "epochs": 1, "lists_per_step": 1},
         "head": {"steps": 5, "width": 16, "token_dimensions": 8},

@@ -69,7 +69,7 @@ def small_config(dataset: Path, model: Path) -> dict[str, Any]:
     return {
         "dataset": {"source": str(dataset)},
         "candidates": {"k": 5, "n": 6},
-        "ranker": {"model": None, "max_length": 32},
+        "ranker": {"model": str(model), "max_length": 32},
         "labels": {"depth": 8, "pseudo_queries": 30},
         "retriever": {"model": str(model)},
         "head": {"width": 64, "token_dimensions": 16, "steps": 30},

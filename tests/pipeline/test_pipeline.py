@@ -21,7 +21,7 @@ from rankstill.datasets import Dataset, load_dataset
 from rankstill.evaluation.runs import read_run
 from rankstill.labels import read_labels
 from rankstill.outcome import Outcome
-from rankstill.pipeline import STEPS, Chain
+from rankstill.pipeline import STEPS, Chain, open_chain
 from rankstill.workspace import Workspace
 
 SYSTEMS = (
@@ -353,3 +353,18 @@ def test_another_ranker_labels_what_the_first_stage_found_before(
     rankstill.distill(toy_config({**other, "labels.pseudo_queries": 20}), finished_copy, until="labels")
     assert sum(searched) == 20
     assert len(list((finished_copy / "found").iterdir())) == 1
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_cross_encoder_starts_from_one_that_ranks_already_where_the_hub_can_be_reached(
+    toy_config: MakeConfig, toy_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    monkeypatch.setattr("rankstill.parts.hub_has", lambda name: there)
+    config = toy_config({"ranker.model": None})
+    with open_chain(config, tmp_path / "w", toy_dataset) as chain:
+        start = "cross-encoder/ms-marco-MiniLM-L12-v2" if there else config.retriever.model
+        assert chain.parts.cross_encoder_start == start
+    if not there:
+        rankstill.distill(config, tmp_path / "w", toy_dataset, until="ranker")
+        noted = (tmp_path / "w" / "manifest.json").read_text(encoding="utf-8")
+        assert "the cross-encoder started as the retriever, for cross-encoder/ms-marco-MiniLM-L12-v2" in noted

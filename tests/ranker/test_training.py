@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("full_precision")
 
-QUICK = RankerConfig(model=None, epochs=12, learning_rate=3e-3, lists_per_step=4, max_length=64)
+QUICK = RankerConfig(epochs=12, learning_rate=3e-3, lists_per_step=4, max_length=64)
 PLAIN = QUICK.model_copy(update={"prior": False})
 
 
@@ -77,7 +77,7 @@ def test_training_makes_the_teachers_lists_likelier(
 def test_an_epoch_at_the_default_rate_moves_a_head_that_starts_at_zero(
     tiny_model_folder: Path, many_lists: list[RankedList], tmp_path: Path
 ) -> None:
-    config = RankerConfig(model=None, learning_rate=1e-4, prior=False, max_length=64)
+    config = RankerConfig(prior=False, max_length=64)
     ranker = train_ranker(many_lists, config, str(tiny_model_folder), tmp_path, seed=0, device="cpu")
     chance = math.lgamma(11)  # every order of ten equally likely
     assert (

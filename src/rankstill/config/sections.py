@@ -74,9 +74,9 @@ class RankerConfig(Section):
     """LLM -> ranker: a cross-encoder, on top of what the first stage already knows."""
 
     model: str | None = Field(
-        "cross-encoder/ms-marco-MiniLM-L12-v2",
-        description="what the cross-encoder starts from: one that ranks English passages already, for a few hundred "
-        "lists do not teach that; another one for another language; null: the retriever",
+        None,
+        description="what the cross-encoder starts from; null: cross-encoder/ms-marco-MiniLM-L12-v2, which ranks "
+        "English passages already, or, where the hub cannot be reached, the retriever",
     )
     prior: bool = Field(True, description="add a learned sum of first-stage scores; false is the paper's plain ranker")
     cross_encoder: bool = Field(True, description="train the cross-encoder; false leaves the prior alone")
@@ -88,10 +88,11 @@ class RankerConfig(Section):
         0.15, gt=0, lt=1, description="share of the lists that the cross-encoder is not trained on but weighed by"
     )
     epochs: int = Field(1, ge=1, description="passes over the teacher's lists")
-    learning_rate: float = Field(
-        3e-5,
+    learning_rate: float | None = Field(
+        None,
         gt=0,
-        description="peak, after a linear warm-up over a tenth of the steps; 1e-4 if it starts as the retriever",
+        description="peak, after a linear warm-up over a tenth of the steps; null: 3e-5, or 1e-4 if it starts from a "
+        "retriever",
     )
     lists_per_step: int = Field(2, ge=1, description="lists a step; few, for a few hundred lists make few steps")
     max_length: int = Field(192, ge=16, description="tokens of a query-passage pair")

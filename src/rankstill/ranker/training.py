@@ -124,18 +124,20 @@ def _train_cross_encoder(
     set_seed(seed)
     model = start_cross_encoder(config.model or start, config.max_length, device)
     without_dropout(model)
+    fresh = has_fresh_head(model)
+    rate = config.learning_rate or (1e-4 if fresh else 3e-5)
     arguments = training_arguments(
         CrossEncoderTrainingArguments,
         folder / "trainer",
         str(model.device),
         epochs=config.epochs,
         batch=config.lists_per_step,
-        rate=config.learning_rate,
+        rate=rate,
         seed=seed,
         reports=reports.arguments("ranker"),
     )
-    if has_fresh_head(model):
-        arguments.learning_rate_mapping = {rf"^model\.{len(model) - 1}\.": _FRESH_HEAD_RATE * config.learning_rate}
+    if fresh:
+        arguments.learning_rate_mapping = {rf"^model\.{len(model) - 1}\.": _FRESH_HEAD_RATE * rate}
     trainer = averaging(CrossEncoderTrainer)(
         model=model,
         args=arguments,
