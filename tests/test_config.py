@@ -307,4 +307,4 @@ def test_the_papers_plain_chain_is_one_value_away_and_what_one_sets_stands() -> 
     assert (paper.ranker.prior, paper.ranker.cross_encoder) == (False, True)
     assert (paper.labels.ranked_by, paper.labels.pseudo_by) == ("ranker", "ranker")
     assert paper.labels.pseudo_queries == 10
-    assert (paper.retriever.epochs, paper.retriever.in_batch, paper.head.absent) == (1, False, True)
+    assert (paper.retriever.epochs, paper.retriever.in_batch, paper.head.absent) == (1, True, True)

@@ -23,7 +23,7 @@ _SHOWN = 10
 PAPER: dict[str, dict[str, Any]] = {
     "ranker": {"prior": False, "cross_encoder": True},
     "labels": {"ranked_by": "ranker", "pseudo_queries": 0, "pseudo_by": "ranker"},
-    "retriever": {"epochs": 1, "in_batch": False},
+    "retriever": {"epochs": 1},
     "head": {"width": 0, "token_dimensions": 0},
 }
 """What `preset: paper` sets, by section: the paper's plain chain."""

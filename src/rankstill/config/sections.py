@@ -367,7 +367,7 @@ class Config(Section):
     preset: Literal["rankstill", "paper"] = Field(
         "rankstill",
         description="what is not set is our recipe's, or that of the paper's plain chain: no prior, the ranker's "
-        "labels alone, no pseudo-queries, the encoder trained on each query's own passages",
+        "labels alone, no pseudo-queries, the encoder trained in place of a head",
     )
     seed: int = Field(0, description="of sampling, shuffling and weights")
     device: str | None = Field(None, description="cpu, cuda, cuda:1, mps; null: the best there is")
