@@ -80,6 +80,16 @@ def test_a_refusal_is_said_in_a_line_without_the_token(retriever: Path, hub: Sta
     assert not hub.files
 
 
+def test_a_hub_that_cannot_be_reached_is_said_in_a_line(retriever: Path) -> None:
+    done = pushed(retriever, StandIn(address="http://127.0.0.1:1"))  # nothing listens there
+    assert (
+        done.stderr.strip()
+        .splitlines()[-1]
+        .startswith("rankstill.errors.RankstillError: me/retriever: the Hub did not take it (")
+    )
+    assert "Check the name, HF_TOKEN's rights, the network and HF_HUB_OFFLINE." in done.stderr
+
+
 def test_no_token_no_call(retriever: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HF_TOKEN", raising=False)
     with pytest.raises(RankstillError, match="export HF_TOKEN"):

@@ -36,7 +36,6 @@ def push(folder: Path, repo: str, *, private: bool = True) -> str:
     if not token:
         raise RankstillError("the Hub wants a token with the right to write. Set it: export HF_TOKEN=...")
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, OfflineModeIsEnabled
 
     size = sum(path.stat().st_size for path in files) / 1e6
     say(f"pushing {len(files)} files, {size:,.0f} MB, to {repo}")
@@ -49,10 +48,11 @@ def push(folder: Path, repo: str, *, private: bool = True) -> str:
             allow_patterns=[path.relative_to(folder).as_posix() for path in files],
             commit_message="Retriever by Rankstill",
         )
-    except (HfHubHTTPError, HFValidationError, OfflineModeIsEnabled) as error:
+    except Exception as error:  # refused, offline or cut off: errors of whatever the hub's client is built on
         reason = str(error).strip().partition("\n")[0].replace(token, "...")
         raise RankstillError(
-            f"{repo}: the Hub did not take it ({reason}). Check the name, HF_TOKEN's rights and HF_HUB_OFFLINE."
+            f"{repo}: the Hub did not take it ({reason}). Check the name, HF_TOKEN's rights, the network and "
+            "HF_HUB_OFFLINE."
         ) from error
     return str(done.commit_url)
 
