@@ -223,6 +223,7 @@ def test_flags_set_the_options_that_they_name(
     rankings = shutil.copy(toy_dataset_folder / "rankings.jsonl", tmp_path / "mine.jsonl")
     flags = ["--source", toy_dataset_folder, "--rankings", rankings, "--retriever", tiny_model_folder, "--seed", "5"]
     sets = ["--set", "candidates.k=4", "--set", "candidates.n=7", "--set", "candidates.language=null"]
+    sets += ["--set", f"ranker.model={tiny_model_folder}"]
     ran = cli("train-ranker", *flags, *sets, "-w", "mine")
     assert ran.code == 0, ran.err
     settled = read_config(tmp_path / "mine" / "config.yaml")
