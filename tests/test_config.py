@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from rankstill.config import Config, commented_config, make_config, read_config, without_unused, write_config
+from rankstill.config import Config, commented_config, make_config, read_config, refuse_unused, write_config
 from rankstill.config.yaml_text import read_yaml
 from rankstill.errors import RankstillError
 
@@ -242,9 +242,18 @@ def test_options_that_do_not_go_together_say_what_to_change(changes: dict[str, o
 def test_an_option_that_does_nothing_is_refused_where_it_is_written(changes: dict[str, object], told: str) -> None:
     config = make_config(MINIMAL, changes)
     with pytest.raises(RankstillError, match=rf"^flags: {told} does nothing here: \S") as caught:
-        without_unused(config, "flags")
+        refuse_unused(config, "flags")
     assert "\n" not in str(caught.value)
     assert "; " not in str(caught.value)  # and nothing else is
+
+
+def test_of_a_config_that_was_written_whole_only_what_is_set_now_is_refused() -> None:
+    config = make_config(
+        MINIMAL, {"ranker.cross_encoder": False, "ranker.epochs": 2, "head.width": 0, "head.anchor": 1.0}
+    )
+    refuse_unused(config, "flags", ["head.width"])
+    with pytest.raises(RankstillError, match=r"^flags: ranker\.epochs does nothing here: [^;]*$"):
+        refuse_unused(config, "flags", ["ranker.epochs"])
 
 
 @pytest.mark.parametrize(
@@ -262,7 +271,7 @@ def test_an_option_that_does_nothing_is_refused_where_it_is_written(changes: dic
 )
 def test_options_that_do_something_stand(changes: dict[str, object]) -> None:
     config = make_config(MINIMAL, changes)
-    assert without_unused(config, "flags") is config
+    refuse_unused(config, "flags")
 
 
 @pytest.mark.parametrize(

@@ -38,11 +38,11 @@ def demo(
     set_: Set = None,
 ) -> None:
     """Run the whole chain on SciFact with 809 recorded LLM rankings: no key, no hub."""
-    from rankstill.config import without_unused
+    from rankstill.config import refuse_unused
     from rankstill.demo import demo_config, run_demo
 
     changes = changes_of(seed=seed, set_=set_)
-    without_unused(demo_config(changes), "demo")
+    refuse_unused(demo_config(changes), "demo")
     show(run_demo(workspace, quick=quick, all_claims=all_claims, replace=replace, changes=changes))
 
 

@@ -76,12 +76,15 @@ class Experiment:
             until: the step.
             replace: see `distill`.
         """
-        from rankstill.config import without_unused
+        from rankstill.config import refuse_unused
         from rankstill.distributed.processes import leads, one_speaks
         from rankstill.pipeline import distill
 
         with one_speaks():
-            config = without_unused(self.config, str(self.path or "flags"))
+            config = self.config
+            # What a workspace holds was written whole, perhaps when the defaults were others.
+            kept = self.path is not None and self.path.is_dir()
+            refuse_unused(config, "flags" if kept else str(self.path or "flags"), self.changes if kept else None)
             outcome = distill(config, self.workspace, until=until, replace=replace)
         if until == "evaluation" and leads():
             show(outcome)

@@ -17,7 +17,7 @@ from rankstill.config.sections import (
     WhiteBoxConfig,
 )
 from rankstill.config.teacher import ModelPrice, TeacherConfig
-from rankstill.config.unused import without_unused
+from rankstill.config.unused import refuse_unused
 
 __all__ = [
     "CandidatesConfig",
@@ -39,6 +39,6 @@ __all__ = [
     "public_options",
     "public_yaml",
     "read_config",
-    "without_unused",
+    "refuse_unused",
     "write_config",
 ]

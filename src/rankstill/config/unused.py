@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 
 from rankstill.config.files import PAPER
 from rankstill.config.section import Section
@@ -27,20 +27,21 @@ _OF_TRAINED_ENCODER = (
 _OF_CROSS_ENCODER = ("model", "loss", "holdout", "epochs", "learning_rate", "lists_per_step", "max_length")
 
 
-def without_unused(config: Config, where: str) -> Config:
-    """The same config.
+def refuse_unused(config: Config, where: str, among: Collection[str] | None = None) -> None:
+    """Check that every option that someone set does something.
 
     Args:
-        config: as someone wrote it.
+        config: as they wrote it.
         where: they did.
+        among: the options that they set, by dotted path; None: all that are not as they are by default.
 
     Raises:
         RankstillError: an option is set that does nothing.
     """
-    if found := unused_options(config):
+    found = {option: why for option, why in unused_options(config).items() if among is None or option in among}
+    if found:
         told = "; ".join(f"{option} does nothing here: {why}" for option, why in found.items())
         raise RankstillError(f"{where}: {told}. Leave it out, or change what it depends on.")
-    return config
 
 
 def unused_options(config: Config) -> dict[str, str]:
