@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from rankstill.config import Config, commented_config, make_config, read_config, refuse_unused, write_config
+from rankstill.config.unused import unused_options
 from rankstill.config.yaml_text import read_yaml
 from rankstill.errors import RankstillError
 
@@ -271,6 +272,7 @@ def test_of_a_config_that_was_written_whole_only_what_is_set_now_is_refused() ->
 )
 def test_options_that_do_something_stand(changes: dict[str, object]) -> None:
     config = make_config(MINIMAL, changes)
+    assert unused_options(config) == {}
     refuse_unused(config, "flags")
 
 

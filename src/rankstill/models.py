@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankstill.errors import ModelError
+from rankstill.progress import say
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
@@ -63,14 +64,15 @@ def _packaged_folder(name: str) -> Path | None:
 
 
 def hub_has(name: str) -> bool:
-    """Whether a model lies in the hub's cache, or the hub says within five seconds that it has it."""
+    """Whether a model lies in the hub's cache, or the hub says within five seconds that it has it. If not, says why."""
     from huggingface_hub import HfApi, try_to_load_from_cache
 
     if isinstance(try_to_load_from_cache(name, "model.safetensors"), str):
         return True
     try:
         HfApi().model_info(name, timeout=5.0)
-    except Exception:  # offline or refused: errors of whatever the hub's client is built on
+    except Exception as error:  # offline or refused: errors of whatever the hub's client is built on
+        say(f"note: {name} is not to be had from the hub ({str(error).strip().partition(chr(10))[0]})")
         return False
     return True
 

@@ -123,7 +123,7 @@ def forgetting_of_workspace(parts: Parts, dataset: Dataset) -> Forgetting:
         return found
     note = (
         f"The head was trained on the {len(trained_on):,} passages of {parts.dataset.name} and is applied as it is to "
-        f"the {len(dataset.corpus):,} of {dataset.name}: its adapter never moved such passages, and its token vectors "
+        f"the {len(dataset.corpus):,} of {dataset.name}. Its adapter never moved such passages, and its token vectors "
         "weigh words by how rare they are in the first corpus."
     )
     return replace(found, notes=(*found.notes, note))
