@@ -310,12 +310,12 @@ def test_the_papers_plain_chain_is_a_config_away() -> None:
         {"ranker.prior": False, "labels.ranked_by": "ranker", "labels.pseudo_queries": 0, "retriever.in_batch": False},
     )
     assert config.ranker.loss == "listmle"
-    assert (config.retriever.blend, config.retriever.contrastive_weight) == (None, 0.0)
+    assert config.retriever.blend is None
 
 
 def test_the_papers_plain_chain_is_one_value_away_and_what_one_sets_stands() -> None:
-    paper = make_config({"dataset": {"source": "x"}, "preset": "paper", "labels": {"pseudo_queries": 10}}, {"seed": 3})
+    paper = make_config({"dataset": {"source": "x"}, "preset": "paper", "labels": {"depth": 10}}, {"seed": 3})
     assert (paper.ranker.prior, paper.ranker.cross_encoder) == (False, True)
     assert (paper.labels.ranked_by, paper.labels.pseudo_by) == ("ranker", "ranker")
-    assert paper.labels.pseudo_queries == 10
+    assert (paper.labels.pseudo_queries, paper.labels.depth) == (0, 10)
     assert (paper.retriever.epochs, paper.retriever.in_batch, paper.head.absent) == (1, True, True)

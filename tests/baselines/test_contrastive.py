@@ -82,7 +82,7 @@ def test_no_gold_passage_is_cut_off(dataset: Dataset) -> None:
 
 def test_rows_make_the_steps_of_existing_training(dataset: Dataset) -> None:
     rows = gold_labels(dataset.train, {"q1": np.array([0, 1, 2]), "q2": np.array([0, 3])}, dataset, passages=4)
-    step = StepBuilder(rows, [], passages_per_query=3, riders_per_step=0, seed=0).build([0, 1])
+    step = StepBuilder(rows, passages_per_query=3, seed=0).build([0, 1])
     assert {1, 4, 5} <= set(step.positions.tolist())
     shares = torch.softmax(torch.from_numpy(step.labels), dim=1).numpy()
     by_position = [dict(zip(step.positions.tolist(), row, strict=True)) for row in shares]

@@ -102,7 +102,6 @@ def _for_the_retriever(dataset: Dataset, first_stage: FirstStage, model_folder: 
         epochs=10,
         learning_rate=RATE,
         passages_per_query=6,
-        riders_per_step=7,
         student_temperature=0.05,
     )
     return {

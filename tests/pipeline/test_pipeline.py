@@ -221,7 +221,9 @@ def test_training_changes_the_encoder_and_puts_a_head_on_top(finished: Outcome, 
 
 def test_without_a_head_the_retriever_is_the_encoder_alone(toy_config: MakeConfig, tmp_path: Path) -> None:
     outcome = rankstill.distill(
-        toy_config({"head.width": 0, "head.token_dimensions": 0}), tmp_path / "w", until="retriever"
+        toy_config({"labels.pseudo_queries": 0, "head.width": 0, "head.token_dimensions": 0}),
+        tmp_path / "w",
+        until="retriever",
     )
     assert [path.name for path in outcome.retriever.rglob("*.safetensors")] == ["model.safetensors"]
     assert json.loads((tmp_path / "w" / "head-losses.json").read_text()) == []

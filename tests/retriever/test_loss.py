@@ -13,10 +13,8 @@ from hypothesis import strategies as st
 from rankstill.baselines import emdr2_nll, margin_mse, replug_kl
 from rankstill.retriever import loss as module
 from rankstill.retriever.loss import (
-    EXCLUDED,
     UNLABELLED,
     DistillationLoss,
-    contrastive,
     distribution,
     kl_to_ranker,
     mean_kl,
@@ -33,7 +31,7 @@ LABELS = torch.tensor(
     [
         [2.0, 1.0, UNLABELLED, UNLABELLED, -1.0],
         [UNLABELLED, -3.0, 1.5, UNLABELLED, 0.0],
-        [UNLABELLED, EXCLUDED, UNLABELLED, 0.5, 1.0],  # a rider made from the second passage
+        [UNLABELLED, UNLABELLED, UNLABELLED, 0.5, 1.0],
     ]
 )
 
@@ -122,30 +120,19 @@ def test_the_mean_in_parts_and_its_gradient_are_those_of_all_queries_at_once(
     torch.testing.assert_close(in_parts.grad, at_once.grad)
 
 
-def test_contrastive_is_cross_entropy_against_the_unlabelled_passages() -> None:
-    cosines = torch.tensor([[0.9, 0.5, 0.1, 0.2]])
-    labels = torch.tensor([[0.0, 3.0, UNLABELLED, UNLABELLED]])  # the second is the best, the first no negative
-    powers = [math.exp(cosine / 0.1) for cosine in (0.5, 0.1, 0.2)]
-    expected = -math.log(powers[0] / sum(powers))
-    assert contrastive(cosines, labels, 0.1).tolist() == pytest.approx([expected])
-
-
 def loss_of(model: SentenceTransformer, **changes: Any) -> DistillationLoss:
     options = {
         "teacher_temperature": 1.0,
         "student_temperature": 0.05,
         "in_batch": True,
-        "contrastive_weight": 0.0,
-        "rider_weight": 1.0,
         "micro_batch": 2,
     }
     return DistillationLoss(model, **{**options, **changes})
 
 
-def run(model: SentenceTransformer, ranked: int = 2, **changes: Any) -> dict[str, torch.Tensor]:
+def run(model: SentenceTransformer, **changes: Any) -> dict[str, torch.Tensor]:
     features = [model.preprocess(QUERIES), model.preprocess(PASSAGES)]
-    marks = (torch.arange(3) < ranked).float()
-    return loss_of(model, **changes)(features, torch.column_stack([LABELS, marks]))
+    return loss_of(model, **changes)(features, LABELS)
 
 
 def cosines_of(model: SentenceTransformer) -> torch.Tensor:
@@ -179,49 +166,22 @@ def test_texts_are_embedded_in_the_given_order_whatever_their_lengths(
 def test_in_batch_every_passage_of_the_step_is_in_the_retrievers_distribution(tiny_model: SentenceTransformer) -> None:
     cosines = cosines_of(tiny_model)
     terms = run(tiny_model)
-    expected = kl_to_ranker(cosines[:2], LABELS[:2], 1.0, 0.05).mean()
-    assert terms["kl"].item() == pytest.approx(expected.item(), abs=1e-4)
+    expected = kl_to_ranker(cosines, LABELS, 1.0, 0.05).mean()
+    assert {name: term.item() for name, term in terms.items()} == {"kl": pytest.approx(expected.item(), abs=1e-4)}
 
 
 def test_without_in_batch_each_query_has_its_own_passages_alone(tiny_model: SentenceTransformer) -> None:
     cosines = cosines_of(tiny_model)
     own = [
         kl_to_ranker(cosines[row, columns][None], LABELS[row, columns][None], 1.0, 0.05).item()
-        for row, columns in ((0, [0, 1, 4]), (1, [1, 2, 4]))
+        for row, columns in ((0, [0, 1, 4]), (1, [1, 2, 4]), (2, [3, 4]))
     ]
-    assert run(tiny_model, in_batch=False)["kl"].item() == pytest.approx(sum(own) / 2, abs=1e-4)
-
-
-def test_a_pseudo_querys_own_passage_is_neither_right_nor_wrong(tiny_model: SentenceTransformer) -> None:
-    kept = [0, 2, 3, 4]  # all but the one that the third query was made from
-    cosines = cosines_of(tiny_model)[2:, kept]
-    expected = kl_to_ranker(cosines, LABELS[2:, kept], 1.0, 0.05).item()
-    assert run(tiny_model)["kl_riders"].item() == pytest.approx(expected, abs=1e-4)
-
-
-def test_riders_have_their_own_weight(tiny_model: SentenceTransformer) -> None:
-    full, half = run(tiny_model), run(tiny_model, rider_weight=0.5)
-    assert half["kl_riders"].item() == pytest.approx(full["kl_riders"].item() / 2)
-    assert half["kl"].item() == full["kl"].item()
-
-
-def test_without_riders_there_is_no_rider_term(tiny_model: SentenceTransformer) -> None:
-    assert set(run(tiny_model, ranked=3)) == {"kl"}
-
-
-@pytest.mark.parametrize("in_batch", [True, False])
-def test_the_contrastive_term_sets_the_best_passage_against_the_rest_of_the_step(
-    tiny_model: SentenceTransformer, in_batch: bool
-) -> None:
-    expected = 0.3 * contrastive(cosines_of(tiny_model)[:2], LABELS[:2], 0.05).mean().item()
-    assert expected > 0.01
-    got = run(tiny_model, contrastive_weight=0.3, in_batch=in_batch)["contrastive"].item()
-    assert got == pytest.approx(expected, abs=1e-4)
+    assert run(tiny_model, in_batch=False)["kl"].item() == pytest.approx(sum(own) / 3, abs=1e-4)
 
 
 @pytest.mark.parametrize("in_batch", [True, False])
 def test_every_weight_of_the_model_gets_a_finite_gradient(tiny_model: SentenceTransformer, in_batch: bool) -> None:
-    sum(run(tiny_model, in_batch=in_batch, contrastive_weight=0.1).values()).backward()
+    sum(run(tiny_model, in_batch=in_batch).values()).backward()
     gradients = [weight.grad for name, weight in tiny_model.named_parameters() if "pooler" not in name]
     assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)
     assert sum(float(gradient.abs().sum()) for gradient in gradients) > 0
@@ -229,19 +189,14 @@ def test_every_weight_of_the_model_gets_a_finite_gradient(tiny_model: SentenceTr
 
 def test_gradients_in_micro_batches_are_those_of_the_whole_step_at_once(tiny_model: SentenceTransformer) -> None:
     tiny_model.double()  # in single precision sums of another order differ, by how much depends on the processor
-    sum(run(tiny_model, contrastive_weight=0.1).values()).backward()
+    sum(run(tiny_model).values()).backward()
     got = {name: weight.grad.clone() for name, weight in tiny_model.named_parameters() if weight.grad is not None}
     tiny_model.zero_grad()
-    loss = loss_of(tiny_model, contrastive_weight=0.1)
     queries, passages = (
         torch.nn.functional.normalize(tiny_model(tiny_model.preprocess(texts))["sentence_embedding"], dim=1)
         for texts in (QUERIES, PASSAGES)
     )
-    absent = torch.isnan(LABELS)
-    labels, cosines = LABELS.masked_fill(absent, UNLABELLED), (queries @ passages.T).masked_fill(absent, -math.inf)
-    kl = kl_to_ranker(cosines, labels, loss.teacher_temperature, loss.student_temperature)
-    nce = contrastive(cosines[:2], labels[:2], loss.student_temperature).mean()
-    (kl[:2].mean() + kl[2:].mean() + 0.1 * nce).backward()
+    kl_to_ranker(queries @ passages.T, LABELS, 1.0, 0.05).mean().backward()
     expected = {name: weight.grad for name, weight in tiny_model.named_parameters() if weight.grad is not None}
     assert got.keys() == expected.keys()
     for name, gradient in expected.items():
@@ -272,18 +227,16 @@ HAND_WORKED = {
 def test_a_step_worked_by_hand_with_each_divergence(name: str) -> None:
     divergence, expected = HAND_WORKED[name]
     loss = loss_of(_Vectors(), divergence=divergence, student_temperature=1 / math.log(2))
-    labels = torch.tensor([[math.log(0.75), math.log(0.25), UNLABELLED, 1.0]])
+    labels = torch.tensor([[math.log(0.75), math.log(0.25), UNLABELLED]])
     terms = loss([_as_texts((1.0, 0.0)), _as_texts((1.0, 0.0), (0.0, 1.0), (0.0, 1.0))], labels)
     assert {term: value.item() for term, value in terms.items()} == {name: pytest.approx(expected, abs=1e-6)}
 
 
 @pytest.mark.parametrize("in_batch", [True, False])
 @pytest.mark.parametrize("name", HAND_WORKED)
-def test_every_divergence_gives_finite_gradients_with_riders_and_passages_taken_out(
-    name: str, in_batch: bool, tiny_model: SentenceTransformer
-) -> None:
+def test_every_divergence_gives_finite_gradients(name: str, in_batch: bool, tiny_model: SentenceTransformer) -> None:
     terms = run(tiny_model, divergence=HAND_WORKED[name][0], in_batch=in_batch)
-    assert set(terms) == {name, f"{name}_riders"}
+    assert set(terms) == {name}
     sum(terms.values()).backward()
     gradients = [weight.grad for name, weight in tiny_model.named_parameters() if "pooler" not in name]
     assert all(gradient is not None and torch.isfinite(gradient).all() for gradient in gradients)

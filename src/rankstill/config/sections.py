@@ -116,9 +116,6 @@ class LabelsConfig(Section):
     pseudo_queries: int = Field(
         50_000, ge=0, description="sentences of the corpus to label as if they were queries; 0 for none"
     )
-    pseudo_like_queries: bool = Field(
-        True, description="learn more often from sentences that look like the training queries; false: from all alike"
-    )
     pseudo_by: Literal["prior", "ranker"] = Field(
         "prior", description="who labels pseudo-queries: the ranker's prior, in seconds, or the whole ranker"
     )
@@ -155,7 +152,7 @@ class RetrieverConfig(Section):
     epochs: int = Field(
         0,
         ge=0,
-        description="passes over the queries that steps are built around; 0 leaves the encoder as it is",
+        description="passes over the labelled queries; 0 leaves the encoder as it is",
     )
     learning_rate: float = Field(1e-4, gt=0, description="peak, after a linear warm-up over a tenth of the steps")
     loss: Literal["kl", "margin-mse"] = Field(
@@ -163,15 +160,10 @@ class RetrieverConfig(Section):
         description="kl: KL divergence to the labels' distribution, or what labels.ranked_by has in its place (emdr2, "
         "replug-lsr); margin-mse: as in GPL, by how much a query's best passage beats each other one",
     )
-    lists_per_step: int = Field(5, ge=1, description="queries a step is built around")
+    lists_per_step: int = Field(5, ge=1, description="queries a step")
     passages_per_query: int = Field(
         10, ge=2, description="labelled passages of each of them, sampled from its candidates"
     )
-    free_lists: float = Field(
-        0.0, ge=0, description="unlabelled and pseudo-queries to build steps around, for each LLM-ranked query"
-    )
-    riders_per_step: int = Field(150, ge=0, description="unlabelled and pseudo-queries a step, over the same passages")
-    rider_weight: float = Field(1.0, ge=0, description="weight of their loss beside that of the LLM-ranked queries")
     training_length: int = Field(160, ge=16, description="tokens of a passage in training")
     max_length: int | None = Field(
         None, ge=16, description="tokens of a passage that the new retriever reads; null: as many as the old one"
@@ -181,7 +173,6 @@ class RetrieverConfig(Section):
     in_batch: bool = Field(
         True, description="a step's other passages count as irrelevant; false: KL over the query's own passages alone"
     )
-    contrastive_weight: float = Field(0.0, ge=0, description="weight of InfoNCE on each query's best passage")
     blend: float | None = Field(
         None,
         gt=0,
@@ -331,6 +322,8 @@ class Config(Section):
             raise ValueError("candidates.n must be at least candidates.k; set both")
         if self.labels.pseudo_by == "prior" and not self.ranker.prior and self.labels.pseudo_queries:
             raise ValueError("without a prior, set labels.pseudo_by to ranker or labels.pseudo_queries to 0")
+        if self.labels.pseudo_queries and self.head.absent:
+            raise ValueError("pseudo-queries teach the head alone; without one, set labels.pseudo_queries to 0")
         if not (self.ranker.prior or self.ranker.cross_encoder):
             raise ValueError("a ranker needs ranker.prior, ranker.cross_encoder or both")
         return self

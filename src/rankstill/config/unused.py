@@ -14,13 +14,9 @@ _OF_TRAINED_ENCODER = (
     "loss",
     "lists_per_step",
     "passages_per_query",
-    "free_lists",
-    "riders_per_step",
-    "rider_weight",
     "training_length",
     "student_temperature",
     "in_batch",
-    "contrastive_weight",
     "blend",
     "holdout",
 )
@@ -64,7 +60,7 @@ def _unread(config: Config) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     if not ranker.cross_encoder:
         yield "ranker", "ranker.cross_encoder is false", _OF_CROSS_ENCODER
     if not labels.pseudo_queries:
-        yield "labels", "labels.pseudo_queries is 0", ("pseudo_like_queries", "pseudo_by")
+        yield "labels", "labels.pseudo_queries is 0", ("pseudo_by",)
     if labels.white_box is None:
         yield "white_box", "labels.ranked_by is no white-box method", _all_of(config.white_box)
     if not retriever.epochs:

@@ -1,7 +1,7 @@
 """Training over several processes, as `torchrun` starts them: one leads and owns the workspace, all of them train.
 
 A step of the retriever's training stays one step: every process builds it whole from the rows of all, encodes its share
-of the texts, and gets the others' vectors from the others. So in-batch negatives, riders and draws are those of one
+of the texts, and gets the others' vectors from the others. So in-batch negatives and draws are those of one
 process whose batch is as large as all of theirs together, and so is the training curve.
 """
 

@@ -44,7 +44,7 @@ def label_by_ranker(
     if parts.cluster is not None:
         yield from _label_on_cluster(parts, parts.cluster, asked, sentences, ranked_by)
         return
-    asked_for = [config.pseudo_queries, config.pseudo_like_queries, config.depth, parts.config.seed]
+    asked_for = [config.pseudo_queries, config.depth, parts.config.seed]
     found = _kept(parts.workspace.path("found"), digest(candidates, asked_for))
     ranker = Ranker.load(parts.workspace.path("ranker"), parts.config.device)
     # Late interaction of every pseudo-query would take longer than all else.

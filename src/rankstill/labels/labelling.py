@@ -193,7 +193,4 @@ def label_part(
 def _labelled(query: Unlabelled, positions: NDArray[np.int64], scores: NDArray[np.float32]) -> LabelledQuery:
     # A stable sort, so that ties between kept magnitudes stay in the LLM's order.
     best_first = np.argsort(-scores, kind="stable")
-    made_from = query.made_from.passage if query.made_from else None
-    return LabelledQuery(
-        query.id, query.text, query.source, positions[best_first], scores[best_first], made_from, query.weight
-    )
+    return LabelledQuery(query.id, query.text, query.source, positions[best_first], scores[best_first], query.weight)

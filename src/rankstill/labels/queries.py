@@ -51,18 +51,17 @@ def sentences_as_queries(
     Args:
         dataset: whose corpus and queries.
         first_stage: of that corpus.
-        config: how many, and whether likeness counts.
+        config: how many.
         seed: of the draw.
     """
     if not config.pseudo_queries:
         return []
+    asked = first_stage.encode_queries(dataset.texts_of([*dataset.train, *dataset.extra]))
     resemblance = None
-    like = config.pseudo_like_queries
-    asked = first_stage.encode_queries(dataset.texts_of([*dataset.train, *dataset.extra])) if like else None
-    if asked is not None and first_stage.has_sentences:
+    if first_stage.has_sentences:
         resemblance = query_resemblance(first_stage.vectors.sentences, asked, seed)
     drawn = pseudo_queries(dataset.corpus, config.pseudo_queries, seed, resemblance)
-    if asked is not None and not first_stage.has_sentences:
+    if resemblance is None:
         # Only what was drawn can be looked at: all count, but not all as much.
         log_odds = query_resemblance(first_stage.encode_queries([each.text for each in drawn]), asked, seed)
         drawn = [replace(each, likeness=float(expit(odds))) for each, odds in zip(drawn, log_odds, strict=True)]

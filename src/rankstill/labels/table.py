@@ -31,7 +31,6 @@ class LabelledQuery:
         source: see `Source`.
         positions: of the passages in the corpus, best first. [passages]
         scores: the ranker's, descending. [passages]
-        made_from: position of the passage that a pseudo-query stands in.
         weight: how often it is drawn in training, beside others.
     """
 
@@ -40,7 +39,6 @@ class LabelledQuery:
     source: Source
     positions: NDArray[np.int64]
     scores: NDArray[np.float32]
-    made_from: int | None = None
     weight: float = 1.0
 
 
@@ -56,7 +54,6 @@ def write_labels(labels: Iterable[LabelledQuery], path: Path) -> None:
             "source": pa.string(),
             "passages": pa.list_(pa.int64()),
             "scores": pa.list_(pa.float32()),
-            "made_from": pa.int64(),
             "weight": pa.float64(),
         }
     )
@@ -75,7 +72,6 @@ def _table(labels: Sequence[LabelledQuery], schema: pa.Schema) -> pa.Table:
         "source": [query.source for query in labels],
         "passages": [query.positions for query in labels],
         "scores": [query.scores for query in labels],
-        "made_from": [query.made_from for query in labels],
         "weight": [query.weight for query in labels],
     }
     return pa.table(columns, schema)
@@ -90,7 +86,7 @@ def read_labels(path: Path) -> list[LabelledQuery]:
         passages, scores = group.column("passages"), group.column("scores")
         ends = passages.offsets.to_numpy()
         all_positions, all_scores = passages.values.to_numpy(), scores.values.to_numpy()
-        others = [group.column(name).to_pylist() for name in ("query_id", "text", "source", "made_from", "weight")]
+        others = [group.column(name).to_pylist() for name in ("query_id", "text", "source", "weight")]
         labels += [
             LabelledQuery(
                 query_id,
@@ -98,10 +94,9 @@ def read_labels(path: Path) -> list[LabelledQuery]:
                 cast(Source, sys.intern(source)),  # one word for all, not a copy each
                 all_positions[start:end],
                 all_scores[start:end],
-                made_from,
                 weight,
             )
-            for query_id, text, source, made_from, weight, start, end in zip(
+            for query_id, text, source, weight, start, end in zip(
                 *others, ends[:-1].tolist(), ends[1:].tolist(), strict=True
             )
         ]

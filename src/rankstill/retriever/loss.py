@@ -14,8 +14,6 @@ from rankstill.distributed.processes import together
 
 UNLABELLED = float("-inf")
 """A label of this value: the ranker gave the passage no score for this query."""
-EXCLUDED = float("nan")
-"""A label of this value: the passage is neither right nor wrong for this query, for the query was made from it."""
 
 _FEW = 32  # texts of a forward pass, where memory is not a GPU's
 _COSINES_A_PART = 2**20
@@ -86,24 +84,6 @@ class _MeanKL(torch.autograd.Function):
         return gradient * above, None, None, None
 
 
-def contrastive(cosines: Tensor, labels: Tensor, student_temperature: float) -> Tensor:
-    """InfoNCE on each query's best passage (van den Oord et al. 2018, arXiv 1807.03748, eq. 4). [queries]
-
-    The negatives are the step's passages of other queries, as DPR's in-batch negatives (Karpukhin et al. 2020, arXiv
-    2004.04906, eq. 2); the query's other labelled passages are none, for they may be relevant.
-
-    Args:
-        cosines: of queries and passages. [queries, passages]
-        labels: the ranker's scores, `UNLABELLED` where it gave none. [queries, passages]
-        student_temperature: cosines are divided by it.
-    """
-    best = labels.argmax(dim=1)
-    others = torch.isfinite(labels).scatter(1, best[:, None], False)
-    return nn.functional.cross_entropy(
-        (cosines / student_temperature).masked_fill(others, -1e9), best, reduction="none"
-    )
-
-
 class DistillationLoss(nn.Module):
     """The retriever's loss for one step: every query against every passage, each encoded once.
 
@@ -116,16 +96,12 @@ class DistillationLoss(nn.Module):
         teacher_temperature: tau_t.
         student_temperature: tau_s.
         in_batch: see above; False is the paper's loss over the query's own passages.
-        contrastive_weight: weight of `contrastive`.
-        rider_weight: weight of the queries that ride along.
         micro_batch: texts a forward pass; texts are sorted by length, so that little is padding.
             None: 32 on a processor, on a GPU what its memory holds (`Room`).
 
     Inputs:
-        features: tokens of the queries, those that the step was built around first, and of the passages; where several
-            processes train, of this one's share of both.
-        labels: the ranker's scores, `UNLABELLED` or `EXCLUDED` [queries, passages], with a last column that is 1 for
-            queries that the step was built around, 0 for riders.
+        features: tokens of the queries and of the passages; where several processes train, of this one's share of both.
+        labels: the ranker's scores, `UNLABELLED` where it gave none. [queries, passages]
     """
 
     def __init__(
@@ -136,8 +112,6 @@ class DistillationLoss(nn.Module):
         teacher_temperature: float,
         student_temperature: float,
         in_batch: bool,
-        contrastive_weight: float,
-        rider_weight: float,
         micro_batch: int | None = None,
     ) -> None:
         super().__init__()
@@ -147,28 +121,17 @@ class DistillationLoss(nn.Module):
         self.teacher_temperature = teacher_temperature
         self.student_temperature = student_temperature
         self.in_batch = in_batch
-        self.contrastive_weight = contrastive_weight
-        self.rider_weight = rider_weight
         self.micro_batch = micro_batch or Room.of(model).texts_a_part(_FEW)
 
     def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> dict[str, Tensor]:
-        """The weighted loss terms of a step, to be summed."""
-        labels, main = labels[:, :-1], labels[:, -1] > 0
+        """The loss of a step, by its name."""
         queries, passages = (
             together(self._embed(texts), count) for texts, count in zip(features, labels.shape, strict=True)
         )
-        absent = torch.isnan(labels)
-        labels = labels.masked_fill(absent, UNLABELLED)
-        cosines = (queries @ passages.T).masked_fill(absent, float("-inf"))
+        cosines = queries @ passages.T
         compared = cosines if self.in_batch else cosines.masked_fill(~torch.isfinite(labels), float("-inf"))
         costs = self.divergence(compared, labels, self.teacher_temperature, self.student_temperature)
-        terms = {self.name: costs[main].mean()}
-        if not main.all():
-            terms[f"{self.name}_riders"] = self.rider_weight * costs[~main].mean()
-        if self.contrastive_weight:
-            nce = contrastive(cosines[main], labels[main], self.student_temperature)
-            terms["contrastive"] = self.contrastive_weight * nce.mean()
-        return terms
+        return {self.name: costs.mean()}
 
     def _embed(self, texts: dict[str, Tensor]) -> Tensor:
         """Unit vectors in the order given, computed longest first in micro-batches without needless padding."""

@@ -8,8 +8,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from rankstill.compute.training_mode import attention_for_training, without_dropout
 from rankstill.datasets import Corpus
 from rankstill.distributed.processes import averaging, check_first_step
@@ -52,8 +50,8 @@ def train_retriever(
     """Distil labels into a retriever (Li et al. 2024, stage 2), starting from the configured model.
 
     Args:
-        labels: the ranker's scores. Steps are built around the queries that the LLM ranked and some of the others; if
-            there are no ranked ones, around all.
+        labels: the ranker's scores. The user's queries are trained on, ranked by the LLM or not; pseudo-queries teach
+            the head alone.
         corpus: the passages.
         config: see `RetrieverConfig`.
         folder: for the training curve, `retriever-losses.json`, and what chose the blend, `retriever-blend.json`.
@@ -71,8 +69,8 @@ def train_retriever(
         DataError: no query has two labelled passages, so there is nothing to learn; or too few have for one step of all
             processes.
     """
-    main, riders = _deal(labels, config.free_lists, seed)
-    if not main:
+    queries = [query for query in labels if len(query.positions) >= 2 and query.source != "pseudo"]
+    if not queries:
         raise DataError("labels: no query has two labelled passages, so there is nothing to learn. Check the rankings.")
     set_seed(seed)
     model = load_retriever(config, device)
@@ -93,10 +91,8 @@ def train_retriever(
         teacher_temperature=config.teacher_temperature,
         student_temperature=config.student_temperature,
         in_batch=config.in_batch,
-        contrastive_weight=config.contrastive_weight,
-        rider_weight=config.rider_weight,
     )
-    trainer = _trainer(loss, main, riders, corpus, config, folder, seed, reports)
+    trainer = _trainer(loss, queries, corpus, config, folder, seed, reports)
     with attention_for_training(model):
         curve = run_training(trainer, reports, "retriever")
     (folder / "retriever-losses.json").write_text(json.dumps(curve), encoding="utf-8")
@@ -112,8 +108,7 @@ def train_retriever(
 
 def _trainer(
     loss: DistillationLoss,
-    main: Sequence[LabelledQuery],
-    riders: Sequence[LabelledQuery],
+    queries: Sequence[LabelledQuery],
     corpus: Corpus,
     config: RetrieverConfig,
     folder: Path,
@@ -125,8 +120,8 @@ def _trainer(
     from datasets import Dataset as Rows
     from rankstill.retriever.steps import StepBuilder, StepCollator
 
-    check_first_step(len(main), config.lists_per_step, "retriever")
-    builder = StepBuilder(main, riders, config.passages_per_query, config.riders_per_step, seed)
+    check_first_step(len(queries), config.lists_per_step, "retriever")
+    builder = StepBuilder(queries, config.passages_per_query, seed)
     return averaging(SentenceTransformerTrainer)(
         model=loss.model,
         args=training_arguments(
@@ -139,7 +134,7 @@ def _trainer(
             seed=seed,
             reports=reports.arguments("retriever"),
         ),
-        train_dataset=Rows.from_dict({"row": list(range(len(main)))}),
+        train_dataset=Rows.from_dict({"row": list(range(len(queries)))}),
         data_collator=StepCollator(builder, corpus.text, loss.model),
         loss=loss,
         callbacks=[progress_callback("training the retriever")],
@@ -152,18 +147,3 @@ def _check_length(model: SentenceTransformer, config: RetrieverConfig) -> None:
     most = getattr(model[0].auto_model.config, "max_position_embeddings", None)
     if most and config.max_length > most:
         raise ModelError(f"retriever.max_length: {config.model} reads at most {most} tokens. Set {most} or less.")
-
-
-def _deal(
-    labels: Sequence[LabelledQuery], free_lists: float, seed: int
-) -> tuple[list[LabelledQuery], list[LabelledQuery]]:
-    """Queries to build steps around, and queries to ride along."""
-    usable = [query for query in labels if len(query.positions) >= 2]
-    ranked = [query for query in usable if query.source == "teacher"]
-    free = [query for query in usable if query.source != "teacher"]
-    if not ranked:
-        return free, []
-    random = np.random.default_rng(seed)
-    order = random.permutation(len(free))
-    wanted = round(free_lists * len(ranked))
-    return ranked + [free[row] for row in order[:wanted]], [free[row] for row in order[wanted:]]

@@ -17,7 +17,6 @@ _Parts = dict[str, tuple[str, dict[str, Any]]]
 _OF_THE_CHAIN: _Parts = {
     "pseudo-10000": ("10,000 pseudo-queries", {"labels.pseudo_queries": 10_000}),
     "pseudo-2000": ("2,000 pseudo-queries", {"labels.pseudo_queries": 2_000}),
-    "all-sentences-alike": ("pseudo-queries drawn evenly", {"labels.pseudo_like_queries": False}),
     "teacher-temperature-half": ("teacher temperature 0.5", {"retriever.teacher_temperature": 0.5}),
     "teacher-temperature-double": ("teacher temperature 2", {"retriever.teacher_temperature": 2.0}),
     "student-temperature-half": ("student temperature 0.025", {"head.student_temperature": 0.025}),
@@ -28,7 +27,6 @@ _OF_THE_CHAIN: _Parts = {
     "untrained": ("a head that has learned nothing", {"head.steps": 0}),
 }
 _OF_DIRECT_TRAINING: _Parts = {
-    "contrastive": ("with InfoNCE on the LLM's first choice, weight 0.5", {"retriever.contrastive_weight": 0.5}),
     "blend": ("half the old weights blended in", {"retriever.blend": 0.5}),
     "own-passages": ("KL over a query's own passages alone", {"retriever.in_batch": False}),
     "student-temperature-0.05": ("student temperature 0.05", {"retriever.student_temperature": 0.05}),
