@@ -307,9 +307,9 @@ class Parts:
         """Whether there is a multi-vector retriever."""
         from rankstill.baselines import unneeded_steps
 
-        made = self.workspace.record("multi_vector") is not None  # perhaps by another configuration
-        wanted = made and "multi_vector" not in unneeded_steps(self.config, self.dataset)
-        return wanted and any(self.workspace.path("multi-vector").iterdir())
+        made = self.workspace.record("token_index") is not None  # perhaps by another configuration
+        wanted = made and "token_index" not in unneeded_steps(self.config, self.dataset)
+        return wanted and any(self.workspace.path("multi-vector-index").iterdir())
 
     @property
     def multi_vector(self) -> MultiVectorEncoder:

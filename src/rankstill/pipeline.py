@@ -29,6 +29,7 @@ STEPS = (
     "candidates",
     "rankings",
     "multi_vector",
+    "token_index",
     "ranker",
     "labels",
     "retriever",
@@ -219,13 +220,27 @@ class Chain:
         """LLM -> multi-vector retriever, from the encoder as it was."""
         from rankstill.multi_vector.making import make_multi_vector
 
-        bm25 = self.config.candidates
         return self.workspace.step(
             "multi_vector",
             lambda folder: make_multi_vector(self.parts, folder),
-            outputs=("multi-vector", "multi-vector.json", "multi-vector-index", "hybrid-multi-vector.json"),
-            settings=[self._section("multi_vector"), self.parts.retriever_identity, bm25.language, bm25.k1, bm25.b],
+            outputs=("multi-vector", "multi-vector.json"),
+            settings=[self._section("multi_vector"), self.parts.retriever_identity],
             inputs=[self.dataset.corpus.fingerprint, self.rankings()],
+        )
+
+    @_once
+    def token_index(self) -> str:
+        """The corpus by the multi-vector retriever. Other rankings that choose the same context share it."""
+        from rankstill.multi_vector.making import make_token_index, read_choice
+
+        self.multi_vector()
+        chosen, config = read_choice(self.parts), self.config.multi_vector
+        return self.workspace.step(
+            "token_index",
+            lambda folder: make_token_index(self.parts, folder),
+            outputs=("multi-vector-index",),
+            settings=[self.parts.retriever_identity, chosen and chosen.context, config.pooling, config.bits],
+            inputs=[self.dataset.corpus.fingerprint],
         )
 
     @_once
@@ -234,14 +249,15 @@ class Chain:
         return self.workspace.step(
             "ranker",
             self._train_ranker,
-            outputs=("ranker", "ranker-losses.json", "hybrid.json"),
-            settings=[self._section("ranker"), self.config.seed, "with a hybrid"],
+            outputs=("ranker", "ranker-losses.json", "hybrid.json", *self._made_with_late()),
+            settings=[self._section("ranker"), self.config.seed, "with hybrids"],
             inputs=[self.candidates(), self.rankings(), *self.parts.ranker_identity, *self._made_late()],
         )
 
     def _train_ranker(self, folder: Path) -> Sequence[str]:
         from rankstill.candidates import PassageScorer
         from rankstill.hybrid import fit_hybrid
+        from rankstill.multi_vector.making import fit_multi_vector_hybrid
         from rankstill.ranker import train_ranker
 
         lists = self.parts.ranked_lists(self.parts.with_late(self.parts.before))
@@ -258,6 +274,8 @@ class Chain:
         ranker.first_stage = PassageScorer(self.parts.model_before, bm25, late=late)
         ranker.save(folder / "ranker")
         fit_hybrid(lists, self.config.candidates).save(folder / "hybrid.json")
+        if self.parts.has_multi_vector:
+            fit_multi_vector_hybrid(self.parts, lists).save(folder / "hybrid-multi-vector.json")
         config = self.config.ranker
         if not config.cross_encoder:
             return []
@@ -415,7 +433,11 @@ class Chain:
         return fingerprint
 
     def _made_late(self) -> list[str]:
-        return [self.multi_vector()] if "multi_vector" in self.steps else []
+        return [self.multi_vector(), self.token_index()] if "multi_vector" in self.steps else []
+
+    def _made_with_late(self) -> tuple[str, ...]:
+        self._made_late()
+        return ("hybrid-multi-vector.json",) if self.parts.has_multi_vector else ()
 
     def outcome(self) -> Outcome:
         """What the workspace holds by now."""
@@ -438,13 +460,13 @@ class Chain:
         )
 
     def _write_card(self) -> None:
-        from rankstill.multi_vector import Choice
+        from rankstill.multi_vector.making import read_choice
         from rankstill.retriever.card import model_card, multi_vector_card
 
         outcome = self.outcome()
         self.workspace.write("retriever/README.md", model_card(self.config, self.dataset, outcome))
-        if self.parts.has_multi_vector:
-            chosen = Choice(**json.loads(self.workspace.path("multi-vector.json").read_text(encoding="utf-8")))
+        chosen = read_choice(self.parts) if self.parts.has_multi_vector else None
+        if chosen is not None:
             text = multi_vector_card(self.config, self.dataset, outcome, chosen)
             self.workspace.write("multi-vector/README.md", text)
 

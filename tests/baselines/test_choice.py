@@ -44,18 +44,19 @@ def test_the_loss_follows_from_what_is_configured(changes: dict[str, Any], loss:
     [
         ("both", 0, set()),
         ("ranker", 0, set()),
-        ("llm", 0, {"multi_vector", "ranker"}),
-        ("first-choice", 0, {"multi_vector", "ranker"}),
-        ("gold", 0, {"multi_vector", "rankings", "ranker"}),
+        ("llm", 0, {"multi_vector", "token_index", "ranker"}),
+        ("first-choice", 0, {"multi_vector", "token_index", "ranker"}),
+        ("gold", 0, {"multi_vector", "token_index", "rankings", "ranker"}),
         ("gold", 9, set()),  # the ranker labels pseudo-queries
-        ("pdist", 0, {"multi_vector", "rankings", "ranker"}),
-        ("adist", 0, {"multi_vector", "rankings", "ranker"}),
+        ("pdist", 0, {"multi_vector", "token_index", "rankings", "ranker"}),
+        ("adist", 0, {"multi_vector", "token_index", "rankings", "ranker"}),
     ],
 )
 def test_steps_that_a_baseline_does_not_need_are_not_run(
     ranked_by: str, pseudo_queries: int, unneeded: set[str], toy_dataset: Dataset
 ) -> None:
-    made = config(labels__ranked_by=ranked_by, labels__pseudo_queries=pseudo_queries)
+    head = 8 if pseudo_queries else 0  # nothing else learns from them
+    made = config(labels__ranked_by=ranked_by, labels__pseudo_queries=pseudo_queries, head__width=head)
     assert unneeded_steps(made, toy_dataset) == unneeded
 
 
@@ -68,7 +69,7 @@ def test_unlabelled_queries_need_the_ranker_beside_the_llms_order(toy_dataset: D
     ("changes", "told"),
     [
         (
-            {"labels__ranked_by": "loop", "labels__pseudo_queries": 9},
+            {"labels__ranked_by": "loop", "labels__pseudo_queries": 9, "head__width": 8},
             r"loop has no ranker to label pseudo-queries with; set labels\.pseudo_queries to 0",
         ),
         (
@@ -83,6 +84,7 @@ def test_unlabelled_queries_need_the_ranker_beside_the_llms_order(toy_dataset: D
         ),
         ({"labels__ranked_by": "emdr2", "retriever__epochs": 0}, r"emdr2 trains the encoder, .* set retriever\.epochs"),
         ({"labels__ranked_by": "pdits"}, r"labels\.ranked_by"),
+        ({"labels__pseudo_queries": 9}, r"pseudo-queries teach the head alone; .* set labels\.pseudo_queries to 0"),
     ],
 )
 def test_options_that_do_not_go_together_say_what_to_set(changes: dict[str, Any], told: str) -> None:

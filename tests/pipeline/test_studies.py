@@ -34,6 +34,8 @@ def test_a_study_resumes_and_writes_table_figure_and_reading(
     # The toy's LLM puts gold to the front itself, so these are the same runs by another name.
     twins = ["direct-gold-llm", "chain-gold-llm"]
     shown = ["direct-llm", twins[0], "direct-random", "chain-llm", twins[1]]
+    # What a chain makes on the way to its retriever is shown too.
+    shown += ["hybrid-llm", "hybrid-gold-llm", "ranker-llm", "ranker-gold-llm"]
     assert [row.variant.name for row in first.rows] == shown
     assert capsys.readouterr().err.count("--- study lists") == 3
 
@@ -45,12 +47,18 @@ def test_a_study_resumes_and_writes_table_figure_and_reading(
     assert both.rows[3].ranker is not None
 
     rows = list(csv.DictReader((tmp_path / "lists.csv").open(encoding="utf-8")))
-    assert [row["seeds"] for row in rows] == ["", *["2"] * 5]
+    assert [row["seeds"] for row in rows] == ["", *["2"] * len(shown)]
     page = (tmp_path / "lists.md").read_text(encoding="utf-8")
     assert "Against direct-llm" in page
     assert f"Last run: {date.today()}, " in page
     figure = ET.parse(tmp_path / "lists.svg").getroot()
-    assert len(figure.findall("{*}circle[@r='5.5']")) == 5
+    assert len(figure.findall("{*}circle[@r='5.5']")) == len(shown)
+
+
+def test_what_needs_no_retriever_trains_none(toy_config: MakeConfig, tmp_path: Path) -> None:
+    table = run_study(STUDIES["size"], toy_config(SMALL), tmp_path, seeds=1, only=["hybrid-24"])
+    assert [row.variant.name for row in table.rows] == ["hybrid-24", "ranker-24"]
+    assert not (tmp_path / "work" / "retriever").exists()
 
 
 def test_a_table_keeps_what_an_earlier_run_measured(toy_config: MakeConfig, tmp_path: Path) -> None:

@@ -74,7 +74,7 @@ def test_an_unfinished_chain_says_which_step_comes_next_and_how() -> None:
     found = verdict(None, Path("mine"), next_step(["vectors", "candidates"]))
     assert "The chain is not finished" in found.sentence
     assert found.advice == 'Its next step is "rankings": `rankstill run mine/config.yaml -w mine` goes on there.'
-    assert next_step(["vectors", "candidates"], {"rankings", "multi_vector", "ranker"}) == "labels"
+    assert next_step(["vectors", "candidates"], {"rankings", "multi_vector", "token_index", "ranker"}) == "labels"
     assert next_step(["evaluation"]) is None
 
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from rankstill.parts import Parts
     from rankstill.retriever.loss import Divergence
 
+_LATE = {"multi_vector", "token_index"}
+
 
 def needs_ranker(config: Config, dataset: Dataset) -> bool:
     """Whether a ranker labels any query: else none is trained, and nothing is reranked."""
@@ -34,10 +36,10 @@ def needs_ranker(config: Config, dataset: Dataset) -> bool:
 def unneeded_steps(config: Config, dataset: Dataset) -> set[str]:
     """Steps of the chain that this configuration does without: the ranker, the LLM's rankings, what is made of them."""
     if needs_ranker(config, dataset):
-        return set() if config.multi_vector.make else {"multi_vector"}
+        return set() if config.multi_vector.make else _LATE
     if config.labels.ranked_by in ("llm", "first-choice"):
-        return {"multi_vector", "ranker"}
-    return {"multi_vector", "rankings", "ranker"}
+        return _LATE | {"ranker"}
+    return _LATE | {"rankings", "ranker"}
 
 
 def check_white_box(config: Config, dataset: Dataset) -> None:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from rankstill.evaluation.systems import AFTER, HYBRID_BEFORE, RANKER
 from rankstill.studies.lists import ListKind
 from rankstill.studies.variants import DIRECT, Material, Variant
 
-_ROUTES: dict[str, tuple[str, dict[str, Any]]] = {
-    "direct": ("straight into the encoder", DIRECT),
-    "chain": ("through the chain", {}),
+_ROUTES: dict[str, tuple[str, dict[str, Any], str]] = {
+    "direct": ("straight into the encoder", DIRECT, AFTER),
+    "chain": ("through the chain", {}, AFTER),
+    "hybrid": ("as the two weights of BM25 and the retriever before", {}, HYBRID_BEFORE),
+    "ranker": ("as the ranker on the first stage", {}, RANKER),
 }
+"""Name -> how the lists teach, in words; what that changes in the configuration; and which system is measured."""
 
 
 def sizes(material: Material) -> tuple[Variant, ...]:
-    """Fewer lists against all of them, by both routes."""
+    """Fewer lists against all of them, by every route."""
     lists = material.lists
     sizes = [*(size for size in (50, 100, 200, 400) if size < lists), lists]
     return tuple(
@@ -24,14 +28,15 @@ def sizes(material: Material) -> tuple[Variant, ...]:
             changes,
             against=f"{route}-{lists}" if size < lists else None,
             size=size if size < lists else None,
+            system=system,
         )
-        for route, (how, changes) in _ROUTES.items()
+        for route, (how, changes, system) in _ROUTES.items()
         for size in sizes
     )
 
 
 def kinds_of_list(_: Material) -> tuple[Variant, ...]:
-    """Other orders of the same passages against the LLM's, by both routes; one passage against the others, direct."""
+    """Other orders of the same passages against the LLM's, by every route; one passage against the others, direct."""
     one_passage = {
         "gold": "the judged passages against the others, no LLM, straight into the encoder",
         "first-choice": "the LLM's first choice against the others, straight into the encoder",
@@ -42,12 +47,12 @@ def kinds_of_list(_: Material) -> tuple[Variant, ...]:
             Variant(f"direct-{name}-alone", what, {**DIRECT, "labels.ranked_by": name}, "direct-llm")
             for name, what in one_passage.items()
         ),
-        *_orders("chain"),
+        *(each for route in ("chain", "hybrid", "ranker") for each in _orders(route)),
     )
 
 
 def _orders(route: str) -> tuple[Variant, ...]:
-    how, changes = _ROUTES[route]
+    how, changes, system = _ROUTES[route]
     kinds: dict[ListKind, str] = {
         "llm": "the LLM's order",
         "gold-llm": "gold moved to the front of the LLM's order",
@@ -56,6 +61,13 @@ def _orders(route: str) -> tuple[Variant, ...]:
         "random": "a random order",
     }
     return tuple(
-        Variant(f"{route}-{kind}", f"{what}, {how}", changes, None if kind == "llm" else f"{route}-llm", lists=kind)
+        Variant(
+            f"{route}-{kind}",
+            f"{what}, {how}",
+            changes,
+            None if kind == "llm" else f"{route}-llm",
+            lists=kind,
+            system=system,
+        )
         for kind, what in kinds.items()
     )

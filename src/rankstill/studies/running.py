@@ -36,6 +36,8 @@ from rankstill.teacher import Ranking, write_rankings
 from rankstill.workspace import Workspace, digest
 
 _LATE = (MULTI_VECTOR, MULTI_VECTOR_HYBRID)
+_WITHOUT_STUDENT = (HYBRID_BEFORE, RANKER, *_LATE)
+"""Systems for which no retriever has to be trained."""
 _DEPTH = 100
 _RUN_FORMAT = 2
 
@@ -151,12 +153,14 @@ class _Bench:
             say(f"--- study {self.study.name}, seed {seed}: {variant.name}: {variant.what}")
             write_rankings(lists, self.folder / "lists.jsonl")
             chain = Chain(config, self.workspace, self.dataset)
-            late = variant.system in _LATE
-            chain.run("multi_vector" if late else "reranker" if variant.trained else "candidates")
+            early = variant.system in _WITHOUT_STUDENT
+            chain.run("ranker" if early else "reranker" if variant.trained else "candidates")
             systems = chain_systems(chain.parts, self.queries, with_ranker=chain.has_ranker)
             # What one training made is measured at once. The retriever's run, written last, says that it is finished.
             made: tuple[str, ...] = (variant.system,)
-            if variant.trained and not late:
+            if variant.system in (HYBRID_BEFORE, RANKER):
+                made = (HYBRID_BEFORE, RANKER)
+            elif variant.trained and not early:
                 made = (HYBRID_BEFORE, HYBRID_AFTER, RANKER, RANKER_ON_AFTER, AFTER)
             for system in made:
                 if system in systems:
