@@ -19,7 +19,7 @@ def show(outcome: Outcome) -> None:
     # Wide enough for the table in a log too, where there is no terminal to ask.
     out = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     if outcome.table is not None:
-        out.print(render(outcome.table))
+        out.print(render(outcome.table, width=out.width))
     for note in outcome.notes:
         out.print(f"note: {note}", markup=False)
     out.print(f"\nWorkspace: {outcome.workspace}", markup=False)
