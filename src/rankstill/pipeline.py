@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rankstill.compute.memory import release_memory
 from rankstill.config import Config, write_config
@@ -23,6 +23,10 @@ from rankstill.parts import RANKS_ALREADY, Parts, check_corpus, check_queries
 from rankstill.progress import say
 from rankstill.reporting import Reports
 from rankstill.workspace import DatasetIdentity, Workspace, write_atomically
+
+if TYPE_CHECKING:
+    from rankstill.labels import LabelledQuery
+    from rankstill.retriever import JudgingList
 
 STEPS = (
     "vectors",
@@ -308,7 +312,7 @@ class Chain:
     def _label(self, folder: Path) -> None:
         from rankstill.baselines import label_without_ranker
         from rankstill.candidates import read_candidates
-        from rankstill.labels import LabelledQuery, write_labels
+        from rankstill.labels import write_labels
         from rankstill.labels.by_ranker import label_by_ranker
 
         found = read_candidates(self.workspace.path("candidates.parquet"), self.dataset.corpus)
@@ -337,26 +341,12 @@ class Chain:
 
     def _train_retriever(self, folder: Path) -> Sequence[str]:
         from rankstill.baselines import query_loss
-        from rankstill.labels import read_labels
-        from rankstill.retriever import Blend, HeldOut, JudgingList, put_head_on, train_retriever
+        from rankstill.retriever import Blend, HeldOut, Lessons, put_head_on, train_retriever
 
         config, corpus = self.config.retriever, self.dataset.corpus
-        labels = read_labels(self.workspace.path("labels.parquet"))
-        judges: list[JudgingList] = []
-        if config.epochs and config.blend is None and "rankings" in self.steps:
-            held, judges = self.parts.judging_lists()
-            labels = [query for query in labels if query.id not in held]
-        model = train_retriever(
-            labels,
-            corpus,
-            config,
-            folder,
-            seed=self.config.seed,
-            device=self.config.device,
-            divergence=query_loss(self.config),
-            judges=judges,
-            reports=self.reports,
-        )
+        labels, judges = self._lessons(judged=bool(config.epochs))
+        lessons = Lessons(labels, corpus, config, self.config.seed, query_loss(self.config), judges)
+        model = train_retriever(lessons, folder, self.config.device, self.reports)
         blend = json.loads((folder / "retriever-blend.json").read_text(encoding="utf-8"))
         curve: list[dict[str, float]] = []
         notes = list(trained_by(config.lists_per_step, "retriever") if config.epochs else [])
@@ -384,6 +374,16 @@ class Chain:
         write_atomically(folder / "head-held-out.json", json.dumps(found and asdict(found)) + "\n")
         save_model(model, folder / "retriever")
         return notes
+
+    def _lessons(self, *, judged: bool) -> tuple[list[LabelledQuery], list[JudgingList]]:
+        """The labels that teach, and the rankings that do not but judge what was learned."""
+        from rankstill.labels import read_labels
+
+        labels = read_labels(self.workspace.path("labels.parquet"))
+        if not judged or self.config.retriever.blend is not None or "rankings" not in self.steps:
+            return labels, []
+        held, judges = self.parts.judging_lists()
+        return [query for query in labels if query.id not in held], judges
 
     @_once
     def reranker(self) -> str:

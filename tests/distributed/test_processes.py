@@ -26,7 +26,7 @@ from rankstill.errors import DataError
 from rankstill.labels import LabelledQuery, Unlabelled, label, pseudo_queries
 from rankstill.pipeline import distill
 from rankstill.ranker import Prior, RankedList, Ranker, train_ranker
-from rankstill.retriever import train_retriever
+from rankstill.retriever import Lessons, train_retriever
 
 RATE = 1e-3
 SCRIPT = Path(__file__).with_name("train_by_rank.py")
@@ -158,7 +158,7 @@ def test_processes_too_many_for_one_step_are_told_so(
         train_ranker(lists, ranker, str(tiny_model_folder), tmp_path, seed=0, device="cpu")
     retriever = RetrieverConfig(model=str(tiny_model_folder), epochs=1, lists_per_step=5)
     with pytest.raises(DataError, match=r"retriever: 24 lists .* 5 processes .* need 25 .* lower lists_per_step"):
-        train_retriever(labels, toy_dataset.corpus, retriever, tmp_path, seed=0, device="cpu")
+        train_retriever(Lessons(labels, toy_dataset.corpus, retriever, 0), tmp_path, "cpu")
 
 
 def test_an_index_that_several_ask_for_at_once_is_made_once(

@@ -36,9 +36,9 @@ def trained(folder: Path, kind: str, lists: int, made: Path) -> list[torch.Tenso
     config = what["config"].model_copy(update={"lists_per_step": lists})
     if kind == "retriever":
         from rankstill.datasets import Corpus
-        from rankstill.retriever import train_retriever
+        from rankstill.retriever import Lessons, train_retriever
 
-        model = train_retriever(what["labels"], Corpus(*what["corpus"]), config, made, seed=0, device="cpu")
+        model = train_retriever(Lessons(what["labels"], Corpus(*what["corpus"]), config, 0), made, "cpu")
     else:
         from rankstill.ranker import train_ranker
 
