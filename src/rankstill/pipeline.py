@@ -38,6 +38,7 @@ STEPS = (
     "labels",
     "retriever",
     "reranker",
+    "multi_vector_distilled",
     "evaluation",
 )
 """In order. Running one runs whatever it needs of those before it first."""
@@ -261,6 +262,7 @@ class Chain:
     def _train_ranker(self, folder: Path) -> Sequence[str]:
         from rankstill.candidates import PassageScorer
         from rankstill.hybrid import fit_hybrid
+        from rankstill.multi_vector import TokenIndex
         from rankstill.multi_vector.making import fit_multi_vector_hybrid
         from rankstill.ranker import train_ranker
 
@@ -279,7 +281,9 @@ class Chain:
         ranker.save(folder / "ranker")
         fit_hybrid(lists, self.config.candidates).save(folder / "hybrid.json")
         if self.parts.has_multi_vector:
-            fit_multi_vector_hybrid(self.parts, lists).save(folder / "hybrid-multi-vector.json")
+            index = TokenIndex.load(self.workspace.path("multi-vector-index"))
+            weights = fit_multi_vector_hybrid(self.parts, lists, self.parts.multi_vector, index)
+            weights.save(folder / "hybrid-multi-vector.json")
         config = self.config.ranker
         if not config.cross_encoder:
             return []
@@ -415,6 +419,32 @@ class Chain:
         fit_hybrid(lists, self.config.candidates).save(folder / "hybrid-distilled.json")
 
     @_once
+    def multi_vector_distilled(self) -> str:
+        """Labels -> multi-vector retriever."""
+        made = self._made_late()  # first: whether there is one at all
+        names = ("multi-vector-losses.json", "multi-vector-blend.json", "hybrid-multi-vector-distilled.json")
+        folders = ("multi-vector-distilled", "multi-vector-distilled-index")
+        return self.workspace.step(
+            "multi_vector_distilled",
+            self._distil_multi_vector,
+            outputs=(*folders, *names) if self.parts.has_multi_vector else (),
+            settings=[self._section("multi_vector"), self._section("retriever"), self.config.seed],
+            inputs=[self.labels(), *made],
+        )
+
+    def _distil_multi_vector(self, folder: Path) -> Sequence[str]:
+        from rankstill.baselines import query_loss
+        from rankstill.multi_vector.making import make_distilled
+        from rankstill.retriever import Lessons
+
+        if not self.parts.has_multi_vector:
+            return []
+        labels, judges = self._lessons(judged=True)
+        config, corpus = self.config.retriever, self.dataset.corpus
+        lessons = Lessons(labels, corpus, config, self.config.seed, query_loss(self.config), judges)
+        return make_distilled(self.parts, lessons, folder, self.reports)
+
+    @_once
     def evaluation(self) -> str:
         """Measure every system on the test queries, with paired tests against the retriever as it was."""
         from rankstill.evaluation.chain_runs import evaluate_chain
@@ -425,7 +455,7 @@ class Chain:
             lambda folder: evaluate_chain(self.parts, folder, with_ranker=self.has_ranker),
             outputs=("metrics.json", "runs", "per-query.csv", "pairs.csv"),
             settings=[self._section("evaluation"), self.config.seed],
-            inputs=[self.reranker(), *self._made_late()],
+            inputs=[self.reranker(), *self._made_late(), *self._distilled_late()],
         )
         if leads():
             self._write_card()
@@ -434,6 +464,9 @@ class Chain:
 
     def _made_late(self) -> list[str]:
         return [self.multi_vector(), self.token_index()] if "multi_vector" in self.steps else []
+
+    def _distilled_late(self) -> list[str]:
+        return [self.multi_vector_distilled()] if "multi_vector_distilled" in self.steps else []
 
     def _made_with_late(self) -> tuple[str, ...]:
         self._made_late()

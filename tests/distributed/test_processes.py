@@ -77,10 +77,11 @@ def trained(
         "retriever": _for_the_retriever(toy_dataset, toy_first_stage, tiny_model_folder, folder),
         "ranker": _for_the_ranker(toy_dataset, toy_first_stage, tiny_model_folder),
     }
+    what["multi-vector"] = what["retriever"]
     for kind, each in what.items():
         (folder / f"{kind}.pickle").write_bytes(pickle.dumps(each))
-    start(1, folder, str(SCRIPT), str(folder), "retriever,ranker", "6", "one")
-    start(2, folder, str(SCRIPT), str(folder), "retriever,ranker", "3", "two")
+    start(1, folder, str(SCRIPT), str(folder), "retriever,multi-vector,ranker", "6", "one")
+    start(2, folder, str(SCRIPT), str(folder), "retriever,multi-vector,ranker", "3", "two")
     return folder
 
 
@@ -128,7 +129,7 @@ def ranked_lists(dataset: Dataset, first_stage: FirstStage) -> list[RankedList]:
     ]
 
 
-@pytest.mark.parametrize("kind", ["retriever", "ranker"])
+@pytest.mark.parametrize("kind", ["retriever", "multi-vector", "ranker"])
 def test_two_processes_train_as_one_does_with_the_doubled_batch(trained: Path, kind: str) -> None:
     one, two = (curve(trained / name, kind) for name in ("one", "two"))
     assert len(one) == len(two) >= 3

@@ -217,7 +217,11 @@ class HeadConfig(Section):
 
 
 class MultiVectorConfig(Section):
-    """LLM -> multi-vector retriever: the old encoder, with a vector for each token, matched by late interaction."""
+    """LLM -> multi-vector retriever: the encoder with a vector for each token, matched by late interaction.
+
+    As it is made, it is a score of the ranker's; with `epochs`, it is then trained on the ranker's labels. What is set
+    for the retriever's training holds for its own, but for the options that are here.
+    """
 
     make: bool = Field(
         True, description="make it; false for corpora too large for some 10 kB a passage, or where one vector must do"
@@ -232,6 +236,10 @@ class MultiVectorConfig(Section):
         ge=0,
         description="a query's tokens count by their idf to this power; null: what the LLM's rankings choose",
     )
+    epochs: int = Field(
+        0, ge=0, description="passes over the labelled queries in which its encoder is trained; 0 leaves it as it is"
+    )
+    learning_rate: float = Field(2e-5, gt=0, description="peak, after a linear warm-up over a tenth of the steps")
     pooling: float = Field(
         2.0,
         ge=1,

@@ -9,17 +9,17 @@ from rankstill.config.section import Section
 from rankstill.config.sections import Config
 from rankstill.errors import RankstillError
 
-_OF_TRAINED_ENCODER = (
-    "learning_rate",
+_OF_ENCODER = ("learning_rate", "student_temperature")
+_OF_EVERY_ENCODER = (
     "loss",
     "lists_per_step",
     "passages_per_query",
     "training_length",
-    "student_temperature",
     "in_batch",
     "blend",
     "holdout",
 )
+"""What the multi-vector retriever's training reads too."""
 _OF_CROSS_ENCODER = ("model", "loss", "holdout", "epochs", "learning_rate", "lists_per_step", "max_length")
 
 
@@ -63,11 +63,13 @@ def _unread(config: Config) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         yield "labels", "labels.pseudo_queries is 0", ("pseudo_by",)
     if labels.white_box is None:
         yield "white_box", "labels.ranked_by is no white-box method", _all_of(config.white_box)
+    of_late = config.multi_vector.make and config.multi_vector.epochs
     if not retriever.epochs:
-        yield "retriever", "retriever.epochs is 0, which leaves the encoder as it is", _OF_TRAINED_ENCODER
-        if head.absent:
+        why = "retriever.epochs is 0, which leaves the encoder as it is"
+        yield "retriever", why, _OF_ENCODER if of_late else (*_OF_ENCODER, *_OF_EVERY_ENCODER)
+        if head.absent and not of_late:
             yield "retriever", "nothing is trained on the labels", ("teacher_temperature",)
-    elif retriever.blend is not None:
+    if (retriever.epochs or of_late) and retriever.blend is not None:
         yield "retriever", "retriever.blend is set", ("holdout",)
     if head.absent:
         others = tuple(name for name in _all_of(head) if name not in ("width", "token_dimensions"))
@@ -79,6 +81,8 @@ def _unread(config: Config) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     if not config.multi_vector.make:
         others = tuple(name for name in _all_of(config.multi_vector) if name != "make")
         yield "multi_vector", "multi_vector.make is false", others
+    elif not config.multi_vector.epochs:
+        yield "multi_vector", "multi_vector.epochs is 0", ("learning_rate",)
     if config.candidates.index is None:
         yield "candidates", "candidates.index is null", ("least_recall",)
     if config.engine.kind == "local":

@@ -30,6 +30,8 @@ HYBRID_BEFORE, HYBRID_AFTER = "hybrid before", "hybrid AFTER"
 """BM25 and the retriever, with weights from the LLM's rankings: what can be had without training anything."""
 MULTI_VECTOR, MULTI_VECTOR_HYBRID = "multi-vector", "multi-vector hybrid"
 """The old encoder's token vectors, matched as the LLM's rankings chose; alone, and with BM25."""
+MULTI_VECTOR_AFTER, MULTI_VECTOR_HYBRID_AFTER = "multi-vector AFTER", "multi-vector hybrid AFTER"
+"""The same, trained on the ranker's labels."""
 RANKER, RANKER_ON_AFTER = "ranker", "ranker on AFTER"
 UNTRAINED = (BM25, BEFORE, FIRST_STAGE)
 """What needs no more of a chain than its candidates, and no seed."""

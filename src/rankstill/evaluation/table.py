@@ -212,7 +212,7 @@ def render(table: EvaluationTable, heading: str = "Retrieval quality", width: in
 
 
 def _fitting(headings: list[str], rows: list[list[str]], width: int) -> tuple[list[str], list[list[str]]]:
-    """The columns that fit: the last measures go first, then the intervals."""
+    """The columns that fit: the last measures go first, then the intervals of means, then those of differences."""
 
     def needed(lines: list[list[str]]) -> int:
         """Two spaces between columns, one before the first and one behind the last."""
@@ -223,8 +223,10 @@ def _fitting(headings: list[str], rows: list[list[str]], width: int) -> tuple[li
     lines = [headings, *rows]
     while needed(lines) > width and len(lines[0]) > 4:
         lines = [[*line[:-3], *line[-2:]] for line in lines]
-    if needed(lines) > width:
-        lines = [[cell.split("\n")[0].split(" [")[0] for cell in line] for line in lines]
+    for column in (1, 2):
+        if needed(lines) > width:
+            for line in lines:
+                line[column] = line[column].split("\n")[0].split(" [")[0]
     return lines[0], lines[1:]
 
 
