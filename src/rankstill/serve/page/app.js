@@ -67,7 +67,7 @@ function show() {
     column(results.get(system), {
       name: nameOf(system),
       hidden,
-      note: offered(system).what,
+      note: system === "before" ? `${offered(system).what}: ${state.about.model}` : offered(system).what,
       moved: movement(system),
       onMark: (card) => mark(card, nextGrade(card)),
     }),
@@ -300,7 +300,6 @@ async function start() {
   }
   const { dataset, passages, workspace } = state.about;
   byId("about").replaceChildren(foreign(dataset), ` · ${passages.toLocaleString("en")} passages · `, foreign(workspace));
-  byId("about").title = `before: ${state.about.model}`;
   const asked = new URLSearchParams(location.hash.slice(1));
   showSystems();
   choose((asked.get("systems") ?? "").split(","));

@@ -5,20 +5,17 @@ import { el, foreign } from "./dom.js";
 const SNIPPET = 320;
 const DEEPEST = 100;
 
-/** A system's column. `note` is what it is; `moved` says how a passage moved, by its rank here; both null if hidden. */
+/** A system's column. `note`: what it is. `moved`: a badge that says how a passage moved, by its rank here. */
 export function column(result, { name, hidden, note, moved, onMark }) {
   const list = el("ol", { class: "hits" });
   for (const [at, passage] of result.passages.entries()) {
     list.append(card(passage, at + 1, result.scores, { hidden, moved, onMark }));
   }
-  const shown = hidden
-    ? []
-    : [
-        el("span", { class: "time" }, `${result.milliseconds.toFixed(0)} ms`),
-        el("p", { class: "quiet note", title: note }, note),
-        el("p", { class: "quiet note" }, `Score: ${result.scores}`),
-      ];
-  const head = el("div", { class: "column-head" }, el("h2", {}, name), ...shown);
+  const head = el("div", { class: "column-head" }, el("h2", { title: name }, name));
+  if (!hidden) {
+    head.append(el("span", { class: "time" }, `${result.milliseconds.toFixed(0)} ms`));
+    for (const line of [note, `Score: ${result.scores}`]) head.append(el("p", { class: "quiet note", title: line }, line));
+  }
   const label = `${name}: ${result.passages.length} passages`;
   return el("section", { class: "column", "data-system": result.system, "aria-label": label }, head, list);
 }
