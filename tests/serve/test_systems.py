@@ -138,7 +138,7 @@ def test_searches_go_on_while_another_system_is_loaded(built: Path, monkeypatch:
     loaded, ranker = threading.Event(), SYSTEMS["ranker"]
 
     def slowly(opened: object) -> object:
-        loaded.wait(timeout=60)
+        assert loaded.wait(timeout=20)  # else the search by the retrievers waited for this
         return ranker.open(opened)  # type: ignore[arg-type]
 
     monkeypatch.setitem(SYSTEMS, "ranker", replace(ranker, open=slowly))  # type: ignore[arg-type]
