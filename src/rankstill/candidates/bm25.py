@@ -183,18 +183,23 @@ def kept_index(corpus: Corpus, config: CandidatesConfig, folder: Path) -> BM25In
         config: the language and BM25's parameters.
         folder: the index's own; what else lies in it is replaced.
     """
-    made_from = digest(_FORMAT, config.language, config.k1, config.b, corpus.fingerprint)
-    stamp = folder / _MADE_FROM
-
-    def kept() -> bool:
-        return stamp.is_file() and stamp.read_text(encoding="utf-8") == made_from
 
     def make(unfinished: Path) -> None:
         write_index(corpus.texts(), unfinished, config.language, config.k1, config.b)
-        (unfinished / _MADE_FROM).write_text(made_from, encoding="utf-8")
+        (unfinished / _MADE_FROM).write_text(_made_from(corpus, config), encoding="utf-8")
 
-    keep(folder, kept, make)
+    keep(folder, lambda: is_kept(corpus, config, folder), make)
     return BM25Index.load(folder)
+
+
+def is_kept(corpus: Corpus, config: CandidatesConfig, folder: Path) -> bool:
+    """Whether a folder holds the index of this corpus and these settings."""
+    stamp = folder / _MADE_FROM
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == _made_from(corpus, config)
+
+
+def _made_from(corpus: Corpus, config: CandidatesConfig) -> str:
+    return digest(_FORMAT, config.language, config.k1, config.b, corpus.fingerprint)
 
 
 def write_index(texts: Sequence[str], folder: Path, language: str | None, k1: float, b: float) -> None:

@@ -39,7 +39,6 @@ UNTRAINED = (BM25, BEFORE, FIRST_STAGE)
 T = TypeVar("T")
 
 _DEPTH = 100
-_QUERIES_AT_ONCE = 64
 
 
 def run_name(system: str) -> str:
@@ -66,21 +65,25 @@ def encoded_run(model: SentenceTransformer, corpus: Corpus, queries: Mapping[str
         encode_passages(model, corpus, Path(folder))
         passages = np.load(Path(folder) / "passages.npy", mmap_mode="r")
         asked = encode(model, list(queries.values()), "query", "encoding queries", 128)
-        return _nearest_run(passages, asked, corpus, queries)
+        return nearest_run(passages, asked, corpus, queries, str(model.device))
 
 
-def _nearest_run(passages: Embeddings, asked: Embeddings, corpus: Corpus, queries: Mapping[str, str]) -> Run:
-    from rankstill.candidates.first_stage import top
+def nearest_run(
+    passages: Embeddings, asked: Embeddings, corpus: Corpus, queries: Iterable[str], device: str = "cpu"
+) -> Run:
+    """Passages by cosine, from vectors.
 
-    run: Run = {}
-    for start in range(0, len(asked), _QUERIES_AT_ONCE):
-        cosines = asked[start : start + _QUERIES_AT_ONCE] @ passages.T
-        for query_id, scores in zip(list(queries)[start : start + _QUERIES_AT_ONCE], cosines, strict=True):
-            if corpus.repeats is not None:
-                scores[corpus.repeats] = -np.inf
-            best = top(scores, _DEPTH)
-            run[query_id] = _scored(corpus, best, scores[best])
-    return run
+    Args:
+        passages: unit vectors of the corpus. [passages, dimensions]
+        asked: unit vectors of the queries. [queries, dimensions]
+        corpus: the passages.
+        queries: ids.
+        device: where cosines are computed.
+    """
+    from rankstill.candidates import nearest_passages
+
+    found = nearest_passages(asked, passages, _DEPTH, device, corpus.repeats)
+    return {query_id: _scored(corpus, *best) for query_id, *best in zip(queries, *found, strict=True)}
 
 
 def lexical_run(first_stage: FirstStage, queries: Mapping[str, str]) -> Run:
