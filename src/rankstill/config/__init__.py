@@ -14,6 +14,7 @@ from rankstill.config.sections import (
     RagConfig,
     RankerConfig,
     RetrieverConfig,
+    System,
     WhiteBoxConfig,
 )
 from rankstill.config.teacher import ModelPrice, TeacherConfig
@@ -32,6 +33,7 @@ __all__ = [
     "RagConfig",
     "RankerConfig",
     "RetrieverConfig",
+    "System",
     "TeacherConfig",
     "WhiteBoxConfig",
     "commented_config",

@@ -268,11 +268,31 @@ class EvaluationConfig(Section):
         return measures
 
 
+System = Literal[
+    "BM25",
+    "retriever before",
+    "first stage",
+    "hybrid before",
+    "ranker",
+    "retriever AFTER",
+    "hybrid AFTER",
+    "ranker on AFTER",
+    "multi-vector",
+    "multi-vector hybrid",
+]
+"""What a run measures: the rows of its table."""
+
+
 class RagConfig(Section):
     """Question answering: a frozen LLM reads what each system finds, for `rankstill rag` alone."""
 
     reader: TeacherConfig | None = Field(
         None, description="the LLM that answers, with options as of teacher; null: the teacher itself"
+    )
+    systems: tuple[System, ...] | None = Field(
+        None,
+        description="whose passages it reads, beside the retriever before, none and the gold ones: rows of the run's "
+        "table; null: all of them",
     )
     k: int = Field(5, ge=1, description="passages that it reads, at most; so many as fit its context")
     questions: int | None = Field(None, ge=1, description="test questions to ask; null: all that have accepted answers")
