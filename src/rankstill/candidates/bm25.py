@@ -69,6 +69,13 @@ class Analyzer:
         self._stemmer = Stemmer.Stemmer(language) if language else None
         self._stopwords = _STOPWORDS.get(language) if language else None
 
+    @property
+    def stop_words(self) -> tuple[str, ...]:
+        """The words that it drops."""
+        from bm25s import stopwords
+
+        return getattr(stopwords, f"STOPWORDS_{self._stopwords.upper()}") if self._stopwords else ()
+
     def __call__(self, texts: Sequence[str]) -> list[list[str]]:
         """Terms of each text, in order and with repetitions."""
         terms: list[list[str]] = self._tokenize(texts, return_ids=False)
