@@ -22,6 +22,7 @@ class Outcome:
         reranker: folder of the ranker that goes on top of it, for `Ranker.load`; None if the chain has no ranker.
         table: what was measured, or None if the dataset has nothing to measure with.
         notes: what a reader of the figures must know: leaks, what was left out, what could not be measured.
+        offer: how to have an LLM judge what nobody has judged, and its price; empty where there is nothing to judge.
     """
 
     workspace: Path
@@ -29,6 +30,7 @@ class Outcome:
     reranker: Path | None
     table: EvaluationTable | None
     notes: tuple[str, ...]
+    offer: str = ""
 
     def _repr_html_(self) -> str:
         return outcome_html(self)

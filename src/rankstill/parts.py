@@ -143,6 +143,13 @@ class Parts:
         teacher = self.config.teacher
         return [teacher.what_is_asked(), load_template(teacher.template or f"{teacher.strategy}-v1").identity]
 
+    @property
+    def test_set(self) -> Dataset:
+        """The dataset that figures are measured on: with an LLM's judgements, where there are no others."""
+        from rankstill.evaluation.judged import with_judgements
+
+        return with_judgements(self.dataset, self.workspace.folder)
+
     @cached_property
     def account(self) -> str:
         """On which this experiment's calls to an LLM are noted: a name that stays with the workspace when it moves."""
@@ -215,13 +222,14 @@ class Parts:
         """How far the training queries leak into the test queries, in one sentence."""
         from rankstill.candidates import encode
 
-        if not self.dataset.test:
-            return find_leaks(self.dataset).describe()
+        dataset = self.test_set
+        if not dataset.test:
+            return find_leaks(dataset).describe()
         taught, asked = (
-            encode(self.model_before, self.dataset.texts_of(ids), "query", "encoding queries", 128)
-            for ids in (self.dataset.train, self.dataset.test)
+            encode(self.model_before, dataset.texts_of(ids), "query", "encoding queries", 128)
+            for ids in (dataset.train, dataset.test)
         )
-        return find_leaks(self.dataset, taught, asked).describe()
+        return find_leaks(dataset, taught, asked).describe()
 
     @cached_property
     def dataset_fingerprint(self) -> str:

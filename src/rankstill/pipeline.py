@@ -34,6 +34,7 @@ STEPS = (
     "labels",
     "retriever",
     "reranker",
+    "runs",
     "evaluation",
 )
 """In order. Running one runs whatever it needs of those before it first."""
@@ -110,6 +111,7 @@ class Chain:
         self.config = config
         self.workspace = workspace
         self._fingerprints: dict[str, str] = {}
+        self._offer = ""
         self.reports = Reports(config.report_to, workspace.folder)
         self.reports.check()
         self.parts = Parts(config, workspace, dataset)
@@ -415,21 +417,40 @@ class Chain:
         fit_hybrid(lists, self.config.candidates).save(folder / "hybrid-distilled.json")
 
     @_once
+    def runs(self) -> str:
+        """Search with every system for the queries that measure."""
+        from rankstill.evaluation.chain_runs import search_by_chain
+
+        unjudged = [(query_id, self.dataset.queries[query_id].text) for query_id in self.dataset.unjudged]
+        return self.workspace.step(
+            "runs",
+            lambda folder: search_by_chain(self.parts, folder, with_ranker=self.has_ranker),
+            outputs=("runs",),
+            settings=[self.config.evaluation.rerank_depth, unjudged],
+            inputs=[self.reranker(), *self._made_late()],
+        )
+
+    @_once
     def evaluation(self) -> str:
         """Measure every system on the test queries, with paired tests against the retriever as it was."""
         from rankstill.evaluation.chain_runs import evaluate_chain
+        from rankstill.evaluation.judged import read_judgements
+        from rankstill.judge.offer import offer
         from rankstill.report import write_report
 
+        dataset = self.parts.test_set
+        judged = read_judgements(self.workspace.folder) if dataset.judged_by else None
         fingerprint = self.workspace.step(
             "evaluation",
-            lambda folder: evaluate_chain(self.parts, folder, with_ranker=self.has_ranker),
-            outputs=("metrics.json", "runs", "per-query.csv", "pairs.csv"),
-            settings=[self._section("evaluation"), self.config.seed],
-            inputs=[self.reranker(), *self._made_late()],
+            lambda folder: evaluate_chain(self.parts, folder),
+            outputs=("metrics.json", "runs/qrels.trec", "per-query.csv", "pairs.csv"),
+            settings=[self._section("evaluation"), self.config.seed, *([judged.fingerprint] if judged else [])],
+            inputs=[self.runs()],
         )
         if leads():
+            self._offer = offer(self.parts)
             self._write_card()
-            write_report(self.workspace.folder, self.dataset)
+            write_report(self.workspace.folder, dataset, self._offer)
         return fingerprint
 
     def _made_late(self) -> list[str]:
@@ -457,6 +478,7 @@ class Chain:
             reranker=self.workspace.path("reranker") if self.has_ranker else None,
             table=table,
             notes=tuple(notes),
+            offer=self._offer,
         )
 
     def _write_card(self) -> None:

@@ -40,8 +40,9 @@ def prove(config: Config, workspace: str | Path) -> str:
     from rankstill.pipeline import open_chain
 
     with open_chain(config, workspace) as chain:
-        opened, dataset = chain.workspace, chain.dataset
+        opened = chain.workspace
         chain.run()
+        dataset = chain.parts.test_set
         # A baseline has no ranker, and then no links to tell apart.
         parts = {"Which link lost most": attribute_workspace(chain.parts)} if chain.has_ranker else {}
         pages = [(title, part.to_markdown(), part.to_json()) for title, part in parts.items()]

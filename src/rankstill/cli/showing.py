@@ -25,7 +25,7 @@ def show(outcome: Outcome) -> None:
     out.print(f"\nWorkspace: {outcome.workspace}", markup=False)
     if (page := outcome.workspace / "report.html").exists():
         out.print(f"Report: {page}", markup=False, soft_wrap=True)
-    found = verdict(outcome.table, outcome.workspace)
+    found = verdict(outcome.table, outcome.workspace, offer=outcome.offer)
     out.print(f"\n{found.sentence}", markup=False)
     for line in filter(None, (found.test, found.advice)):
         out.print(line, markup=False, soft_wrap=line == found.advice)  # its commands stay whole

@@ -51,7 +51,7 @@ def attribute_workspace(parts: Parts) -> Attribution:
     """
     from rankstill.ranker import Ranker
 
-    workspace, config, dataset = parts.workspace, parts.config, parts.dataset
+    workspace, config, dataset = parts.workspace, parts.config, parts.test_set
     if not workspace.record("reranker"):
         raise WorkspaceError(f"{workspace.folder}: its chain is not finished. Run `rankstill run` on it first.")
     after = parts.with_late(parts.after(workspace.path("vectors-after"), parts.model_after))
@@ -63,9 +63,10 @@ def attribute_workspace(parts: Parts) -> Attribution:
         _RETRIEVER: student.student_temperature,
     }
     groups = []
+    tested = f"test queries, judged by {dataset.judged_by}" if dataset.judged_by else "test queries"
     for name, proof, lists in (
         ("held-out queries", True, _ranked_lists(dataset, _held_out(parts))),
-        ("test queries", True, _found_lists(dataset, parts.before, config.candidates.k)),
+        (tested, True, _found_lists(dataset, parts.before, config.candidates.k)),
         ("training queries", False, _ranked_lists(dataset, parts.rankings)),
     ):
         judged = [each for each in lists if _is_judged(dataset, each.query_id)]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.disk import temporary_files
-from rankstill.evaluation.runs import Run, in_order
+from rankstill.evaluation.runs import Run, in_order, read_run
 from rankstill.progress import progress
 
 if TYPE_CHECKING:
@@ -31,6 +31,19 @@ HYBRID_BEFORE, HYBRID_AFTER = "hybrid before", "hybrid AFTER"
 MULTI_VECTOR, MULTI_VECTOR_HYBRID = "multi-vector", "multi-vector hybrid"
 """The old encoder's token vectors, matched as the LLM's rankings chose; alone, and with BM25."""
 RANKER, RANKER_ON_AFTER = "ranker", "ranker on AFTER"
+SYSTEMS = (
+    BM25,
+    BEFORE,
+    FIRST_STAGE,
+    HYBRID_BEFORE,
+    RANKER,
+    AFTER,
+    HYBRID_AFTER,
+    RANKER_ON_AFTER,
+    MULTI_VECTOR,
+    MULTI_VECTOR_HYBRID,
+)
+"""All of them, in the order of every table."""
 UNTRAINED = (BM25, BEFORE, FIRST_STAGE)
 """What needs no more of a chain than its candidates, and no seed."""
 
@@ -43,6 +56,16 @@ _QUERIES_AT_ONCE = 64
 def run_name(system: str) -> str:
     """A system's name as that of a file and of a TREC run, which may hold no space."""
     return system.replace(" ", "-")
+
+
+def read_runs(folder: Path) -> dict[str, Run]:
+    """The runs of the systems that lie in a folder, by system.
+
+    Raises:
+        DataError: one is damaged.
+    """
+    paths = {system: folder / f"{run_name(system)}.trec" for system in SYSTEMS}
+    return {system: read_run(path) for system, path in paths.items() if path.is_file()}
 
 
 def dense_run(first_stage: FirstStage, queries: Mapping[str, str]) -> Run:

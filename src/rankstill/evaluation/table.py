@@ -48,6 +48,7 @@ class EvaluationTable:
         measures: as shown, the main one (interval and comparison in the table) first.
         systems: in the order given.
         seed: of the resampling.
+        judged_by: the LLM that judged, and when; empty where people did, or accepted answers.
     """
 
     n: int
@@ -55,6 +56,7 @@ class EvaluationTable:
     measures: tuple[str, ...]
     systems: tuple[SystemResult, ...] = field(repr=False)
     seed: int
+    judged_by: str = ""
 
     def system(self, name: str) -> SystemResult:
         """The result of one system; KeyError if there is none of this name."""
@@ -72,6 +74,7 @@ class EvaluationTable:
             "baseline": self.baseline,
             "measures": list(self.measures),
             "seed": self.seed,
+            "judged_by": self.judged_by,
             "systems": [
                 {**asdict(system), "intervals": {name: list(ends) for name, ends in system.intervals.items()}}
                 for system in self.systems
@@ -92,6 +95,7 @@ class EvaluationTable:
                 measures=tuple(data["measures"]),
                 systems=tuple(_system_from_json(system) for system in data["systems"]),
                 seed=data["seed"],
+                judged_by=data.get("judged_by", ""),
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"metrics: not an evaluation table ({error!r}). Run the evaluation again.") from None
@@ -153,7 +157,12 @@ def count_missing(runs: Mapping[str, Run], qrels: Qrels) -> dict[str, int]:
 
 
 def tabulate(
-    values: Mapping[str, PerQuery], missing: Mapping[str, int], baseline: str, seed: int = 0, resamples: int = 10_000
+    values: Mapping[str, PerQuery],
+    missing: Mapping[str, int],
+    baseline: str,
+    seed: int = 0,
+    resamples: int = 10_000,
+    judged_by: str = "",
 ) -> EvaluationTable:
     """The table of systems that are measured already, each compared with the baseline on every measure.
 
@@ -163,6 +172,7 @@ def tabulate(
         baseline: the system compared with, one of these.
         seed: of the resampling.
         resamples: of the bootstrap and of the randomisation test.
+        judged_by: as `EvaluationTable.judged_by`.
     """
     return EvaluationTable(
         n=len(next(iter(values[baseline].values()))),
@@ -181,6 +191,7 @@ def tabulate(
             for name, by_measure in values.items()
         ),
         seed=seed,
+        judged_by=judged_by,
     )
 
 
@@ -208,7 +219,8 @@ def render(table: EvaluationTable, heading: str = "Retrieval quality") -> Table:
 
 
 def _title(table: EvaluationTable, heading: str) -> str:
-    return f"{heading}, n = {table.n:,} {'query' if table.n == 1 else 'queries'}, against {table.baseline}"
+    judged = f", judged by {table.judged_by}" if table.judged_by else ""
+    return f"{heading}, n = {table.n:,} {'query' if table.n == 1 else 'queries'}{judged}, against {table.baseline}"
 
 
 def _caption(table: EvaluationTable) -> str:

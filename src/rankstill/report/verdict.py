@@ -50,7 +50,7 @@ class Verdict:
     advice: str = ""
 
 
-def verdict(table: EvaluationTable | None, workspace: Path, missing: str | None = None) -> Verdict:
+def verdict(table: EvaluationTable | None, workspace: Path, missing: str | None = None, offer: str = "") -> Verdict:
     """Judge the retriever AFTER against the one before, on the table's main measure.
 
     Better or worse takes both: a 95 % interval that does not hold 0, and p below 0.05 after Holm's correction.
@@ -59,9 +59,10 @@ def verdict(table: EvaluationTable | None, workspace: Path, missing: str | None 
         table: what was measured; None if nothing was.
         workspace: where, for the commands of the advice.
         missing: the step that the chain has to make next; None if it is finished.
+        offer: how to have an LLM judge what nobody has judged.
     """
     if table is None:
-        return _unmeasured(workspace, missing)
+        return _unmeasured(workspace, missing, offer)
     measure = table.measures[0]
     comparisons = table.system(AFTER).comparisons
     assert comparisons is not None, f"{BEFORE} is the baseline"
@@ -78,14 +79,15 @@ def verdict(table: EvaluationTable | None, workspace: Path, missing: str | None 
         "worse": "The distilled retriever is worse",
         "open": "Whether the distilled retriever is better, these queries cannot tell",
     }[kind]
+    judged = f", judged by {table.judged_by}" if table.judged_by else ""
     compared = sum(system.comparisons is not None for system in table.systems)
     return Verdict(
         kind,
         f"{head}: {measure} goes from {found.before:.3f} to {found.after:.3f}, by {signed(found.difference)} "
         f"(95 % interval {signed(found.low)} to {signed(found.high)}).",
-        f"On {found.n:,} test {'query' if found.n == 1 else 'queries'}: {found.wins:,} better, {found.losses:,} worse, "
-        f"{found.ties:,} unchanged. Paired randomisation test: p\u00a0=\u00a0{p_value:.4f}, Holm-corrected for "
-        f"{compared} {'comparison' if compared == 1 else 'comparisons'}.",
+        f"On {found.n:,} test {'query' if found.n == 1 else 'queries'}{judged}: {found.wins:,} better, "
+        f"{found.losses:,} worse, {found.ties:,} unchanged. Paired randomisation test: p\u00a0=\u00a0{p_value:.4f}, "
+        f"Holm-corrected for {compared} {'comparison' if compared == 1 else 'comparisons'}.",
         advice=_higher(table),
     )
 
@@ -117,16 +119,17 @@ def next_step(finished: Collection[str], unneeded: Collection[str] = ()) -> str 
     return next(step for step in STEPS if step not in finished and step not in unneeded)
 
 
-def _unmeasured(workspace: Path, missing: str | None) -> Verdict:
+def _unmeasured(workspace: Path, missing: str | None, offer: str) -> Verdict:
     place = shlex.quote(str(workspace))
     if missing is None:
+        by_llm = offer or f"Have an LLM judge some: `rankstill judge {place} --dry-run` says at what price."
         return Verdict(
             "none",
             "The chain is finished. No test query is judged, so nobody can say whether the distilled retriever is "
             "better.",
             why="no test query is judged",
-            advice=f"Judge some: `rankstill serve {place}`, mark some passages, then `rankstill votes {place} --to "
-            "judged`.",
+            advice=f"{by_llm} Or judge some yourself: `rankstill serve {place}`, mark some passages, then `rankstill "
+            f"votes {place} --to judged`.",
         )
     command = f"rankstill run {shlex.quote(str(workspace / 'config.yaml'))} -w {place}"
     return Verdict(

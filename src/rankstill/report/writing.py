@@ -10,6 +10,7 @@ from typing import Any
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.disk import disk_errors
 from rankstill.errors import DataError, RankstillError
+from rankstill.evaluation.judged import with_judgements
 from rankstill.evaluation.systems import AFTER, BEFORE
 from rankstill.progress import say
 from rankstill.report.drawing import chain_figure, gains_figure, gap_figure, slices_figure, systems_figure, training
@@ -47,7 +48,7 @@ class _Queries:
     missing: str
 
 
-def write_report(workspace: str | Path, dataset: Dataset | None = None) -> Path:
+def write_report(workspace: str | Path, dataset: Dataset | None = None, offer: str = "") -> Path:
     """Write a workspace's `report.html`, and its figures as SVG and PNG into `figures/` beside it.
 
     The workspace may be unfinished: the page says what is missing. It is only read, and may be in use.
@@ -55,6 +56,7 @@ def write_report(workspace: str | Path, dataset: Dataset | None = None) -> Path:
     Args:
         workspace: its folder.
         dataset: instead of loading the one that its config names.
+        offer: how to have an LLM judge what nobody has judged, and its price.
 
     Returns:
         The page's path.
@@ -64,10 +66,10 @@ def write_report(workspace: str | Path, dataset: Dataset | None = None) -> Path:
     """
     finished = read_workspace(Path(workspace))
     with disk_errors(finished.folder, "writing the report"):
-        return _write(finished, dataset)
+        return _write(finished, dataset, offer)
 
 
-def _write(finished: Finished, dataset: Dataset | None) -> Path:
+def _write(finished: Finished, dataset: Dataset | None, offer: str) -> Path:
     queries = _queries(finished, dataset)
     links = _links(finished, queries.measured)
     figures = _figures(finished, queries, links)
@@ -80,7 +82,7 @@ def _write(finished: Finished, dataset: Dataset | None) -> Path:
         finished=finished,
         config=finished.config,
         table=finished.table,
-        verdict=verdict(finished.table, finished.folder, _missing(finished, queries.dataset)),
+        verdict=verdict(finished.table, finished.folder, _missing(finished, queries.dataset), offer),
         notes=_notes(finished, queries)[:_NOTES],
         queries=queries,
         links=links,
@@ -101,7 +103,7 @@ def _write(finished: Finished, dataset: Dataset | None) -> Path:
 
 def _queries(finished: Finished, dataset: Dataset | None) -> _Queries:
     try:
-        dataset = dataset or load_dataset(finished.config.dataset)
+        dataset = with_judgements(dataset or load_dataset(finished.config.dataset), finished.folder)
         rankings = read_all_rankings(finished.rankings, dataset) if finished.rankings else []
         measured = measure_workspace(finished, finished.table, dataset) if finished.table else None
     except RankstillError as error:

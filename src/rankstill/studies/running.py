@@ -186,7 +186,7 @@ class _Bench:
 
     def _path(self, config: Config, lists: Sequence[Ranking], system: str) -> Path:
         """Where a system's run lies."""
-        beside = {"dataset", "teacher", "evaluation", "rag", "device", "engine", "report_to"}
+        beside = {"dataset", "teacher", "evaluation", "judge", "rag", "device", "engine", "report_to"}
         settings = [config.model_dump(mode="json", exclude=beside), config.evaluation.rerank_depth]
         weights = [config.ranker.model and model_identity(config.ranker.model), *white_box_identity(config)]
         said = [ranking.__dict__ for ranking in lists]
