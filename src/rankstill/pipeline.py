@@ -28,12 +28,14 @@ STEPS = (
     "vectors",
     "candidates",
     "rankings",
+    "held_out",
     "multi_vector",
     "token_index",
     "ranker",
     "labels",
     "retriever",
     "reranker",
+    "agreement",
     "runs",
     "evaluation",
 )
@@ -218,6 +220,24 @@ class Chain:
         )
 
     @_once
+    def held_out(self) -> str:
+        """Which rankings teach nothing, so that what learns from the others can be measured on them."""
+        from rankstill.evaluation.holding_out import FILE
+
+        return self.workspace.step(
+            "held_out",
+            self.parts.hold_out,
+            outputs=(FILE,),
+            settings=[
+                self.config.evaluation.holdout,
+                self.config.seed,
+                self.parts.retriever_identity,
+                self.config.retriever.query_prompt,
+            ],
+            inputs=[self.rankings()],
+        )
+
+    @_once
     def multi_vector(self) -> str:
         """LLM -> multi-vector retriever, from the encoder as it was."""
         from rankstill.multi_vector.making import make_multi_vector
@@ -227,7 +247,7 @@ class Chain:
             lambda folder: make_multi_vector(self.parts, folder),
             outputs=("multi-vector", "multi-vector.json"),
             settings=[self._section("multi_vector"), self.parts.retriever_identity],
-            inputs=[self.dataset.corpus.fingerprint, self.rankings()],
+            inputs=[self.dataset.corpus.fingerprint, self.held_out()],
         )
 
     @_once
@@ -253,7 +273,7 @@ class Chain:
             self._train_ranker,
             outputs=("ranker", "ranker-losses.json", "hybrid.json", *self._made_with_late()),
             settings=[self._section("ranker"), self.config.seed, "with hybrids"],
-            inputs=[self.candidates(), self.rankings(), *self.parts.ranker_identity, *self._made_late()],
+            inputs=[self.candidates(), self.held_out(), *self.parts.ranker_identity, *self._made_late()],
         )
 
     def _train_ranker(self, folder: Path) -> Sequence[str]:
@@ -293,7 +313,7 @@ class Chain:
         """Ranker -> labels; or, where a baseline is configured, the labels that it learns from."""
         from rankstill.baselines import white_box_identity
 
-        made_from = [getattr(self, name)() for name in ("candidates", "rankings") if name in self.steps]
+        made_from = [getattr(self, name)() for name in ("candidates", "held_out") if name in self.steps]
         return self.workspace.step(
             "labels",
             self._label,
@@ -417,6 +437,19 @@ class Chain:
         fit_hybrid(lists, self.config.candidates).save(folder / "hybrid-distilled.json")
 
     @_once
+    def agreement(self) -> str:
+        """Measure every system against the LLM's own order, on the lists that taught nothing."""
+        from rankstill.evaluation.chain_agreement import measure_agreement
+
+        return self.workspace.step(
+            "agreement",
+            lambda folder: measure_agreement(self.parts, folder, with_ranker=self.has_ranker),
+            outputs=("agreement.json",),
+            settings=[self.config.evaluation.resamples, self.config.seed],
+            inputs=[self.held_out(), self.reranker(), *self._made_late()],
+        )
+
+    @_once
     def runs(self) -> str:
         """Search with every system for the queries that measure."""
         from rankstill.evaluation.chain_runs import search_by_chain
@@ -463,12 +496,14 @@ class Chain:
     def outcome(self) -> Outcome:
         """What the workspace holds by now."""
         from rankstill.evaluation import EvaluationTable
+        from rankstill.evaluation.chain_agreement import read_agreement
 
         metrics = self.workspace.path("metrics.json")
         table = None
         if self.workspace.record("evaluation"):
             measured = json.loads(metrics.read_text(encoding="utf-8"))["table"]
             table = EvaluationTable.from_json(measured) if measured else None
+        agreed = "agreement" in self.steps and self.workspace.record("agreement") is not None
         notes = [*self.dataset.notes]
         for name, record in self.workspace.records().items():
             notes += record.notes if name in self.steps else ()
@@ -479,6 +514,7 @@ class Chain:
             table=table,
             notes=tuple(notes),
             offer=self._offer,
+            agreement=read_agreement(self.workspace.folder) if agreed else None,
         )
 
     def _write_card(self) -> None:

@@ -258,6 +258,13 @@ class EvaluationConfig(Section):
     measures: tuple[str, ...] = Field(
         ("nDCG@10", "Hit@1", "Hit@5", "Hit@10", "Hit@20", "Recall@100", "MRR@10"), description="measures to report"
     )
+    holdout: float = Field(
+        0.15,
+        ge=0,
+        lt=1,
+        description="share of the LLM's lists that teach nothing, so that every link is measured against the LLM on "
+        "them; 20 at least, none of fewer than 40; 0 for none",
+    )
     rerank_depth: int = Field(20, ge=1, description="passages that the ranker reorders in its own rows of the table")
     resamples: int = Field(10_000, ge=100, description="of the bootstrap and of the randomisation test")
     regex_answers: bool = Field(

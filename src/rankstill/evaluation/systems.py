@@ -44,6 +44,8 @@ SYSTEMS = (
     MULTI_VECTOR_HYBRID,
 )
 """All of them, in the order of every table."""
+FREE = (HYBRID_BEFORE, BM25, FIRST_STAGE)
+"""What a new retriever has to beat to be worth its training: searches for which nothing is trained."""
 UNTRAINED = (BM25, BEFORE, FIRST_STAGE)
 """What needs no more of a chain than its candidates, and no seed."""
 

@@ -16,6 +16,7 @@ from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation.metrics import DEFAULT_MEASURES, PerQuery, aggregate, per_query
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.significance import Comparison, compare, holm, interval
+from rankstill.evaluation.systems import AFTER, FREE
 from rankstill.notebook import table_html, table_markdown
 
 
@@ -49,6 +50,8 @@ class EvaluationTable:
         systems: in the order given.
         seed: of the resampling.
         judged_by: the LLM that judged, and when; empty where people did, or accepted answers.
+        rivals: of the systems that cost nothing, each compared with the retriever AFTER on the main measure: name ->
+            comparison, `before` being the rival's.
     """
 
     n: int
@@ -57,6 +60,7 @@ class EvaluationTable:
     systems: tuple[SystemResult, ...] = field(repr=False)
     seed: int
     judged_by: str = ""
+    rivals: dict[str, Comparison] = field(default_factory=dict, repr=False)
 
     def system(self, name: str) -> SystemResult:
         """The result of one system; KeyError if there is none of this name."""
@@ -75,6 +79,7 @@ class EvaluationTable:
             "measures": list(self.measures),
             "seed": self.seed,
             "judged_by": self.judged_by,
+            "rivals": {name: asdict(found) for name, found in self.rivals.items()},
             "systems": [
                 {**asdict(system), "intervals": {name: list(ends) for name, ends in system.intervals.items()}}
                 for system in self.systems
@@ -96,6 +101,7 @@ class EvaluationTable:
                 systems=tuple(_system_from_json(system) for system in data["systems"]),
                 seed=data["seed"],
                 judged_by=data.get("judged_by", ""),
+                rivals={name: Comparison(**found) for name, found in data.get("rivals", {}).items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"metrics: not an evaluation table ({error!r}). Run the evaluation again.") from None
@@ -108,15 +114,23 @@ class EvaluationTable:
         rule = "|" + " --- |" + " ---: |" * (len(rows[0]) - 1)
         return "\n".join([f"**{_title(self, heading)}**", "", lines[0], rule, *lines[1:], "", _caption(self), ""])
 
+    def to_html(self, heading: str = "Retrieval quality") -> str:
+        """The table for a notebook."""
+        return table_html(*self._for_notebooks(heading))
+
+    def to_notebook_markdown(self, heading: str = "Retrieval quality") -> str:
+        """The table for a notebook that shows Markdown, every text escaped."""
+        return table_markdown(*self._for_notebooks(heading))
+
     def _repr_html_(self) -> str:
-        return table_html(*self._for_notebooks())
+        return self.to_html()
 
     def _repr_markdown_(self) -> str:
-        return table_markdown(*self._for_notebooks())
+        return self.to_notebook_markdown()
 
-    def _for_notebooks(self) -> tuple[str, list[list[str]], str]:
+    def _for_notebooks(self, heading: str) -> tuple[str, list[list[str]], str]:
         headings = [column.replace("\n@", "@") for column in _headings(self)]
-        return _title(self, "Retrieval quality"), [headings, *_rows(self)], _caption(self)
+        return _title(self, heading), [headings, *_rows(self)], _caption(self)
 
 
 def evaluate_runs(
@@ -174,6 +188,7 @@ def tabulate(
         resamples: of the bootstrap and of the randomisation test.
         judged_by: as `EvaluationTable.judged_by`.
     """
+    main = next(iter(values[baseline]))
     return EvaluationTable(
         n=len(next(iter(values[baseline].values()))),
         baseline=baseline,
@@ -192,6 +207,11 @@ def tabulate(
         ),
         seed=seed,
         judged_by=judged_by,
+        rivals={
+            name: compare(_column(values[name][main]), _column(values[AFTER][main]), seed, resamples)
+            for name in FREE
+            if {name, AFTER} <= values.keys()
+        },
     )
 
 

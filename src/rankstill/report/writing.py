@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,7 +82,10 @@ def _write(finished: Finished, dataset: Dataset | None, offer: str) -> Path:
         finished=finished,
         config=finished.config,
         table=finished.table,
-        verdict=verdict(finished.table, finished.folder, _missing(finished, queries.dataset), offer),
+        agreement=finished.agreement,
+        verdict=verdict(
+            finished.table, finished.folder, _missing(finished, queries.dataset), offer, finished.agreement
+        ),
         notes=_notes(finished, queries)[:_NOTES],
         queries=queries,
         links=links,
@@ -111,7 +114,7 @@ def _queries(finished: Finished, dataset: Dataset | None) -> _Queries:
         say(f"note: the report is without its queries: {error}")
         return _Queries(None, None, None, None, str(error))
     evaluation = finished.config.evaluation
-    taught = _of(rankings, dataset.train)
+    taught = _of(rankings, set(dataset.train) - set(finished.held_out))
     return _Queries(
         dataset=dataset,
         measured=measured,
@@ -128,9 +131,8 @@ def _missing(finished: Finished, dataset: Dataset | None) -> str | None:
     return next_step(finished.steps, unneeded_steps(finished.config, dataset) if dataset else ())
 
 
-def _of(rankings: Sequence[Ranking], query_ids: Sequence[str]) -> list[Ranking]:
-    wanted = set(query_ids)
-    return [ranking for ranking in rankings if ranking.query_id in wanted]
+def _of(rankings: Sequence[Ranking], query_ids: Collection[str]) -> list[Ranking]:
+    return [ranking for ranking in rankings if ranking.query_id in query_ids]
 
 
 def _links(finished: Finished, measured: Measured | None) -> Links | None:
