@@ -105,6 +105,8 @@ def with_judgements(dataset: Dataset, folder: Path) -> Dataset:
         return dataset
     qrels = judged.measuring()
     test = tuple(query_id for query_id in dataset.unjudged if query_id in qrels)
+    if not test:
+        return dataset
     return replace(
         dataset, test=test, qrels={**dataset.qrels, **{each: qrels[each] for each in test}}, judged_by=judged.by
     )

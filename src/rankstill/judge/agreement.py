@@ -91,7 +91,10 @@ def cohen_kappa(one: Sequence[int], other: Sequence[int], *, weighted: bool = Fa
 
     if len({*one, *other}) < 2:
         return None
-    return float(cohen_kappa_score(one, other, weights="quadratic" if weighted else None))
+    if not weighted:
+        return float(cohen_kappa_score(one, other))
+    # All labels: the size of a disagreement is that of their places among these.
+    return float(cohen_kappa_score(one, other, labels=range(HIGHEST + 1), weights="quadratic"))
 
 
 def with_people(judged: Qrels, people: Qrels, runs: Mapping[str, Run], config: Config) -> WithPeople | None:

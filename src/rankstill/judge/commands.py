@@ -135,6 +135,9 @@ def check_judge(config: Config, workspace: str | Path, count: int) -> JudgeCheck
     Raises:
         RankstillError: as `judge`.
     """
+    # A sample: queries whose calls are given up are passed over.
+    sampled = config.teacher.model_copy(update={"accept_missing": True})
+    config = config.model_copy(update={"teacher": sampled})
     with _at_work(config, workspace, (), must_ask=True, orders=2) as work:
         dataset, seed, k = work.chain.dataset, config.seed, config.judge.k
         lists = pool(work.queries[:count], list(work.runs.values()), dataset, k, seed, {})
@@ -187,7 +190,7 @@ def _merged(work: _Work, graded: Sequence[Graded], missing: dict[str, str]) -> J
         model=llm.asker.model,
         prompt=llm.asker.template.identity,
         dates=tuple(dates),
-        k=work.chain.config.judge.k,
+        k=max(work.chain.config.judge.k, known.k if known else 0),
         teacher_too=llm.asker.model in teachers,
         grades=grades,
         failed=failed,
@@ -200,3 +203,5 @@ def _lines(judged: Judgements) -> Iterator[str]:
     yield f"judged by {judged.by}: {len(every):,} passages of {len(judged.grades):,} queries ({counts})"
     if lost := sum(map(len, judged.failed.values())):
         yield f"{lost:,} passages have no grade: the answer could not be read, or the prompt was refused"
+    if not judged.measuring():
+        yield "no passage got a grade above 0, so nothing can be measured: `rankstill check-judge` looks at the judge"
