@@ -30,7 +30,8 @@ def check_dataset(config: Config, *, near_duplicates: bool) -> list[str]:
         )
     lines = [
         f"{whole.name}: {len(whole.corpus):,} passages, {len(whole.train):,} training, {len(whole.test):,} test and "
-        f"{len(whole.extra):,} unlabelled queries",
+        f"{len(whole.extra):,} unlabelled queries"
+        + (f"; {len(whole.unjudged):,} for `rankstill judge`" if whole.unjudged else ""),
         *(f"note: {note}" for note in treat_leaks(whole, config.dataset.leaks).notes),
         f"leaks: {find_leaks(whole, train_vectors, test_vectors).describe()}",
     ]

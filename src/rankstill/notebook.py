@@ -53,8 +53,12 @@ def outcome_html(outcome: Outcome) -> str:
     """What a chain made: the verdict, the systems as a figure and as a table, where things lie, what to know."""
     from rankstill.report.drawing import systems_figure
 
-    table = outcome.table
-    parts = [] if table is None else [_image(systems_figure(table)), Markup(table._repr_html_())]
+    table, agreement = outcome.table, outcome.agreement
+    parts = [Markup("<p>{}</p>").format(_text(each)) for each in _verdict(outcome)]
+    parts += [] if table is None else [_image(systems_figure(table)), Markup(table._repr_html_())]
+    if agreement is not None and agreement.table is not None:
+        parts.append(Markup(agreement.table.to_html(agreement.heading)))
+        parts.append(Markup("<p><small>{}</small></p>").format(_text(agreement.limits())))
     facts = Markup("").join(Markup("<li>{}: <code>{}</code></li>").format(*each) for each in _facts(outcome))
     notes = Markup("").join(Markup("<li>{}</li>").format(_text(note)) for note in outcome.notes)
     told = Markup("<details><summary>What to know</summary><ul>{}</ul></details>").format(notes) if notes else ""
@@ -63,7 +67,11 @@ def outcome_html(outcome: Outcome) -> str:
 
 def outcome_markdown(outcome: Outcome) -> str:
     """The same as Markdown, without the figure."""
-    parts = [] if outcome.table is None else [outcome.table._repr_markdown_()]
+    table, agreement = outcome.table, outcome.agreement
+    parts = [markdown_text(each) for each in _verdict(outcome)]
+    parts += [] if table is None else [table._repr_markdown_()]
+    if agreement is not None and agreement.table is not None:
+        parts += [agreement.table.to_notebook_markdown(agreement.heading), markdown_text(agreement.limits())]
     parts.append("\n".join(f"- {name}: {markdown_text(str(value))}" for name, value in _facts(outcome)))
     if outcome.notes:
         parts.append("What to know:\n\n" + "\n".join(f"- {markdown_text(note)}" for note in outcome.notes))
@@ -73,6 +81,12 @@ def outcome_markdown(outcome: Outcome) -> str:
 def markdown_text(text: str) -> str:
     """Text that Markdown, HTML and MathJax all leave as it is: what could mean something stands as a number."""
     return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", _plain(text))
+
+
+def _verdict(outcome: Outcome) -> list[str]:
+    """The finding first, then what may explain it."""
+    found = outcome.verdict()
+    return [each for each in (found.sentence, found.cause) if each]
 
 
 def _facts(outcome: Outcome) -> list[tuple[str, Markup]]:

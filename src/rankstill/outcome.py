@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rankstill.evaluation.systems import AFTER
 from rankstill.notebook import outcome_html, outcome_markdown
 
 if TYPE_CHECKING:
     from rankstill.evaluation import EvaluationTable
+    from rankstill.evaluation.agreement import Agreement
+    from rankstill.report.verdict import Verdict
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class Outcome:
         reranker: folder of the ranker that goes on top of it, for `Ranker.load`; None if the chain has no ranker.
         table: what was measured, or None if the dataset has nothing to measure with.
         notes: what a reader of the figures must know: leaks, what was left out, what could not be measured.
+        offer: how to have an LLM judge what nobody has judged, and its price; empty where there is nothing to judge.
+        agreement: with the LLM, on the lists that taught nothing; None where that was not measured, or not yet.
     """
 
     workspace: Path
@@ -29,6 +34,14 @@ class Outcome:
     reranker: Path | None
     table: EvaluationTable | None
     notes: tuple[str, ...]
+    offer: str = ""
+    agreement: Agreement | None = None
+
+    def verdict(self, system: str = AFTER) -> Verdict:
+        """What may be said of a new retriever, `AFTER` or `MULTI_VECTOR`."""
+        from rankstill.report.verdict import verdict
+
+        return verdict(self.table, self.workspace, offer=self.offer, agreement=self.agreement, system=system)
 
     def _repr_html_(self) -> str:
         return outcome_html(self)

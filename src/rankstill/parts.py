@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
+from collections.abc import Collection
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 
 from rankstill.config import Config
 from rankstill.datasets import Dataset, bundled, find_leaks, is_bundled
-from rankstill.errors import DataError
+from rankstill.errors import DataError, WorkspaceError
 from rankstill.models import architecture_of, hub_has, load_bi_encoder, load_multi_vector, model_identity
 from rankstill.workspace import Workspace
 
@@ -143,6 +144,13 @@ class Parts:
         teacher = self.config.teacher
         return [teacher.what_is_asked(), load_template(teacher.template or f"{teacher.strategy}-v1").identity]
 
+    @property
+    def test_set(self) -> Dataset:
+        """The dataset that figures are measured on: with an LLM's judgements, where there are no others."""
+        from rankstill.evaluation.judged import with_judgements
+
+        return with_judgements(self.dataset, self.workspace.folder)
+
     @cached_property
     def account(self) -> str:
         """On which this experiment's calls to an LLM are noted: a name that stays with the workspace when it moves."""
@@ -191,7 +199,8 @@ class Parts:
     def judging_lists(self) -> tuple[set[str], list[JudgingList]]:
         """The rankings that do not teach the encoder but choose how much of its training is kept; their queries' ids.
 
-        Where `ranker.holdout` is the same share, the cross-encoder is not trained on them either.
+        They have taught by that, and are others than those held out to measure on (`held_out_rankings`). Where
+        `ranker.holdout` is the same share, the cross-encoder is not trained on them either.
         """
         from rankstill.retriever import JudgingList
         from rankstill.training import hold_out
@@ -215,13 +224,14 @@ class Parts:
         """How far the training queries leak into the test queries, in one sentence."""
         from rankstill.candidates import encode
 
-        if not self.dataset.test:
-            return find_leaks(self.dataset).describe()
+        dataset = self.test_set
+        if not dataset.test:
+            return find_leaks(dataset).describe()
         taught, asked = (
-            encode(self.model_before, self.dataset.texts_of(ids), "query", "encoding queries", 128)
-            for ids in (self.dataset.train, self.dataset.test)
+            encode(self.model_before, dataset.texts_of(ids), "query", "encoding queries", 128)
+            for ids in (dataset.train, dataset.test)
         )
-        return find_leaks(self.dataset, taught, asked).describe()
+        return find_leaks(dataset, taught, asked).describe()
 
     @cached_property
     def dataset_fingerprint(self) -> str:
@@ -411,7 +421,55 @@ class Parts:
 
     @property
     def rankings(self) -> list[Ranking]:
-        """The teacher's, as the workspace holds them."""
+        """The teacher's that may teach: all but those held out. Nothing that learns reads any others."""
+        held = self.held_out_queries
+        return [each for each in self._every_ranking() if each.query_id not in held]
+
+    @property
+    def held_out_rankings(self) -> list[Ranking]:
+        """The teacher's that teach nothing: what every link is measured on."""
+        held = self.held_out_queries
+        return [each for each in self._every_ranking() if each.query_id in held]
+
+    @property
+    def held_out_queries(self) -> Collection[str]:
+        """Ids of the queries of `held_out_rankings`; none in a chain that reads no ranking.
+
+        Raises:
+            WorkspaceError: the step `held_out` is not made, so that nobody knows what may teach.
+        """
+        from rankstill.baselines import unneeded_steps
+        from rankstill.evaluation.holding_out import FILE, HeldOutLists
+
+        if "held_out" in unneeded_steps(self.config, self.dataset):
+            return frozenset()
+        if self.workspace.record("held_out") is None:
+            raise WorkspaceError(f"{self.workspace.folder}: which lists are held out is not drawn yet. Run the chain.")
+        return frozenset(HeldOutLists.load(self.workspace.path(FILE)).queries)
+
+    @property
+    def teaching_set(self) -> Dataset:
+        """The dataset, without the queries whose lists are held out among those that may teach."""
+        held = self.held_out_queries
+        return replace(self.dataset, train=tuple(each for each in self.dataset.train if each not in held))
+
+    def hold_out(self, folder: Path) -> list[str]:
+        """Draw the lists that teach nothing, into `folder`; returns what a reader of the figures must know."""
+        from rankstill.candidates import encode
+        from rankstill.evaluation.holding_out import FILE, hold_out_lists
+
+        rankings = self._every_ranking()
+        texts = self.dataset.texts_of(each.query_id for each in rankings)
+        found = hold_out_lists(
+            rankings,
+            lambda: encode(self.model_before, texts, "query", "encoding queries", 128),
+            self.config.evaluation.holdout,
+            self.config.seed,
+        )
+        found.save(folder / FILE)
+        return [found.describe()]
+
+    def _every_ranking(self) -> list[Ranking]:
         from rankstill.teacher import read_rankings
 
         rankings, _ = read_rankings(self.workspace.path("rankings.jsonl"), self.dataset)

@@ -32,6 +32,7 @@ STEPS = (
     "vectors",
     "candidates",
     "rankings",
+    "held_out",
     "multi_vector",
     "token_index",
     "ranker",
@@ -39,6 +40,8 @@ STEPS = (
     "retriever",
     "reranker",
     "multi_vector_distilled",
+    "agreement",
+    "runs",
     "evaluation",
 )
 """In order. Running one runs whatever it needs of those before it first."""
@@ -115,6 +118,7 @@ class Chain:
         self.config = config
         self.workspace = workspace
         self._fingerprints: dict[str, str] = {}
+        self._offer = ""
         self.reports = Reports(config.report_to, workspace.folder)
         self.reports.check()
         self.parts = Parts(config, workspace, dataset)
@@ -221,6 +225,24 @@ class Chain:
         )
 
     @_once
+    def held_out(self) -> str:
+        """Which rankings teach nothing, so that what learns from the others can be measured on them."""
+        from rankstill.evaluation.holding_out import FILE
+
+        return self.workspace.step(
+            "held_out",
+            self.parts.hold_out,
+            outputs=(FILE,),
+            settings=[
+                self.config.evaluation.holdout,
+                self.config.seed,
+                self.parts.retriever_identity,
+                self.config.retriever.query_prompt,
+            ],
+            inputs=[self.rankings()],
+        )
+
+    @_once
     def multi_vector(self) -> str:
         """LLM -> multi-vector retriever, from the encoder as it was."""
         from rankstill.multi_vector.making import make_multi_vector
@@ -230,7 +252,7 @@ class Chain:
             lambda folder: make_multi_vector(self.parts, folder),
             outputs=("multi-vector", "multi-vector.json"),
             settings=[self._section("multi_vector"), self.parts.retriever_identity],
-            inputs=[self.dataset.corpus.fingerprint, self.rankings()],
+            inputs=[self.dataset.corpus.fingerprint, self.held_out()],
         )
 
     @_once
@@ -256,7 +278,7 @@ class Chain:
             self._train_ranker,
             outputs=("ranker", "ranker-losses.json", "hybrid.json", *self._made_with_late()),
             settings=[self._section("ranker"), self.config.seed, "with hybrids"],
-            inputs=[self.candidates(), self.rankings(), *self.parts.ranker_identity, *self._made_late()],
+            inputs=[self.candidates(), self.held_out(), *self.parts.ranker_identity, *self._made_late()],
         )
 
     def _train_ranker(self, folder: Path) -> Sequence[str]:
@@ -299,7 +321,7 @@ class Chain:
         """Ranker -> labels; or, where a baseline is configured, the labels that it learns from."""
         from rankstill.baselines import white_box_identity
 
-        made_from = [getattr(self, name)() for name in ("candidates", "rankings") if name in self.steps]
+        made_from = [getattr(self, name)() for name in ("candidates", "held_out") if name in self.steps]
         return self.workspace.step(
             "labels",
             self._label,
@@ -445,21 +467,53 @@ class Chain:
         return make_distilled(self.parts, lessons, folder, self.reports)
 
     @_once
+    def agreement(self) -> str:
+        """Measure every system against the LLM's own order, on the lists that taught nothing."""
+        from rankstill.evaluation.chain_agreement import measure_agreement
+
+        return self.workspace.step(
+            "agreement",
+            lambda folder: measure_agreement(self.parts, folder, with_ranker=self.has_ranker),
+            outputs=("agreement.json",),
+            settings=[self.config.evaluation.resamples, self.config.seed],
+            inputs=[self.held_out(), self.reranker(), *self._made_late(), *self._distilled_late()],
+        )
+
+    @_once
+    def runs(self) -> str:
+        """Search with every system for the queries that measure."""
+        from rankstill.evaluation.chain_runs import search_by_chain
+
+        unjudged = [(query_id, self.dataset.queries[query_id].text) for query_id in self.dataset.unjudged]
+        return self.workspace.step(
+            "runs",
+            lambda folder: search_by_chain(self.parts, folder, with_ranker=self.has_ranker),
+            outputs=("runs",),
+            settings=[self.config.evaluation.rerank_depth, unjudged],
+            inputs=[self.reranker(), *self._made_late(), *self._distilled_late()],
+        )
+
+    @_once
     def evaluation(self) -> str:
         """Measure every system on the test queries, with paired tests against the retriever as it was."""
         from rankstill.evaluation.chain_runs import evaluate_chain
+        from rankstill.evaluation.judged import read_judgements
+        from rankstill.judge.offer import offer
         from rankstill.report import write_report
 
+        dataset = self.parts.test_set
+        judged = read_judgements(self.workspace.folder) if dataset.judged_by else None
         fingerprint = self.workspace.step(
             "evaluation",
-            lambda folder: evaluate_chain(self.parts, folder, with_ranker=self.has_ranker),
-            outputs=("metrics.json", "runs", "per-query.csv", "pairs.csv"),
-            settings=[self._section("evaluation"), self.config.seed],
-            inputs=[self.reranker(), *self._made_late(), *self._distilled_late()],
+            lambda folder: evaluate_chain(self.parts, folder),
+            outputs=("metrics.json", "runs/qrels.trec", "per-query.csv", "pairs.csv"),
+            settings=[self._section("evaluation"), self.config.seed, *([judged.fingerprint] if judged else [])],
+            inputs=[self.runs()],
         )
         if leads():
+            self._offer = offer(self.parts)
             self._write_card()
-            write_report(self.workspace.folder, self.dataset)
+            write_report(self.workspace.folder, dataset, self._offer)
         return fingerprint
 
     def _made_late(self) -> list[str]:
@@ -475,12 +529,14 @@ class Chain:
     def outcome(self) -> Outcome:
         """What the workspace holds by now."""
         from rankstill.evaluation import EvaluationTable
+        from rankstill.evaluation.chain_agreement import read_agreement
 
         metrics = self.workspace.path("metrics.json")
         table = None
         if self.workspace.record("evaluation"):
             measured = json.loads(metrics.read_text(encoding="utf-8"))["table"]
             table = EvaluationTable.from_json(measured) if measured else None
+        agreed = "agreement" in self.steps and self.workspace.record("agreement") is not None
         notes = [*self.dataset.notes]
         for name, record in self.workspace.records().items():
             notes += record.notes if name in self.steps else ()
@@ -490,6 +546,8 @@ class Chain:
             reranker=self.workspace.path("reranker") if self.has_ranker else None,
             table=table,
             notes=tuple(notes),
+            offer=self._offer,
+            agreement=read_agreement(self.workspace.folder) if agreed else None,
         )
 
     def _write_card(self) -> None:

@@ -23,7 +23,7 @@ SECOND = "nq-open"
 
 
 def prove(config: Config, workspace: str | Path) -> str:
-    """Slices, attribution and forgetting of a chain, as Markdown; kept in `proof.md` and `proof.json` as well.
+    """Slices, attribution, agreement and forgetting of a chain, as Markdown; kept in `proof.md` and `proof.json`.
 
     The chain runs to its end first, where it has not.
 
@@ -32,6 +32,7 @@ def prove(config: Config, workspace: str | Path) -> str:
     """
     from rankstill.datasets import load_dataset
     from rankstill.evaluation import read_run
+    from rankstill.evaluation.chain_agreement import read_agreement
     from rankstill.evaluation.chain_scores import attribute_workspace
     from rankstill.evaluation.forgetting import forgetting_of_workspace
     from rankstill.evaluation.slices import slice_runs
@@ -39,11 +40,15 @@ def prove(config: Config, workspace: str | Path) -> str:
     from rankstill.pipeline import open_chain
 
     with open_chain(config, workspace) as chain:
-        opened, dataset = chain.workspace, chain.dataset
+        opened = chain.workspace
         chain.run()
+        dataset = chain.parts.test_set
         # A baseline has no ranker, and then no links to tell apart.
         parts = {"Which link lost most": attribute_workspace(chain.parts)} if chain.has_ranker else {}
         pages = [(title, part.to_markdown(), part.to_json()) for title, part in parts.items()]
+        if "agreement" in chain.steps:
+            agreement = read_agreement(opened.folder)
+            pages.append((agreement.heading, agreement.to_markdown(), agreement.to_json()))
         if dataset.test:
             before, after = (read_run(opened.path(f"runs/retriever-{each}.trec")) for each in ("before", "AFTER"))
             labels = read_labels(opened.path("labels.parquet"))

@@ -252,7 +252,10 @@ class Workspace:
         former = self._records.pop(name, None)
         if former:
             self._write_manifest()  # the old outputs are about to go; from here on they are not claimed
-        for output in dict.fromkeys([*outputs, *(former.outputs if former else ())]):
+        # What another step has taken over since stays.
+        taken = {output for record in self._records.values() for output in record.outputs}
+        gone = [output for output in (former.outputs if former else ()) if output not in taken]
+        for output in dict.fromkeys([*outputs, *gone]):
             target = self.path(output)
             target.parent.mkdir(parents=True, exist_ok=True)
             _delete(target)

@@ -71,7 +71,7 @@ def test_a_test_query_in_the_log_is_dropped_and_said(beir: Callable[..., Path], 
 
 def test_a_missing_or_strange_file_is_named(beir: Callable[..., Path], tmp_path: Path) -> None:
     folder = beir()
-    with pytest.raises(DataError, match=r"nowhere\.txt: there is no such file of extra queries"):
+    with pytest.raises(DataError, match=r"nowhere\.txt: there is no such file of queries"):
         load(folder, tmp_path / "nowhere.txt")
     (tmp_path / "log.csv").write_text("why\n")
     with pytest.raises(DataError, match=r"log\.csv: extra queries are \.txt"):

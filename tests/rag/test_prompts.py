@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankstill.rag.prompts import Prompt, prompt_budget, render_question
-from rankstill.teacher.prompts import count_tokens
+from rankstill.rag.prompts import Prompt, render_question
+from rankstill.teacher.prompts import count_tokens, prompt_budget
 from rankstill.teacher.template import PromptError
 
 ROOMY = 4_000

@@ -23,6 +23,7 @@ RANKING = ["listwise-v1", "setwise-v1", "pairwise-v1"]
 # A version, once released, says the same for ever: what was asked under its name is recorded by it. To change a
 # template, add listwise-v2.jinja and leave v1 alone.
 RELEASED = {
+    "judge-v1": "64af99758c788fe0",
     "listwise-v1": "f0e941bb03b0e45d",
     "pairwise-v1": "3e4182b0d25eeb12",
     "query-v1": "ce49bc1d8b18b751",

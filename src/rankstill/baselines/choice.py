@@ -41,7 +41,7 @@ def unneeded_steps(config: Config, dataset: Dataset) -> set[str]:
         return set() if config.multi_vector.epochs else {"multi_vector_distilled"}
     if config.labels.ranked_by in ("llm", "first-choice"):
         return _LATE | {"ranker"}
-    return _LATE | {"rankings", "ranker"}
+    return _LATE | {"rankings", "held_out", "ranker", "agreement"}
 
 
 def check_white_box(config: Config, dataset: Dataset) -> None:
@@ -86,7 +86,7 @@ def label_without_ranker(parts: Parts, found: Mapping[str, NDArray[np.int64]], c
     Raises:
         RankstillError: as `label_by_lm`.
     """
-    config, dataset, n = parts.config, parts.dataset, parts.config.candidates.n
+    config, dataset, n = parts.config, parts.teaching_set, parts.config.candidates.n
     ranked_by, white_box = config.labels.ranked_by, config.white_box
     if ranked_by == "gold":
         return gold_labels(dataset.train, found, dataset, n)

@@ -34,6 +34,10 @@ Named = Annotated[Path | None, typer.Argument(help="A workspace, finished or not
 AlsoNamed = Annotated[
     Path | None, typer.Option("--workspace", "-w", help="The workspace, named as for other commands.")
 ]
+EvenIfWorse = Annotated[
+    bool,
+    typer.Option("--even-if-worse", help="Also where the new retriever is not shown to be better than the old one."),
+]
 Source = Annotated[str | None, typer.Option(help="The dataset: sets dataset.source.")]
 Rankings = Annotated[Path | None, typer.Option(help="Recorded rankings: sets teacher.rankings.")]
 Retriever = Annotated[str | None, typer.Option(help="The retriever to improve: sets retriever.model.")]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from rankstill.cli.app import app
-from rankstill.cli.options import AlsoNamed, Experiment, Named, on_workspace, one_workspace
+from rankstill.cli.options import AlsoNamed, EvenIfWorse, Experiment, Named, on_workspace, one_workspace
 from rankstill.errors import RankstillError
 from rankstill.progress import say
 
@@ -91,6 +91,7 @@ def export(
     multi_vector: Annotated[
         bool, typer.Option("--multi-vector", help="Put the multi-vector retriever's token vectors into the store.")
     ] = False,
+    even_if_worse: EvenIfWorse = False,
     name: Annotated[str, typer.Option(help="Of the store's collection or table.")] = "rankstill",
     location: Annotated[
         str,
@@ -101,10 +102,15 @@ def export(
 ) -> None:
     """Take the new retriever elsewhere, with its quality before and after: other runtimes, files, vector databases."""
     from rankstill import export
+    from rankstill.evaluation.systems import AFTER, MULTI_VECTOR
+    from rankstill.report.refusing import refuse_if_not_better
 
     config, workspace = experiment.config, experiment.workspace
     if multi_vector and not store:
         raise RankstillError("--multi-vector says what goes into a store. Name one: --store qdrant.")
+    only_measures = matryoshka and not (form or parquet or store)
+    if not (even_if_worse or only_measures):
+        refuse_if_not_better(workspace, MULTI_VECTOR if multi_vector else AFTER)
     if matryoshka:
         typer.echo(export.measure_truncation(config, workspace, keep=dimensions).to_markdown())
     if parquet:
@@ -127,9 +133,15 @@ def push(
     also: AlsoNamed = None,
     public: Annotated[bool, typer.Option("--public", help="For everybody to see; private if left out.")] = False,
     multi_vector: Annotated[bool, typer.Option("--multi-vector", help="The multi-vector retriever.")] = False,
+    even_if_worse: EvenIfWorse = False,
 ) -> None:
     """Push the new retriever to the Hugging Face Hub, its model card with it."""
+    from rankstill.evaluation.systems import AFTER, MULTI_VECTOR
     from rankstill.export import push
+    from rankstill.report.refusing import refuse_if_not_better
 
-    folder = one_workspace(workspace, also) / ("multi-vector" if multi_vector else "retriever")
+    held = one_workspace(workspace, also)
+    if not even_if_worse:
+        refuse_if_not_better(held, MULTI_VECTOR if multi_vector else AFTER)
+    folder = held / ("multi-vector" if multi_vector else "retriever")
     say(f"pushed: {push(folder, repository, private=not public)}")

@@ -14,23 +14,30 @@ def show(outcome: Outcome) -> None:
     from rich.console import Console
 
     from rankstill.evaluation import render
-    from rankstill.report.verdict import verdict
 
     # Wide enough for the table in a log too, where there is no terminal to ask.
     out = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     if outcome.table is not None:
         out.print(render(outcome.table, width=out.width))
+    if outcome.agreement is not None and outcome.agreement.table is not None:
+        out.print(render(outcome.agreement.table, outcome.agreement.heading, out.width))
+        out.print(outcome.agreement.limits(), markup=False)
     for note in outcome.notes:
         out.print(f"note: {note}", markup=False)
     out.print(f"\nWorkspace: {outcome.workspace}", markup=False)
     if (page := outcome.workspace / "report.html").exists():
         out.print(f"Report: {page}", markup=False, soft_wrap=True)
-    found = verdict(outcome.table, outcome.workspace)
-    out.print(f"\n{found.sentence}", markup=False)
-    for line in filter(None, (found.test, found.advice)):
-        out.print(line, markup=False, soft_wrap=line == found.advice)  # its commands stay whole
-    if found.kind == "worse":
-        out.print(f"Keep the old retriever. The new one lies in {outcome.retriever}", markup=False, soft_wrap=True)
+    found = outcome.verdict()
+    out.print()
+    for line in found.lines():
+        out.print(line, markup=False, soft_wrap="`" in line)  # commands stay whole
+    if found.not_better:
+        out.print(
+            f"Keep the old retriever. The new one lies in {outcome.retriever}; push and export ask for "
+            "--even-if-worse.",
+            markup=False,
+            soft_wrap=True,
+        )
         return
     out.print("Use the new retriever:\n" if found.kind == "better" else "To use the new retriever:\n", markup=False)
     out.print("    from sentence_transformers import SentenceTransformer", markup=False)

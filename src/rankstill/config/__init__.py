@@ -1,6 +1,7 @@
 """Every option once: its default, its unit and why. YAML in and out; the command line's flags name the same paths."""
 
 from rankstill.config.files import commented_config, make_config, read_config, write_config
+from rankstill.config.judge import JudgeConfig
 from rankstill.config.public import public_options, public_yaml
 from rankstill.config.sections import (
     CandidatesConfig,
@@ -27,6 +28,7 @@ __all__ = [
     "EngineConfig",
     "EvaluationConfig",
     "HeadConfig",
+    "JudgeConfig",
     "LabelsConfig",
     "ModelPrice",
     "MultiVectorConfig",

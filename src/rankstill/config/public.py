@@ -12,6 +12,8 @@ _ASKED = ("endpoint", "api_key_env", "ledger")
 _HIDDEN = (
     *(f"teacher.{option}" for option in _ASKED),
     *(f"rag.reader.{option}" for option in _ASKED),
+    "judge.endpoint",
+    "judge.api_key_env",
     "engine.address",
     "engine.store",
 )

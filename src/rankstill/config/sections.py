@@ -7,6 +7,7 @@ from typing import Literal, get_args
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from rankstill.config.judge import JudgeConfig
 from rankstill.config.section import Section
 from rankstill.config.teacher import TeacherConfig
 
@@ -30,6 +31,17 @@ class DatasetConfig(Section):
     extra_queries: str | None = Field(
         None,
         description='unlabelled queries for the ranker to label: .txt, one a line, or .jsonl with "text" (also .gz)',
+    )
+    test_queries: str | None = Field(
+        None,
+        description="unjudged queries that measure once `rankstill judge` has an LLM judge what is found for them; a "
+        "file as of extra_queries",
+    )
+    hold_out: int | None = Field(
+        None,
+        ge=0,
+        description="training queries that are kept back for `rankstill judge` where nothing else measures; null: 100, "
+        "a fifth of them at most, none of fewer than 50",
     )
     leaks: Literal["drop", "keep"] = Field(
         "drop",
@@ -254,6 +266,13 @@ class EvaluationConfig(Section):
     measures: tuple[str, ...] = Field(
         ("nDCG@10", "Hit@1", "Hit@5", "Hit@10", "Hit@20", "Recall@100", "MRR@10"), description="measures to report"
     )
+    holdout: float = Field(
+        0.15,
+        ge=0,
+        lt=1,
+        description="share of the LLM's lists that teach nothing, so that every link is measured against the LLM on "
+        "them; 20 at least, none of fewer than 40; 0 for none",
+    )
     rerank_depth: int = Field(20, ge=1, description="passages that the ranker reorders in its own rows of the table")
     resamples: int = Field(10_000, ge=100, description="of the bootstrap and of the randomisation test")
     regex_answers: bool = Field(
@@ -341,6 +360,7 @@ class Config(Section):
     head: HeadConfig = Field(default_factory=HeadConfig)
     multi_vector: MultiVectorConfig = Field(default_factory=MultiVectorConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
+    judge: JudgeConfig = Field(default_factory=JudgeConfig)
     rag: RagConfig = Field(default_factory=RagConfig)
     engine: EngineConfig = Field(default_factory=EngineConfig)
 

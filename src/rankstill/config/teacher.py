@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import parse_qsl, urlsplit
 
-from pydantic import ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, model_validator
 
 from rankstill.config.section import Section
 
@@ -35,6 +35,68 @@ _SECRET = re.compile(
 )
 
 
+def _secret_in(parameters: Any) -> str | None:
+    """The first name in nested parameters that says that its value is one."""
+    if isinstance(parameters, list):
+        return next(filter(None, map(_secret_in, parameters)), None)
+    if not isinstance(parameters, dict):
+        return None
+    return next((name for name in parameters if _SECRET.search(name)), None) or _secret_in(list(parameters.values()))
+
+
+# These messages never repeat a value: where a name or an address belongs, keys have been seen.
+def _is_a_name(name: str | None) -> str | None:
+    if name is None:
+        return None
+    is_name = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)
+    like_a_key = len(name) >= 24 and re.search(r"[a-z]", name) and re.search(r"[0-9]", name)
+    if not is_name or like_a_key:
+        raise ValueError(
+            "not the name of an environment variable. Put the key into one, such as MY_API_KEY, and its name here"
+        )
+    return name
+
+
+def _holds_no_secret(endpoint: str | None) -> str | None:
+    try:
+        query = parse_qsl(urlsplit(endpoint or "").query, keep_blank_values=True)
+    except ValueError:
+        raise ValueError("not a URL. Give one like https://api.openai.com/v1") from None
+    secrets = re.compile(r"key|token|secret|passw|auth|signature|^sig$|^code$", re.IGNORECASE)
+    if "@" in (endpoint or "") or any(secrets.search(name) for name, _ in query):
+        raise ValueError(
+            "an address with a password or a key in it, which would be written down with every call. Take it out "
+            "and set teacher.api_key_env"
+        )
+    return endpoint
+
+
+def _are_further_ones(parameters: dict[str, Any]) -> dict[str, Any]:
+    for name, value in parameters.items():
+        if name in _SET_ELSEWHERE:
+            raise ValueError(f"{name} is not set here but by {_SET_ELSEWHERE[name]}")
+        if secret := _secret_in({name: value}):
+            raise ValueError(
+                f"{secret} looks like a key, which would be written down. Put it into the variable that "
+                "teacher.api_key_env names, or into one that the provider's library reads"
+            )
+        if name in _FIXED:
+            raise ValueError(f"{name} cannot be set: it is made for each call")
+        if name in ("max_tokens", "max_completion_tokens") and not (
+            value is None or (type(value) is int and value > 0)
+        ):
+            raise ValueError(f"{name} must be a whole number above 0, or null to leave it out")
+    return parameters
+
+
+KeyName = Annotated[str | None, AfterValidator(_is_a_name)]
+"""Name of the environment variable that holds an API key."""
+Address = Annotated[str | None, AfterValidator(_holds_no_secret)]
+"""Base URL of an API."""
+Parameters = Annotated[dict[str, Any], AfterValidator(_are_further_ones)]
+"""Further ones of a request."""
+
+
 class TeacherConfig(Section):
     """The black box that ranks: whom to ask, how, and for how much."""
 
@@ -51,12 +113,12 @@ class TeacherConfig(Section):
     model: str | None = Field(
         None, description="the LLM: its name at the endpoint; for local a GGUF file, or <hub repository>:<file>.gguf"
     )
-    endpoint: str | None = Field(
+    endpoint: Address = Field(
         None,
         description="base URL of the API; null: https://api.openai.com/v1 for api, the one it knows for litellm; not "
         "used by local",
     )
-    api_key_env: str | None = Field(
+    api_key_env: KeyName = Field(
         None,
         description="name of the environment variable that holds the API key; null: OPENAI_API_KEY for OpenAI, and for "
         "litellm the one it knows",
@@ -86,7 +148,7 @@ class TeacherConfig(Section):
     ask_again: int = Field(2, ge=0, description="times to ask again for an answer that cannot be read")
     temperature: float = Field(0.0, ge=0, description="of the LLM's sampling")
     answer_tokens: int = Field(512, ge=1, description="of an answer, at most; a model that reasons needs thousands")
-    parameters: dict[str, Any] = Field(
+    parameters: Parameters = Field(
         default_factory=dict, description="further ones of the request; null takes one of ours out"
     )
     batch: bool = Field(False, description="ask through the provider's batch API: slower, and often half the price")
@@ -123,54 +185,6 @@ class TeacherConfig(Section):
         limits = {"max_cost", "max_tokens", "max_calls"}
         return {**self.model_dump(mode="json", exclude=others | limits), "endpoint": self.base_url()}
 
-    # These messages never repeat a value: where a name or an address belongs, keys have been seen.
-    @field_validator("api_key_env")
-    @classmethod
-    def _is_a_name(cls, name: str | None) -> str | None:
-        if name is None:
-            return None
-        is_name = re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name)
-        like_a_key = len(name) >= 24 and re.search(r"[a-z]", name) and re.search(r"[0-9]", name)
-        if not is_name or like_a_key:
-            raise ValueError(
-                "not the name of an environment variable. Put the key into one, such as MY_API_KEY, and its name here"
-            )
-        return name
-
-    @field_validator("endpoint")
-    @classmethod
-    def _holds_no_secret(cls, endpoint: str | None) -> str | None:
-        try:
-            query = parse_qsl(urlsplit(endpoint or "").query, keep_blank_values=True)
-        except ValueError:
-            raise ValueError("not a URL. Give one like https://api.openai.com/v1") from None
-        secrets = re.compile(r"key|token|secret|passw|auth|signature|^sig$|^code$", re.IGNORECASE)
-        if "@" in (endpoint or "") or any(secrets.search(name) for name, _ in query):
-            raise ValueError(
-                "an address with a password or a key in it, which would be written down with every call. Take it out "
-                "and set teacher.api_key_env"
-            )
-        return endpoint
-
-    @field_validator("parameters")
-    @classmethod
-    def _are_further_ones(cls, parameters: dict[str, Any]) -> dict[str, Any]:
-        for name, value in parameters.items():
-            if name in _SET_ELSEWHERE:
-                raise ValueError(f"{name} is not set here but by {_SET_ELSEWHERE[name]}")
-            if secret := _secret_in({name: value}):
-                raise ValueError(
-                    f"{secret} looks like a key, which would be written down. Put it into the variable that "
-                    "teacher.api_key_env names, or into one that the provider's library reads"
-                )
-            if name in _FIXED:
-                raise ValueError(f"{name} cannot be set: it is made for each call")
-            if name in ("max_tokens", "max_completion_tokens") and not (
-                value is None or (type(value) is int and value > 0)
-            ):
-                raise ValueError(f"{name} must be a whole number above 0, or null to leave it out")
-        return parameters
-
     @model_validator(mode="after")
     def _can_ask(self) -> TeacherConfig:
         if self.kind in ("api", "litellm", "local") and not self.model:
@@ -180,12 +194,3 @@ class TeacherConfig(Section):
         if self.batch and self.kind != "api":
             raise ValueError("teacher.batch needs teacher.kind: api")
         return self
-
-
-def _secret_in(parameters: Any) -> str | None:
-    """The first name in nested parameters that says that its value is one."""
-    if isinstance(parameters, list):
-        return next(filter(None, map(_secret_in, parameters)), None)
-    if not isinstance(parameters, dict):
-        return None
-    return next((name for name in parameters if _SECRET.search(name)), None) or _secret_in(list(parameters.values()))

@@ -83,6 +83,8 @@ def _unread(config: Config) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         yield "multi_vector", "multi_vector.make is false", others
     elif not config.multi_vector.epochs:
         yield "multi_vector", "multi_vector.epochs is 0", ("learning_rate",)
+    if not labels.pseudo_queries and (labels.ranked_by == "gold" or labels.white_box):
+        yield "evaluation", f"no list of an LLM is read (labels.ranked_by: {labels.ranked_by})", ("holdout",)
     if config.candidates.index is None:
         yield "candidates", "candidates.index is null", ("least_recall",)
     if config.engine.kind == "local":

@@ -10,6 +10,9 @@ from rankstill.datasets.corpus import Corpus
 
 Qrels = dict[str, dict[str, int]]
 """Relevance grades: query id -> passage id -> grade; above 0 is relevant."""
+RELEVANT_TO_JUDGE = 2
+"""Of an LLM's grades, from 0 to 3, the lowest one of a passage that answers the query, as in the TREC Deep Learning
+tracks: what knows relevant and not relevant alone counts from it."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,8 @@ class Dataset:
             passages that say the same they name the first (`Corpus.first_id`).
         extra: ids of unlabelled queries, for the ranker to label.
         leaking: training queries that were kept although they leak into the test split.
+        unjudged: ids of queries that neither teach nor have judgements: an LLM may judge what is found for them.
+        judged_by: the LLM that judged the test queries, and when; empty where people did, or nobody.
         notes: what loading found and changed, one counted and named line each, for the log and the report.
     """
 
@@ -52,7 +57,14 @@ class Dataset:
     qrels: Qrels = field(default_factory=dict)
     extra: tuple[str, ...] = ()
     leaking: tuple[str, ...] = ()
+    unjudged: tuple[str, ...] = ()
+    judged_by: str = ""
     notes: tuple[str, ...] = ()
+
+    @property
+    def relevant_from(self) -> int:
+        """The lowest grade of a test query's relevant passages, for what knows relevant and not relevant alone."""
+        return RELEVANT_TO_JUDGE if self.judged_by else 1
 
     def texts_of(self, query_ids: Iterable[str]) -> list[str]:
         """The texts of these queries, in their order."""
@@ -67,11 +79,17 @@ class Dataset:
         return replace(self, notes=(*self.notes, *notes))
 
     def fingerprint(self) -> str:
-        """A digest of everything the chain reads from this dataset; equal data gives equal digests."""
+        """A digest of everything the chain learns from and of its test; equal data gives equal digests.
+
+        Unjudged queries are not in it: nothing is learned from them, so that others change no step but the search.
+        """
+        unjudged = set(self.unjudged)
         digest = hashlib.sha256(self.corpus.fingerprint.encode())
         if self.corpus.repeats is not None:
             digest.update(b"passages that say the same are one")  # they once were not: what was made then is stale
         for query in sorted(self.queries.values(), key=lambda query: query.id):
+            if query.id in unjudged:
+                continue
             digest.update(repr((query.id, query.text, query.answers)).encode())
         digest.update(repr((self.train, self.test, self.extra)).encode())
         digest.update(repr(sorted((q, sorted(grades.items())) for q, grades in self.qrels.items())).encode())

@@ -28,7 +28,7 @@ def add_extra_queries(dataset: Dataset, path: Path) -> Dataset:
         DataError: the file is missing, damaged, of another kind, or gives two queries one id.
     """
     if not path.is_file():
-        raise DataError(f"{path}: there is no such file of extra queries. Check dataset.extra_queries.")
+        raise DataError(f"{path}: there is no such file of queries. Check dataset.extra_queries, dataset.test_queries.")
     place = Place(str(path))
     queries = dict(dataset.queries)
     extra: list[str] = []

@@ -158,8 +158,11 @@ def find_leaks(
 
 
 def repeated_texts(dataset: Dataset) -> tuple[str, ...]:
-    """Training and extra queries that are a test query word for word, but for case and white space (`folded`)."""
-    tested = {folded(dataset.queries[query_id].text) for query_id in dataset.test}
+    """Training and extra queries that are a test query word for word, but for case and white space (`folded`).
+
+    Unjudged queries count as test queries, for they may be judged.
+    """
+    tested = {folded(text) for text in dataset.texts_of((*dataset.test, *dataset.unjudged))}
     return tuple(q for q in (*dataset.train, *dataset.extra) if folded(dataset.queries[q].text) in tested)
 
 

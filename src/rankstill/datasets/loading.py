@@ -14,6 +14,7 @@ from rankstill.datasets.hub import read_hub
 from rankstill.datasets.irds import read_ir_datasets
 from rankstill.datasets.leaks import drop_leaks, mark_leaks
 from rankstill.datasets.records import Parts, assemble
+from rankstill.datasets.unjudged import keep_unjudged
 from rankstill.errors import DataError
 
 _BUNDLED = Path(__file__).parent / "bundled"
@@ -50,7 +51,7 @@ def load_with_leaks(config: DatasetConfig) -> Dataset:
         dataset = dataset.with_notes(_CAVEATS[config.source])
     if config.extra_queries:
         dataset = add_extra_queries(dataset, Path(config.extra_queries).expanduser())
-    return dataset
+    return keep_unjudged(dataset, config)
 
 
 def treat_leaks(dataset: Dataset, leaks: Literal["drop", "keep"]) -> Dataset:

@@ -70,6 +70,7 @@ def sample(
         test=drawn_test,
         qrels=judged,
         leaking=tuple(query_id for query_id in dataset.leaking if query_id in drawn),
+        unjudged=(),
         notes=(*dataset.notes, note),
     )
 

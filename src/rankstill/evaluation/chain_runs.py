@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankstill.evaluation.answers import answer_qrels, merge_qrels
+from rankstill.evaluation.judged import MANY_HOLES, holes, read_judgements, what_to_know
 from rankstill.evaluation.metrics import display_name, per_query
 from rankstill.evaluation.runs import Run, write_qrels, write_run
 from rankstill.evaluation.spreadsheets import write_pairs, write_values
@@ -30,6 +31,7 @@ from rankstill.evaluation.systems import (
     hybrid_run,
     lexical_run,
     multi_vector_runs,
+    read_runs,
     reranked_run,
     run_name,
 )
@@ -38,51 +40,83 @@ from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
     from rankstill.candidates import FirstStage
-    from rankstill.datasets import Query
+    from rankstill.datasets import Dataset, Query
     from rankstill.datasets.dataset import Qrels
     from rankstill.parts import Parts
 
 
-def evaluate_chain(parts: Parts, folder: Path, *, with_ranker: bool) -> Sequence[str]:
-    """Measure every system on the test queries; without any, on other queries with answers that do not teach.
+def searched_queries(dataset: Dataset) -> list[Query]:
+    """The queries that every system searches for: test queries; without any, unjudged ones; else those with answers.
+
+    None of them teaches.
+    """
+    taught = {*dataset.train, *dataset.extra}
+    answered = (query.id for query in dataset.queries.values() if query.answers and query.id not in taught)
+    return [dataset.queries[query_id] for query_id in dataset.test or dataset.unjudged or answered]
+
+
+def search_by_chain(parts: Parts, folder: Path, *, with_ranker: bool) -> None:
+    """Search with every system for the queries that measure.
 
     Args:
         parts: of a chain that has come as far as the step `reranker`.
-        folder: for `runs/` (with the qrels that they are measured by), `metrics.json`, `per-query.csv` and `pairs.csv`.
+        folder: for `runs/`, a run a system.
         with_ranker: whether the chain has a ranker.
+    """
+    queries = searched_queries(parts.dataset)
+    (folder / "runs").mkdir(exist_ok=True)
+    if queries:
+        systems = chain_systems(parts, {query.id: query.text for query in queries}, with_ranker=with_ranker)
+        for name, search in systems.items():
+            write_run(search(), folder / "runs" / f"{run_name(name)}.trec", run_name(name))
+
+
+def evaluate_chain(parts: Parts, folder: Path) -> Sequence[str]:
+    """Measure every system on the test queries; without any, on other queries with answers that do not teach.
+
+    Args:
+        parts: of a chain that has come as far as the step `runs`.
+        folder: for `runs/qrels.trec` (what the runs are measured by), `metrics.json`, `per-query.csv` and `pairs.csv`.
 
     Returns:
         What a reader of the figures must know.
     """
-    dataset = parts.dataset
-    taught = set(dataset.train)
-    asked = [query for query in dataset.queries.values() if query.answers and query.id not in taught]
-    queries = [dataset.queries[query_id] for query_id in dataset.test] or asked
-    if not queries:
-        (folder / "runs").mkdir(exist_ok=True)
+    dataset, evaluation, seed = parts.test_set, parts.config.evaluation, parts.config.seed
+    runs = read_runs(parts.workspace.path("runs"))
+    answered = [query for query in searched_queries(parts.dataset) if query.answers]
+    qrels = dataset.test_qrels() or (_judge_by_answers(parts, runs, answered) if answered else {})
+    write_qrels(qrels, folder / "runs" / "qrels.trec")
+    if not qrels:
         write_atomically(folder / "metrics.json", json.dumps({"table": None}) + "\n")
         write_values({}, folder / "per-query.csv")
         write_pairs({}, folder / "pairs.csv")
         return ["no test queries with judgements or answers: the gain could not be measured"]
-    systems = chain_systems(parts, {query.id: query.text for query in queries}, with_ranker=with_ranker)
-    runs = {name: search() for name, search in systems.items()}
-    qrels = dataset.test_qrels() or _judge_by_answers(parts, runs, queries)
-    for name, run in runs.items():
-        write_run(run, folder / "runs" / f"{run_name(name)}.trec", run_name(name))
-    write_qrels(qrels, folder / "runs" / "qrels.trec")
-    values = {name: per_query(run, qrels, parts.config.evaluation.measures) for name, run in runs.items()}
-    seed, resamples = parts.config.seed, parts.config.evaluation.resamples
-    table = tabulate(values, count_missing(runs, qrels), BEFORE, seed, resamples)
+    of_judge, further = _of_judge(parts, runs, qrels) if dataset.judged_by else ([], [])
+    measures = [*evaluation.measures, *further]
+    values = {name: per_query(run, qrels, measures, dataset.relevant_from) for name, run in runs.items()}
+    table = tabulate(values, count_missing(runs, qrels), BEFORE, seed, evaluation.resamples, dataset.judged_by)
     write_values(values, folder / "per-query.csv")
     main = {name: by_measure[table.measures[0]] for name, by_measure in values.items()}
-    write_pairs(main, folder / "pairs.csv", seed, resamples)
+    write_pairs(main, folder / "pairs.csv", seed, evaluation.resamples)
     leaks = parts.leaks()
-    by_answers = _hits_by_answers(parts, runs, queries) if dataset.test else None
+    by_answers = _hits_by_answers(parts, runs, answered) if dataset.test else None
     found = {"table": table.to_json(), "leaks": leaks, "by_answers": by_answers and by_answers.to_json()}
     write_atomically(folder / "metrics.json", json.dumps(found) + "\n")
     if not dataset.test:
         return ["no judgements: a passage is relevant if it holds an accepted answer, among all that a system found"]
-    return [leaks, _in_words(by_answers)] if by_answers else [leaks]
+    return [*of_judge, leaks, *([_in_words(by_answers)] if by_answers else [])]
+
+
+def _of_judge(parts: Parts, runs: Mapping[str, Run], qrels: Qrels) -> tuple[list[str], list[str]]:
+    """What to know of an LLM's judgements, and the measure that leaves out what it did not judge, if that is much."""
+    judged = read_judgements(parts.workspace.folder)
+    assert judged is not None, "the dataset says that an LLM judged"
+    main = display_name(parts.config.evaluation.measures[0])
+    name, _, cutoff = main.partition("@")
+    depth = int(cutoff) if cutoff.isdecimal() else judged.k
+    shares = holes(runs, qrels, depth)
+    condensed = name == "nDCG" and max(shares.values()) > MANY_HOLES
+    return list(what_to_know(judged, shares, depth)), [f"nDCG(judged_only=True)@{depth}"] * condensed
 
 
 def _judge_by_answers(parts: Parts, runs: Mapping[str, Run], queries: Sequence[Query], depth: int = 100) -> Qrels:
@@ -97,7 +131,7 @@ def _hits_by_answers(parts: Parts, runs: Mapping[str, Run], queries: Sequence[Qu
     """
     evaluation = parts.config.evaluation
     measures = [name for name in map(display_name, evaluation.measures) if name.startswith("Hit@")]
-    if not measures or not any(query.answers for query in queries):
+    if not measures or not queries:
         return None
     qrels = _judge_by_answers(parts, runs, queries, max(int(name.removeprefix("Hit@")) for name in measures))
     return evaluate_runs(runs, qrels, BEFORE, measures, parts.config.seed, evaluation.resamples)

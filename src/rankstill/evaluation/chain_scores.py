@@ -36,11 +36,11 @@ class _List:
 def attribute_workspace(parts: Parts) -> Attribution:
     """Where a finished chain loses quality: on held-out, test and training queries, each group by itself.
 
-    Held-out queries are those that the teacher ranked, that have judgements, and that were kept out of training, such
-    as the training queries that `leaks: drop` dropped, where recorded rankings hold them. They alone prove something of
-    the link from teacher to ranker. Test queries are taken without a ranking, on the first stage's k candidates, and
-    say something of the link from ranker to retriever. Neither group has a query that shares a gold passage with a
-    training query. On training queries all links are measured, and nothing is proven.
+    Held-out queries are those that the teacher ranked, that have judgements, and that were kept out of training: those
+    of the held-out lists, and such as `leaks: drop` dropped, where recorded rankings hold them. They alone prove
+    something of the link from teacher to ranker. Test queries are taken without a ranking, on the first stage's k
+    candidates, and say something of the link from ranker to retriever. Neither group has a query that shares a gold
+    passage with a training query. On training queries all links are measured, and nothing is proven.
 
     Args:
         parts: of a workspace whose chain has come as far as the step `reranker`.
@@ -51,7 +51,7 @@ def attribute_workspace(parts: Parts) -> Attribution:
     """
     from rankstill.ranker import Ranker
 
-    workspace, config, dataset = parts.workspace, parts.config, parts.dataset
+    workspace, config, dataset = parts.workspace, parts.config, parts.test_set
     if not workspace.record("reranker"):
         raise WorkspaceError(f"{workspace.folder}: its chain is not finished. Run `rankstill run` on it first.")
     after = parts.with_late(parts.after(workspace.path("vectors-after"), parts.model_after))
@@ -63,9 +63,10 @@ def attribute_workspace(parts: Parts) -> Attribution:
         _RETRIEVER: student.student_temperature,
     }
     groups = []
+    tested = f"test queries, judged by {dataset.judged_by}" if dataset.judged_by else "test queries"
     for name, proof, lists in (
         ("held-out queries", True, _ranked_lists(dataset, _held_out(parts))),
-        ("test queries", True, _found_lists(dataset, parts.before, config.candidates.k)),
+        (tested, True, _found_lists(dataset, parts.before, config.candidates.k)),
         ("training queries", False, _ranked_lists(dataset, parts.rankings)),
     ):
         judged = [each for each in lists if _is_judged(dataset, each.query_id)]
@@ -80,14 +81,15 @@ def attribute_workspace(parts: Parts) -> Attribution:
 
 
 def _held_out(parts: Parts) -> list[Ranking]:
-    """Recorded rankings of queries that neither taught nor share a gold passage with one that did."""
+    """Rankings of queries that neither taught nor share a gold passage with one that did."""
     from rankstill.teacher import read_rankings
 
+    teaching = parts.teaching_set
+    taught = {*teaching.train, *teaching.extra}
+    others = tuple(each for each in teaching.queries if each not in taught)
+    wanted = _unseen(teaching, others)
     if parts.config.teacher.kind != "recorded":
-        return []
-    taught = {*parts.dataset.train, *parts.dataset.extra}
-    others = tuple(each for each in parts.dataset.queries if each not in taught)
-    wanted = _unseen(parts.dataset, others)
+        return [each for each in parts.held_out_rankings if each.query_id in wanted]
     rankings, _ = read_rankings(parts.recorded_rankings, replace(parts.dataset, train=wanted))
     return rankings
 

@@ -25,7 +25,7 @@ _FORM = re.compile(r"(?P<name>\w+)(?P<rest>(?:\((?P<settings>.*)\))?(?:@(?P<cuto
 _HINT = 'Write it like "nDCG@10" or "P(rel=2)@5".'
 
 
-def per_query(run: Run, qrels: Qrels, measures: Sequence[str] = DEFAULT_MEASURES) -> PerQuery:
+def per_query(run: Run, qrels: Qrels, measures: Sequence[str] = DEFAULT_MEASURES, relevant_from: int = 1) -> PerQuery:
     """Measure a run, query by query.
 
     Ties are broken as trec_eval breaks them (`rank_order`) for every measure, so that the values equal trec_eval's
@@ -38,6 +38,8 @@ def per_query(run: Run, qrels: Qrels, measures: Sequence[str] = DEFAULT_MEASURES
             as 0.
         measures: names such as "nDCG@10", "Hit@1", "Recall@100", "MRR@10", "AllRecall@5" (`all_recall`), or any that
             ir_measures knows, such as "AP", "P(rel=2)@5" or "Success@20".
+        relevant_from: the lowest grade that is relevant to measures which know relevant and not relevant alone, but for
+            those that name their own (rel).
 
     Returns:
         measure -> query id -> value, measures under `display_name` in the order asked, queries in the qrels' order.
@@ -50,7 +52,8 @@ def per_query(run: Run, qrels: Qrels, measures: Sequence[str] = DEFAULT_MEASURES
 
     if not qrels:
         raise DataError("qrels: no judged queries, so nothing can be measured. Give the qrels of the test queries.")
-    known = {_shown(measure): measure for measure in map(_parse, measures)}
+    known = {_shown(measure): _relevant_from(measure, relevant_from) for measure in map(_parse, measures)}
+    names = {measure: name for name, measure in known.items()}
     judged = {query_id: _judgements(grades) for query_id, grades in qrels.items()}
     ranked = {query_id: _rank_scores(query_id, run[query_id]) for query_id in judged if run.get(query_id)}
     values: PerQuery = {name: dict.fromkeys(qrels, 0.0) for name in known}
@@ -58,7 +61,7 @@ def per_query(run: Run, qrels: Qrels, measures: Sequence[str] = DEFAULT_MEASURES
         return values
     try:
         for metric in ir_measures.iter_calc(list(known.values()), judged, ranked):
-            values[_shown(metric.measure)][metric.query_id] = float(metric.value)
+            values[names[metric.measure]][metric.query_id] = float(metric.value)
     except (ArithmeticError, subprocess.SubprocessError) as error:  # from the lesser programs that ir_measures calls
         raise RankstillError(
             f"measures {', '.join(known)}: ir_measures could not compute one of them ({error}). "
@@ -118,6 +121,12 @@ def check_measures(measures: Sequence[str]) -> None:
 def _shown(measure: Any) -> str:
     name, rest = re.fullmatch(r"(\w+)(.*)", repr(measure)).groups()  # type: ignore[union-attr]
     return f"{_OURS.get(name, name)}{rest}"
+
+
+def _relevant_from(measure: Any, grade: int) -> Any:
+    """The measure with this as its lowest relevant grade, where it has one and does not name it itself."""
+    takes_one = grade != 1 and "rel" in measure.SUPPORTED_PARAMS and "rel" not in measure.params
+    return measure(rel=grade) if takes_one else measure
 
 
 def _parse(text: str) -> Any:

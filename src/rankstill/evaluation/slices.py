@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,7 @@ class SliceTable:
         after: query id -> value of the system in question.
         slices: all queries first.
         seed: of the resampling.
+        judged_by: the LLM that judged, and when; empty where people did.
     """
 
     measure: str
@@ -52,11 +53,13 @@ class SliceTable:
     after: dict[str, float] = field(repr=False)
     slices: tuple[Slice, ...]
     seed: int
+    judged_by: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain dicts, lists and numbers, the per-query values with it."""
         return {
             "measure": self.measure,
+            "judged_by": self.judged_by,
             "seed": self.seed,
             "queries": {each: {"before": self.before[each], "after": self.after[each]} for each in self.before},
             "slices": [{**asdict(part), "queries": list(part.queries)} for part in self.slices],
@@ -73,6 +76,8 @@ class SliceTable:
             "Brackets: 95 % paired bootstrap interval, not corrected for the number of slices: a slice shows where to "
             "look, and proves nothing by itself."
         )
+        if self.judged_by:
+            caption = f"Judged by {self.judged_by}. {caption}"
         return "\n".join([*lines, "", caption, ""])
 
 
@@ -104,10 +109,11 @@ def slice_runs(
         DataError: the dataset has no judged test queries.
     """
     qrels = dataset.test_qrels()
-    old, new = (per_query(run, qrels, [measure]) for run in (before, after))
+    old, new = (per_query(run, qrels, [measure], dataset.relevant_from) for run in (before, after))
     shown = next(iter(old))
     groups = slice_queries(dataset, dataset.test, trained, language)
-    return compare_slices(old[shown], new[shown], groups, shown, seed, resamples)
+    table = compare_slices(old[shown], new[shown], groups, shown, seed, resamples)
+    return replace(table, judged_by=dataset.judged_by)
 
 
 def compare_slices(
@@ -205,7 +211,8 @@ def terciles(values: Mapping[str, float], form: str) -> dict[str, tuple[str, ...
 
 
 def _gold(dataset: Dataset, query_id: str) -> tuple[str, ...]:
-    return tuple(passage for passage, grade in dataset.qrels.get(query_id, {}).items() if grade > 0)
+    least = dataset.relevant_from if query_id in dataset.test else 1
+    return tuple(passage for passage, grade in dataset.qrels.get(query_id, {}).items() if grade >= least)
 
 
 def _overlaps(gold: Mapping[str, Sequence[str]], dataset: Dataset, language: str | None) -> dict[str, float]:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.disk import temporary_files
-from rankstill.evaluation.runs import Run, in_order
+from rankstill.evaluation.runs import Run, in_order, read_run
 from rankstill.progress import progress
 
 if TYPE_CHECKING:
@@ -33,6 +33,21 @@ MULTI_VECTOR, MULTI_VECTOR_HYBRID = "multi-vector", "multi-vector hybrid"
 MULTI_VECTOR_AFTER, MULTI_VECTOR_HYBRID_AFTER = "multi-vector AFTER", "multi-vector hybrid AFTER"
 """The same, trained on the ranker's labels."""
 RANKER, RANKER_ON_AFTER = "ranker", "ranker on AFTER"
+SYSTEMS = (
+    BM25,
+    BEFORE,
+    FIRST_STAGE,
+    HYBRID_BEFORE,
+    RANKER,
+    AFTER,
+    HYBRID_AFTER,
+    RANKER_ON_AFTER,
+    MULTI_VECTOR,
+    MULTI_VECTOR_HYBRID,
+)
+"""All of them, in the order of every table."""
+FREE = (HYBRID_BEFORE, BM25, FIRST_STAGE)
+"""What a new retriever has to beat to be worth its training: searches for which nothing is trained."""
 UNTRAINED = (BM25, BEFORE, FIRST_STAGE)
 """What needs no more of a chain than its candidates, and no seed."""
 
@@ -44,6 +59,16 @@ _DEPTH = 100
 def run_name(system: str) -> str:
     """A system's name as that of a file and of a TREC run, which may hold no space."""
     return system.replace(" ", "-")
+
+
+def read_runs(folder: Path) -> dict[str, Run]:
+    """The runs of the systems that lie in a folder, by system.
+
+    Raises:
+        DataError: one is damaged.
+    """
+    paths = {system: folder / f"{run_name(system)}.trec" for system in SYSTEMS}
+    return {system: read_run(path) for system, path in paths.items() if path.is_file()}
 
 
 def dense_run(first_stage: FirstStage, queries: Mapping[str, str]) -> Run:

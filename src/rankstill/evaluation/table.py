@@ -16,6 +16,7 @@ from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation.metrics import DEFAULT_MEASURES, PerQuery, aggregate, per_query
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.significance import Comparison, compare, holm, interval
+from rankstill.evaluation.systems import AFTER, FREE
 from rankstill.notebook import table_html, table_markdown
 
 
@@ -48,6 +49,9 @@ class EvaluationTable:
         measures: as shown, the main one (interval and comparison in the table) first.
         systems: in the order given.
         seed: of the resampling.
+        judged_by: the LLM that judged, and when; empty where people did, or accepted answers.
+        rivals: of the systems that cost nothing, each compared with the retriever AFTER on the main measure: name ->
+            comparison, `before` being the rival's.
     """
 
     n: int
@@ -55,6 +59,8 @@ class EvaluationTable:
     measures: tuple[str, ...]
     systems: tuple[SystemResult, ...] = field(repr=False)
     seed: int
+    judged_by: str = ""
+    rivals: dict[str, Comparison] = field(default_factory=dict, repr=False)
 
     def system(self, name: str) -> SystemResult:
         """The result of one system; KeyError if there is none of this name."""
@@ -72,6 +78,8 @@ class EvaluationTable:
             "baseline": self.baseline,
             "measures": list(self.measures),
             "seed": self.seed,
+            "judged_by": self.judged_by,
+            "rivals": {name: asdict(found) for name, found in self.rivals.items()},
             "systems": [
                 {**asdict(system), "intervals": {name: list(ends) for name, ends in system.intervals.items()}}
                 for system in self.systems
@@ -92,6 +100,8 @@ class EvaluationTable:
                 measures=tuple(data["measures"]),
                 systems=tuple(_system_from_json(system) for system in data["systems"]),
                 seed=data["seed"],
+                judged_by=data.get("judged_by", ""),
+                rivals={name: Comparison(**found) for name, found in data.get("rivals", {}).items()},
             )
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise DataError(f"metrics: not an evaluation table ({error!r}). Run the evaluation again.") from None
@@ -104,15 +114,23 @@ class EvaluationTable:
         rule = "|" + " --- |" + " ---: |" * (len(rows[0]) - 1)
         return "\n".join([f"**{_title(self, heading)}**", "", lines[0], rule, *lines[1:], "", _caption(self), ""])
 
+    def to_html(self, heading: str = "Retrieval quality") -> str:
+        """The table for a notebook."""
+        return table_html(*self._for_notebooks(heading))
+
+    def to_notebook_markdown(self, heading: str = "Retrieval quality") -> str:
+        """The table for a notebook that shows Markdown, every text escaped."""
+        return table_markdown(*self._for_notebooks(heading))
+
     def _repr_html_(self) -> str:
-        return table_html(*self._for_notebooks())
+        return self.to_html()
 
     def _repr_markdown_(self) -> str:
-        return table_markdown(*self._for_notebooks())
+        return self.to_notebook_markdown()
 
-    def _for_notebooks(self) -> tuple[str, list[list[str]], str]:
+    def _for_notebooks(self, heading: str) -> tuple[str, list[list[str]], str]:
         headings = [column.replace("\n@", "@") for column in _headings(self)]
-        return _title(self, "Retrieval quality"), [headings, *_rows(self)], _caption(self)
+        return _title(self, heading), [headings, *_rows(self)], _caption(self)
 
 
 def evaluate_runs(
@@ -153,7 +171,12 @@ def count_missing(runs: Mapping[str, Run], qrels: Qrels) -> dict[str, int]:
 
 
 def tabulate(
-    values: Mapping[str, PerQuery], missing: Mapping[str, int], baseline: str, seed: int = 0, resamples: int = 10_000
+    values: Mapping[str, PerQuery],
+    missing: Mapping[str, int],
+    baseline: str,
+    seed: int = 0,
+    resamples: int = 10_000,
+    judged_by: str = "",
 ) -> EvaluationTable:
     """The table of systems that are measured already, each compared with the baseline on every measure.
 
@@ -163,7 +186,9 @@ def tabulate(
         baseline: the system compared with, one of these.
         seed: of the resampling.
         resamples: of the bootstrap and of the randomisation test.
+        judged_by: as `EvaluationTable.judged_by`.
     """
+    main = next(iter(values[baseline]))
     return EvaluationTable(
         n=len(next(iter(values[baseline].values()))),
         baseline=baseline,
@@ -181,6 +206,12 @@ def tabulate(
             for name, by_measure in values.items()
         ),
         seed=seed,
+        judged_by=judged_by,
+        rivals={
+            name: compare(_column(values[name][main]), _column(values[AFTER][main]), seed, resamples)
+            for name in FREE
+            if {name, AFTER} <= values.keys()
+        },
     )
 
 
@@ -231,7 +262,8 @@ def _fitting(headings: list[str], rows: list[list[str]], width: int) -> tuple[li
 
 
 def _title(table: EvaluationTable, heading: str) -> str:
-    return f"{heading}, n = {table.n:,} {'query' if table.n == 1 else 'queries'}, against {table.baseline}"
+    judged = f", judged by {table.judged_by}" if table.judged_by else ""
+    return f"{heading}, n = {table.n:,} {'query' if table.n == 1 else 'queries'}{judged}, against {table.baseline}"
 
 
 def _caption(table: EvaluationTable) -> str:

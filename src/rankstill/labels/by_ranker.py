@@ -34,7 +34,7 @@ def label_by_ranker(
     """
     from rankstill.ranker import Ranker
 
-    config, dataset = parts.config.labels, parts.dataset
+    config, dataset = parts.config.labels, parts.teaching_set
     asked: list[Unlabelled] = []
     ranked_by: RankedBy = "ranker"
     if config.ranked_by in ("both", "ranker", "llm"):
@@ -44,7 +44,7 @@ def label_by_ranker(
     if parts.cluster is not None:
         yield from _label_on_cluster(parts, parts.cluster, asked, sentences, ranked_by)
         return
-    asked_for = [config.pseudo_queries, config.depth, parts.config.seed]
+    asked_for = [config.pseudo_queries, config.depth, parts.config.seed, sorted(parts.held_out_queries)]
     found = _kept(parts.workspace.path("found"), digest(candidates, asked_for))
     ranker = Ranker.load(parts.workspace.path("ranker"), parts.config.device)
     # Late interaction of every pseudo-query would take longer than all else.

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from rankstill.datasets.dataset import Query
 from rankstill.rag.choices import ChoiceQuestion
 from rankstill.rag.cleaning import clean_answer
-from rankstill.rag.prompts import prompt_budget, render_question
+from rankstill.rag.prompts import render_question
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.endpoint import named
 from rankstill.teacher.failures import TeacherError
+from rankstill.teacher.prompts import prompt_budget
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig

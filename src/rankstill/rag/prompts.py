@@ -11,8 +11,6 @@ from rankstill.teacher.prompts import count_tokens, cut, defuse, identifiers
 from rankstill.teacher.template import PromptError, Shown, Template, render
 
 _TEMPLATE = "reader-v1"
-_ROOM = 0.8
-"""Share of the context that the estimated tokens may fill: tokenizers differ, and the estimate is of none of them."""
 
 
 @dataclass(frozen=True)
@@ -33,16 +31,6 @@ def reader_template() -> Template:
     """The reader's prompt template."""
     path = Path(__file__).parent / "templates" / f"{_TEMPLATE}.jinja"
     return Template(_TEMPLATE, _TEMPLATE, path.read_text(encoding="utf-8"))
-
-
-def prompt_budget(context: int, answer_tokens: int) -> int:
-    """Tokens that a prompt may take, as `count_tokens` estimates, so that prompt and answer fit the reader's context.
-
-    Args:
-        context: tokens of prompt and answer together.
-        answer_tokens: kept free for the answer.
-    """
-    return max(0, int(_ROOM * (context - answer_tokens)))
 
 
 def render_question(

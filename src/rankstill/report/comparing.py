@@ -10,6 +10,7 @@ from typing import Any, Literal
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.errors import RankstillError
 from rankstill.evaluation import Comparison, EvaluationTable, compare, holm
+from rankstill.evaluation.judged import with_judgements
 from rankstill.evaluation.systems import AFTER, BEFORE
 from rankstill.report.figures import Bar, Difference, bars, differences
 from rankstill.report.measuring import Measured, measure_workspace
@@ -67,7 +68,9 @@ def compare_workspaces(folders: Sequence[str | Path], out: str | Path) -> Path:
     names = _names([finished.folder for finished in read])
     tables = [_table(finished) for finished in read]
     measure = tables[0].measures[0]
-    notes: list[str] = []
+    notes = [
+        f"{name}: judged by {table.judged_by}" for name, table in zip(names, tables, strict=True) if table.judged_by
+    ]
     runs = _measure(read, tables, names, measure, notes)
     paired = [_paired(runs[0], each, read[0]) if number else {} for number, each in enumerate(runs)]
     adjusted = _corrected(paired)
@@ -132,7 +135,8 @@ def _measure(
         try:
             if source not in loaded:
                 loaded[source] = load_dataset(finished.config.dataset)
-            runs.append(measure_workspace(finished, table, loaded[source], measure))
+            dataset = with_judgements(loaded[source], finished.folder)
+            runs.append(measure_workspace(finished, table, dataset, measure))
         except RankstillError as error:
             # Its own figures stand; only the query-by-query comparison needs the dataset, and the page says so.
             notes.append(f"{name} is not compared query by query: {error}")

@@ -36,7 +36,7 @@ def systems_figure(table: EvaluationTable) -> Figure:
         )
         for system in table.systems
     ]
-    return bars("systems", "How good each system is", measure, rows)
+    return bars("systems", "How good each system is", _judged(measure, table.judged_by), rows)
 
 
 def gap_figure(table: EvaluationTable) -> Figure:
@@ -47,7 +47,7 @@ def gap_figure(table: EvaluationTable) -> Figure:
         for system in table.systems
         if system.comparisons and (found := system.comparisons[measure])
     ]
-    return differences("difference", f"Difference to {table.baseline}", measure, rows)
+    return differences("difference", f"Difference to {table.baseline}", _judged(measure, table.judged_by), rows)
 
 
 def chain_figure(links: Links) -> Figure:
@@ -68,7 +68,8 @@ def gains_figure(measured: Measured, explorer: Explorer) -> Figure:
     rows = [Gain(after[each] - before[each], explorer.keys.get(each)) for each in before]
     # Stacks grow from the centre in the order of the list that the page shows.
     rows.sort(key=lambda row: -row.value)
-    return gains("gains", "Gains and losses, query by query", measured.measure, rows)
+    measure = _judged(measured.measure, measured.dataset.judged_by)
+    return gains("gains", "Gains and losses, query by query", measure, rows)
 
 
 def slices_figure(proof: Mapping[str, Any]) -> Figure | None:
@@ -85,7 +86,13 @@ def slices_figure(proof: Mapping[str, Any]) -> Figure | None:
                 ends = (comparison["difference"], comparison["low"], comparison["high"])
                 rows.append(Difference(label, *ends, heading=heading or None))
                 heading = None
-    return differences("slices", "For which queries it is better", found["measure"], rows)
+    measure = _judged(found["measure"], found.get("judged_by", ""))
+    return differences("slices", "For which queries it is better", measure, rows)
+
+
+def _judged(measure: str, judged_by: str) -> str:
+    """A measure with the LLM by whose judgements it was computed; figures go around by themselves."""
+    return f"{measure}, judged by {judged_by}" if judged_by else measure
 
 
 def training(losses: Mapping[str, Sequence[Mapping[str, float]]]) -> Iterator[Figure]:

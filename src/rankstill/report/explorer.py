@@ -89,7 +89,8 @@ class _Shelf:
 
 def _details(measured: Measured, query_id: str, ranking: Ranking | None, shelf: _Shelf) -> dict[str, Any]:
     query = measured.query(query_id)
-    gold = [passage_id for passage_id, grade in measured.qrels[query_id].items() if grade > 0]
+    least = measured.dataset.relevant_from
+    gold = [passage_id for passage_id, grade in measured.qrels[query_id].items() if grade >= least]
     orders = {name: rank_order(measured.runs[name].get(query_id, {})) for name in (BEFORE, AFTER)}
     ranks = {name: {passage_id: rank for rank, passage_id in enumerate(order, 1)} for name, order in orders.items()}
     is_gold = frozenset(gold)

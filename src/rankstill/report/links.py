@@ -90,7 +90,9 @@ def served_links(measured: Measured, seed: int, resamples: int) -> Links | None:
     pairs = [pair for pair in _AS_SERVED if columns.keys() >= {*pair}]
     if not pairs:
         return None
-    group = f"test queries, n = {len(measured.qrels):,}"
+    judged_by = measured.dataset.judged_by
+    queries = f"test queries, judged by {judged_by}" if judged_by else "test queries"
+    group = f"{queries}, n = {len(measured.qrels):,}"
     rows = [LinkRow(group, old, new, compare(columns[old], columns[new], seed, resamples)) for old, new in pairs]
     worst = min(rows, key=lambda row: row.comparison.difference)
     conclusion = worst_link_in_words(
@@ -98,7 +100,7 @@ def served_links(measured: Measured, seed: int, resamples: int) -> Links | None:
         worst.comparison,
         find_lead({f"{old} -> {new}": columns[new] - columns[old] for old, new in pairs}, seed, resamples),
         measure=measured.measure,
-        queries="test queries",
+        queries=queries,
     )
     notes = [
         "Each system with what it found itself, so a link's figure holds finding and ordering together.",

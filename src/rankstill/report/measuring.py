@@ -55,7 +55,8 @@ def measure_workspace(
     qrels = _qrels(dataset, runs, table.n, finished.config.evaluation.regex_answers)
     main, chosen = table.measures[0], measure or table.measures[0]
     measures = list(dict.fromkeys((main, chosen)))
-    values = {name: per_query(run, qrels, measures) for name, run in runs.items()} if qrels else {}
+    relevant_from = dataset.relevant_from
+    values = {name: per_query(run, qrels, measures, relevant_from) for name, run in runs.items()} if qrels else {}
     means = {name: aggregate(by_measure)[main] for name, by_measure in values.items()}
     if len(qrels) != table.n or any(abs(means[system.name] - system.values[main]) > _EQUAL for system in table.systems):
         raise DataError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,8 @@ from typing import Any
 from rankstill.config import Config, read_config
 from rankstill.errors import WorkspaceError
 from rankstill.evaluation import EvaluationTable
+from rankstill.evaluation.agreement import Agreement
+from rankstill.evaluation.holding_out import FILE
 from rankstill.workspace import FORMAT, StepRecord
 
 _LOSSES = {
@@ -30,6 +32,8 @@ class Finished:
         config: of the experiment.
         steps: record by name, in the order in which they finished.
         table: what was measured; None if nothing was, or not yet.
+        agreement: with the LLM, on the lists that taught nothing; None where that step is not made.
+        held_out: ids of the queries of these lists.
         losses: training curve of the ranker, the encoder and the head; empty where nothing was trained.
         teacher: its health, as `teacher.json` keeps it; None for recorded rankings.
         proof: what `rankstill prove` found, by title; empty if it was not run on this chain.
@@ -40,6 +44,8 @@ class Finished:
     config: Config
     steps: Mapping[str, StepRecord]
     table: EvaluationTable | None
+    agreement: Agreement | None
+    held_out: Collection[str]
     losses: Mapping[str, Sequence[Mapping[str, float]]]
     teacher: Mapping[str, Any] | None
     proof: Mapping[str, Any]
@@ -83,6 +89,8 @@ def read_workspace(folder: Path) -> Finished:
         config=config,
         steps=steps,
         table=table,
+        agreement=Agreement.from_json(_json(folder / "agreement.json")) if "agreement" in steps else None,
+        held_out=frozenset(_json(folder / FILE)["queries"]) if "held_out" in steps else frozenset(),
         losses={
             what: _json(folder / name) if step in steps and name in steps[step].outputs else []
             for what, (step, name) in _LOSSES.items()

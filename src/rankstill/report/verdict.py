@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from rankstill.evaluation import EvaluationTable
+from rankstill.evaluation import Comparison, EvaluationTable, holm
+from rankstill.evaluation.agreement import Agreement
 from rankstill.evaluation.systems import (
     AFTER,
     BEFORE,
@@ -19,6 +20,7 @@ from rankstill.evaluation.systems import (
     MULTI_VECTOR_HYBRID,
     MULTI_VECTOR_HYBRID_AFTER,
 )
+from rankstill.report.causes import likely_causes
 from rankstill.report.showing import signed
 
 _SURE = 0.05
@@ -31,6 +33,9 @@ _OTHERS = {
     MULTI_VECTOR_HYBRID_AFTER: "`hybrid-multi-vector-distilled.json` with `multi-vector-distilled`",
 }
 """Retrievers that a run makes besides, and the files that they are, in the workspace."""
+_SUBJECTS = {AFTER: "the distilled retriever", MULTI_VECTOR: "the multi-vector retriever"}
+
+Kind = Literal["better", "worse", "open", "none"]
 
 
 @dataclass(frozen=True)
@@ -40,58 +45,146 @@ class Verdict:
     Args:
         kind: "better" or "worse" where interval and corrected test both say so; "open" where they do not; "none" if
             nothing was measured.
-        sentence: the finding, with its interval.
-        test: how sure it is, and on how many queries.
-        why: nothing was measured, short; empty where something was.
+        sentence: the finding, with its interval, and what costs nothing and is as good.
+        test: how sure it is, and on how many queries or lists.
+        agreement: the same by agreement with the LLM, where the sentence is by judgements; else empty.
+        cause: likely causes, and what to try, where it is not better; else empty.
+        why: no judged query was measured, short; empty where some were.
         advice: what to do, with commands and files in backticks: where nothing was measured, or where another retriever
             of the run scores higher.
     """
 
-    kind: Literal["better", "worse", "open", "none"]
+    kind: Kind
     sentence: str
     test: str = ""
+    agreement: str = ""
+    cause: str = ""
     why: str = ""
     advice: str = ""
 
+    @property
+    def not_better(self) -> bool:
+        """Whether something was measured, and did not show it to be better."""
+        return self.kind in ("worse", "open")
 
-def verdict(table: EvaluationTable | None, workspace: Path, missing: str | None = None) -> Verdict:
-    """Judge the retriever AFTER against the one before, on the table's main measure.
+    def lines(self) -> list[str]:
+        """All there is to say, the finding first."""
+        return [each for each in (self.sentence, self.test, self.agreement, self.cause, self.advice) if each]
+
+
+def verdict(
+    table: EvaluationTable | None,
+    workspace: Path,
+    missing: str | None = None,
+    offer: str = "",
+    agreement: Agreement | None = None,
+    system: str = AFTER,
+) -> Verdict:
+    """Judge a new retriever against the one before: by judged queries, or, without any, by agreement with the LLM.
 
     Better or worse takes both: a 95 % interval that does not hold 0, and p below 0.05 after Holm's correction.
 
     Args:
-        table: what was measured; None if nothing was.
+        table: what was measured on judged queries, judged on its main measure; None if nothing was.
         workspace: where, for the commands of the advice.
         missing: the step that the chain has to make next; None if it is finished.
+        offer: how to have an LLM judge what nobody has judged.
+        agreement: what was measured on the LLM's held-out lists; None if that step is not made.
+        system: the new retriever, `AFTER` or `MULTI_VECTOR`.
     """
-    if table is None:
-        return _unmeasured(workspace, missing)
-    measure = table.measures[0]
-    comparisons = table.system(AFTER).comparisons
-    assert comparisons is not None, f"{BEFORE} is the baseline"
-    found = comparisons[measure]
-    p_value = table.adjusted_p(measure)[AFTER]
-    sure = p_value < _SURE
-    kind: Literal["better", "worse", "open"] = "open"
-    if sure and found.low > 0:
-        kind = "better"
-    elif sure and found.high < 0:
-        kind = "worse"
-    head = {
-        "better": "The distilled retriever is better",
-        "worse": "The distilled retriever is worse",
-        "open": "Whether the distilled retriever is better, these queries cannot tell",
-    }[kind]
-    compared = sum(system.comparisons is not None for system in table.systems)
+    by_lists = _by_lists(agreement, system) if agreement is not None else None
+    if table is not None:
+        found = _by_judgements(table, system, by_lists)
+    elif by_lists is not None and missing is None:
+        unjudged = _unmeasured(workspace, missing, offer)
+        found = replace(by_lists, why=unjudged.why, advice=f"No test query is judged. {unjudged.advice}")
+    else:
+        return _unmeasured(workspace, missing, offer)
+    if agreement is not None and found.not_better:
+        return replace(found, cause=likely_causes(agreement))
+    return found
+
+
+def _by_judgements(table: EvaluationTable, system: str, by_lists: Verdict | None) -> Verdict:
+    kind = _kind(table, system)
+    judged = f", judged by {table.judged_by}" if table.judged_by else ""
+    finding = _finding(table, system, kind)
     return Verdict(
         kind,
-        f"{head}: {measure} goes from {found.before:.3f} to {found.after:.3f}, by {signed(found.difference)} "
-        f"(95 % interval {signed(found.low)} to {signed(found.high)}).",
-        f"On {found.n:,} test {'query' if found.n == 1 else 'queries'}: {found.wins:,} better, {found.losses:,} worse, "
-        f"{found.ties:,} unchanged. Paired randomisation test: p\u00a0=\u00a0{p_value:.4f}, Holm-corrected for "
-        f"{compared} {'comparison' if compared == 1 else 'comparisons'}.",
+        f"{finding[0].upper()}{finding[1:]}{_as_good(table, system)}",
+        f"On {_counted(table.n, 'test query', 'test queries')}{judged}: {_test(table, system)}",
+        agreement=f"{by_lists.sentence} {by_lists.test}" if by_lists else "",
         advice=_higher(table),
     )
+
+
+def _by_lists(agreement: Agreement, system: str) -> Verdict | None:
+    """By agreement with the LLM alone; None where no list is held out."""
+    table = agreement.table
+    if table is None:
+        return None
+    kind = _kind(table, system)
+    return Verdict(
+        kind,
+        f"By {agreement.name}, {_finding(table, system, kind)}{_as_good(table, system)}",
+        f"On {_counted(table.n, 'list', 'lists')}: {_test(table, system)} This says nothing of passages outside the "
+        "lists, nor of whether the LLM is right.",
+    )
+
+
+def _compared(table: EvaluationTable, system: str) -> Comparison:
+    comparisons = table.system(system).comparisons
+    assert comparisons is not None, f"{BEFORE} is the baseline"
+    return comparisons[table.measures[0]]
+
+
+def _kind(table: EvaluationTable, system: str) -> Kind:
+    return _sure(_compared(table, system), table.adjusted_p(table.measures[0])[system])
+
+
+def _sure(found: Comparison, p_value: float) -> Kind:
+    if p_value < _SURE and found.low > 0:
+        return "better"
+    return "worse" if p_value < _SURE and found.high < 0 else "open"
+
+
+def _finding(table: EvaluationTable, system: str, kind: Kind) -> str:
+    """The finding on the main measure, as a sentence that begins in lower case."""
+    found, measure, subject = _compared(table, system), table.measures[0], _SUBJECTS[system]
+    if found.ties == found.n:
+        return f"{subject} is not better: {measure} stays at {found.before:.3f}, the same everywhere."
+    heads = {"better": "is better", "worse": "is worse", "open": "is not shown to be better"}
+    return (
+        f"{subject} {heads[kind]}: {measure} goes from {found.before:.3f} to {found.after:.3f}, by "
+        f"{signed(found.difference)} (95 % interval {signed(found.low)} to {signed(found.high)})."
+    )
+
+
+def _test(table: EvaluationTable, system: str) -> str:
+    found = _compared(table, system)
+    p_value = table.adjusted_p(table.measures[0])[system]
+    compared = sum(each.comparisons is not None for each in table.systems)
+    return (
+        f"{found.wins:,} better, {found.losses:,} worse, {found.ties:,} unchanged. Paired randomisation test: "
+        f"p\u00a0=\u00a0{p_value:.4f}, Holm-corrected for {_counted(compared, 'comparison', 'comparisons')}."
+    )
+
+
+def _counted(number: int, one: str, many: str) -> str:
+    return f"{number:,} {one if number == 1 else many}"
+
+
+def _as_good(table: EvaluationTable, system: str) -> str:
+    """Which searches that cost nothing the distilled retriever is not shown to beat; empty if it beats all of them."""
+    if system != AFTER:
+        return ""
+    adjusted = holm([found.p_value for found in table.rivals.values()])
+    by_kind: dict[Kind, list[str]] = {"worse": [], "open": []}
+    for (name, found), p_value in zip(table.rivals.items(), adjusted, strict=True):
+        if (kind := _sure(found, p_value)) != "better":
+            by_kind[kind].append(f"{name} ({found.before:.3f})")
+    said = {"worse": "Better at no cost", "open": "As good at no cost"}
+    return "".join(f" {said[kind]}: {', '.join(names)}." for kind, names in by_kind.items() if names)
 
 
 def _higher(table: EvaluationTable) -> str:
@@ -121,16 +214,17 @@ def next_step(finished: Collection[str], unneeded: Collection[str] = ()) -> str 
     return next(step for step in STEPS if step not in finished and step not in unneeded)
 
 
-def _unmeasured(workspace: Path, missing: str | None) -> Verdict:
+def _unmeasured(workspace: Path, missing: str | None, offer: str) -> Verdict:
     place = shlex.quote(str(workspace))
     if missing is None:
+        by_llm = offer or f"Have an LLM judge some: `rankstill judge {place} --dry-run` says at what price."
         return Verdict(
             "none",
             "The chain is finished. No test query is judged, so nobody can say whether the distilled retriever is "
             "better.",
             why="no test query is judged",
-            advice=f"Judge some: `rankstill serve {place}`, mark some passages, then `rankstill votes {place} --to "
-            "judged`.",
+            advice=f"{by_llm} Or judge some yourself: `rankstill serve {place}`, mark some passages, then `rankstill "
+            f"votes {place} --to judged`.",
         )
     command = f"rankstill run {shlex.quote(str(workspace / 'config.yaml'))} -w {place}"
     return Verdict(

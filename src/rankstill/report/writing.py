@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +10,7 @@ from typing import Any
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.disk import disk_errors
 from rankstill.errors import DataError, RankstillError
+from rankstill.evaluation.judged import with_judgements
 from rankstill.evaluation.systems import AFTER, BEFORE
 from rankstill.progress import say
 from rankstill.report.drawing import chain_figure, gains_figure, gap_figure, slices_figure, systems_figure, training
@@ -47,7 +48,7 @@ class _Queries:
     missing: str
 
 
-def write_report(workspace: str | Path, dataset: Dataset | None = None) -> Path:
+def write_report(workspace: str | Path, dataset: Dataset | None = None, offer: str = "") -> Path:
     """Write a workspace's `report.html`, and its figures as SVG and PNG into `figures/` beside it.
 
     The workspace may be unfinished: the page says what is missing. It is only read, and may be in use.
@@ -55,6 +56,7 @@ def write_report(workspace: str | Path, dataset: Dataset | None = None) -> Path:
     Args:
         workspace: its folder.
         dataset: instead of loading the one that its config names.
+        offer: how to have an LLM judge what nobody has judged, and its price.
 
     Returns:
         The page's path.
@@ -64,10 +66,10 @@ def write_report(workspace: str | Path, dataset: Dataset | None = None) -> Path:
     """
     finished = read_workspace(Path(workspace))
     with disk_errors(finished.folder, "writing the report"):
-        return _write(finished, dataset)
+        return _write(finished, dataset, offer)
 
 
-def _write(finished: Finished, dataset: Dataset | None) -> Path:
+def _write(finished: Finished, dataset: Dataset | None, offer: str) -> Path:
     queries = _queries(finished, dataset)
     links = _links(finished, queries.measured)
     figures = _figures(finished, queries, links)
@@ -80,7 +82,10 @@ def _write(finished: Finished, dataset: Dataset | None) -> Path:
         finished=finished,
         config=finished.config,
         table=finished.table,
-        verdict=verdict(finished.table, finished.folder, _missing(finished, queries.dataset)),
+        agreement=finished.agreement,
+        verdict=verdict(
+            finished.table, finished.folder, _missing(finished, queries.dataset), offer, finished.agreement
+        ),
         notes=_notes(finished, queries)[:_NOTES],
         queries=queries,
         links=links,
@@ -101,7 +106,7 @@ def _write(finished: Finished, dataset: Dataset | None) -> Path:
 
 def _queries(finished: Finished, dataset: Dataset | None) -> _Queries:
     try:
-        dataset = dataset or load_dataset(finished.config.dataset)
+        dataset = with_judgements(dataset or load_dataset(finished.config.dataset), finished.folder)
         rankings = read_all_rankings(finished.rankings, dataset) if finished.rankings else []
         measured = measure_workspace(finished, finished.table, dataset) if finished.table else None
     except RankstillError as error:
@@ -109,7 +114,7 @@ def _queries(finished: Finished, dataset: Dataset | None) -> _Queries:
         say(f"note: the report is without its queries: {error}")
         return _Queries(None, None, None, None, str(error))
     evaluation = finished.config.evaluation
-    taught = _of(rankings, dataset.train)
+    taught = _of(rankings, set(dataset.train) - set(finished.held_out))
     return _Queries(
         dataset=dataset,
         measured=measured,
@@ -126,9 +131,8 @@ def _missing(finished: Finished, dataset: Dataset | None) -> str | None:
     return next_step(finished.steps, unneeded_steps(finished.config, dataset) if dataset else ())
 
 
-def _of(rankings: Sequence[Ranking], query_ids: Sequence[str]) -> list[Ranking]:
-    wanted = set(query_ids)
-    return [ranking for ranking in rankings if ranking.query_id in wanted]
+def _of(rankings: Sequence[Ranking], query_ids: Collection[str]) -> list[Ranking]:
+    return [ranking for ranking in rankings if ranking.query_id in query_ids]
 
 
 def _links(finished: Finished, measured: Measured | None) -> Links | None:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 
 from rankstill.config import Config, public_yaml
 from rankstill.datasets import Dataset
+from rankstill.evaluation.systems import MULTI_VECTOR
 
 if TYPE_CHECKING:
     from rankstill.multi_vector import Choice
     from rankstill.outcome import Outcome
+    from rankstill.report.verdict import Verdict
 
 _CITATION = """@misc{li2024intermediate,
   title = {Intermediate Distillation: Data-Efficient Distillation from Black-Box LLMs for Information Retrieval},
@@ -48,7 +50,7 @@ up to {config.labels.pseudo_queries:,} pseudo-queries drawn from the corpus."""
 
 {config.retriever.model}, trained with Rankstill {_taught_by(config)}."""
     tags = "[sentence-transformers, sentence-similarity, feature-extraction, rankstill]"
-    return _card(config, outcome, what, _USE, made_on, tags)
+    return _card(config, outcome, what, outcome.verdict(), _USE, made_on, tags)
 
 
 def multi_vector_card(config: Config, dataset: Dataset, outcome: Outcome, chosen: Choice) -> str:
@@ -68,11 +70,18 @@ of its text's. And a query's tokens count by their inverse document frequency in
 {chosen.idf_power:g}."""
     made_on = f"{dataset.name}: {len(dataset.corpus):,} passages, which say how rare each token is."
     tags = "[sentence-transformers, multi-vector, late-interaction, feature-extraction, rankstill]"
-    return _card(config, outcome, what, _USE_MULTI_VECTOR, made_on, tags)
+    return _card(config, outcome, what, outcome.verdict(MULTI_VECTOR), _USE_MULTI_VECTOR, made_on, tags)
 
 
-def _card(config: Config, outcome: Outcome, what: str, use: str, made_on: str, tags: str) -> str:
+def _card(config: Config, outcome: Outcome, what: str, found: Verdict, use: str, made_on: str, tags: str) -> str:
+    if found.not_better:
+        title, rest = what.split("\n", 1)
+        what = f"{title}\n\n**{found.sentence}** {found.cause}\n{rest}"
     result = outcome.table.to_markdown() if outcome.table else "Not measured: the dataset has nothing to measure with."
+    if found.kind != "none":
+        result = f"{found.sentence} {found.test}\n\n{result}"
+    if outcome.agreement is not None:
+        result += f"\n### {outcome.agreement.heading}\n\n{outcome.agreement.to_markdown()}"
     notes = "\n".join(f"- {note}" for note in outcome.notes) or "- none"
     return f"""---
 library_name: sentence-transformers

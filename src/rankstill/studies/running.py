@@ -58,7 +58,8 @@ def run_study(
 
     Args:
         study: one of `STUDIES`.
-        config: what the variants change.
+        config: what the variants change. No list is held out, unless `evaluation.holdout` is set to other than its
+            default.
         folder: for runs, lists and the one workspace that all variants work on.
         seeds: of each variant: config.seed, the next, and so on.
         only: names of variants to run, if not all; those that they are compared with are run as well, and what is
@@ -73,6 +74,9 @@ def run_study(
         RankstillError: a variant has no such name; or as the chain.
     """
     dataset, folder = dataset or load_dataset(config.dataset), Path(folder)
+    if config.evaluation.holdout == type(config.evaluation).model_fields["holdout"].default:
+        # Judged queries measure here, and a study of the lists should lose none.
+        config = make_config(config.model_dump(mode="json"), {"evaluation.holdout": 0.0}, f"study {study.name}")
     if validate:
         dataset, folder = hold_out(dataset), folder / "validation"
     if not dataset.test_qrels():
@@ -126,7 +130,7 @@ class _Bench:
         self.folder = folder
         self.workspace = workspace
         chain = Chain(config, workspace, dataset)
-        chain.run("rankings" if "rankings" in chain.steps else "candidates")
+        chain.run("held_out" if "rankings" in chain.steps else "candidates")
         self.rankings = chain.parts.rankings if "rankings" in chain.steps else []
         answers = any(dataset.queries[query_id].answers for query_id in dataset.train)
         self.material = Material(len(self.rankings), answers, config, chain.has_ranker)
@@ -186,8 +190,9 @@ class _Bench:
 
     def _path(self, config: Config, lists: Sequence[Ranking], system: str) -> Path:
         """Where a system's run lies."""
-        beside = {"dataset", "teacher", "evaluation", "rag", "device", "engine", "report_to"}
+        beside = {"dataset", "teacher", "evaluation", "judge", "rag", "device", "engine", "report_to"}
         settings = [config.model_dump(mode="json", exclude=beside), config.evaluation.rerank_depth]
+        settings += [config.evaluation.holdout] if config.evaluation.holdout else []
         weights = [config.ranker.model and model_identity(config.ranker.model), *white_box_identity(config)]
         said = [ranking.__dict__ for ranking in lists]
         name = digest(_RUN_FORMAT, settings, weights, said, self.identity)

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 
 Lookup = Callable[[Call], Answer | None]
 
-_WARMER = 0.7
+WARMER = 0.7
 """Temperature, at least, when an unreadable answer is asked for again: at 0 the same one would come back."""
 
-_SHORTEST = 8
+SHORTEST = 8
 """Tokens of a passage that is cut because its prompt is too long, at least."""
 
 
@@ -65,6 +65,11 @@ class Asked:
     readings: tuple[Reading, ...] = field(repr=False)
     agreement: float | None
 
+    @property
+    def decided(self) -> bool:
+        """Whether the LLM ranked anything."""
+        return self.order.own > 0
+
     def ranking(self, teacher: str, prompt: str) -> Ranking | None:
         """What the ranker learns from it: the LLM's own positions alone; None if it decided nothing."""
         own = self.order.order[: self.order.own]
@@ -82,7 +87,7 @@ class Asked:
 
 
 class Asker:
-    """Turns lists into calls, and answers into rankings.
+    """Turns lists into calls, and answers into rankings: an `Inquiry`.
 
     Args:
         config: how to ask.
@@ -93,6 +98,8 @@ class Asker:
     Raises:
         PromptError: the prompt template cannot be used.
     """
+
+    doing, wanted = "asking the teacher", "ranks anything"
 
     def __init__(self, config: TeacherConfig, endpoint: str, model: str, seed: int) -> None:
         self._config = config
@@ -126,11 +133,8 @@ class Asker:
             order = kemeny(orders) if self._config.aggregate == "kemeny" else borda(orders)
         return Asked(listed, order, tuple(done), tuple(readings), agreement(orders))
 
-    def expected(self, listed: CandidateList, lookup: Lookup) -> Iterator[tuple[Ask, Call]]:
-        """The asks and calls that ranking a list is expected to take, without those that have an answer.
-
-        Expected is that every answer can be read and repeats the order shown.
-        """
+    def expected(self, listed: CandidateList, lookup: Lookup, mean: float | None = None) -> Iterator[tuple[Call, int]]:
+        """As `Inquiry.expected`: every answer can be read and repeats the order shown."""
         for shown in self._shuffles(listed):
             strategy = self._strategy(shown)
             asks = next(strategy, None)
@@ -138,7 +142,7 @@ class Asker:
                 for ask in asks:
                     call = self._call(ask, listed, attempt=0)
                     if lookup(call) is None:
-                        yield ask, call
+                        yield call, round(mean or 4 * (len(ask.shown) if ask.kind == "listwise" else 1))
                 readings = [
                     Reading("exact", tuple(range(len(ask.shown))) if ask.kind == "listwise" else (0,)) for ask in asks
                 ]
@@ -192,18 +196,24 @@ class Asker:
         return reading
 
     def shorter(self, listed: CandidateList, call: Call) -> Call | None:
-        """The same question with its passages cut to half; None where that cuts nothing.
-
-        Args:
-            listed: the list that the call is about.
-            call: whose prompt is too long.
-        """
+        """As `Inquiry.shorter`."""
         if call.ask is None:
             return None
         longest = max(count_tokens(listed.passages[number]) for number in call.ask.shown)
         half = min(self._config.passage_tokens, longest) // 2
-        short = self._call(call.ask, listed, call.attempt, max(half, _SHORTEST))
+        short = self._call(call.ask, listed, call.attempt, max(half, SHORTEST))
         return None if short.messages == call.messages else short
+
+    def why_nothing(self, last: Asked) -> str:
+        """As `Inquiry.why_nothing`."""
+        if any(reading.order for reading in last.readings):
+            return (
+                "with the passages shown in another order it ranks otherwise, as `rankstill check-teacher` measures; "
+                "ask another model"
+            )
+        if any(reading.cut for reading in last.readings):
+            return "they are cut off at teacher.answer_tokens: raise it, for a model that reasons to thousands"
+        return "`rankstill ledger` names the ledger that holds them; a small model may need teacher.strategy: setwise"
 
     def _call(self, ask: Ask, listed: CandidateList, attempt: int, passage_tokens: int | None = None) -> Call:
         config = self._config
@@ -216,7 +226,7 @@ class Asker:
             structured=config.structured,
         )
         parameters: dict[str, Any] = {
-            "temperature": max(config.temperature, _WARMER) if attempt else config.temperature,
+            "temperature": max(config.temperature, WARMER) if attempt else config.temperature,
             "max_tokens": config.answer_tokens,
         }
         if config.structured:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from openai.types import Batch
 
@@ -28,7 +28,7 @@ from rankstill.teacher.loop import run
 from rankstill.teacher.truncation import CUT, TruncationWatch
 
 if TYPE_CHECKING:
-    from rankstill.teacher.teach import Teacher
+    from rankstill.teacher.black_box import BlackBox
 
 MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000
 """In one batch file, as OpenAI limits it."""
@@ -36,7 +36,7 @@ MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000
 LeftOut = tuple[dict[str, str], dict[str, str]]
 
 
-def ask_in_batches(teacher: Teacher, lists: Sequence[CandidateList]) -> LeftOut:
+def ask_in_batches(teacher: BlackBox[Any], lists: Sequence[CandidateList]) -> LeftOut:
     """Have the calls that every list needs answered in batches, until the ledger holds the answers.
 
     Killed at any moment, it goes on with the batches under way: no call is submitted twice. A round of calls is
@@ -44,7 +44,7 @@ def ask_in_batches(teacher: Teacher, lists: Sequence[CandidateList]) -> LeftOut:
 
     Args:
         teacher: whom to ask.
-        lists: what to rank.
+        lists: what to ask about.
 
     Returns:
         Of the lists whose prompts are refused, and of those whose calls failed and may be answered another time: query
@@ -67,7 +67,7 @@ def ask_in_batches(teacher: Teacher, lists: Sequence[CandidateList]) -> LeftOut:
 class _Rounds:
     """Batch after batch. Prompts are made anew whenever they are needed, for all of them at once may be gigabytes."""
 
-    def __init__(self, teacher: Teacher, lists: Sequence[CandidateList], api: BatchAPI) -> None:
+    def __init__(self, teacher: BlackBox[Any], lists: Sequence[CandidateList], api: BatchAPI) -> None:
         self._teacher = teacher
         self._lists = lists
         self._api = api

@@ -16,13 +16,13 @@ from rankstill.teacher.calls import Answer
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
-    from rankstill.teacher.teach import Teacher
+    from rankstill.teacher.black_box import BlackBox
 
 NOBODY = "by hand"
 """The account of answers that were not paid for."""
 
 
-def export_prompts(teacher: Teacher, lists: Iterable[CandidateList], path: Path) -> int:
+def export_prompts(teacher: BlackBox[Any], lists: Iterable[CandidateList], path: Path) -> int:
     """Write the prompts that the lists need answered next, one JSON object a line.
 
     A line is {"key", "query_id", "attempt", "messages"}. With "answer" added it is what `import_answers` reads. Some
@@ -30,11 +30,11 @@ def export_prompts(teacher: Teacher, lists: Iterable[CandidateList], path: Path)
 
     Args:
         teacher: whose prompts.
-        lists: what to rank.
+        lists: what to ask about.
         path: of the file; replaced whole, and not written when nothing is missing.
 
     Returns:
-        How many prompts it holds: 0 when every list is ranked.
+        How many prompts it holds: 0 when every list is settled.
 
     Raises:
         DataError: the file cannot be written.
@@ -50,14 +50,14 @@ def export_prompts(teacher: Teacher, lists: Iterable[CandidateList], path: Path)
     return len(lines)
 
 
-def import_answers(teacher: Teacher, lists: Iterable[CandidateList], path: Path) -> tuple[int, list[str]]:
+def import_answers(teacher: BlackBox[Any], lists: Iterable[CandidateList], path: Path) -> tuple[int, list[str]]:
     """Take answers to prompts that were exported into the ledger, as calls that cost nothing.
 
     An answer is read as an LLM's would be: one that cannot be read is asked for again by the next export.
 
     Args:
         teacher: whose prompts they answer.
-        lists: what to rank, as for the export.
+        lists: what to ask about, as for the export.
         path: of the answers: {"key", "answer", ...} a line; what else the line holds is not looked at.
 
     Returns:
@@ -82,7 +82,7 @@ def import_answers(teacher: Teacher, lists: Iterable[CandidateList], path: Path)
     return len(taken), [f"{path.name}: {_lines(numbers)} {why}" for why, numbers in aside.items() if numbers]
 
 
-def _prompts(teacher: Teacher, lists: Iterable[CandidateList]) -> Iterator[str]:
+def _prompts(teacher: BlackBox[Any], lists: Iterable[CandidateList]) -> Iterator[str]:
     seen = set()
     for listed, calls in teacher.pending(lists):
         for call in calls:

@@ -57,15 +57,7 @@ class Health:
             lines.append(
                 f"position bias: {self.bias.slope:.2f} (0: none; 1: repeats the order shown; below 0: prefers the end)"
             )
-        spend = self.spend
-        cost = "price unknown" if spend.cost is None else dollars(spend.cost)
-        if spend.calls:
-            lines.append(
-                f"paid for by this experiment: {spend.calls:,} calls, {spend.tokens_in:,} tokens in, "
-                f"{spend.tokens_out:,} out, {cost}"
-            )
-        else:
-            lines.append("paid for by this experiment: nothing, every answer was there already")
+        lines.append(paid(self.spend))
         return lines
 
 
@@ -88,6 +80,17 @@ def health_of(asked: Sequence[Asked], left_out: Mapping[str, str], model: str, s
         agreement=sum(agreements) / len(agreements) if agreements else None,
         bias=position_bias(each.shuffles for each in asked),
         spend=spend,
+    )
+
+
+def paid(spend: Spend) -> str:
+    """What an experiment has paid for, in one line."""
+    if not spend.calls:
+        return "paid for by this experiment: nothing, every answer was there already"
+    cost = "price unknown" if spend.cost is None else dollars(spend.cost)
+    return (
+        f"paid for by this experiment: {spend.calls:,} calls, {spend.tokens_in:,} tokens in, "
+        f"{spend.tokens_out:,} out, {cost}"
     )
 
 

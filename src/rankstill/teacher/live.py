@@ -7,10 +7,11 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from rankstill.progress import Advance, say
-from rankstill.teacher.asking import Asked, Asker, CandidateList
+from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.budget import Budget, Reservation
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client import CallFailed, TeacherError
+from rankstill.teacher.inquiry import Inquiry, S
 from rankstill.teacher.ledger import Ledger
 from rankstill.teacher.truncation import CUT, TruncationWatch
 
@@ -26,12 +27,12 @@ _ENOUGH_FAILED = 3
 """Calls that are given up, with none answered, before no more are made."""
 _ENOUGH_REFUSED = 20
 """Calls that are refused, with none answered, or none since the first of them and no clear reason, likewise."""
-_ENOUGH_UNRANKED = 20
-"""Lists that were not ranked, with none that was, before no more are asked."""
+_ENOUGH_UNDECIDED = 20
+"""Lists whose answers say nothing, with none that does, before no more are asked."""
 
 
-class NothingRankedError(TeacherError):
-    """A teacher of whose first lists not one was ranked, so that no more are asked."""
+class NothingDecidedError(TeacherError):
+    """An LLM that said nothing of any of the first lists, so that no more are asked."""
 
 
 class _StoppedError(Exception):
@@ -153,13 +154,13 @@ class Payer:
 
 
 async def ask_live(
-    lists: Iterable[CandidateList], asker: Asker, payer: Payer, ledger: Ledger, at_once: int, advance: Advance
+    lists: Iterable[CandidateList], inquiry: Inquiry[S], payer: Payer, ledger: Ledger, at_once: int, advance: Advance
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Make the calls that every list needs, until the ledger holds the answers.
 
     Args:
-        lists: what to rank.
-        asker: turns lists into calls.
+        lists: what to ask about.
+        inquiry: turns lists into calls.
         payer: answers the calls.
         ledger: holds the answers.
         at_once: lists under way; enough of them keep the client busy.
@@ -170,33 +171,38 @@ async def ask_live(
         time: query id and why.
 
     Raises:
-        NothingRankedError: not one of the first lists was ranked.
+        NothingDecidedError: no answer about the first lists says anything.
         RankstillError: the budget is reached or the endpoint cannot be asked. Every answer that was paid is kept.
     """
     waiting = iter(lists)
     refused: dict[str, str] = {}
     given_up: dict[str, str] = {}
-    ranked = unranked = 0
+    decided = undecided = 0
 
     async def work() -> None:
-        nonlocal ranked, unranked
+        nonlocal decided, undecided
         for listed in waiting:
             state = await _answered(listed)
             if state is not None:
-                ranked += state.order.own > 0
-                unranked += not state.order.own
-                if not ranked and unranked >= _ENOUGH_UNRANKED:
-                    payer.stop(_nothing_ranked(state, unranked))
+                decided += state.decided
+                undecided += not state.decided
+                if not decided and undecided >= _ENOUGH_UNDECIDED:
+                    payer.stop(
+                        NothingDecidedError(
+                            f"none of the first {undecided} lists got an answer that {inquiry.wanted}, so no more are "
+                            f"asked: {inquiry.why_nothing(state)}."
+                        )
+                    )
             if payer.stopped_by is not None:
                 return
 
     async def _paid(listed: CandidateList, call: Call) -> Answer:
-        answer = await payer.answer(call, lambda: asker.shorter(listed, call))
+        answer = await payer.answer(call, lambda: inquiry.shorter(listed, call))
         advance(1)
         return answer
 
-    async def _answered(listed: CandidateList) -> Asked | None:
-        while not isinstance(state := asker.advance(listed, ledger.get), Asked):
+    async def _answered(listed: CandidateList) -> S | None:
+        while isinstance(state := inquiry.advance(listed, ledger.get), tuple):
             answers = await asyncio.gather(*(_paid(listed, call) for call in state), return_exceptions=True)
             errors = [each for each in answers if isinstance(each, BaseException)]
             for error in errors:
@@ -246,18 +252,3 @@ async def _together(work: Callable[[], Awaitable[None]], workers: int, payer: Pa
     for result in ended:
         if isinstance(result, BaseException):
             raise result
-
-
-def _nothing_ranked(last: Asked, lists: int) -> NothingRankedError:
-    if any(reading.order for reading in last.readings):
-        why = (
-            "with the passages shown in another order it ranks otherwise, as `rankstill check-teacher` measures; ask "
-            "another model"
-        )
-    elif any(reading.cut for reading in last.readings):
-        why = "they are cut off at teacher.answer_tokens: raise it, for a model that reasons to thousands"
-    else:
-        why = "`rankstill ledger` names the ledger that holds them; a small model may need teacher.strategy: setwise"
-    return NothingRankedError(
-        f"none of the first {lists} lists got an answer that ranks anything, so no more are asked: {why}."
-    )

@@ -18,10 +18,14 @@ __all__ = [
     "defuse",
     "identifiers",
     "load_template",
+    "prompt_budget",
     "render_ask",
     "render_query_request",
     "response_schema",
 ]
+
+_ROOM = 0.8
+"""Share of the context that the estimated tokens may fill: tokenizers differ, and the estimate is of none of them."""
 
 
 def render_ask(
@@ -98,6 +102,16 @@ def response_schema(kind: Kind, shown: int, labels: Labels) -> dict[str, Any]:
         name, value = "ranking", {"type": "array", "items": value}
     schema = {"type": "object", "properties": {name: value}, "required": [name], "additionalProperties": False}
     return {"type": "json_schema", "json_schema": {"name": name, "strict": True, "schema": schema}}
+
+
+def prompt_budget(context: int, answer_tokens: int) -> int:
+    """Tokens that a prompt may take, as `count_tokens` estimates, so that prompt and answer fit the LLM's context.
+
+    Args:
+        context: tokens of prompt and answer together.
+        answer_tokens: kept free for the answer.
+    """
+    return max(0, int(_ROOM * (context - answer_tokens)))
 
 
 def identifiers(count: int, labels: Labels) -> tuple[str, ...]:

@@ -2,83 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rankstill.progress import progress
 from rankstill.teacher.asking import Asked, Asker, CandidateList
-from rankstill.teacher.budget import Budget
-from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.endpoint import Endpoint, named, reach
-from rankstill.teacher.failures import TeacherError
+from rankstill.teacher.black_box import BlackBox
+from rankstill.teacher.endpoint import named
 from rankstill.teacher.health import Health, health_of
-from rankstill.teacher.ledger import Ledger, default_ledger_path
-from rankstill.teacher.loop import run
-from rankstill.teacher.prices import Price, Quote, price_of, quote
-from rankstill.teacher.prompts import count_tokens
 from rankstill.teacher.rankings import Ranking
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
     from rankstill.engine import RayEngine
-    from rankstill.teacher.client import ChatClient
-    from rankstill.teacher.transport import Send
-
-_LISTS_A_CALL = 2
-"""Lists under way for each call that may be: while one list waits for its ledger row, another one asks."""
 
 
-class Teacher:
-    """A black-box LLM with its ledger and its budget. A context manager, which closes the ledger.
+class Teacher(BlackBox[Asked]):
+    """A black-box LLM that ranks lists.
 
     Args:
         config: whom to ask and how.
-        paid_by: on whose account new calls are noted, such as a workspace; its budget counts what is noted there.
+        paid_by: as for `BlackBox`.
         seed: of the shuffles.
-        engine: gives the engine whose workers send the calls, when there are any; None: this process sends them.
+        engine: as for `BlackBox`.
 
     Raises:
         RankstillError: the ledger, the prompt template or a local model cannot be used, or a limit cannot be kept.
     """
 
+    asker: Asker
+
     def __init__(
         self, config: TeacherConfig, paid_by: str, seed: int, engine: Callable[[], RayEngine] | None = None
     ) -> None:
         endpoint, model = named(config)
-        self.config = config
-        self._engine = engine
-        self.asker = Asker(config, endpoint, model, seed)
-        self.price = price_in(config, model)
-        path = Path(config.ledger).expanduser() if config.ledger else default_ledger_path()
-        self.ledger = Ledger(path, paid_by, self.price)
-        self.budget = Budget(config.max_cost, config.max_tokens, config.max_calls, self.price, self.ledger.own())
+        super().__init__(config, Asker(config, endpoint, model, seed), paid_by, engine)
 
     def __enter__(self) -> Teacher:
         return self
-
-    def __exit__(self, *_: object) -> None:
-        self.ledger.close()
-
-    def pending(self, lists: Iterable[CandidateList]) -> Iterator[tuple[CandidateList, tuple[Call, ...]]]:
-        """The lists that are not ranked yet, and for each the calls to make next."""
-        for listed in lists:
-            state = self.asker.advance(listed, self.ledger.get)
-            if not isinstance(state, Asked):
-                yield listed, state
-
-    def quote(self, lists: Iterable[CandidateList]) -> Quote:
-        """What ranking the lists is expected to take beyond what the ledger holds."""
-        said = self.ledger.mean_answer(self.asker.model)
-
-        def expected() -> Iterator[tuple[int, int]]:
-            for listed in lists:
-                for ask, call in self.asker.expected(listed, self.ledger.get):
-                    asked = sum(count_tokens(text) for message in call.messages for text in message.values())
-                    yield asked, round(said or 4 * (len(ask.shown) if ask.kind == "listwise" else 1))
-
-        return quote(expected(), self.price)
 
     def rank(self, lists: Sequence[CandidateList]) -> tuple[list[Ranking], Health]:
         """Every list's ranking, and how the teacher did.
@@ -87,22 +47,9 @@ class Teacher:
         calls failed, if the config accepts that.
 
         Raises:
-            RankstillError: the budget is reached, the endpoint cannot be asked, or calls failed. What is done is kept.
+            RankstillError: as `ask`.
         """
-        refused: dict[str, str] = {}
-        given_up: dict[str, str] = {}
-        if any(True for _ in self.pending(lists)):  # else no key and no server is needed
-            if self.config.batch:
-                from rankstill.teacher.batch import ask_in_batches
-
-                refused, given_up = ask_in_batches(self, lists)
-            else:
-                refused, given_up = self._ask_live(lists)
-            if given_up and not self.config.accept_missing:
-                raise TeacherError(
-                    f"{_without_an_answer(given_up)} Or set teacher.accept_missing: true to go on without them."
-                )
-        return self.ranked(lists, {**refused, **given_up})
+        return self.ranked(lists, self.ask(lists))
 
     def ranked(
         self, lists: Iterable[CandidateList], missing: Mapping[str, str] | None = None
@@ -114,105 +61,11 @@ class Teacher:
             missing: lists that will get no answer: query id and why.
         """
         missing = missing or {}
-        asked = []
-        for listed in lists:
-            state = None if listed.query_id in missing else self.asker.advance(listed, self.ledger.get)
-            if isinstance(state, Asked):
-                asked.append(state)
-        if missing and not asked:
-            raise TeacherError(f"no list can be ranked: {_without_an_answer(missing)}")
+        asked = self.settled(lists, missing)
         rankings = [each.ranking(self.asker.model, self.asker.template.identity) for each in asked]
         left_out = {each.of.query_id: _why(each) for each, made in zip(asked, rankings, strict=True) if made is None}
         health = health_of(asked, {**missing, **left_out}, self.asker.model, self.ledger.own())
         return [ranking for ranking in rankings if ranking], health
-
-    def answers(self, calls: Sequence[Call], what: str) -> list[Answer | None]:
-        """The answer to each call, paid within the budget; None for one that was given up.
-
-        Args:
-            calls: to answer.
-            what: for the progress line.
-
-        Raises:
-            RankstillError: as `rank`.
-        """
-        from rankstill.teacher.live import Payer, ask_calls
-
-        async def ask_all(place: Endpoint, send: Send | None) -> None:
-            with progress(what, len(calls)) as advance:
-                async with self._client(place.url, place.concurrency, send) as client:
-                    payer = Payer(client, self.ledger, self.budget, self.config.accept_missing)
-                    await ask_calls(calls, payer, place.concurrency, advance)
-
-        if not all(self.ledger.answered(call.key) for call in calls):
-            with self._reach() as reached:
-                run(ask_all(*reached))
-        return [self.ledger.get(call) for call in calls]
-
-    def check_key(self) -> None:
-        """Whether the endpoint could be asked from here, unless workers ask it, whose keys are theirs.
-
-        Raises:
-            TeacherError: its address is none, or its key is missing.
-        """
-        by_workers = self._engine is not None and not self.config.batch
-        if self.config.kind != "local" and not by_workers:
-            self._client(self.config.base_url() or "", 1)
-
-    def _ask_live(self, lists: Sequence[CandidateList]) -> tuple[dict[str, str], dict[str, str]]:
-        from rankstill.teacher.live import Payer, ask_live
-
-        # A list may take hundreds of calls: what is counted is calls, of which some more may be needed.
-        calls = sum(1 for listed in lists for _ in self.asker.expected(listed, self.ledger.get))
-
-        async def ask_all(place: Endpoint, send: Send | None) -> tuple[dict[str, str], dict[str, str]]:
-            with progress("asking the teacher", calls) as advance:
-                async with self._client(place.url, place.concurrency, send) as client:
-                    payer = Payer(client, self.ledger, self.budget, self.config.accept_missing)
-                    at_once = _LISTS_A_CALL * place.concurrency
-                    return await ask_live(lists, self.asker, payer, self.ledger, at_once, advance)
-
-        with self._reach() as reached:
-            return run(ask_all(*reached))
-
-    @contextmanager
-    def _reach(self) -> Iterator[tuple[Endpoint, Send | None]]:
-        """Where calls go, and who sends them if this process does not."""
-        if self._engine is None:
-            with reach(self.config) as place:
-                yield place, None
-            return
-        from rankstill.engine.asking import reach_by_workers
-
-        with reach_by_workers(self.config, self._engine()) as reached:
-            yield reached
-
-    def _client(self, url: str, concurrency: int, send: Send | None = None) -> ChatClient:
-        from rankstill.teacher.client import ChatClient
-
-        return ChatClient(
-            url,
-            self.config.key_name(),
-            timeout=self.config.timeout,
-            tries=self.config.tries,
-            concurrency=concurrency,
-            on_failure=self.ledger.fail,
-            provider="litellm" if self.config.kind == "litellm" else "openai",
-            send=send,
-        )
-
-
-def price_in(config: TeacherConfig, model: str) -> Price | None:
-    """The model's price: the config's, ours, or None; a local model costs nothing."""
-    if config.kind == "local":
-        return price_of("local")
-    own = {name: Price(price.input, price.output) for name, price in config.prices.items()}
-    return price_of(model, own)
-
-
-def _without_an_answer(lists: Mapping[str, str]) -> str:
-    query_id, why = next(iter(lists.items()))
-    return f"{len(lists):,} {'list' if len(lists) == 1 else 'lists'} got no answer (query {query_id}: {why})"
 
 
 def _why(asked: Asked) -> str:

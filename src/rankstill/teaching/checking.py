@@ -13,7 +13,7 @@ from rankstill.evaluation import Comparison, compare, interval, per_query
 from rankstill.progress import say
 from rankstill.teacher.asking import Asked, CandidateList
 from rankstill.teacher.health import Health
-from rankstill.teacher.live import NothingRankedError
+from rankstill.teacher.live import NothingDecidedError
 from rankstill.teacher.prices import Quote, quote
 from rankstill.teacher.teach import Teacher
 from rankstill.teaching.questions import Questions, judged_questions, planted_questions
@@ -124,7 +124,7 @@ def check_teacher(config: Config, dataset: Dataset, first_stage: FirstStage, cou
         say(f"to be asked: {teacher.quote(questions.lists)}")
         try:
             rankings, health = teacher.rank(questions.lists)
-        except NothingRankedError:  # a finding like any other
+        except NothingDecidedError:  # a finding like any other
             rankings, health = teacher.ranked(questions.lists)
         asked, taken = _taken(teacher, questions.lists)
     comparison, verdict, why = _judge(config, questions, rankings, health, asked)

@@ -27,16 +27,7 @@ def quote(config: Config, workspace: str | Path) -> list[str]:
         RankstillError: as `Teacher`.
     """
     with _at_work(config, workspace) as (teacher, lists):
-        expected = teacher.quote(lists)
-        lines = [f"expected: {expected}"]
-        price, budget = teacher.price, teacher.budget
-        if price is not None and price.source:
-            lines.append(
-                f"price: {price.input:g} and {price.output:g} USD per million tokens, {price.source}, {price.as_of}"
-            )
-        if budget.max_cost is not None and (budget.cost or 0.0) + (expected.cost or 0.0) > budget.max_cost:
-            lines.append("that is more than teacher.max_cost leaves: asking would stop on the way")
-        return lines
+        return teacher.quoted(lists)
 
 
 def export_prompts(config: Config, workspace: str | Path, path: Path) -> int:

@@ -1,0 +1,68 @@
+"""Commands that prove without labels: an LLM judges what every system found, and is checked itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankstill.cli.options import Experiment, on_workspace
+from rankstill.cli.showing import show
+from rankstill.progress import say
+
+
+@on_workspace("judge")
+def judge(
+    experiment: Experiment,
+    others: Annotated[
+        list[Path] | None,
+        typer.Option("--with", help="A further workspace on the same corpus, whose passages are judged too."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and price; ask nothing.")] = False,
+    export_prompts: Annotated[
+        Path | None, typer.Option(help="Write the prompts that wait for an answer here; ask nothing.")
+    ] = None,
+    import_answers: Annotated[
+        Path | None,
+        typer.Option("--import", help='Take answers to exported prompts back: each line with its "answer".'),
+    ] = None,
+) -> None:
+    """Without labels: an LLM grades what every system found, and the table is measured by its grades."""
+    from rankstill import judge as judging
+
+    config, workspace, further = experiment.config, experiment.workspace, others or []
+    if dry_run:
+        for line in judging.quote(config, workspace, further):
+            typer.echo(line)
+    if export_prompts:
+        count = judging.export_prompts(config, workspace, further, export_prompts)
+        typer.echo(f"{count:,} prompts written to {export_prompts}" if count else "no prompt waits for an answer")
+    if import_answers:
+        count, waiting, notes = judging.import_answers(config, workspace, further, import_answers)
+        for note in notes:
+            say(f"note: {note}")
+        then = (
+            f"{waiting:,} queries wait for more, or could not be read: --export-prompts again writes what to ask next"
+            if waiting
+            else "every query is judged: `rankstill judge` measures by it"
+        )
+        typer.echo(f"{count:,} answers taken; {then}")
+    if not (dry_run or export_prompts or import_answers):
+        found = judging.judge(config, workspace, further)
+        for line in found.lines:
+            typer.echo(line)
+        if found.outcome is not None:
+            show(found.outcome)
+
+
+@on_workspace("check-judge")
+def check_judge(
+    experiment: Experiment,
+    queries: Annotated[int, typer.Option(min=1, help="How many queries to ask about, each in two orders.")] = 30,
+) -> None:
+    """Ask about a few queries twice: does the judge agree with itself, and with people where they judged?"""
+    from rankstill import judge as judging
+
+    for line in judging.check_judge(experiment.config, experiment.workspace, queries).lines():
+        typer.echo(line)

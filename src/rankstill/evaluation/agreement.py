@@ -1,0 +1,145 @@
+"""Agreement with the LLM: how near each system's order of a list comes to the LLM's own, on lists that taught nothing.
+
+It costs no call and no judgement, and it is not relevance: a system that agrees with a poor LLM is poor. Nor does it
+see passages outside the lists.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankstill.evaluation.attribution import Scores, kendall_tau
+from rankstill.evaluation.metrics import PerQuery, per_query
+from rankstill.evaluation.runs import Run
+from rankstill.evaluation.symptoms import Symptoms
+from rankstill.evaluation.systems import BEFORE
+from rankstill.evaluation.table import EvaluationTable, tabulate
+from rankstill.teacher import Ranking
+
+TAU, FIRST = "Kendall's tau", "Hit@1"
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """Every system against the LLM's own order.
+
+    Args:
+        table: the systems; None where no list is held out.
+        why: there is no table; empty where there is one.
+        by_chance: what a random order has on the table's main measure.
+        symptoms: what can explain a retriever that did not get better.
+    """
+
+    table: EvaluationTable | None
+    why: str
+    by_chance: float
+    symptoms: Symptoms
+
+    @property
+    def name(self) -> str:
+        """What is measured, and on how many lists: never to be taken for relevance."""
+        lists = f"{self.table.n:,} lists" if self.table else "lists"
+        return f"agreement with the LLM on {lists} that taught nothing"
+
+    @property
+    def heading(self) -> str:
+        """The same, as a heading."""
+        return self.name[0].upper() + self.name[1:]
+
+    def limits(self) -> str:
+        """What the figures are, and what they cannot see."""
+        if self.table is None:
+            return f"Not measured: {self.why}."
+        main = self.table.measures[0]
+        return (
+            f"{main}: gains are the LLM's ranks, its last placed passage 1, each better one 1 more; a random order has "
+            f"{self.by_chance:.3f}. {FIRST}: the LLM's first choice comes first. These lists hold what the first stage "
+            "found: nothing is said of passages outside them, nor of whether the LLM is right."
+        )
+
+    def to_markdown(self) -> str:
+        """The table and its limits, as GitHub Markdown."""
+        if self.table is None:
+            return f"{self.limits()}\n"
+        return f"{self.table.to_markdown(self.heading)}\n{self.limits()}\n"
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain dicts, lists and numbers; `from_json` gives an equal agreement back."""
+        return {
+            "table": self.table and self.table.to_json(),
+            "why": self.why,
+            "by_chance": self.by_chance,
+            "symptoms": asdict(self.symptoms),
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Agreement:
+        """What `to_json` wrote.
+
+        Raises:
+            DataError: the table is something else.
+        """
+        table = EvaluationTable.from_json(data["table"]) if data["table"] else None
+        return cls(table, data["why"], data["by_chance"], Symptoms.from_json(data["symptoms"]))
+
+
+def agreement_table(
+    rankings: Sequence[Ranking], scores: Mapping[str, Sequence[Scores]], k: int, seed: int, resamples: int
+) -> EvaluationTable:
+    """Compare every system with `BEFORE`, by how near its order of each list comes to the LLM's.
+
+    Args:
+        rankings: the LLM's, of at least one list.
+        scores: system -> its scores of each list's passages, those that the LLM placed first, in its order, then the
+            others, in the order shown. Each [passages]
+        k: of nDCG.
+        seed: of the resampling.
+        resamples: of the bootstrap and of the randomisation test.
+    """
+    values = {name: list_values(rankings, own, k) for name, own in scores.items()}
+    return tabulate(values, dict.fromkeys(values, 0), BEFORE, seed, resamples)
+
+
+def list_values(rankings: Sequence[Ranking], scores: Sequence[Scores], k: int) -> PerQuery:
+    """One system's measures of each list, the main one first; arguments as for `agreement_table`."""
+    run: Run = {
+        ranking.query_id: dict(zip((*ranking.ranking, *ranking.unranked), map(float, own), strict=True))
+        for ranking, own in zip(rankings, scores, strict=True)
+    }
+    gains = {
+        each.query_id: dict(zip(each.ranking, gains_of(len(each.ranking)).tolist(), strict=True)) for each in rankings
+    }
+    first = {each.query_id: {each.ranking[0]: 1} for each in rankings}
+    taus = [
+        kendall_tau(np.pad(gains_of(len(ranking.ranking)), (0, len(ranking.unranked))), own) or 0.0
+        for ranking, own in zip(rankings, scores, strict=True)
+    ]
+    return {
+        **per_query(run, gains, [f"nDCG@{k}"]),
+        TAU: dict(zip(gains, taus, strict=True)),
+        **per_query(run, first, [FIRST]),
+    }
+
+
+def gains_of(placed: int) -> NDArray[np.int64]:
+    """The LLM's ranks as gains: its last placed passage has 1, each better one 1 more. [placed]"""
+    return np.arange(placed, 0, -1)
+
+
+def by_chance(rankings: Sequence[Ranking], k: int) -> float:
+    """The nDCG@k that a random order has on average, by the LLM's ranks (Jarvelin and Kekalainen 2002).
+
+    Every passage is as likely at every rank: the expected gain at each is the mean gain of the list.
+    """
+    expected = []
+    for ranking in rankings:
+        gains, passages = gains_of(len(ranking.ranking)), len(ranking.candidates)
+        discounts = 1 / np.log2(np.arange(2, min(k, passages) + 2))
+        ideal = gains[:k] @ discounts[: len(gains)]
+        expected.append(gains.sum() / passages * discounts.sum() / ideal)
+    return float(np.mean(expected))

@@ -1,0 +1,190 @@
+"""A chain's systems on the lists that taught nothing: their scores, and the step that measures them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankstill.evaluation.agreement import Agreement, agreement_table, by_chance, list_values
+from rankstill.evaluation.attribution import Scores
+from rankstill.evaluation.metrics import per_query
+from rankstill.evaluation.runs import Run
+from rankstill.evaluation.significance import Comparison, compare
+from rankstill.evaluation.symptoms import Symptoms, evenness
+from rankstill.evaluation.systems import (
+    AFTER,
+    BEFORE,
+    BM25,
+    FIRST_STAGE,
+    HYBRID_AFTER,
+    HYBRID_BEFORE,
+    MULTI_VECTOR,
+    MULTI_VECTOR_HYBRID,
+    RANKER,
+    RANKER_ON_AFTER,
+    SYSTEMS,
+)
+from rankstill.workspace import write_atomically
+
+if TYPE_CHECKING:
+    from rankstill.parts import Parts
+    from rankstill.teacher import Ranking
+
+_MEASURE = "nDCG@10"
+_ENOUGH, _ENOUGH_FOR_ENCODER = 50, 400
+"""Lists after which more taught no better: through the chain, and where they train the encoder (docs/studies.md)."""
+_JUDGED = 10
+_LABELS_READ = 2_000
+
+
+def measure_agreement(parts: Parts, folder: Path, *, with_ranker: bool) -> list[str]:
+    """Measure every system against the LLM's order on the held-out lists, and what can explain a poor result.
+
+    Args:
+        parts: of a chain that has come as far as the step `reranker`.
+        folder: for `agreement.json`.
+        with_ranker: whether the chain has a ranker.
+
+    Returns:
+        What a reader of the figures must know.
+    """
+    from rankstill.evaluation.holding_out import FILE, HeldOutLists
+
+    rankings, config = parts.held_out_rankings, parts.config
+    k, seed, resamples = config.candidates.k, config.seed, config.evaluation.resamples
+    scores = score_lists(parts, rankings, with_ranker=with_ranker) if rankings else {}
+    found = Agreement(
+        table=agreement_table(rankings, scores, k, seed, resamples) if rankings else None,
+        why=HeldOutLists.load(parts.workspace.path(FILE)).why,
+        by_chance=by_chance(rankings, k) if rankings else 0.0,
+        symptoms=_symptoms(parts, rankings, scores),
+    )
+    write_atomically(folder / "agreement.json", json.dumps(found.to_json()) + "\n")
+    return []
+
+
+def read_agreement(workspace: Path) -> Agreement:
+    """What the step `agreement` wrote."""
+    return Agreement.from_json(json.loads((workspace / "agreement.json").read_text(encoding="utf-8")))
+
+
+def score_lists(parts: Parts, rankings: Sequence[Ranking], *, with_ranker: bool) -> dict[str, list[Scores]]:
+    """Every system's scores of each list's passages, those that the LLM placed first, in its order, then the others.
+
+    Args:
+        parts: of a chain that has come as far as the step `reranker`.
+        rankings: whose passages to score.
+        with_ranker: whether the chain has a ranker.
+
+    Returns:
+        System -> scores, in the order of `SYSTEMS`. Each [passages]
+    """
+    from rankstill.candidates import FEATURES
+    from rankstill.hybrid import Hybrid
+    from rankstill.ranker import Ranker
+
+    path, dataset = parts.workspace.path, parts.dataset
+    queries = dataset.texts_of(each.query_id for each in rankings)
+    positions = [
+        np.array([dataset.corpus.position(each) for each in (*one.ranking, *one.unranked)]) for one in rankings
+    ]
+    dense, bm25 = FEATURES.index("dense"), FEATURES.index("bm25")
+    stages = {
+        "before": parts.with_late(parts.before),
+        "after": parts.with_late(parts.after(path("vectors-after"), parts.model_after)),
+    }
+    known = {when: list(stage.features(queries, positions)) for when, stage in stages.items()}
+    scores: dict[str, list[Scores]] = {
+        BM25: [each[:, bm25] for each in known["before"]],
+        BEFORE: [each[:, dense] for each in known["before"]],
+        FIRST_STAGE: [
+            _fused(each[:, [dense, bm25]], here, parts.config.candidates.rrf_k)
+            for each, here in zip(known["before"], positions, strict=True)
+        ],
+        AFTER: [each[:, dense] for each in known["after"]],
+    }
+    if with_ranker:
+        pairs = [
+            (query, text) for query, here in zip(queries, positions, strict=True) for text in dataset.corpus.texts(here)
+        ]
+        ends = np.cumsum([len(here) for here in positions])[:-1]
+        for name, folder, when in ((RANKER, "ranker", "before"), (RANKER_ON_AFTER, "reranker", "after")):
+            ranker = Ranker.load(path(folder), parts.config.device)
+            scores[name] = list(np.split(ranker.score(pairs, np.concatenate(known[when])), ends))
+        for name, file, when in ((HYBRID_BEFORE, "hybrid", "before"), (HYBRID_AFTER, "hybrid-distilled", "after")):
+            hybrid = Hybrid.load(path(f"{file}.json"))
+            scores[name] = [hybrid.of_features(each) for each in known[when]]
+    if parts.has_multi_vector:
+        scores |= _late_scores(parts, queries, positions, [each[:, bm25] for each in known["before"]])
+    return {name: scores[name] for name in SYSTEMS if name in scores}
+
+
+def _late_scores(
+    parts: Parts, queries: Sequence[str], positions: Sequence[NDArray[np.int64]], lexical: Sequence[Scores]
+) -> dict[str, list[Scores]]:
+    from rankstill.candidates.first_stage import BM25_SCALE
+    from rankstill.hybrid import Hybrid
+    from rankstill.multi_vector import TokenIndex, encode_queries
+
+    model, index = parts.multi_vector, TokenIndex.load(parts.workspace.path("multi-vector-index"))
+    maxsim = list(index.scores_of(encode_queries(model, list(queries)), positions, str(model.device)))
+    hybrid = Hybrid.load(parts.workspace.path("hybrid-multi-vector.json"))
+    return {
+        MULTI_VECTOR: list(maxsim),
+        MULTI_VECTOR_HYBRID: [
+            hybrid.score(late, (own / BM25_SCALE).astype(np.float32)) for late, own in zip(maxsim, lexical, strict=True)
+        ],
+    }
+
+
+def _fused(columns: NDArray[np.float32], positions: NDArray[np.int64], rrf_k: float) -> NDArray[np.float32]:
+    """Reciprocal rank fusion of a list by each column, ties in corpus order. [passages, columns] -> [passages]"""
+    from rankstill.candidates.fusion import reciprocal_rank_fusion
+
+    orders = [np.lexsort((positions, -column)) for column in columns.T]
+    rows, fused = reciprocal_rank_fusion(orders, len(positions), rrf_k)
+    scores = np.empty(len(positions), dtype=np.float32)
+    scores[rows] = fused
+    return scores
+
+
+def _symptoms(parts: Parts, rankings: Sequence[Ranking], scores: dict[str, list[Scores]]) -> Symptoms:
+    from rankstill.labels import read_labels
+
+    config = parts.config
+    labels = read_labels(parts.workspace.path("labels.parquet"))
+    drawn = np.random.default_rng(config.seed).permutation(len(labels))[:_LABELS_READ]
+    carried_over = None
+    if RANKER in scores:
+        first, taught = (
+            list(next(iter(list_values(rankings, scores[name], config.candidates.k).values())).values())
+            for name in (FIRST_STAGE, RANKER)
+        )
+        carried_over = compare(first, taught, config.seed, config.evaluation.resamples)
+    return Symptoms(
+        lists=len(parts.rankings),
+        enough=_ENOUGH_FOR_ENCODER if config.retriever.epochs else _ENOUGH,
+        evenness=evenness([labels[row] for row in drawn.tolist()], config.retriever.teacher_temperature),
+        by_people=_by_people(parts, rankings, scores[FIRST_STAGE]) if rankings else None,
+        carried_over=carried_over,
+    )
+
+
+def _by_people(parts: Parts, rankings: Sequence[Ranking], first_stage: Sequence[Scores]) -> Comparison | None:
+    """nDCG@10 of the first stage's order and of the LLM's, by judgements of the held-out queries."""
+    judged = {each.query_id: parts.dataset.qrels.get(each.query_id, {}) for each in rankings}
+    qrels = {query_id: grades for query_id, grades in judged.items() if any(grade > 0 for grade in grades.values())}
+    if len(qrels) < _JUDGED:
+        return None
+    runs: list[Run] = [{}, {}]
+    for ranking, fused in zip(rankings, first_stage, strict=True):
+        passages = (*ranking.ranking, *ranking.unranked)
+        runs[0][ranking.query_id] = dict(zip(passages, fused.tolist(), strict=True))
+        runs[1][ranking.query_id] = {each: -float(rank) for rank, each in enumerate(passages)}
+    shown, told = (list(per_query(run, qrels, [_MEASURE])[_MEASURE].values()) for run in runs)
+    return compare(shown, told, parts.config.seed, parts.config.evaluation.resamples)

@@ -1,0 +1,193 @@
+"""How a query's passages are graded: which calls it takes, and what their answers say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+from rankstill.judge.reading import read_grades
+from rankstill.teacher.asking import SHORTEST, WARMER, CandidateList, Lookup
+from rankstill.teacher.black_box import BlackBox
+from rankstill.teacher.calls import Call
+from rankstill.teacher.endpoint import named
+from rankstill.teacher.prompts import Template, count_tokens, cut, defuse, load_template, prompt_budget, render_ask
+from rankstill.teacher.strategies import shuffles
+
+if TYPE_CHECKING:
+    from rankstill.config import Config, TeacherConfig
+
+TEMPLATE = "judge-v1"
+_GRADE_TOKENS = 6
+"""Of a line such as "[12]: 3", with its end."""
+
+
+@dataclass(frozen=True)
+class Graded:
+    """A query's passages, graded as well as the LLM could.
+
+    Args:
+        of: the passages.
+        shown: orders in which they were shown, as numbers of passages from 0.
+        grades: for each order, passage id -> grade, 0 to 3; without those whose answer could not be read.
+        cut: answers that could not be read and had reached the longest answer allowed.
+    """
+
+    of: CandidateList
+    shown: tuple[tuple[int, ...], ...]
+    grades: tuple[dict[str, int], ...]
+    cut: int
+
+    @property
+    def decided(self) -> bool:
+        """Whether any passage got a grade."""
+        return any(self.grades)
+
+    @property
+    def failed(self) -> tuple[str, ...]:
+        """Ids of passages without a grade in the first order."""
+        return tuple(each for each in self.of.ids if each not in self.grades[0])
+
+
+class Grader:
+    """Turns a query's passages into calls, and answers into grades: an `Inquiry`.
+
+    All passages stand in one prompt, or in as many as it takes to fit the LLM's context, of about equal length.
+
+    Args:
+        config: how to ask.
+        template: name or path of the prompt template; None for ours.
+        orders: in which each query's passages are shown: as given, then the other way round, then others by the seed.
+        seed: of these others.
+
+    Raises:
+        RankstillError: no LLM is named, a local model cannot be found, or the template cannot be used.
+    """
+
+    doing, wanted = "asking the judge", "grades anything"
+
+    def __init__(self, config: TeacherConfig, template: str | None, orders: int, seed: int) -> None:
+        self._config = config
+        self._endpoint, self.model = named(config)
+        self._orders = orders
+        self._seed = seed
+        self.template: Template = load_template(template or TEMPLATE)
+
+    def advance(self, listed: CandidateList, lookup: Lookup) -> Graded | tuple[Call, ...]:
+        """As `Inquiry.advance`."""
+        missing: list[Call] = []
+        grades: list[dict[str, int]] = []
+        cut = 0
+        orders = self._shown(listed)
+        for shown in orders:
+            grades.append({})
+            for part in self._parts(listed, shown):
+                read = self._read(part, listed, lookup)
+                if isinstance(read, Call):
+                    missing.append(read)
+                elif read is None:
+                    cut += self._was_cut(part, listed, lookup)
+                else:
+                    grades[-1].update({listed.ids[each]: grade for each, grade in zip(part, read, strict=True)})
+        return tuple(missing) or Graded(listed, tuple(orders), tuple(grades), cut)
+
+    def expected(self, listed: CandidateList, lookup: Lookup, mean: float | None = None) -> Iterator[tuple[Call, int]]:
+        """As `Inquiry.expected`: every answer can be read."""
+        for shown in self._shown(listed):
+            for part in self._parts(listed, shown):
+                call = self._call(part, listed, 0)
+                if lookup(call) is None:
+                    # The model's mean is of rankings too, whose answers are shorter.
+                    yield call, max(round(mean or 0), _GRADE_TOKENS * len(part))
+
+    def shorter(self, listed: CandidateList, call: Call) -> Call | None:
+        """As `Inquiry.shorter`."""
+        parts = (part for shown in self._shown(listed) for part in self._parts(listed, shown))
+        part = next(part for part in parts if self._call(part, listed, call.attempt).key == call.key)
+        longest = max(count_tokens(listed.passages[number]) for number in part)
+        half = max(min(self._config.passage_tokens, longest) // 2, SHORTEST)
+        short = self._call(part, listed, call.attempt, half)
+        return None if short.messages == call.messages else short
+
+    def why_nothing(self, last: Graded) -> str:
+        """As `Inquiry.why_nothing`."""
+        if last.cut:
+            return "they are cut off at judge.answer_tokens: raise it, for a model that reasons to thousands"
+        return "`rankstill ledger` names the ledger that holds them; ask a larger model (judge.model)"
+
+    def _shown(self, listed: CandidateList) -> list[tuple[int, ...]]:
+        return shuffles(len(listed.ids), self._orders, f"{self._seed}\n{listed.query_id}")
+
+    def _parts(self, listed: CandidateList, shown: Sequence[int]) -> list[tuple[int, ...]]:
+        """The passages of each prompt, in the order shown."""
+        limit = self._config.passage_tokens
+        lengths = [count_tokens(cut(defuse(listed.passages[number]), limit)) + _GRADE_TOKENS for number in shown]
+        alone = self._call(shown[:1], listed, 0).messages
+        frame = sum(count_tokens(message["content"]) for message in alone) - lengths[0]
+        room = prompt_budget(self._config.context, self._config.answer_tokens) - frame
+        most = max(1, self._config.answer_tokens // _GRADE_TOKENS)
+        for parts in range(1, len(shown) + 1):
+            ends = [len(shown) * part // parts for part in range(parts + 1)]
+            pieces = list(pairwise(ends))
+            if all(end - start <= most and sum(lengths[start:end]) <= room for start, end in pieces):
+                break
+        return [tuple(shown[start:end]) for start, end in pieces]
+
+    def _read(self, part: tuple[int, ...], listed: CandidateList, lookup: Lookup) -> tuple[int, ...] | Call | None:
+        """The grades, after as many attempts as allowed; None if none can be read; or the call to make next."""
+        for attempt in range(1 + self._config.ask_again):
+            call = self._call(part, listed, attempt)
+            answer = lookup(call)
+            if answer is None:
+                return call
+            grades = read_grades(answer.text, len(part))
+            if grades is not None:
+                return grades
+        return None
+
+    def _was_cut(self, part: tuple[int, ...], listed: CandidateList, lookup: Lookup) -> bool:
+        last = lookup(self._call(part, listed, self._config.ask_again))
+        return last is not None and last.finish == "length"
+
+    def _call(
+        self, part: Sequence[int], listed: CandidateList, attempt: int, passage_tokens: int | None = None
+    ) -> Call:
+        config = self._config
+        passages = [listed.passages[number] for number in part]
+        messages = render_ask(self.template, listed.query, passages, "numbers", passage_tokens or config.passage_tokens)
+        parameters: dict[str, Any] = {
+            "temperature": max(config.temperature, WARMER) if attempt else config.temperature,
+            "max_tokens": config.answer_tokens,
+            **config.parameters,
+        }
+        return Call(
+            self._endpoint,
+            self.model,
+            messages,
+            {name: value for name, value in parameters.items() if value is not None},
+            attempt,
+        )
+
+
+class Judge(BlackBox[Graded]):
+    """The LLM that judges, with the ledger and the limits of the teacher.
+
+    Args:
+        config: the experiment.
+        paid_by: on whose account calls are noted, and whose limits they count towards.
+        orders: as for `Grader`.
+
+    Raises:
+        RankstillError: no LLM is named; or the ledger, the template or a local model cannot be used, or a limit not be
+            kept.
+    """
+
+    asker: Grader
+
+    def __init__(self, config: Config, paid_by: str, orders: int = 1) -> None:
+        llm = config.judge.llm(config.teacher)
+        super().__init__(llm, Grader(llm, config.judge.template, orders, config.seed), paid_by)
+
+    def __enter__(self) -> Judge:
+        return self

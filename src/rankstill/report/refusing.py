@@ -1,0 +1,30 @@
+"""No retriever that is not better leaves the workspace unnoticed: what `push` and `export` ask first."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rankstill.errors import RankstillError
+from rankstill.evaluation.systems import AFTER
+from rankstill.report.reading import read_workspace
+from rankstill.report.verdict import verdict
+
+
+def refuse_if_not_better(workspace: Path, system: str = AFTER) -> None:
+    """Whether a workspace's new retriever may go out: it is better than the old one, or nothing could be measured.
+
+    Args:
+        workspace: its folder.
+        system: the retriever in question, `AFTER` or `MULTI_VECTOR`.
+
+    Raises:
+        RankstillError: it is worse, or not shown to be better.
+        WorkspaceError: there is no such workspace.
+    """
+    finished = read_workspace(workspace)
+    tables = (finished.table, finished.agreement and finished.agreement.table)
+    if not any(table and any(each.name == system for each in table.systems) for table in tables):
+        return
+    found = verdict(finished.table, workspace, agreement=finished.agreement, system=system)
+    if found.not_better:
+        raise RankstillError(f"{found.sentence} To take it elsewhere all the same: --even-if-worse.")
