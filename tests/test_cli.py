@@ -109,7 +109,7 @@ def test_help_shows_every_command_in_a_group_and_cuts_no_description(
     shown = cli("--help").out
     assert max(map(len, shown.splitlines())) <= 80
     assert "Other:" not in shown
-    groups = ["Start:", "Run:", "Single steps:", "Inspect:", "Ship:", "Research:"]
+    groups = ["Start:", "Run:", "Single steps:", "Judge:", "Inspect:", "Ship:", "Research:"]
     assert [line for line in shown.splitlines() if line in groups] == groups
     words = " ".join(shown.split())
     for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]

@@ -16,6 +16,7 @@ _GROUPS = {
     "Start": ("demo", "init", "check", "check-teacher", "write-queries"),
     "Run": ("run",),
     "Single steps": ("candidates", "teach", "train-ranker", "label", "train-retriever", "evaluate"),
+    "Judge": ("judge", "check-judge"),
     "Inspect": ("prove", "rag", "report", "compare", "serve", "votes", "ledger"),
     "Ship": ("export", "push"),
     "Research": ("study",),

@@ -44,6 +44,8 @@ SYSTEMS = (
     RANKER_ON_AFTER,
     MULTI_VECTOR,
     MULTI_VECTOR_HYBRID,
+    MULTI_VECTOR_AFTER,
+    MULTI_VECTOR_HYBRID_AFTER,
 )
 """All of them, in the order of every table."""
 FREE = (HYBRID_BEFORE, BM25, FIRST_STAGE)
