@@ -177,7 +177,7 @@ def test_systems_that_are_alike_or_find_nothing_have_a_page_too(
 ) -> None:
     folder = workspace_of(toy_dataset, toy_dataset_folder, gold_ranks=(rank, rank))
     page = write_report(folder).read_text(encoding="utf-8")
-    assert f"nDCG@10 goes from {0.5 if rank == 3 else 0:.3f}" in page
+    assert f"not better: nDCG@10 stays at {0.5 if rank == 3 else 0:.3f}" in page
     assert "e-09<" not in page  # an axis of round numbers
 
 

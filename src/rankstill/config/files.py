@@ -155,7 +155,7 @@ def commented_config(source: str) -> str:
             lines += ["", f"# {info.description}", f"{name}: {scalar(value)}"]
             continue
         section = type(getattr(Config(dataset=DatasetConfig(source=source)), name))
-        lines += ["", f"# {(section.__doc__ or '').strip()}", f"{name}:"]
+        lines += ["", f"# {' '.join((section.__doc__ or '').split())}", f"{name}:"]
         for option, about in section.model_fields.items():
             lines += [f"  # {about.description}", f"  {option}: {scalar(value[option])}"]
     return "\n".join(lines) + "\n"

@@ -22,9 +22,6 @@ def refuse_if_not_better(workspace: Path, system: str = AFTER) -> None:
         WorkspaceError: there is no such workspace.
     """
     finished = read_workspace(workspace)
-    tables = (finished.table, finished.agreement and finished.agreement.table)
-    if not any(table and any(each.name == system for each in table.systems) for table in tables):
-        return
     found = verdict(finished.table, workspace, agreement=finished.agreement, system=system)
     if found.not_better:
         raise RankstillError(f"{found.sentence} To take it elsewhere all the same: --even-if-worse.")

@@ -93,7 +93,7 @@ def verdict(
         system: the new retriever, `AFTER` or `MULTI_VECTOR`.
     """
     by_lists = _by_lists(agreement, system) if agreement is not None else None
-    if table is not None:
+    if table is not None and _has(table, system):
         found = _by_judgements(table, system, by_lists)
     elif by_lists is not None and missing is None:
         unjudged = _unmeasured(workspace, missing, offer)
@@ -121,7 +121,7 @@ def _by_judgements(table: EvaluationTable, system: str, by_lists: Verdict | None
 def _by_lists(agreement: Agreement, system: str) -> Verdict | None:
     """By agreement with the LLM alone; None where no list is held out."""
     table = agreement.table
-    if table is None:
+    if table is None or not _has(table, system):
         return None
     kind = _kind(table, system)
     return Verdict(
@@ -130,6 +130,10 @@ def _by_lists(agreement: Agreement, system: str) -> Verdict | None:
         f"On {_counted(table.n, 'list', 'lists')}: {_test(table, system)} This says nothing of passages outside the "
         "lists, nor of whether the LLM is right.",
     )
+
+
+def _has(table: EvaluationTable, system: str) -> bool:
+    return any(each.name == system for each in table.systems)
 
 
 def _compared(table: EvaluationTable, system: str) -> Comparison:
