@@ -502,7 +502,7 @@ class Chain:
         from rankstill.report import write_report
 
         dataset = self.parts.test_set
-        judged = read_judgements(self.workspace.folder) if dataset.judged_by else None
+        judged = read_judgements(self.workspace.folder, self.dataset) if dataset.judged_by else None
         fingerprint = self.workspace.step(
             "evaluation",
             lambda folder: evaluate_chain(self.parts, folder),

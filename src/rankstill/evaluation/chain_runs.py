@@ -109,7 +109,7 @@ def evaluate_chain(parts: Parts, folder: Path) -> Sequence[str]:
 
 def _of_judge(parts: Parts, runs: Mapping[str, Run], qrels: Qrels) -> tuple[list[str], list[str]]:
     """What to know of an LLM's judgements, and the measure that leaves out what it did not judge, if that is much."""
-    judged = read_judgements(parts.workspace.folder)
+    judged = read_judgements(parts.workspace.folder, parts.dataset)
     assert judged is not None, "the dataset says that an LLM judged"
     main = display_name(parts.config.evaluation.measures[0])
     name, _, cutoff = main.partition("@")
