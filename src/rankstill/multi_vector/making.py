@@ -14,10 +14,15 @@ from rankstill.multi_vector.choosing import choose
 from rankstill.multi_vector.idf import inverse_document_frequency
 from rankstill.multi_vector.index import TokenIndex, encode_queries
 from rankstill.multi_vector.model import has_token_vectors, multi_vector_encoder
+from rankstill.multi_vector.two_stage import make_two_stage
+from rankstill.progress import say
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
     from rankstill.parts import Parts
+
+_QUERIES_TO_MEASURE_WITH = 50
+_LEAST_RECALL = 0.95
 
 
 def make_multi_vector(parts: Parts, folder: Path) -> Sequence[str]:
@@ -44,7 +49,8 @@ def make_multi_vector(parts: Parts, folder: Path) -> Sequence[str]:
     save_model(model, folder / "multi-vector")
     write_atomically(folder / "multi-vector.json", json.dumps(asdict(chosen)) + "\n")
     index = TokenIndex.encode(model, passages, folder / "multi-vector-index", config.bits)
-    asked = encode_queries(model, [each.query for each in lists])
-    maxsim = list(index.scores_of(asked, parts.ranked_positions, str(model.device)))
+    asked, device = encode_queries(model, [each.query for each in lists]), str(model.device)
+    say(make_two_stage(index, asked[:_QUERIES_TO_MEASURE_WITH], _LEAST_RECALL, device).describe())
+    maxsim = list(index.scores_of(asked, parts.ranked_positions, device))
     fit_hybrid(lists, parts.config.candidates, maxsim).save(folder / "hybrid-multi-vector.json")
     return []
