@@ -11,11 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.candidates.first_stage import top
-from rankstill.multi_vector.codes import Codec
+from rankstill.multi_vector.codes import Bits, Codec
 from rankstill.multi_vector.index import TokenIndex, Tokens
 from rankstill.workspace import write_atomically
 
-_BITS_OF_MEANS = 4
+_BITS_OF_MEANS: Bits = 4
 """Means of 4 bits a dimension find what they find in full precision (docs/scaling.md)."""
 _OF = 100
 """A query's best passages by which recall is measured; and the least depth."""
@@ -143,8 +143,10 @@ def _ranks(scores: NDArray[np.float32], positions: NDArray[np.int64]) -> NDArray
 
 def _sum(query: Tokens) -> Tokens:
     """The sum of a query's token vectors: of the same direction as their mean. [1, dimensions]"""
-    return query.sum(axis=0, keepdims=True)
+    summed: Tokens = query.sum(axis=0, keepdims=True)
+    return summed
 
 
 def _unit(vectors: Tokens) -> Tokens:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    scaled: Tokens = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    return scaled
