@@ -16,6 +16,8 @@ from rankstill.multi_vector.choosing import Choice, choose
 from rankstill.multi_vector.idf import inverse_document_frequency
 from rankstill.multi_vector.index import TokenIndex, encode_queries
 from rankstill.multi_vector.model import every_token, has_token_vectors, multi_vector_encoder
+from rankstill.multi_vector.two_stage import make_two_stage
+from rankstill.progress import say
 from rankstill.ranker.prior import fit_prior
 from rankstill.workspace import write_atomically
 
@@ -29,6 +31,9 @@ if TYPE_CHECKING:
 
 _SHARPEST = 1e-3
 """Of student temperatures: where the LLM's orders speak for late interaction without a doubt."""
+
+_QUERIES_TO_MEASURE_WITH = 50
+_LEAST_RECALL = 0.95
 
 
 def make_multi_vector(parts: Parts, folder: Path) -> Sequence[str]:
@@ -65,7 +70,15 @@ def make_token_index(parts: Parts, folder: Path) -> None:
     place = folder / "multi-vector-index"
     place.mkdir(exist_ok=True)
     if read_choice(parts) is not None:
-        TokenIndex.encode(parts.multi_vector, parts.dataset.corpus.texts(), place, parts.config.multi_vector.bits)
+        _encode(parts, parts.multi_vector, place)
+
+
+def _encode(parts: Parts, model: MultiVectorEncoder, folder: Path) -> TokenIndex:
+    """The corpus's token vectors, and what a search in two stages needs, measured with training queries."""
+    index = TokenIndex.encode(model, parts.dataset.corpus.texts(), folder, parts.config.multi_vector.bits)
+    queries = parts.dataset.texts_of(parts.dataset.train[:_QUERIES_TO_MEASURE_WITH])
+    say(make_two_stage(index, encode_queries(model, queries), _LEAST_RECALL, str(model.device)).describe())
+    return index
 
 
 def make_distilled(parts: Parts, lessons: Lessons, folder: Path, reports: Reports) -> Sequence[str]:
@@ -102,7 +115,7 @@ def make_distilled(parts: Parts, lessons: Lessons, folder: Path, reports: Report
     place, former = folder / "multi-vector-distilled-index", parts.workspace.path("multi-vector-index")
     if blend is not None and not blend.share:
         shutil.copytree(former, place, dirs_exist_ok=True)  # the same model has the same vectors
-    index = TokenIndex.encode(model, parts.dataset.corpus.texts(), place, config.bits)
+    index = _encode(parts, model, place)
     fit_multi_vector_hybrid(parts, lists, model, index).save(folder / "hybrid-multi-vector-distilled.json")
     return [f"multi-vector: {blend.describe()}"] if blend else []
 
