@@ -364,12 +364,15 @@ class Chain:
 
         config, corpus = self.config.retriever, self.dataset.corpus
         labels = read_labels(self.workspace.path("labels.parquet"))
+        held: set[str] = set()
         judges: list[JudgingList] = []
-        if config.epochs and config.blend is None and "rankings" in self.steps:
+        # Free labels leave the head's judges alone: none of the LLM's lists teaches it.
+        lists_alone = not self.config.head.absent and all(query.source == "teacher" for query in labels)
+        if "rankings" in self.steps and (lists_alone or (config.epochs and config.blend is None)):
             held, judges = self.parts.judging_lists()
-            labels = [query for query in labels if query.id not in held]
+        taught = [query for query in labels if query.id not in held]
         model = train_retriever(
-            labels,
+            taught,
             corpus,
             config,
             folder,
@@ -387,10 +390,11 @@ class Chain:
         if leads() and not self.config.head.absent:
             model, curve, found = put_head_on(
                 model,
-                labels,
+                labels if lists_alone else taught,
                 corpus,
                 self.config.head,
                 folder,
+                judging=held if lists_alone else (),
                 # Another encoder's vectors are not known yet.
                 first_stage=self.parts.before if config.encoder_stays else None,
                 teacher_temperature=config.teacher_temperature,

@@ -64,7 +64,10 @@ def _unread(config: Config) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     if labels.white_box is None:
         yield "white_box", "labels.ranked_by is no white-box method", _all_of(config.white_box)
     if not retriever.epochs:
-        yield "retriever", "retriever.epochs is 0, which leaves the encoder as it is", _OF_TRAINED_ENCODER
+        # Lists that alone teach a head leave some out to judge it.
+        judges_head = not (head.absent or labels.pseudo_queries or config.dataset.extra_queries)
+        unread = tuple(name for name in _OF_TRAINED_ENCODER if not (judges_head and name == "holdout"))
+        yield "retriever", "retriever.epochs is 0, which leaves the encoder as it is", unread
         if head.absent:
             yield "retriever", "nothing is trained on the labels", ("teacher_temperature",)
     elif retriever.blend is not None:
