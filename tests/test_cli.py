@@ -98,6 +98,31 @@ def test_help_names_every_command_within_a_second() -> None:
     assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 1.0
 
 
+def test_help_shows_every_command_in_a_group_and_cuts_no_description(
+    cli: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from typer.main import get_command
+
+    from rankstill.cli import app
+
+    monkeypatch.setenv("COLUMNS", "80")
+    shown = cli("--help").out
+    assert max(map(len, shown.splitlines())) <= 80
+    assert "Other:" not in shown
+    groups = ["Start:", "Run:", "Single steps:", "Judge:", "Inspect:", "Ship:", "Research:"]
+    assert [line for line in shown.splitlines() if line in groups] == groups
+    words = " ".join(shown.split())
+    for name, command in get_command(app).commands.items():  # type: ignore[attr-defined]
+        first_sentence = command.help.split("\n\n")[0].split(". ")[0].rstrip(".")
+        assert f"{name} {' '.join(first_sentence.split())}" in words
+
+
+def test_the_version_is_that_of_the_package(cli: Callable[..., Ran]) -> None:
+    from importlib.metadata import version
+
+    assert cli("--version").out == f"rankstill {version('rankstill')}\n"
+
+
 def test_every_public_name_can_be_had_from_the_package() -> None:
     import rankstill
 

@@ -74,25 +74,35 @@ def run(command: str, folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pyt
     return run_command(words, monkeypatch, capsys)
 
 
+def read_or_judge(messages: Messages) -> str:
+    """Grades passages, or answers a question with one word."""
+    text = messages[-1]["content"]
+    if "Grade each passage" not in text:
+        return "magma"
+    shown = re.findall(r"^\[(\d+)\] ", text, re.MULTILINE)
+    return "\n".join(f"[{number}]: {int(number) % 4}" for number in shown)
+
+
 @pytest.fixture(scope="module")
 def place(
     toy_dataset_folder: Path, tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Path]:
     """A folder as a reader has it: data with answers, `mine.yaml`, a finished workspace that was voted on, another.
 
-    And `questions.json` as docs/proof.md shows it.
+    And `questions.json` as docs/proof.md shows it. An LLM reads and judges.
     """
     folder = tmp_path_factory.mktemp("reader")
     shutil.copytree(toy_dataset_folder, folder / "my-data")
     lines = (folder / "my-data" / "queries.jsonl").read_text().splitlines()
     answered = [{**(query := json.loads(line)), "answers": [query["text"].split()[3]]} for line in lines]
     (folder / "my-data" / "queries.jsonl").write_text("".join(json.dumps(each) + "\n" for each in answered))
-    with FakeLLM(lambda messages: "magma") as reader:
+    with FakeLLM(read_or_judge) as reader:
         mine: dict[str, Any] = {
             "dataset": {"source": str(folder / "my-data")},
             "retriever": {"model": str(tiny_model_folder)},
             **SMALL,
             "rag": {"k": 2, "reader": {"kind": "api", "model": "m", "endpoint": reader.url}},
+            "judge": {"model": "m", "endpoint": reader.url},
         }
         (folder / "mine.yaml").write_text(yaml.safe_dump(mine))
         made = distill(read_config(folder / "mine.yaml"), folder / "my-workspace")
@@ -131,7 +141,9 @@ def test_a_command_in_a_block_makes_what_its_reader_wants(
         assert path.is_file(), path
         assert path.stat().st_size > 0, path
         assert path.stat().st_mtime_ns != before.get(path), f"{path} is of an earlier command"
-    if not wanted:
+    if words[1] in ("judge", "check-judge") and not wanted:
+        assert re.search(r"expected: \d+ calls|cannot judge|can judge|not sure", said)
+    elif not wanted:
         assert "60 passages, 24 training, 8 test" in said
         assert "leaks: 0 of 8 test queries" in said
 
@@ -144,6 +156,8 @@ def what_it_makes(words: list[str], place: Path) -> list[Path]:
         "check": [],
         "compare": [to],
         "init": [words[2]],
+        "judge": [] if "--dry-run" in words else [f"{workspace}/judged.tsv", f"{workspace}/judged.json"],
+        "check-judge": [],
         "prove": [f"{workspace}/proof.md", f"{workspace}/proof.json"],
         "rag": [
             f"{workspace}/{'choices' if '--choices' in words else 'rag'}/rag.{ending}"

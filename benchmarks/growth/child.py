@@ -10,6 +10,7 @@ import json
 import sys
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from rankstill.compute.memory import peak_memory
 
 DIMENSIONS, QUERIES, K, WORDS_A_PASSAGE, WORDS = 384, 100, 100, 30, 200_000
+TOKENS_A_PASSAGE, TOKENS_A_QUERY = 80, 16
 PASSAGES_OF_LABELS = 20_000
 
 
@@ -89,6 +91,29 @@ def searching(size: int, folder: Path) -> Callable[[], object]:
     return lambda: nearest_passages(asked, passages, K)
 
 
+def two_stages(size: int, folder: Path) -> Callable[[], object]:
+    """Search in two stages of an index of random codes, one query after the other."""
+    from rankstill.multi_vector import TokenIndex, TwoStage
+    from rankstill.multi_vector.codes import Codec
+
+    draw = np.random.default_rng(4)
+    indexes = []
+    for name, tokens, codec in (("tokens", TOKENS_A_PASSAGE, Codec(2, DIMENSIONS)), ("means", 1, Codec(4, DIMENSIONS))):
+        place = folder / name
+        place.mkdir()
+        np.full(size, tokens, dtype="<i4").tofile(place / "counts")
+        with (place / "codes").open("wb") as codes, (place / "scales").open("wb") as scales:
+            for start in range(0, size, 1000):
+                vectors = min(1000, size - start) * tokens
+                codes.write(draw.bytes(vectors * codec.size))
+                scales.write(np.full(vectors, 0.05, dtype="<f2").tobytes())
+        (place / "index.json").write_text(json.dumps(asdict(codec)), encoding="utf-8")
+        indexes.append(TokenIndex.load(place))
+    search = TwoStage(*indexes, depth=2000)
+    asked = [unit(draw, TOKENS_A_QUERY) for _ in range(QUERIES)]
+    return lambda: [search.nearest(query, K) for query in asked]
+
+
 def indexing_words(size: int, folder: Path) -> Callable[[], object]:
     """A BM25 index of a corpus."""
     from rankstill.candidates.bm25 import write_index
@@ -138,6 +163,7 @@ MEASURED = {
     "encoding": encoding,
     "real-encoding": real_encoding,
     "searching": searching,
+    "two-stages": two_stages,
     "bm25": indexing_words,
     "labels": labels,
     "short-labels": short_labels,

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from xml.sax.saxutils import escape
 
-WIDTH, HEIGHT, TOP, BOTTOM, PANEL, GAP, LEFT = 900, 400, 34, 300, 350, 90, 60
-COLORS = ("#1f6f5c", "#b3541e", "#3b5b92", "#8a6d1d", "#7a3f7f", "#5a5a5a")
+WIDTH, HEIGHT, TOP, BOTTOM, PANEL, GAP, LEFT = 900, 422, 34, 300, 350, 90, 60
+COLORS = ("#1f6f5c", "#b3541e", "#3b5b92", "#8a6d1d", "#7a3f7f", "#5a5a5a", "#a3334f")
 PANELS = (("peak_mb", "peak memory, MB", (100, 10_000)), ("seconds", "seconds", (0.01, 10_000)))
 SIZES = (1_000, 1_000_000)
 

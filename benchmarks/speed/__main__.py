@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 from benchmarks.speed.encoding import encoding
 from benchmarks.speed.labelling import labelling
+from benchmarks.speed.late_interaction import late_interaction
 from benchmarks.speed.searching import searching
 from benchmarks.speed.starting import starting
 from benchmarks.speed.training import ranker_training, retriever_training
@@ -30,6 +31,7 @@ BENCHMARKS = {
     "labelling": labelling,
     "encoding": encoding,
     "searching": searching,
+    "late-interaction": late_interaction,
     "whole": whole,
     "starting": starting,
 }

@@ -20,7 +20,7 @@ from rankstill.labels.labelling import order_alone
 from rankstill.labels.table import LabelledQuery
 from rankstill.models import load_bi_encoder
 from rankstill.ranker import RankedList, Ranker, train_ranker
-from rankstill.retriever import train_retriever
+from rankstill.retriever import Lessons, train_retriever
 from rankstill.teacher import read_rankings
 
 LISTS, ROUNDS = 32, 3
@@ -62,7 +62,7 @@ def retriever_training() -> list[Result]:
     ]
     config = RetrieverConfig(model=MINILM, epochs=1)
     seconds, ours, theirs = _beside(
-        lambda folder: train_retriever(labels, corpus, config, folder, seed=0, device="cpu"),
+        lambda folder: train_retriever(Lessons(labels, corpus, config, 0), folder, "cpu"),
         lambda: stock_retriever([each.query for each in lists], [each.passages for each in lists], scores),
     )
     mine, stock = (retrieved_ndcg(model) for model in (ours, theirs))

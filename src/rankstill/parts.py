@@ -327,6 +327,17 @@ class Parts:
         return load_multi_vector(str(self.workspace.path("multi-vector")), self.config.device)
 
     @property
+    def has_distilled_multi_vector(self) -> bool:
+        """Whether the multi-vector retriever was trained."""
+        made = self.workspace.record("multi_vector_distilled") is not None  # perhaps by another configuration
+        return made and self.has_multi_vector and bool(self.config.multi_vector.epochs)
+
+    @property
+    def distilled_multi_vector(self) -> MultiVectorEncoder:
+        """The multi-vector retriever, trained."""
+        return load_multi_vector(str(self.workspace.path("multi-vector-distilled")), self.config.device)
+
+    @property
     def late_model(self) -> MultiVectorEncoder | None:
         """The multi-vector retriever, where the first stage scores by it."""
         return self.multi_vector if self.has_multi_vector else None

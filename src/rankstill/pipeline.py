@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rankstill.compute.memory import release_memory
 from rankstill.config import Config, write_config
@@ -24,6 +24,10 @@ from rankstill.progress import say
 from rankstill.reporting import Reports
 from rankstill.workspace import DatasetIdentity, Workspace, write_atomically
 
+if TYPE_CHECKING:
+    from rankstill.labels import LabelledQuery
+    from rankstill.retriever import JudgingList
+
 STEPS = (
     "vectors",
     "candidates",
@@ -35,6 +39,7 @@ STEPS = (
     "labels",
     "retriever",
     "reranker",
+    "multi_vector_distilled",
     "agreement",
     "runs",
     "evaluation",
@@ -279,6 +284,7 @@ class Chain:
     def _train_ranker(self, folder: Path) -> Sequence[str]:
         from rankstill.candidates import PassageScorer
         from rankstill.hybrid import fit_hybrid
+        from rankstill.multi_vector import TokenIndex
         from rankstill.multi_vector.making import fit_multi_vector_hybrid
         from rankstill.ranker import train_ranker
 
@@ -297,7 +303,9 @@ class Chain:
         ranker.save(folder / "ranker")
         fit_hybrid(lists, self.config.candidates).save(folder / "hybrid.json")
         if self.parts.has_multi_vector:
-            fit_multi_vector_hybrid(self.parts, lists).save(folder / "hybrid-multi-vector.json")
+            index = TokenIndex.load(self.workspace.path("multi-vector-index"))
+            weights = fit_multi_vector_hybrid(self.parts, lists, self.parts.multi_vector, index)
+            weights.save(folder / "hybrid-multi-vector.json")
         config = self.config.ranker
         if not config.cross_encoder:
             return []
@@ -330,7 +338,7 @@ class Chain:
     def _label(self, folder: Path) -> None:
         from rankstill.baselines import label_without_ranker
         from rankstill.candidates import read_candidates
-        from rankstill.labels import LabelledQuery, write_labels
+        from rankstill.labels import write_labels
         from rankstill.labels.by_ranker import label_by_ranker
 
         found = read_candidates(self.workspace.path("candidates.parquet"), self.dataset.corpus)
@@ -360,28 +368,16 @@ class Chain:
     def _train_retriever(self, folder: Path) -> Sequence[str]:
         from rankstill.baselines import query_loss
         from rankstill.labels import read_labels
-        from rankstill.retriever import Blend, HeldOut, JudgingList, put_head_on, train_retriever
+        from rankstill.retriever import Blend, HeldOut, Lessons, put_head_on, train_retriever
 
         config, corpus = self.config.retriever, self.dataset.corpus
-        labels = read_labels(self.workspace.path("labels.parquet"))
-        held: set[str] = set()
-        judges: list[JudgingList] = []
-        # Free labels leave the head's judges alone: none of the LLM's lists teaches it.
-        lists_alone = not self.config.head.absent and all(query.source == "teacher" for query in labels)
-        if "rankings" in self.steps and (lists_alone or (config.epochs and config.blend is None)):
-            held, judges = self.parts.judging_lists()
-        taught = [query for query in labels if query.id not in held]
-        model = train_retriever(
-            taught,
-            corpus,
-            config,
-            folder,
-            seed=self.config.seed,
-            device=self.config.device,
-            divergence=query_loss(self.config),
-            judges=judges,
-            reports=self.reports,
-        )
+        labels, judges = self._lessons(judged=bool(config.epochs))
+        for_head, judging = labels, set[str]()
+        if "rankings" in self.steps and all(query.source == "teacher" for query in labels):
+            # Free labels leave the head's judges alone; lists that alone teach it must leave some out.
+            for_head, (judging, _) = read_labels(self.workspace.path("labels.parquet")), self.parts.judging_lists()
+        lessons = Lessons(labels, corpus, config, self.config.seed, query_loss(self.config), judges)
+        model = train_retriever(lessons, folder, self.config.device, self.reports)
         blend = json.loads((folder / "retriever-blend.json").read_text(encoding="utf-8"))
         curve: list[dict[str, float]] = []
         notes = list(trained_by(config.lists_per_step, "retriever") if config.epochs else [])
@@ -390,11 +386,11 @@ class Chain:
         if leads() and not self.config.head.absent:
             model, curve, found = put_head_on(
                 model,
-                labels if lists_alone else taught,
+                for_head,
                 corpus,
                 self.config.head,
                 folder,
-                judging=held if lists_alone else (),
+                judging=judging,
                 # Another encoder's vectors are not known yet.
                 first_stage=self.parts.before if config.encoder_stays else None,
                 teacher_temperature=config.teacher_temperature,
@@ -410,6 +406,16 @@ class Chain:
         write_atomically(folder / "head-held-out.json", json.dumps(found and asdict(found)) + "\n")
         save_model(model, folder / "retriever")
         return notes
+
+    def _lessons(self, *, judged: bool) -> tuple[list[LabelledQuery], list[JudgingList]]:
+        """The labels that teach, and the rankings that do not but judge what was learned."""
+        from rankstill.labels import read_labels
+
+        labels = read_labels(self.workspace.path("labels.parquet"))
+        if not judged or self.config.retriever.blend is not None or "rankings" not in self.steps:
+            return labels, []
+        held, judges = self.parts.judging_lists()
+        return [query for query in labels if query.id not in held], judges
 
     @_once
     def reranker(self) -> str:
@@ -441,6 +447,32 @@ class Chain:
         fit_hybrid(lists, self.config.candidates).save(folder / "hybrid-distilled.json")
 
     @_once
+    def multi_vector_distilled(self) -> str:
+        """Labels -> multi-vector retriever."""
+        made = self._made_late()  # first: whether there is one at all
+        names = ("multi-vector-losses.json", "multi-vector-blend.json", "hybrid-multi-vector-distilled.json")
+        folders = ("multi-vector-distilled", "multi-vector-distilled-index")
+        return self.workspace.step(
+            "multi_vector_distilled",
+            self._distil_multi_vector,
+            outputs=(*folders, *names) if self.parts.has_multi_vector else (),
+            settings=[self._section("multi_vector"), self._section("retriever"), self.config.seed],
+            inputs=[self.labels(), *made],
+        )
+
+    def _distil_multi_vector(self, folder: Path) -> Sequence[str]:
+        from rankstill.baselines import query_loss
+        from rankstill.multi_vector.making import make_distilled
+        from rankstill.retriever import Lessons
+
+        if not self.parts.has_multi_vector:
+            return []
+        labels, judges = self._lessons(judged=True)
+        config, corpus = self.config.retriever, self.dataset.corpus
+        lessons = Lessons(labels, corpus, config, self.config.seed, query_loss(self.config), judges)
+        return make_distilled(self.parts, lessons, folder, self.reports)
+
+    @_once
     def agreement(self) -> str:
         """Measure every system against the LLM's own order, on the lists that taught nothing."""
         from rankstill.evaluation.chain_agreement import measure_agreement
@@ -450,7 +482,7 @@ class Chain:
             lambda folder: measure_agreement(self.parts, folder, with_ranker=self.has_ranker),
             outputs=("agreement.json",),
             settings=[self.config.evaluation.resamples, self.config.seed],
-            inputs=[self.held_out(), self.reranker(), *self._made_late()],
+            inputs=[self.held_out(), self.reranker(), *self._made_late(), *self._distilled_late()],
         )
 
     @_once
@@ -464,7 +496,7 @@ class Chain:
             lambda folder: search_by_chain(self.parts, folder, with_ranker=self.has_ranker),
             outputs=("runs",),
             settings=[self.config.evaluation.rerank_depth, unjudged],
-            inputs=[self.reranker(), *self._made_late()],
+            inputs=[self.reranker(), *self._made_late(), *self._distilled_late()],
         )
 
     @_once
@@ -476,7 +508,7 @@ class Chain:
         from rankstill.report import write_report
 
         dataset = self.parts.test_set
-        judged = read_judgements(self.workspace.folder) if dataset.judged_by else None
+        judged = read_judgements(self.workspace.folder, self.dataset) if dataset.judged_by else None
         fingerprint = self.workspace.step(
             "evaluation",
             lambda folder: evaluate_chain(self.parts, folder),
@@ -492,6 +524,9 @@ class Chain:
 
     def _made_late(self) -> list[str]:
         return [self.multi_vector(), self.token_index()] if "multi_vector" in self.steps else []
+
+    def _distilled_late(self) -> list[str]:
+        return [self.multi_vector_distilled()] if "multi_vector_distilled" in self.steps else []
 
     def _made_with_late(self) -> tuple[str, ...]:
         self._made_late()

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
-from rankstill.config import Config, DatasetConfig
-from rankstill.evaluation.systems import AFTER, BEFORE, BM25, RANKER_ON_AFTER
+from rankstill.config import Config, DatasetConfig, System
+from rankstill.errors import RankstillError
+from rankstill.evaluation.systems import BEFORE, run_name
 
 if TYPE_CHECKING:
     from rankstill.datasets import Dataset
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from rankstill.rag import RagSettings, RagTable
     from rankstill.teacher import Teacher
 
-_SEARCHED = (BM25, BEFORE, AFTER, RANKER_ON_AFTER)
-"""Systems whose passages the reader gets; of a chain without a ranker, all but the last."""
 SECOND = "nq-open"
 """The dataset that shows what was forgotten: it comes with the package, and training never touches it."""
 
@@ -88,8 +87,9 @@ def answer_questions(config: Config, workspace: str | Path) -> RagTable:
     dataset = load_dataset(config.dataset)
     answered_queries(dataset)  # or the chain would run for nothing
     with _reading(config, workspace, dataset) as (chain, reader):
-        paths = {name: chain.workspace.path(f"runs/{name.replace(' ', '-')}.trec") for name in _SEARCHED}
-        runs = {name: read_run(path) for name, path in paths.items() if path.exists()}
+        paths = {name: chain.workspace.path(f"runs/{run_name(name)}.trec") for name in get_args(System)}
+        measured = [name for name, path in paths.items() if path.exists()]
+        runs = {name: read_run(paths[name]) for name in _read_from(config, measured)}
         table = rag_table(reader, chain.dataset, runs, _settings(config))
         table.write(chain.workspace.path("rag"))
     return table
@@ -115,7 +115,7 @@ def answer_choices(config: Config, workspace: str | Path, questions: Path) -> Ra
     with _reading(config, workspace) as (chain, reader):
         queries = {each.id: each.text for each in asked}
         systems = chain_systems(chain.parts, queries, with_ranker=chain.has_ranker)
-        runs = {name: systems[name]() for name in _SEARCHED if name in systems}
+        runs = {name: systems[name]() for name in _read_from(config, systems)}
         table = choice_table(reader, asked, chain.dataset.corpus, runs, _settings(config))
         table.write(chain.workspace.path("choices"))
     return table
@@ -133,6 +133,22 @@ def _reading(config: Config, workspace: str | Path, dataset: Dataset | None = No
     ):
         chain.run()
         yield chain, reader
+
+
+def _read_from(config: Config, systems: Iterable[str]) -> list[str]:
+    """Those of a run's systems whose passages the reader gets: as configured, and the one they are compared with.
+
+    Raises:
+        RankstillError: the run lacks one that the config names.
+    """
+    systems = list(systems)
+    wanted = systems if config.rag.systems is None else [BEFORE, *config.rag.systems]
+    lacking = [name for name in wanted if name not in systems]
+    if lacking:
+        raise RankstillError(
+            f"rag.systems: this run has no {' and no '.join(lacking)}. Name some of: {', '.join(systems)}."
+        )
+    return [name for name in systems if name in wanted]
 
 
 def _settings(config: Config) -> RagSettings:

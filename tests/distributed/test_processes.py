@@ -26,7 +26,7 @@ from rankstill.errors import DataError
 from rankstill.labels import LabelledQuery, Unlabelled, label, pseudo_queries
 from rankstill.pipeline import distill
 from rankstill.ranker import Prior, RankedList, Ranker, train_ranker
-from rankstill.retriever import train_retriever
+from rankstill.retriever import Lessons, train_retriever
 
 RATE = 1e-3
 SCRIPT = Path(__file__).with_name("train_by_rank.py")
@@ -77,10 +77,11 @@ def trained(
         "retriever": _for_the_retriever(toy_dataset, toy_first_stage, tiny_model_folder, folder),
         "ranker": _for_the_ranker(toy_dataset, toy_first_stage, tiny_model_folder),
     }
+    what["multi-vector"] = what["retriever"]
     for kind, each in what.items():
         (folder / f"{kind}.pickle").write_bytes(pickle.dumps(each))
-    start(1, folder, str(SCRIPT), str(folder), "retriever,ranker", "6", "one")
-    start(2, folder, str(SCRIPT), str(folder), "retriever,ranker", "3", "two")
+    start(1, folder, str(SCRIPT), str(folder), "retriever,multi-vector,ranker", "6", "one")
+    start(2, folder, str(SCRIPT), str(folder), "retriever,multi-vector,ranker", "3", "two")
     return folder
 
 
@@ -128,7 +129,7 @@ def ranked_lists(dataset: Dataset, first_stage: FirstStage) -> list[RankedList]:
     ]
 
 
-@pytest.mark.parametrize("kind", ["retriever", "ranker"])
+@pytest.mark.parametrize("kind", ["retriever", "multi-vector", "ranker"])
 def test_two_processes_train_as_one_does_with_the_doubled_batch(trained: Path, kind: str) -> None:
     one, two = (curve(trained / name, kind) for name in ("one", "two"))
     assert len(one) == len(two) >= 3
@@ -158,7 +159,7 @@ def test_processes_too_many_for_one_step_are_told_so(
         train_ranker(lists, ranker, str(tiny_model_folder), tmp_path, seed=0, device="cpu")
     retriever = RetrieverConfig(model=str(tiny_model_folder), epochs=1, lists_per_step=5)
     with pytest.raises(DataError, match=r"retriever: 24 lists .* 5 processes .* need 25 .* lower lists_per_step"):
-        train_retriever(labels, toy_dataset.corpus, retriever, tmp_path, seed=0, device="cpu")
+        train_retriever(Lessons(labels, toy_dataset.corpus, retriever, 0), tmp_path, "cpu")
 
 
 def test_an_index_that_several_ask_for_at_once_is_made_once(

@@ -1,6 +1,8 @@
 """One process of a training, as torchrun starts it: trains on what a test put into a folder.
 
-python train_by_rank.py FOLDER KIND[,KIND] LISTS_PER_STEP NAME, where KIND is retriever, ranker or gradients
+python train_by_rank.py FOLDER KIND[,KIND] LISTS_PER_STEP NAME
+
+KIND is retriever, multi-vector, ranker or gradients.
 """
 
 from __future__ import annotations
@@ -34,11 +36,22 @@ def trained(folder: Path, kind: str, lists: int, made: Path) -> list[torch.Tenso
         module.fast_precision = lambda device: False
     what = pickle.loads((folder / f"{kind}.pickle").read_bytes())
     config = what["config"].model_copy(update={"lists_per_step": lists})
-    if kind == "retriever":
+    if kind == "multi-vector":
         from rankstill.datasets import Corpus
-        from rankstill.retriever import train_retriever
+        from rankstill.multi_vector import multi_vector_encoder
+        from rankstill.multi_vector.student import MULTI_VECTOR
+        from rankstill.retriever import Lessons, load_retriever
+        from rankstill.retriever.training import train_student
 
-        model = train_retriever(what["labels"], Corpus(*what["corpus"]), config, made, seed=0, device="cpu")
+        start = load_retriever(config, "cpu")
+        model = multi_vector_encoder(start, np.ones(len(start.tokenizer), dtype=np.float32), 0.0)
+        lessons = Lessons(what["labels"], Corpus(*what["corpus"]), config, 0)
+        train_student(model, MULTI_VECTOR, lessons, made, "multi-vector")
+    elif kind == "retriever":
+        from rankstill.datasets import Corpus
+        from rankstill.retriever import Lessons, train_retriever
+
+        model = train_retriever(Lessons(what["labels"], Corpus(*what["corpus"]), config, 0), made, "cpu")
     else:
         from rankstill.ranker import train_ranker
 

@@ -176,6 +176,25 @@ def test_hand_worked_values():
     )
 
 
+def test_all_recall_is_1_once_every_relevant_passage_is_found():
+    run = {"two": {"a": 4.0, "b": 3.0, "c": 2.0, "d": 1.0}, "one": {"a": 2.0, "b": 1.0}, "none": {"a": 1.0}}
+    qrels = {"two": {"b": 1, "d": 2, "c": 0}, "one": {"b": 1, "a": -1}, "none": {"a": 0}, "absent": {"a": 1}}
+    values = per_query(run, qrels, ["AllRecall@1", "AllRecall@2", "AllRecall@3", "AllRecall@4"])
+    assert values == {
+        "AllRecall@1": {"two": 0.0, "one": 0.0, "none": 0.0, "absent": 0.0},
+        "AllRecall@2": {"two": 0.0, "one": 1.0, "none": 0.0, "absent": 0.0},  # of b and d only b
+        "AllRecall@3": {"two": 0.0, "one": 1.0, "none": 0.0, "absent": 0.0},
+        "AllRecall@4": {"two": 1.0, "one": 1.0, "none": 0.0, "absent": 0.0},
+    }
+    assert per_query(run, {"two": {"a": 1, "elsewhere": 1}}, ["AllRecall@100"])["AllRecall@100"]["two"] == 0.0
+
+
+@given(run=RUNS, qrels=QRELS)
+def test_all_recall_is_1_where_recall_is_and_0_elsewhere(run, qrels):
+    values = per_query(run, qrels, ["Recall@3", "AllRecall@3"])
+    assert values["AllRecall@3"] == {query_id: float(share == 1) for query_id, share in values["Recall@3"].items()}
+
+
 def test_queries_that_the_run_lacks_count_as_zero():
     qrels = {"found": {"a": 1}, "absent": {"a": 1}, "empty": {"a": 1}, "unjudged": {}}
     values = per_query({"found": {"a": 1.0}, "empty": {}, "unjudged": {"a": 1.0}, "other": {"a": 1.0}}, qrels)
@@ -216,6 +235,8 @@ def test_relevance_levels_are_honoured():
         ("ndcg@10", r'"ndcg@10": unknown. Did you mean nDCG@10\?'),
         ("hits@5", r"Did you mean Hit@5"),
         ("recal@100", r"Did you mean Recall@100"),
+        ("allrecall@5", r"Did you mean AllRecall@5"),
+        ("AllRecall@0", "at least 1"),
         ("zzzzzz", r"unknown. Use some of nDCG@10, Hit@1"),
         ("nDCG @ten", "settings cannot be read|not the name"),
         ("nDCG@ten", "settings cannot be read"),

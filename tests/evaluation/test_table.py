@@ -92,13 +92,13 @@ def test_equal_seeds_give_equal_tables(runs, table):
     assert evaluate_runs(runs, QRELS, baseline="dense before", seed=4) != table
 
 
-def test_the_terminal_table_fits_120_columns_and_cuts_no_figure(table):
-    console = Console(file=io.StringIO(), width=120, legacy_windows=False)
-    console.print(render(table, "SciFact test"))
+def test_the_terminal_table_cuts_no_figure(table):
+    console = Console(file=io.StringIO(), width=130, legacy_windows=False)
+    console.print(render(table, "SciFact test", width=130))
     text = console.file.getvalue()
     assert "SciFact test, n = 40 queries, against dense before" in text
     assert "…" not in text
-    assert max(map(len, text.splitlines())) <= 120
+    assert max(map(len, text.splitlines())) <= 130
     assert "fused [rrf|sum]" in text
     for system in table.systems:
         low, high = system.intervals["nDCG@10"]
@@ -108,6 +108,28 @@ def test_the_terminal_table_fits_120_columns_and_cuts_no_figure(table):
         if system.comparisons:
             found = system.comparisons["nDCG@10"]
             assert f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]" in text
+
+
+@pytest.mark.parametrize(("width", "measures"), [(80, 0), (100, 3), (120, 6), (60, 1)])
+def test_at_every_width_names_differences_and_p_are_whole_and_measures_give_way(runs, width, measures):
+    named = dict(
+        zip(["BM25", "retriever before", "multi-vector hybrid", "ranker on AFTER"], runs.values(), strict=False)
+    )
+    table = evaluate_runs(named, QRELS, baseline="retriever before")
+    console = Console(file=io.StringIO(), width=width, legacy_windows=False)
+    console.print(render(table, width=width))
+    lines = console.file.getvalue().splitlines()
+    assert max(map(len, lines)) <= width
+    adjusted = table.adjusted_p("nDCG@10")
+    for system in table.systems:
+        (row,) = [line for line in lines if line.strip().startswith(f"{system.name}  ")]
+        assert f"{system.values['nDCG@10']:.3f}" in row
+        if system.comparisons:
+            assert f"{system.comparisons['nDCG@10'].difference:+.3f}" in row
+            assert row.rstrip().endswith(f"{adjusted[system.name]:.4f}")
+        assert ("[" in row) == (width >= 80)
+    baseline = next(line for line in lines if line.strip().startswith("retriever before  "))
+    assert len(baseline.replace("retriever before", "").split("]")[-1].split()) == measures
 
 
 def test_markdown_has_one_row_a_system_and_as_many_cells_as_columns(table):

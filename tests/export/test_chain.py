@@ -72,7 +72,7 @@ def test_vectors_go_to_a_store_by_its_name(finished: Finished, tmp_path: Path) -
     config, folder = finished
     assert export_to_store(config, folder, "qdrant", "toy", str(tmp_path)) == 60
     assert export_to_store(config, folder, "qdrant", "tokens", str(tmp_path), multi_vector=True) == 60
-    with pytest.raises(RankstillError, match="--multi-vector puts whole token vectors into qdrant"):
+    with pytest.raises(RankstillError, match="--multi-vector puts whole token vectors into qdrant or lancedb"):
         export_to_store(config, folder, "pgvector", "tokens", "", multi_vector=True)
     with pytest.raises(RankstillError, match=r"no store oracle\. Use one of qdrant, lancedb, pgvector"):
         export_to_store(config, folder, "oracle", "toy", "")

@@ -84,6 +84,22 @@ def test_lancedb_finds_a_passage_by_its_vector_and_takes_it_again(tmp_path: Path
         to_lancedb(made_up(3, dimensions=5), "passages", location=str(tmp_path))
 
 
+def test_lancedb_scores_token_vectors_by_the_same_maxsim(tmp_path: Path) -> None:
+    lancedb = pytest.importorskip("lancedb", reason='needs pip install "rankstill[lancedb]"')
+    draw = np.random.default_rng(2)
+    tokens = [draw.normal(size=(count, 8)).astype(np.float32) for count in (3, 1, 5)]
+    batch = TokenBatch(("a", "b", "c"), ("one", "two", "three"), tuple(tokens))
+    assert to_lancedb([batch], "tokens", location=str(tmp_path)) == 3
+    assert to_lancedb([batch], "tokens", location=str(tmp_path)) == 3
+    asked = draw.normal(size=(4, 8)).astype(np.float32)
+    table = lancedb.connect(str(tmp_path)).open_table("tokens")
+    rows = table.search(asked).distance_type("dot").limit(9).to_list()
+    expected = {own: 4 - (asked @ each.T).max(axis=1).sum() for own, each in zip(batch.ids, tokens, strict=True)}
+    assert {row["id"]: row["_distance"] for row in rows} == pytest.approx(expected, abs=1e-4)
+    with pytest.raises(DataError, match=r"table tokens: .*schema"):
+        to_lancedb(made_up(3), "tokens", location=str(tmp_path))
+
+
 @pytest.fixture
 def postgres(tmp_path: Path) -> Iterator[str]:
     """A server with pgvector, for this test alone: its address."""

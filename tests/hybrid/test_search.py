@@ -1,15 +1,20 @@
-"""Hybrid search in memory, and the same scores from a real Qdrant."""
+"""Hybrid search in memory and by an index of token vectors, and the same scores from a real Qdrant."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import numpy as np
 import pytest
-from sentence_transformers import SentenceTransformer
+from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
 from rankstill.candidates.bm25 import BM25Index
 from rankstill.candidates.dense import encode
+from rankstill.errors import ModelError
 from rankstill.hybrid import Hybrid, HybridSearcher
 from rankstill.hybrid.engines import SparseTerms, elasticsearch_query, opensearch_query, qdrant_query
+from rankstill.multi_vector import TokenIndex, TwoStage, encode_queries, make_two_stage, multi_vector_encoder
 
 PASSAGES = [
     "Send it back within 30 days of delivery.",
@@ -38,6 +43,47 @@ def test_search_adds_the_two_weighed_scores_of_every_passage(hybrid: Hybrid, tin
     best = np.argsort(-scores)[:3]
     assert [each.position for each in found] == best.tolist()
     assert [each.score for each in found] == pytest.approx(scores[best], abs=1e-5)
+
+
+@pytest.fixture
+def late(tiny_model: SentenceTransformer) -> MultiVectorEncoder:
+    return multi_vector_encoder(tiny_model, np.ones(len(tiny_model.tokenizer), dtype=np.float32), 1.0)
+
+
+@pytest.fixture
+def two_stage(late: MultiVectorEncoder, tmp_path: Path) -> TwoStage:
+    index = TokenIndex.encode(late, PASSAGES, tmp_path)
+    make_two_stage(index, encode_queries(late, [QUERY]), 0.95)
+    return TwoStage.load(tmp_path)
+
+
+def test_an_index_gives_the_scores_of_vectors_in_memory_without_encoding_a_passage(
+    hybrid: Hybrid, late: MultiVectorEncoder, two_stage: TwoStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = HybridSearcher(hybrid, late, PASSAGES).search(QUERY, k=6)
+    monkeypatch.delattr(MultiVectorEncoder, "encode_document")
+    found = HybridSearcher(hybrid, late, PASSAGES, two_stage).search(QUERY, k=6)
+    assert [each.position for each in found] == [each.position for each in expected]
+    assert [each.score for each in found] == pytest.approx([each.score for each in expected], rel=0.01)
+
+
+def test_an_index_is_asked_for_the_candidates_of_either_search(
+    hybrid: Hybrid, late: MultiVectorEncoder, two_stage: TwoStage
+) -> None:
+    narrow = replace(two_stage, depth=1)
+    lexical = int(BM25Index(PASSAGES, "english", 1.2, 0.75).scores("gift cards").argmax())
+    near = int(narrow.candidates(encode_queries(late, ["gift cards"])[0])[0])
+    found = HybridSearcher(hybrid, late, PASSAGES, narrow).search("gift cards", k=6)
+    assert {each.position for each in found} == {lexical, near}
+
+
+def test_an_index_of_other_passages_or_for_one_vector_is_refused(
+    hybrid: Hybrid, tiny_model: SentenceTransformer, late: MultiVectorEncoder, two_stage: TwoStage
+) -> None:
+    with pytest.raises(ModelError, match="6 passages, but 5 were given"):
+        HybridSearcher(hybrid, late, PASSAGES[:5], two_stage)
+    with pytest.raises(ModelError, match="multi-vector retriever only"):
+        HybridSearcher(hybrid, tiny_model, PASSAGES, two_stage)
 
 
 def test_qdrant_gives_the_same_scores(hybrid: Hybrid, tiny_model: SentenceTransformer) -> None:

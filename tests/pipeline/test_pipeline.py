@@ -246,7 +246,8 @@ def test_a_second_run_repeats_no_step_and_gives_the_same_outcome(
         ({"ranker.learning_rate": 2e-4}, _from("ranker")),
         ({"labels.depth": 7}, _from("labels")),
         ({"retriever.passages_per_query": 4}, _from("retriever")),
-        ({"evaluation.rerank_depth": 10}, _from("evaluation")),
+        ({"evaluation.rerank_depth": 10}, _from("runs")),
+        ({"evaluation.measures": ["nDCG@10", "AP"]}, _from("evaluation")),
     ],
 )
 def test_a_changed_option_makes_anew_only_from_its_step_on(

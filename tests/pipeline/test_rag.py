@@ -7,12 +7,13 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from llm_server import FakeLLM, Messages
 
 from rankstill import proof
-from rankstill.config import Config
+from rankstill.config import Config, System
 from rankstill.errors import RankstillError
 
 MakeConfig = Callable[..., Config]
@@ -64,6 +65,33 @@ def test_better_passages_make_better_answers_and_none_is_paid_twice(
     assert sum(mean["gold passage"]) == len(mean["gold passage"]) == 8
     assert sum(mean["closed book"]) == 0
     assert (tmp_path / "w" / "rag" / "rag.md").read_text() == table.to_markdown()
+
+
+def test_every_row_of_the_table_is_read_for_unless_some_are_named(
+    toy_config: MakeConfig, with_answers: Path, tmp_path: Path
+) -> None:
+    with read_by(reader, tmp_path) as (_, changes):
+        everything = proof.answer_questions(toy_config(changes, source=with_answers), tmp_path / "w")
+        found = json.loads((tmp_path / "w" / "metrics.json").read_text())
+        measured = [system["name"] for system in found["table"]["systems"]]
+        assert measured == list(get_args(System))
+        names = [system.name for system in everything.table.systems]
+        assert names == ["closed book", *measured, "gold passage"]
+        named = toy_config({**changes, "rag.systems": ["hybrid AFTER", "multi-vector"]}, source=with_answers)
+        some = proof.answer_questions(named, tmp_path / "w")
+        rows = ["closed book", "retriever before", "hybrid AFTER", "multi-vector", "gold passage"]
+        assert [system.name for system in some.table.systems] == rows
+        assert {row.call for row in some.rows} < {row.call for row in everything.rows}
+
+
+def test_a_system_that_the_run_lacks_is_named(toy_config: MakeConfig, with_answers: Path, tmp_path: Path) -> None:
+    with read_by(reader, tmp_path) as (server, changes):
+        changes = {**changes, "rag.systems": ["multi-vector"], "multi_vector.make": False}
+        with pytest.raises(
+            RankstillError, match=r"rag\.systems: this run has no multi-vector\. Name some of: BM25, ret"
+        ):
+            proof.answer_questions(toy_config(changes, source=with_answers), tmp_path / "w")
+        assert not server.bodies
 
 
 def test_questions_without_answers_are_noticed_before_anything_is_made(toy_config: MakeConfig, tmp_path: Path) -> None:

@@ -28,7 +28,8 @@ def test_gold_labels_teach_to_the_end_where_there_is_no_ranking_at_all(
 ) -> None:
     (toy_copy / "rankings.jsonl").unlink()
     outcome = rankstill.distill(toy_config({**NO_RANKER, "labels.ranked_by": "gold"}, toy_copy), tmp_path / "w")
-    assert steps_of(outcome.workspace) == ("vectors", "candidates", "labels", "retriever", "reranker", "evaluation")
+    made = ("vectors", "candidates", "labels", "retriever", "reranker", "runs", "evaluation")
+    assert steps_of(outcome.workspace) == made
     assert outcome.table is not None
     names = [system.name for system in outcome.table.systems]
     assert names == ["BM25", "retriever before", "first stage", "retriever AFTER"]

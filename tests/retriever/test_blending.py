@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from rankstill.retriever.blending import Blend, JudgingList, choose_blend, mix
+from rankstill.retriever.blending import Blend, choose_blend, mix
+from rankstill.retriever.student import BI_ENCODER, JudgingList
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -45,7 +46,7 @@ def test_a_training_that_makes_held_out_rankings_less_likely_is_undone(
 ) -> None:
     lists, old = lists_by(tiny_model, toy_dataset), weights(tiny_model)
     change(tiny_model)
-    chosen = choose_blend(tiny_model, old, lists)
+    chosen = choose_blend(tiny_model, BI_ENCODER, old, lists)
     assert chosen.share == 0.0
     assert all(torch.equal(old[name], weight) for name, weight in weights(tiny_model).items())
     assert chosen.describe().startswith("training left the encoder as it was: so 24 of the LLM's rankings")
@@ -57,7 +58,7 @@ def test_a_training_that_makes_held_out_rankings_likeliest_is_kept_whole(
     old = weights(tiny_model)
     change(tiny_model)
     new = weights(tiny_model)
-    chosen = choose_blend(tiny_model, old, lists_by(tiny_model, toy_dataset))
+    chosen = choose_blend(tiny_model, BI_ENCODER, old, lists_by(tiny_model, toy_dataset))
     assert chosen.share == 1.0
     assert all(torch.equal(new[name], weight) for name, weight in weights(tiny_model).items())
 

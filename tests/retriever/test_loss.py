@@ -19,6 +19,7 @@ from rankstill.retriever.loss import (
     kl_to_ranker,
     mean_kl,
 )
+from rankstill.retriever.student import BI_ENCODER
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -127,7 +128,7 @@ def loss_of(model: SentenceTransformer, **changes: Any) -> DistillationLoss:
         "in_batch": True,
         "micro_batch": 2,
     }
-    return DistillationLoss(model, **{**options, **changes})
+    return DistillationLoss(model, BI_ENCODER, **{**options, **changes})
 
 
 def run(model: SentenceTransformer, **changes: Any) -> dict[str, torch.Tensor]:
@@ -159,7 +160,7 @@ def test_texts_are_embedded_in_the_given_order_whatever_their_lengths(
         positions = tiny_model[0].auto_model.embeddings.position_embeddings.weight
         positions.data.zero_()
         expected = tiny_model.encode(texts, convert_to_tensor=True)
-    got = loss_of(tiny_model, micro_batch=micro_batch)._embed(tokens)
+    got = loss_of(tiny_model, micro_batch=micro_batch)._embed(tokens, "document")
     torch.testing.assert_close(got, expected, atol=1e-5, rtol=0)
 
 

@@ -16,7 +16,7 @@ from rankstill.config import RetrieverConfig
 from rankstill.errors import DataError, ModelError
 from rankstill.labels import LabelledQuery, Unlabelled, label, pseudo_queries
 from rankstill.ranker import Prior, Ranker
-from rankstill.retriever import load_retriever, train_retriever
+from rankstill.retriever import Lessons, load_retriever, train_retriever
 from rankstill.retriever.loss import kl_to_ranker
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def test_training_brings_the_retriever_nearer_to_the_ranker(
     quick: RetrieverConfig,
     tmp_path: Path,
 ) -> None:
-    trained = train_retriever(toy_labels, toy_dataset.corpus, quick, tmp_path, seed=0, device="cpu")
+    trained = train_retriever(Lessons(toy_labels, toy_dataset.corpus, quick, 0), tmp_path, "cpu")
     asked = [query for query in toy_labels if query.source == "teacher"]
     before = divergence(tiny_model, asked, toy_dataset.corpus)
     assert divergence(trained, asked, toy_dataset.corpus) < 0.8 * before
@@ -93,7 +93,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
 ) -> None:
     config = quick.model_copy(update={"epochs": 1})
     first, again, other = (
-        weights(train_retriever(toy_labels, toy_dataset.corpus, config, tmp_path, seed=seed, device="cpu"))
+        weights(train_retriever(Lessons(toy_labels, toy_dataset.corpus, config, seed), tmp_path, "cpu"))
         for seed in (0, 0, 1)
     )
     assert torch.equal(first, again)
@@ -108,7 +108,7 @@ def test_no_epochs_leave_the_encoder_as_it_was(
     tmp_path: Path,
 ) -> None:
     config = quick.model_copy(update={"epochs": 0, "max_length": 100})
-    same = train_retriever(toy_labels, toy_dataset.corpus, config, tmp_path, seed=0, device="cpu")
+    same = train_retriever(Lessons(toy_labels, toy_dataset.corpus, config, 0), tmp_path, "cpu")
     assert torch.equal(weights(same), weights(tiny_model))
     assert same.max_seq_length == 100
     assert json.loads((tmp_path / "retriever-losses.json").read_text()) == []
@@ -121,7 +121,7 @@ def test_the_users_unlabelled_queries_teach_and_pseudo_queries_do_not(
     asked = [query for query in toy_labels if query.source == "teacher"]
     extra = [replace(query, source="extra") for query in toy_labels if query.source == "pseudo"]
     alone, beside_pseudo, beside_extra = (
-        weights(train_retriever(labels, toy_dataset.corpus, config, tmp_path, seed=0, device="cpu"))
+        weights(train_retriever(Lessons(labels, toy_dataset.corpus, config, 0), tmp_path, "cpu"))
         for labels in (asked, toy_labels, [*asked, *extra])
     )
     assert torch.equal(alone, beside_pseudo)
@@ -134,7 +134,7 @@ def test_queries_with_fewer_than_two_passages_teach_nothing(
     one = LabelledQuery("q", "magma", "teacher", np.array([3]), np.float32([1.0]))
     none = LabelledQuery("r", "lava", "extra", np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
     with pytest.raises(DataError, match="no query has two labelled passages"):
-        train_retriever([one, none], toy_dataset.corpus, quick, tmp_path, seed=0)
+        train_retriever(Lessons([one, none], toy_dataset.corpus, quick, 0), tmp_path)
 
 
 def test_what_is_saved_is_a_plain_sentence_transformers_folder(
@@ -144,7 +144,7 @@ def test_what_is_saved_is_a_plain_sentence_transformers_folder(
 
     changes = {"epochs": 1, "training_length": 16, "query_prompt": "tulip: ", "passage_prompt": ""}
     config = quick.model_copy(update=changes)
-    trained = train_retriever(toy_labels, toy_dataset.corpus, config, tmp_path, seed=0, device="cpu")
+    trained = train_retriever(Lessons(toy_labels, toy_dataset.corpus, config, 0), tmp_path, "cpu")
     trained.save_pretrained(str(tmp_path / "saved"), create_model_card=False)
     loaded = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
     texts = list(toy_dataset.corpus.texts())
@@ -158,7 +158,7 @@ def test_a_training_of_a_few_steps_has_a_curve(
     toy_labels: list[LabelledQuery], toy_dataset: Dataset, quick: RetrieverConfig, tmp_path: Path
 ) -> None:
     config = quick.model_copy(update={"epochs": 1, "lists_per_step": 8})
-    train_retriever(toy_labels, toy_dataset.corpus, config, tmp_path, seed=0, device="cpu")
+    train_retriever(Lessons(toy_labels, toy_dataset.corpus, config, 0), tmp_path, "cpu")
     curve = json.loads((tmp_path / "retriever-losses.json").read_text())
     assert [entry["step"] for entry in curve] == [1, 2, 3]
 
@@ -166,7 +166,7 @@ def test_a_training_of_a_few_steps_has_a_curve(
 def test_the_training_curve_names_its_loss(
     toy_labels: list[LabelledQuery], toy_dataset: Dataset, quick: RetrieverConfig, tmp_path: Path
 ) -> None:
-    train_retriever(toy_labels, toy_dataset.corpus, quick, tmp_path, seed=0, device="cpu")
+    train_retriever(Lessons(toy_labels, toy_dataset.corpus, quick, 0), tmp_path, "cpu")
     curve = json.loads((tmp_path / "retriever-losses.json").read_text())
     assert [entry["step"] for entry in curve] == [*range(1, 25)]
     for entry in curve:
@@ -180,7 +180,7 @@ def test_training_prints_nothing_of_the_librarys(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    train_retriever(toy_labels, toy_dataset.corpus, quick, tmp_path, seed=0, device="cpu")
+    train_retriever(Lessons(toy_labels, toy_dataset.corpus, quick, 0), tmp_path, "cpu")
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "widget examples" not in printed.err
@@ -197,12 +197,9 @@ def test_the_saved_weights_are_the_configured_blend(
     new, mixed = (
         weights(
             train_retriever(
-                toy_labels,
-                toy_dataset.corpus,
-                quick.model_copy(update={"epochs": 1, "blend": share}),
+                Lessons(toy_labels, toy_dataset.corpus, quick.model_copy(update={"epochs": 1, "blend": share}), 0),
                 tmp_path,
-                seed=0,
-                device="cpu",
+                "cpu",
             )
         )
         for share in (1.0, 0.25)
@@ -215,10 +212,10 @@ def test_the_new_retriever_reads_as_many_tokens_as_configured(
     toy_labels: list[LabelledQuery], toy_dataset: Dataset, quick: RetrieverConfig, tmp_path: Path
 ) -> None:
     config = quick.model_copy(update={"epochs": 1, "max_length": 100})
-    assert train_retriever(toy_labels, toy_dataset.corpus, config, tmp_path, seed=0).max_seq_length == 100
+    assert train_retriever(Lessons(toy_labels, toy_dataset.corpus, config, 0), tmp_path).max_seq_length == 100
     too_long = quick.model_copy(update={"max_length": 129})
     with pytest.raises(ModelError, match="reads at most 128 tokens"):
-        train_retriever(toy_labels, toy_dataset.corpus, too_long, tmp_path, seed=0)
+        train_retriever(Lessons(toy_labels, toy_dataset.corpus, too_long, 0), tmp_path)
 
 
 def test_configured_prompts_stand_over_the_models_own_and_null_leaves_these(tiny_model_folder: Path) -> None:

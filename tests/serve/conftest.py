@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
 
-from loopback import Served, build_workspace
+from loopback import Served
+
+import rankstill
+from rankstill.config import Config
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -21,9 +24,12 @@ def serve_extra() -> None:
 
 
 @pytest.fixture(scope="session")
-def built(tmp_path_factory: pytest.TempPathFactory, toy_dataset_folder: Path, tiny_model_folder: Path) -> Path:
-    """A finished workspace. Read-only: copy it to change it."""
-    return build_workspace(tmp_path_factory.mktemp("served") / "w", toy_dataset_folder, tiny_model_folder)
+def built(toy_config: Callable[..., Config], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The workspace of a chain that was run to its end in full precision. Read-only: copy it to change it."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("rankstill.compute.precision", "rankstill.training"):
+            patch.setattr(f"{module}.fast_precision", lambda device: False)
+        return rankstill.distill(toy_config(), tmp_path_factory.mktemp("served") / "w").workspace
 
 
 @pytest.fixture

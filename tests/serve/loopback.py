@@ -1,4 +1,4 @@
-"""A small finished workspace, made by hand from the tiny model, and servers of it on loopback."""
+"""Servers of a workspace on loopback."""
 
 from __future__ import annotations
 
@@ -13,9 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rankstill.config import Config, make_config, write_config
-from rankstill.workspace import Workspace
-
 
 @dataclass(frozen=True)
 class Answer:
@@ -24,50 +21,6 @@ class Answer:
     status: int
     headers: dict[str, str]
     body: Any
-
-
-def build_workspace(folder: Path, source: Path, model_folder: Path) -> Path:
-    """What a chain leaves of that which is served, the new retriever being the old one with other word vectors."""
-    import torch
-
-    from rankstill.candidates import FirstStage, PassageScorer, PassageVectors, encode_corpus, encode_passages
-    from rankstill.datasets import load_dataset
-    from rankstill.models import load_bi_encoder, save_model
-    from rankstill.ranker import Ranker
-    from rankstill.ranker.prior import Prior
-
-    settings = {"retriever.model": str(model_folder), "device": "cpu", "candidates.k": 5}
-    config: Config = make_config({"dataset": {"source": str(source)}}, settings)
-    dataset = load_dataset(config.dataset)
-    before, after = (load_bi_encoder(str(model_folder), "cpu") for _ in range(2))
-    torch.manual_seed(1)
-    words = after[0].auto_model.embeddings.word_embeddings.weight
-    with torch.no_grad():
-        words.add_(0.15 * torch.randn_like(words))
-
-    def reranker(making: Path) -> None:
-        encode_passages(after, dataset.corpus, making / "vectors-after")
-        first_stage = FirstStage(dataset.corpus, before, PassageVectors.load(folder / "vectors"), config.candidates)
-        scorer = PassageScorer(after, first_stage.bm25.statistics, before)
-        prior = Prior(("dense", "bm25", "sentence"), (4.0, 4.0, 4.0))
-        Ranker(prior, None, first_stage=scorer).save(making / "reranker")
-
-    with Workspace(folder) as workspace:
-        workspace.write("config.yaml", write_config(config))
-        workspace.step(
-            "vectors",
-            lambda making: encode_corpus(before, dataset.corpus, making / "vectors"),
-            outputs=("vectors",),
-            settings=[],
-        )
-        workspace.step(
-            "retriever",
-            lambda making: save_model(after, making / "retriever"),
-            outputs=("retriever",),
-            settings=[],
-        )
-        workspace.step("reranker", reranker, outputs=("vectors-after", "reranker"), settings=[])
-    return folder
 
 
 class Served:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import re
 import shlex
 import shutil
@@ -88,28 +87,6 @@ def test_a_query_of_the_dataset_is_known_and_its_gold_passage_marked(server: Ser
     assert server.search("something else")["query_id"] is None
 
 
-def test_the_third_list_is_the_evaluations_ranker_on_after(server: Served) -> None:
-    from rankstill.evaluation.runs import rank_order
-    from rankstill.evaluation.systems import reranked_run
-
-    first_stage, ranker = server.opened.reranking
-    run = reranked_run(first_stage, ranker, {"q": QUERY}, server.opened.config.evaluation.rerank_depth)
-    found = server.search(QUERY, systems=["ranker"], k=10)
-    assert [passage["id"] for passage in found["ranker"]] == rank_order(run["q"])[:10]
-
-
-def test_a_chain_without_a_ranker_is_served_and_says_so(built_copy: Path) -> None:
-    manifest = json.loads((built_copy / "manifest.json").read_text())
-    manifest["steps"]["reranker"]["outputs"] = ["vectors-after"]
-    (built_copy / "manifest.json").write_text(json.dumps(manifest))
-    shutil.rmtree(built_copy / "reranker")
-    with Served(built_copy) as served:
-        assert served.ask("/about").body["ranker"] is False
-        assert served.search(QUERY)["after"]
-        answer = served.ask("/search", {"query": QUERY, "systems": ["ranker"]})
-        assert (answer.status, "no ranker" in answer.body["error"]["message"]) == (404, True)
-
-
 def test_rerank_puts_the_passage_that_answers_first(server: Served) -> None:
     corpus = server.opened.dataset.corpus
     documents = [corpus.text(corpus.position(each)) for each in ("garden-0", "bakery-1", "volcano-0", "library-2")]
@@ -150,7 +127,7 @@ def test_health_tells_when_a_run_has_replaced_what_is_served(built_copy: Path) -
             workspace.step("reranker", _other_vectors, outputs=("vectors-after", "reranker"), settings=["another"])
         assert served.ask("/health").body["changed"] is True
         answer = served.ask("/search", {"query": QUERY, "systems": ["ranker"]})  # it was not loaded yet
-        assert "a run has replaced the ranker" in answer.body["error"]["message"]
+        assert "a run has replaced what is served" in answer.body["error"]["message"]
         assert served.search(QUERY)["after"] == old["after"]
 
 

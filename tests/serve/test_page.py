@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from loopback import Served, build_workspace
+from loopback import Served
+
+import rankstill
+from rankstill.config import Config
 
 HOSTILE = "<img src=x onerror=alert(1)><script>alert(2)</script> ]]> \u202egnp.exe\u202c \u2066 &lt;b&gt; </bdi></li>"
 
@@ -70,13 +73,51 @@ def test_with_keys_alone_one_searches_walks_opens_marks_and_votes(page: Any, ser
     assert again["vote"] == "after"
     assert [passage["mark"] for passage in again["after"] if passage["id"] == focused] == [1]
 
-    page.keyboard.press("t")
-    page.wait_for_selector(".column[data-system=ranker]")
     page.keyboard.press("?")
     assert page.locator("#help[open]").count() == 1
     page.keyboard.press("Escape")
     page.screenshot(path=str(tmp_path / "page.png"))
     assert (tmp_path / "page.png").stat().st_size > 10_000
+
+
+def test_any_two_systems_or_more_stand_side_by_side(page: Any, server: Served) -> None:
+    def shown() -> list[str]:
+        found: list[str] = page.eval_on_selector_all(".column", "lists => lists.map(list => list.dataset.system)")
+        pressed = "#systems [aria-pressed=true]"
+        assert found == page.eval_on_selector_all(pressed, "buttons => buttons.map(button => button.dataset.system)")
+        return found
+
+    query = "how does magma of the volcano change"
+    page.goto(f"{server.url}/#q={query}")
+    page.wait_for_selector(".column")
+    assert shown() == ["before", "after"]
+    page.keyboard.press("Escape")
+    page.keyboard.press("3")
+    page.wait_for_selector(".column[data-system=multi-vector]")
+    assert shown() == ["before", "multi-vector", "after"]
+    assert page.locator("#vote:visible").count() == 1
+    page.click("#systems [data-system=after]")
+    page.wait_for_selector(".column[data-system=after]", state="detached")
+    assert shown() == ["before", "multi-vector"]
+    assert page.locator("#vote:visible").count() == 0  # votes are between before and after
+    found = server.search(query, systems=["before", "multi-vector"])
+    assert ids(page, "multi-vector") == [passage["id"] for passage in found["multi-vector"]]
+    heads = page.eval_on_selector_all(".column-head", "heads => heads.map(head => head.textContent)")
+    assert ["Score: cosine" in heads[0], "Score: MaxSim" in heads[1]] == [True, True]
+    both = set(ids(page, "before")) & set(ids(page, "multi-vector"))
+    assert page.locator("#lines > path.line").count() == len(both)
+
+    page.keyboard.press("1")  # one list alone has nothing to stand beside
+    page.locator("#status", has_text="add another before you hide one").wait_for()
+    assert shown() == ["before", "multi-vector"]
+    page.reload()
+    page.wait_for_selector(".column[data-system=multi-vector]")
+    for system in "24567":
+        page.keyboard.press("Escape")
+        page.keyboard.press(system)
+    page.wait_for_selector(".column[data-system=ranker]")
+    assert shown() == [system["name"] for system in server.ask("/about").body["systems"]]
+    assert page.evaluate("document.documentElement.scrollWidth") <= 1440
 
 
 def test_a_blind_vote_hides_which_list_is_which_until_it_is_cast(page: Any, server: Served) -> None:
@@ -86,7 +127,7 @@ def test_a_blind_vote_hides_which_list_is_which_until_it_is_cast(page: Any, serv
     page.click(".example")
     page.wait_for_selector(".hit")
     assert page.eval_on_selector_all(".column h2", "heads => heads.map(head => head.textContent)") == ["Left", "Right"]
-    assert page.locator(".score, .time, .badge, #gold li").count() == 0
+    assert page.locator(".score, .time, .note, .badge, #gold li").count() == 0
     left, _ = page.eval_on_selector_all(".column", "columns => columns.map(column => column.dataset.system)")
     page.click("#vote [data-side=left]")
     page.wait_for_selector(".score")
@@ -97,14 +138,15 @@ def test_a_blind_vote_hides_which_list_is_which_until_it_is_cast(page: Any, serv
 
 
 def test_hostile_passages_and_queries_are_shown_as_the_text_they_are(
-    page: Any, toy_dataset_folder: Path, tiny_model_folder: Path, tmp_path: Path
+    page: Any, toy_dataset_folder: Path, toy_config: Callable[..., Config], tmp_path: Path
 ) -> None:
     source = shutil.copytree(toy_dataset_folder, tmp_path / "hostile")
     passages = [json.loads(line) for line in (source / "corpus.jsonl").read_text().splitlines()]
     for passage in passages:
         passage |= {"title": HOSTILE, "text": HOSTILE + passage["text"] + "x" * 30_000}
     (source / "corpus.jsonl").write_text("".join(json.dumps(passage) + "\n" for passage in passages))
-    with Served(build_workspace(tmp_path / "w", source, tiny_model_folder)) as served:
+    config = toy_config({"ranker.cross_encoder": False}, source=source)
+    with Served(rankstill.distill(config, tmp_path / "w").workspace) as served:
         page.goto(served.url)
         page.fill("#query", HOSTILE)
         page.keyboard.press("Enter")

@@ -116,7 +116,7 @@ def test_the_expected_calls_are_those_that_a_readable_teacher_takes() -> None:
     assert len(list(asker(strategy="pairwise").expected(LISTED, answers))) == 20
     ask = asker(shuffles=2)
     first, _ = ask.expected(LISTED, answers)
-    answers.give((first[1],), "[1] > [2] > [3] > [4] > [5]")
+    answers.give((first[0],), "[1] > [2] > [3] > [4] > [5]")
     assert len(list(ask.expected(LISTED, answers))) == 1
 
 

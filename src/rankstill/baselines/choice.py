@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from rankstill.parts import Parts
     from rankstill.retriever.loss import Divergence
 
-_LATE = {"multi_vector", "token_index"}
+_LATE = {"multi_vector", "token_index", "multi_vector_distilled"}
 
 
 def needs_ranker(config: Config, dataset: Dataset) -> bool:
@@ -36,7 +36,9 @@ def needs_ranker(config: Config, dataset: Dataset) -> bool:
 def unneeded_steps(config: Config, dataset: Dataset) -> set[str]:
     """Steps of the chain that this configuration does without: the ranker, the LLM's rankings, what is made of them."""
     if needs_ranker(config, dataset):
-        return set() if config.multi_vector.make else _LATE
+        if not config.multi_vector.make:
+            return _LATE
+        return set() if config.multi_vector.epochs else {"multi_vector_distilled"}
     if config.labels.ranked_by in ("llm", "first-choice"):
         return _LATE | {"ranker"}
     return _LATE | {"rankings", "held_out", "ranker", "agreement"}

@@ -69,6 +69,13 @@ class Analyzer:
         self._stemmer = Stemmer.Stemmer(language) if language else None
         self._stopwords = _STOPWORDS.get(language) if language else None
 
+    @property
+    def stop_words(self) -> tuple[str, ...]:
+        """The words that it drops."""
+        from bm25s import stopwords
+
+        return getattr(stopwords, f"STOPWORDS_{self._stopwords.upper()}") if self._stopwords else ()
+
     def __call__(self, texts: Sequence[str]) -> list[list[str]]:
         """Terms of each text, in order and with repetitions."""
         terms: list[list[str]] = self._tokenize(texts, return_ids=False)
@@ -183,18 +190,23 @@ def kept_index(corpus: Corpus, config: CandidatesConfig, folder: Path) -> BM25In
         config: the language and BM25's parameters.
         folder: the index's own; what else lies in it is replaced.
     """
-    made_from = digest(_FORMAT, config.language, config.k1, config.b, corpus.fingerprint)
-    stamp = folder / _MADE_FROM
-
-    def kept() -> bool:
-        return stamp.is_file() and stamp.read_text(encoding="utf-8") == made_from
 
     def make(unfinished: Path) -> None:
         write_index(corpus.texts(), unfinished, config.language, config.k1, config.b)
-        (unfinished / _MADE_FROM).write_text(made_from, encoding="utf-8")
+        (unfinished / _MADE_FROM).write_text(_made_from(corpus, config), encoding="utf-8")
 
-    keep(folder, kept, make)
+    keep(folder, lambda: is_kept(corpus, config, folder), make)
     return BM25Index.load(folder)
+
+
+def is_kept(corpus: Corpus, config: CandidatesConfig, folder: Path) -> bool:
+    """Whether a folder holds the index of this corpus and these settings."""
+    stamp = folder / _MADE_FROM
+    return stamp.is_file() and stamp.read_text(encoding="utf-8") == _made_from(corpus, config)
+
+
+def _made_from(corpus: Corpus, config: CandidatesConfig) -> str:
+    return digest(_FORMAT, config.language, config.k1, config.b, corpus.fingerprint)
 
 
 def write_index(texts: Sequence[str], folder: Path, language: str | None, k1: float, b: float) -> None:

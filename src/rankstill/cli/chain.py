@@ -53,10 +53,10 @@ def _step(name: str, until: str, what: str) -> None:
 
 
 _step("run", "evaluation", "Run the whole chain on your own data; run again, it goes on where it stopped.")
-_step("candidates", "candidates", "First stage: find candidates for every query.")
-_step("train-ranker", "ranker", "LLM -> ranker.")
-_step("label", "labels", "Ranker -> labels.")
-_step("train-retriever", "retriever", "Labels -> retriever.")
+_step("candidates", "candidates", "Find candidate passages for every query, by BM25 and the retriever.")
+_step("train-ranker", "ranker", "Train the ranker on the LLM's rankings.")
+_step("label", "labels", "Let the ranker label queries and passages.")
+_step("train-retriever", "retriever", "Train the retriever on the labels.")
 _step("evaluate", "evaluation", "Measure every system on the test queries.")
 
 

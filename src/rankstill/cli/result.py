@@ -50,7 +50,7 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8080,
     allow_host: Annotated[list[str] | None, typer.Option(help="A further host name that it answers to.")] = None,
 ) -> None:
-    """Search before and after side by side in a browser, and an HTTP API of the new retriever."""
+    """Search by the run's systems side by side in a browser, before and after at first; and an HTTP API."""
     from rankstill.serve import run_server
 
     run_server(one_workspace(workspace, also), host, port, allow_host or ())

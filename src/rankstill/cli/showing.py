@@ -18,9 +18,9 @@ def show(outcome: Outcome) -> None:
     # Wide enough for the table in a log too, where there is no terminal to ask.
     out = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     if outcome.table is not None:
-        out.print(render(outcome.table))
+        out.print(render(outcome.table, width=out.width))
     if outcome.agreement is not None and outcome.agreement.table is not None:
-        out.print(render(outcome.agreement.table, outcome.agreement.heading))
+        out.print(render(outcome.agreement.table, outcome.agreement.heading, out.width))
         out.print(outcome.agreement.limits(), markup=False)
     for note in outcome.notes:
         out.print(f"note: {note}", markup=False)

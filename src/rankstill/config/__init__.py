@@ -15,6 +15,7 @@ from rankstill.config.sections import (
     RagConfig,
     RankerConfig,
     RetrieverConfig,
+    System,
     WhiteBoxConfig,
 )
 from rankstill.config.teacher import ModelPrice, TeacherConfig
@@ -34,6 +35,7 @@ __all__ = [
     "RagConfig",
     "RankerConfig",
     "RetrieverConfig",
+    "System",
     "TeacherConfig",
     "WhiteBoxConfig",
     "commented_config",

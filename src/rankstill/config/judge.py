@@ -12,10 +12,7 @@ from rankstill.errors import RankstillError
 
 
 class JudgeConfig(Section):
-    """Proof without labels: an LLM grades what each system found, for `rankstill judge` and `check-judge` alone.
-
-    Whatever is not set here is as for the teacher: its ledger, its limits, its prices.
-    """
+    """Proof without labels, for `rankstill judge` and `check-judge` alone; what is not set is as for the teacher."""
 
     model_config = ConfigDict(hide_input_in_errors=True)  # it may be a key, put where its variable's name belongs
 

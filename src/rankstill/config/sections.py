@@ -233,7 +233,11 @@ class HeadConfig(Section):
 
 
 class MultiVectorConfig(Section):
-    """LLM -> multi-vector retriever: the old encoder, with a vector for each token, matched by late interaction."""
+    """LLM -> multi-vector retriever: the encoder with a vector for each token, matched by late interaction.
+
+    As it is made, it is a score of the ranker's; with `epochs`, it is then trained on the ranker's labels. What is set
+    for the retriever's training holds for its own, but for the options that are here.
+    """
 
     make: bool = Field(
         True, description="make it; false for corpora too large for some 10 kB a passage, or where one vector must do"
@@ -248,6 +252,10 @@ class MultiVectorConfig(Section):
         ge=0,
         description="a query's tokens count by their idf to this power; null: what the LLM's rankings choose",
     )
+    epochs: int = Field(
+        0, ge=0, description="passes over the labelled queries in which its encoder is trained; 0 leaves it as it is"
+    )
+    learning_rate: float = Field(2e-5, gt=0, description="peak, after a linear warm-up over a tenth of the steps")
     pooling: float = Field(
         2.0,
         ge=1,
@@ -283,11 +291,31 @@ class EvaluationConfig(Section):
         return measures
 
 
+System = Literal[
+    "BM25",
+    "retriever before",
+    "first stage",
+    "hybrid before",
+    "ranker",
+    "retriever AFTER",
+    "hybrid AFTER",
+    "ranker on AFTER",
+    "multi-vector",
+    "multi-vector hybrid",
+]
+"""What a run measures: the rows of its table."""
+
+
 class RagConfig(Section):
     """Question answering: a frozen LLM reads what each system finds, for `rankstill rag` alone."""
 
     reader: TeacherConfig | None = Field(
         None, description="the LLM that answers, with options as of teacher; null: the teacher itself"
+    )
+    systems: tuple[System, ...] | None = Field(
+        None,
+        description="whose passages it reads, beside the retriever before, none and the gold ones: rows of the run's "
+        "table; null: all of them",
     )
     k: int = Field(5, ge=1, description="passages that it reads, at most; so many as fit its context")
     questions: int | None = Field(None, ge=1, description="test questions to ask; null: all that have accepted answers")

@@ -45,6 +45,7 @@ class Dataset:
         extra: ids of unlabelled queries, for the ranker to label.
         leaking: training queries that were kept although they leak into the test split.
         unjudged: ids of queries that neither teach nor have judgements: an LLM may judge what is found for them.
+        unjudged_beside: whether these come from a file beside the dataset, so that others are no other dataset.
         judged_by: the LLM that judged the test queries, and when; empty where people did, or nobody.
         notes: what loading found and changed, one counted and named line each, for the log and the report.
     """
@@ -58,6 +59,7 @@ class Dataset:
     extra: tuple[str, ...] = ()
     leaking: tuple[str, ...] = ()
     unjudged: tuple[str, ...] = ()
+    unjudged_beside: bool = False
     judged_by: str = ""
     notes: tuple[str, ...] = ()
 
@@ -79,16 +81,17 @@ class Dataset:
         return replace(self, notes=(*self.notes, *notes))
 
     def fingerprint(self) -> str:
-        """A digest of everything the chain learns from and of its test; equal data gives equal digests.
+        """A digest of everything the chain reads from this dataset; equal data gives equal digests.
 
-        Unjudged queries are not in it: nothing is learned from them, so that others change no step but the search.
+        Unjudged queries from a file beside it are not in it: nothing is learned from them, so that others change no
+        step but the search.
         """
-        unjudged = set(self.unjudged)
+        beside = set(self.unjudged) if self.unjudged_beside else set()
         digest = hashlib.sha256(self.corpus.fingerprint.encode())
         if self.corpus.repeats is not None:
             digest.update(b"passages that say the same are one")  # they once were not: what was made then is stale
         for query in sorted(self.queries.values(), key=lambda query: query.id):
-            if query.id in unjudged:
+            if query.id in beside:
                 continue
             digest.update(repr((query.id, query.text, query.answers)).encode())
         digest.update(repr((self.train, self.test, self.extra)).encode())

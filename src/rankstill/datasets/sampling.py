@@ -71,6 +71,7 @@ def sample(
         qrels=judged,
         leaking=tuple(query_id for query_id in dataset.leaking if query_id in drawn),
         unjudged=(),
+        unjudged_beside=False,
         notes=(*dataset.notes, note),
     )
 

@@ -42,7 +42,8 @@ def keep_unjudged(dataset: Dataset, config: DatasetConfig) -> Dataset:
                 "Leave one of the two out; dataset.test_split: null leaves out the split."
             )
         added = add_extra_queries(dataset, Path(config.test_queries).expanduser())
-        return replace(added, extra=dataset.extra, unjudged=added.extra[len(dataset.extra) :])
+        new = added.extra[len(dataset.extra) :]
+        return replace(added, extra=dataset.extra, unjudged=new, unjudged_beside=True)
     measures = dataset.test or any(dataset.queries[query_id].answers for query_id in others)
     if config.hold_out and (measures or others):
         raise DataError(

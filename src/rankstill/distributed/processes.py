@@ -132,11 +132,11 @@ def together(mine: Tensor, count: int) -> Tensor:
     is to be added up, and `average_gradients` takes the mean, so the gradient is multiplied by how many they are.
 
     Args:
-        mine: vectors of this process's share. [share, dimensions]
+        mine: vectors of this process's share. [share, ...]
         count: of all texts.
 
     Returns:
-        All vectors, in order. [count, dimensions]
+        All vectors, in order. [count, ...]
     """
     import torch
 
@@ -144,7 +144,7 @@ def together(mine: Tensor, count: int) -> Tensor:
     if n == 1:
         return mine
     most = -(-count // n)
-    padded = torch.zeros(most, mine.shape[1], dtype=mine.dtype, device=mine.device)
+    padded = torch.zeros(most, *mine.shape[1:], dtype=mine.dtype, device=mine.device)
     padded[: len(mine)] = mine.detach()
     each = [torch.empty_like(padded) for _ in range(n)]
     torch.distributed.all_gather(each, padded)

@@ -11,7 +11,7 @@ from typing import IO, Any
 from rankstill.distributed.processes import from_leader, leads, processes
 from rankstill.workspace import DatasetIdentity, Workspace
 
-TOGETHER = ("ranker", "retriever")
+TOGETHER = ("ranker", "retriever", "multi_vector_distilled")
 """Steps that all processes make; the leader makes the others alone."""
 
 _MAKE = "make it with me"

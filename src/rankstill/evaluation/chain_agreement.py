@@ -24,7 +24,9 @@ from rankstill.evaluation.systems import (
     HYBRID_AFTER,
     HYBRID_BEFORE,
     MULTI_VECTOR,
+    MULTI_VECTOR_AFTER,
     MULTI_VECTOR_HYBRID,
+    MULTI_VECTOR_HYBRID_AFTER,
     RANKER,
     RANKER_ON_AFTER,
     SYSTEMS,
@@ -119,27 +121,35 @@ def score_lists(parts: Parts, rankings: Sequence[Ranking], *, with_ranker: bool)
         for name, file, when in ((HYBRID_BEFORE, "hybrid", "before"), (HYBRID_AFTER, "hybrid-distilled", "after")):
             hybrid = Hybrid.load(path(f"{file}.json"))
             scores[name] = [hybrid.of_features(each) for each in known[when]]
+    lexical = [each[:, bm25] for each in known["before"]]
     if parts.has_multi_vector:
-        scores |= _late_scores(parts, queries, positions, [each[:, bm25] for each in known["before"]])
+        names = (MULTI_VECTOR, MULTI_VECTOR_HYBRID)
+        scores |= dict(zip(names, _late_scores(parts, queries, positions, lexical), strict=True))
+    if parts.has_distilled_multi_vector:
+        names = (MULTI_VECTOR_AFTER, MULTI_VECTOR_HYBRID_AFTER)
+        scores |= dict(zip(names, _late_scores(parts, queries, positions, lexical, "-distilled"), strict=True))
     return {name: scores[name] for name in SYSTEMS if name in scores}
 
 
 def _late_scores(
-    parts: Parts, queries: Sequence[str], positions: Sequence[NDArray[np.int64]], lexical: Sequence[Scores]
-) -> dict[str, list[Scores]]:
+    parts: Parts,
+    queries: Sequence[str],
+    positions: Sequence[NDArray[np.int64]],
+    lexical: Sequence[Scores],
+    after: str = "",
+) -> tuple[list[Scores], list[Scores]]:
+    """Of a multi-vector retriever, and of its hybrid with BM25. Each [passages]"""
     from rankstill.candidates.first_stage import BM25_SCALE
     from rankstill.hybrid import Hybrid
     from rankstill.multi_vector import TokenIndex, encode_queries
 
-    model, index = parts.multi_vector, TokenIndex.load(parts.workspace.path("multi-vector-index"))
+    model = parts.distilled_multi_vector if after else parts.multi_vector
+    index = TokenIndex.load(parts.workspace.path(f"multi-vector{after}-index"))
     maxsim = list(index.scores_of(encode_queries(model, list(queries)), positions, str(model.device)))
-    hybrid = Hybrid.load(parts.workspace.path("hybrid-multi-vector.json"))
-    return {
-        MULTI_VECTOR: list(maxsim),
-        MULTI_VECTOR_HYBRID: [
-            hybrid.score(late, (own / BM25_SCALE).astype(np.float32)) for late, own in zip(maxsim, lexical, strict=True)
-        ],
-    }
+    hybrid = Hybrid.load(parts.workspace.path(f"hybrid-multi-vector{after}.json"))
+    return maxsim, [
+        hybrid.score(late, (own / BM25_SCALE).astype(np.float32)) for late, own in zip(maxsim, lexical, strict=True)
+    ]
 
 
 def _fused(columns: NDArray[np.float32], positions: NDArray[np.int64], rrf_k: float) -> NDArray[np.float32]:

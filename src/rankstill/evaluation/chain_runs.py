@@ -21,7 +21,9 @@ from rankstill.evaluation.systems import (
     HYBRID_AFTER,
     HYBRID_BEFORE,
     MULTI_VECTOR,
+    MULTI_VECTOR_AFTER,
     MULTI_VECTOR_HYBRID,
+    MULTI_VECTOR_HYBRID_AFTER,
     RANKER,
     RANKER_ON_AFTER,
     dense_run,
@@ -107,7 +109,7 @@ def evaluate_chain(parts: Parts, folder: Path) -> Sequence[str]:
 
 def _of_judge(parts: Parts, runs: Mapping[str, Run], qrels: Qrels) -> tuple[list[str], list[str]]:
     """What to know of an LLM's judgements, and the measure that leaves out what it did not judge, if that is much."""
-    judged = read_judgements(parts.workspace.folder)
+    judged = read_judgements(parts.workspace.folder, parts.dataset)
     assert judged is not None, "the dataset says that an LLM judged"
     main = display_name(parts.config.evaluation.measures[0])
     name, _, cutoff = main.partition("@")
@@ -161,10 +163,11 @@ def chain_systems(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool
         return reranked_run(parts.with_late(first_stage), ranker, queries, parts.config.evaluation.rerank_depth)
 
     @cache
-    def late() -> tuple[Run, Run]:
-        index = TokenIndex.load(parts.workspace.path("multi-vector-index"))
-        hybrid = Hybrid.load(parts.workspace.path("hybrid-multi-vector.json"))
-        return multi_vector_runs(parts.multi_vector, index, before, hybrid, queries)
+    def late(after: str = "") -> tuple[Run, Run]:
+        index = TokenIndex.load(parts.workspace.path(f"multi-vector{after}-index"))
+        hybrid = Hybrid.load(parts.workspace.path(f"hybrid-multi-vector{after}.json"))
+        model = parts.distilled_multi_vector if after else parts.multi_vector
+        return multi_vector_runs(model, index, before, hybrid, queries)
 
     before = parts.before.exact()
 
@@ -183,10 +186,14 @@ def chain_systems(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool
         RANKER_ON_AFTER: lambda: reranked(after(), "reranker"),
         MULTI_VECTOR: lambda: late()[0],
         MULTI_VECTOR_HYBRID: lambda: late()[1],
+        MULTI_VECTOR_AFTER: lambda: late("-distilled")[0],
+        MULTI_VECTOR_HYBRID_AFTER: lambda: late("-distilled")[1],
     }
     left_out: set[str] = set()
     if not with_ranker:
         left_out |= {HYBRID_BEFORE, RANKER, HYBRID_AFTER, RANKER_ON_AFTER}
     if not parts.has_multi_vector:
         left_out |= {MULTI_VECTOR, MULTI_VECTOR_HYBRID}
+    if not parts.has_distilled_multi_vector:
+        left_out |= {MULTI_VECTOR_AFTER, MULTI_VECTOR_HYBRID_AFTER}
     return {name: search for name, search in systems.items() if name not in left_out}

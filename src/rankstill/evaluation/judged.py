@@ -29,6 +29,8 @@ class Judgements:
         dates: days on which it graded, in order, ISO 8601.
         k: of each system's passages, how many were judged.
         teacher_too: whether the LLM was the teacher as well.
+        corpus: fingerprint of the passages.
+        queries: texts by id.
         grades: query id -> passage id -> grade, 0 to 3.
         failed: query id -> ids of passages whose grade could not be read, or whose prompt was refused.
     """
@@ -38,6 +40,8 @@ class Judgements:
     dates: tuple[str, ...]
     k: int
     teacher_too: bool
+    corpus: str
+    queries: Mapping[str, str]
     grades: Qrels
     failed: Mapping[str, tuple[str, ...]]
 
@@ -68,8 +72,8 @@ class Judgements:
         return "".join(["query-id\tcorpus-id\tscore\n", *rows])
 
 
-def read_judgements(folder: Path) -> Judgements | None:
-    """What an LLM judged in a workspace; None if none did.
+def read_judgements(folder: Path, dataset: Dataset) -> Judgements | None:
+    """What an LLM judged in a workspace of this dataset's queries; None if nothing, or of another corpus.
 
     Raises:
         DataError: the file is damaged.
@@ -79,13 +83,22 @@ def read_judgements(folder: Path) -> Judgements | None:
         return None
     try:
         read: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        failed = {query_id: tuple(passages) for query_id, passages in read.pop("failed").items()}
-        return Judgements(**{**read, "dates": tuple(read["dates"])}, failed=failed)
+        if read["corpus"] != dataset.corpus.fingerprint:
+            return None
+        known = {each: text for each, text in read["queries"].items() if _is_its(dataset, each, text)}
+        grades = {query_id: grades for query_id, grades in read["grades"].items() if query_id in known}
+        failed = {query_id: tuple(each) for query_id, each in read["failed"].items() if query_id in known}
+        changes = {"dates": tuple(read["dates"]), "queries": known, "grades": grades, "failed": failed}
+        return Judgements(**{**read, **changes})
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path}: cannot be read as judgements ({error!r}). Move it away and run `rankstill judge` again: every "
             "answer is in the ledger."
         ) from None
+
+
+def _is_its(dataset: Dataset, query_id: str, text: str) -> bool:
+    return query_id in dataset.queries and dataset.queries[query_id].text == text
 
 
 def with_judgements(dataset: Dataset, folder: Path) -> Dataset:
@@ -100,7 +113,7 @@ def with_judgements(dataset: Dataset, folder: Path) -> Dataset:
     Raises:
         DataError: the judgements are damaged.
     """
-    judged = read_judgements(folder) if dataset.unjudged and not dataset.test else None
+    judged = read_judgements(folder, dataset) if dataset.unjudged and not dataset.test else None
     if judged is None:
         return dataset
     qrels = judged.measuring()

@@ -8,6 +8,7 @@ import math
 import re
 import subprocess
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from rankstill.datasets.dataset import Qrels
@@ -35,8 +36,8 @@ def per_query(run: Run, qrels: Qrels, measures: Sequence[str] = DEFAULT_MEASURES
         qrels: query id -> passage id -> grade; above 0 is relevant, below 0 is not judged. Its queries are the ones
             measured, whatever else the run holds; those that the run lacks, and those without a relevant passage, count
             as 0.
-        measures: names such as "nDCG@10", "Hit@1", "Recall@100", "MRR@10", or any that ir_measures knows, such as
-            "AP", "P(rel=2)@5" or "Success@20".
+        measures: names such as "nDCG@10", "Hit@1", "Recall@100", "MRR@10", "AllRecall@5" (`all_recall`), or any that
+            ir_measures knows, such as "AP", "P(rel=2)@5" or "Success@20".
         relevant_from: the lowest grade that is relevant to measures which know relevant and not relevant alone, but for
             those that name their own (rel).
 
@@ -67,6 +68,23 @@ def per_query(run: Run, qrels: Qrels, measures: Sequence[str] = DEFAULT_MEASURES
             f"Leave out those that are not like {', '.join(DEFAULT_MEASURES)}."
         ) from None
     return values
+
+
+@cache
+def all_recall() -> Any:
+    """ir_measures' measure AllRecall@k: 1 for a query all of whose relevant passages are among the first k, else 0.
+
+    It is for readers that must put several passages together, as in multi-hop question answering: HippoRAG's all-recall
+    (Gutiérrez et al. 2024, https://arxiv.org/abs/2405.14831), elsewhere full or perfect recall. With one relevant
+    passage it is Hit@k. It is never above Recall@k.
+    """
+    import ir_measures
+
+    def all_found(qrels: Any, run: Any) -> float:  # pandas' DataFrames of one query
+        relevant = set(qrels["doc_id"][qrels["relevance"] > 0])
+        return float(bool(relevant) and relevant <= set(run["doc_id"]))
+
+    return ir_measures.define_byquery(all_found, "AllRecall")
 
 
 def aggregate(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
@@ -115,7 +133,7 @@ def _parse(text: str) -> Any:
     """The ir_measures measure of this name. (Its own parser uses parts of `ast` that Python 3.14 no longer has.)"""
     import ir_measures
 
-    registry = ir_measures.measures.registry | {"Hit": ir_measures.Success}
+    registry = ir_measures.measures.registry | {"Hit": ir_measures.Success, "AllRecall": all_recall()}
     match = _FORM.fullmatch(text.strip())
     if match is None:
         raise RankstillError(f'measure "{text}": not the name of a measure. {_HINT}')

@@ -30,6 +30,8 @@ HYBRID_BEFORE, HYBRID_AFTER = "hybrid before", "hybrid AFTER"
 """BM25 and the retriever, with weights from the LLM's rankings: what can be had without training anything."""
 MULTI_VECTOR, MULTI_VECTOR_HYBRID = "multi-vector", "multi-vector hybrid"
 """The old encoder's token vectors, matched as the LLM's rankings chose; alone, and with BM25."""
+MULTI_VECTOR_AFTER, MULTI_VECTOR_HYBRID_AFTER = "multi-vector AFTER", "multi-vector hybrid AFTER"
+"""The same, trained on the ranker's labels."""
 RANKER, RANKER_ON_AFTER = "ranker", "ranker on AFTER"
 SYSTEMS = (
     BM25,
@@ -42,6 +44,8 @@ SYSTEMS = (
     RANKER_ON_AFTER,
     MULTI_VECTOR,
     MULTI_VECTOR_HYBRID,
+    MULTI_VECTOR_AFTER,
+    MULTI_VECTOR_HYBRID_AFTER,
 )
 """All of them, in the order of every table."""
 FREE = (HYBRID_BEFORE, BM25, FIRST_STAGE)
@@ -52,7 +56,6 @@ UNTRAINED = (BM25, BEFORE, FIRST_STAGE)
 T = TypeVar("T")
 
 _DEPTH = 100
-_QUERIES_AT_ONCE = 64
 
 
 def run_name(system: str) -> str:
@@ -89,21 +92,25 @@ def encoded_run(model: SentenceTransformer, corpus: Corpus, queries: Mapping[str
         encode_passages(model, corpus, Path(folder))
         passages = np.load(Path(folder) / "passages.npy", mmap_mode="r")
         asked = encode(model, list(queries.values()), "query", "encoding queries", 128)
-        return _nearest_run(passages, asked, corpus, queries)
+        return nearest_run(passages, asked, corpus, queries, str(model.device))
 
 
-def _nearest_run(passages: Embeddings, asked: Embeddings, corpus: Corpus, queries: Mapping[str, str]) -> Run:
-    from rankstill.candidates.first_stage import top
+def nearest_run(
+    passages: Embeddings, asked: Embeddings, corpus: Corpus, queries: Iterable[str], device: str = "cpu"
+) -> Run:
+    """Passages by cosine, from vectors.
 
-    run: Run = {}
-    for start in range(0, len(asked), _QUERIES_AT_ONCE):
-        cosines = asked[start : start + _QUERIES_AT_ONCE] @ passages.T
-        for query_id, scores in zip(list(queries)[start : start + _QUERIES_AT_ONCE], cosines, strict=True):
-            if corpus.repeats is not None:
-                scores[corpus.repeats] = -np.inf
-            best = top(scores, _DEPTH)
-            run[query_id] = _scored(corpus, best, scores[best])
-    return run
+    Args:
+        passages: unit vectors of the corpus. [passages, dimensions]
+        asked: unit vectors of the queries. [queries, dimensions]
+        corpus: the passages.
+        queries: ids.
+        device: where cosines are computed.
+    """
+    from rankstill.candidates import nearest_passages
+
+    found = nearest_passages(asked, passages, _DEPTH, device, corpus.repeats)
+    return {query_id: _scored(corpus, *best) for query_id, *best in zip(queries, *found, strict=True)}
 
 
 def lexical_run(first_stage: FirstStage, queries: Mapping[str, str]) -> Run:

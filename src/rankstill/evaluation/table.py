@@ -215,13 +215,17 @@ def tabulate(
     )
 
 
-def render(table: EvaluationTable, heading: str = "Retrieval quality") -> Table:
-    """The table for a terminal; with the default measures it fits 120 columns (long names wrap).
+def render(table: EvaluationTable, heading: str = "Retrieval quality", width: int = 120) -> Table:
+    """The table for a terminal. Names, the main measure, differences and p are always whole.
+
+    Of the other measures it shows the first ones, as many as fit; where not even the rest fits, no intervals.
 
     Args:
         table: what to show.
         heading: the beginning of the title, for example the dataset's name.
+        width: of the terminal, in columns.
     """
+    headings, rows = _fitting(_headings(table), _rows(table), width)
     shown = Table(
         title=Text(_title(table, heading)),
         caption=Text(_caption(table)),
@@ -229,13 +233,32 @@ def render(table: EvaluationTable, heading: str = "Retrieval quality") -> Table:
         padding=(0, 1, 0, 0),
         pad_edge=False,
     )
-    name, *others = _headings(table)
-    shown.add_column(Text(name), overflow="fold")
+    name, *others = headings
+    shown.add_column(Text(name), no_wrap=True)
     for column in others:
         shown.add_column(Text(column), justify="right", no_wrap=True)
-    for row in _rows(table):
+    for row in rows:
         shown.add_row(*(Text(cell) for cell in row))  # Text, so that brackets are not read as markup
     return shown
+
+
+def _fitting(headings: list[str], rows: list[list[str]], width: int) -> tuple[list[str], list[list[str]]]:
+    """The columns that fit: the last measures go first, then the intervals of means, then those of differences."""
+
+    def needed(lines: list[list[str]]) -> int:
+        """Two spaces between columns, one before the first and one behind the last."""
+        return sum(
+            2 + max(len(line) for cell in column for line in cell.split("\n")) for column in zip(*lines, strict=True)
+        )
+
+    lines = [headings, *rows]
+    while needed(lines) > width and len(lines[0]) > 4:
+        lines = [[*line[:-3], *line[-2:]] for line in lines]
+    for column in (1, 2):
+        if needed(lines) > width:
+            for line in lines:
+                line[column] = line[column].split("\n")[0].split(" [")[0]
+    return lines[0], lines[1:]
 
 
 def _title(table: EvaluationTable, heading: str) -> str:

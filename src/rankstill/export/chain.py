@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 STORES: dict[str, Callable[..., int]] = {"qdrant": to_qdrant, "lancedb": to_lancedb, "pgvector": to_pgvector}
 """Name -> function that puts batches into one: `(batches, collection or table, location=...)`."""
+_OF_TOKENS = ("qdrant", "lancedb")
+"""Those that know MaxSim."""
 PASSAGES = 1000
 """Encoded by every form to measure it."""
 
@@ -145,7 +147,7 @@ def export_to_store(
         location: where the database is, see its function in `rankstill.export.stores`; empty for a folder in the
             workspace, or for what PGHOST and the like say.
         dimensions: of shorter vectors, turned first; None for whole ones.
-        multi_vector: the token vectors of the multi-vector retriever; Qdrant alone.
+        multi_vector: the token vectors of the multi-vector retriever; Qdrant and LanceDB alone.
 
     Returns:
         How many passages were sent.
@@ -156,8 +158,10 @@ def export_to_store(
     """
     if store not in STORES:
         raise RankstillError(f"export: no store {store}. Use one of {', '.join(STORES)}.")
-    if multi_vector and (store != "qdrant" or dimensions is not None):
-        raise RankstillError("export: --multi-vector puts whole token vectors into qdrant. Leave --dimensions out.")
+    if multi_vector and (store not in _OF_TOKENS or dimensions is not None):
+        raise RankstillError(
+            f"export: --multi-vector puts whole token vectors into {' or '.join(_OF_TOKENS)}. Leave --dimensions out."
+        )
     with open_held(config, workspace) as chain:
         if not location and store != "pgvector":
             location = str(chain.workspace.path("export") / store)
@@ -166,7 +170,7 @@ def export_to_store(
         if not chain.parts.has_multi_vector:
             raise WorkspaceError(f"{workspace}: there is no multi-vector retriever. Run with multi_vector.make: true.")
         index = TokenIndex.load(chain.workspace.path("multi-vector-index"))
-        return to_qdrant(token_batches_of(chain.dataset.corpus, index), name, location=location)
+        return STORES[store](token_batches_of(chain.dataset.corpus, index), name, location=location)
 
 
 def _finished(chain: Chain) -> tuple[SentenceTransformer, Vectors]:

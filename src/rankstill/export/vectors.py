@@ -145,12 +145,14 @@ def read_parquet(path: Path, rows: int = _ROWS) -> Iterator[Batch]:
         raise DataError(f"{path}: not embeddings in Parquet ({error}). Give a file that this program wrote.") from error
 
 
-def arrow_table(batch: Batch) -> Any:
-    """The batch as an Arrow table of `id`, `text` and `vector`."""
+def arrow_table(batch: Batch | TokenBatch) -> Any:
+    """The batch as an Arrow table of `id`, `text` and `vector`: one of a fixed size, or a list of such."""
     import pyarrow as pa
 
-    vectors = pa.FixedSizeListArray.from_arrays(
-        pa.array(batch.vectors.reshape(-1), type=pa.float32()), batch.vectors.shape[1]
-    )
+    together = np.concatenate(batch.vectors) if isinstance(batch, TokenBatch) else batch.vectors
+    vectors = pa.FixedSizeListArray.from_arrays(pa.array(together.reshape(-1), type=pa.float32()), together.shape[1])
+    if isinstance(batch, TokenBatch):
+        firsts = np.cumsum([0, *map(len, batch.vectors)])
+        vectors = pa.ListArray.from_arrays(pa.array(firsts, type=pa.int32()), vectors)
     texts, ids = pa.array(batch.texts, type=pa.string()), pa.array(batch.ids, type=pa.string())
     return pa.table({"id": ids, "text": texts, "vector": vectors})

@@ -163,7 +163,7 @@ def _at_work(
         chain.run("runs")
         queries = draw_queries(searched_queries(dataset), config.judge.queries, config.seed)
         runs = read_runs(folder / "runs")
-        known = read_judgements(folder) if orders == 1 else None
+        known = read_judgements(folder, dataset) if orders == 1 else None
         if known is not None and (known.model, known.prompt) != (llm.asker.model, llm.asker.template.identity):
             say(f"note: {known.model} judged here with {known.prompt}; {llm.asker.model} judges all of it anew")
             known = None
@@ -184,7 +184,7 @@ def _merged(work: _Work, graded: Sequence[Graded], missing: dict[str, str]) -> J
     failed |= {each.of.query_id: each.failed for each in graded if each.failed}
     failed |= {each.query_id: each.ids for each in work.lists if each.query_id in missing}
     dates = dict.fromkeys([*(known.dates if known else ()), *([date.today().isoformat()] if work.lists else ())])
-    parts = work.chain.parts
+    parts, dataset = work.chain.parts, work.chain.dataset
     teachers = {ranking.teacher for ranking in parts.rankings} if "rankings" in work.chain.steps else set()
     return Judgements(
         model=llm.asker.model,
@@ -192,6 +192,8 @@ def _merged(work: _Work, graded: Sequence[Graded], missing: dict[str, str]) -> J
         dates=tuple(dates),
         k=max(work.chain.config.judge.k, known.k if known else 0),
         teacher_too=llm.asker.model in teachers,
+        corpus=dataset.corpus.fingerprint,
+        queries={query_id: dataset.queries[query_id].text for query_id in (*grades, *failed)},
         grades=grades,
         failed=failed,
     )

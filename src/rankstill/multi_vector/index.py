@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rankstill.candidates.vectors import read_pieces
 from rankstill.compute.memory import Room, release_memory
-from rankstill.compute.precision import autocast
+from rankstill.compute.precision import fast_precision
 from rankstill.multi_vector.codes import Bits, Codec
 from rankstill.multi_vector.model import encoder_in_bfloat16
 from rankstill.progress import progress
@@ -63,11 +63,35 @@ class TokenIndex:
             folder: made if it is not there.
             bits: of a dimension.
         """
+        room = Room.of(model)
+
+        def encoded(stretch: slice) -> list[Tokens]:
+            texts = list(passages[stretch])
+            together = room.texts_a_pass(max(map(len, texts)), 32)
+            made = model.encode_document(texts, batch_size=together, show_progress_bar=False, convert_to_numpy=True)
+            release_memory()
+            return [np.asarray(each, dtype=np.float32) for each in made]
+
+        size = model.encode_document("any text").shape[1]  # it names none where it has routes
+        with encoder_in_bfloat16(model):
+            return cls.write(folder, len(passages), Codec.of(bits, size), "encoding passages, token by token", encoded)
+
+    @classmethod
+    def write(
+        cls, folder: Path, passages: int, codec: Codec, what: str, make: Callable[[slice], Sequence[Tokens]]
+    ) -> TokenIndex:
+        """Write token vectors, some passages at a time; what an interrupted call finished is kept.
+
+        Args:
+            folder: made if it is not there.
+            passages: how many.
+            codec: of the vectors.
+            what: for the progress line.
+            make: gives the token vectors of these passages. Each [tokens, dimensions]
+        """
         folder.mkdir(parents=True, exist_ok=True)
         if not (folder / _DONE).exists():
-            size = model.encode_document("any text").shape[1]  # it names none where it has routes
-            codec = Codec(bits if size % 4 == 0 else 8, size)
-            _write(model, passages, folder, codec)
+            _write(folder, passages, codec, what, make)
             write_atomically(folder / _DONE, json.dumps(asdict(codec)) + "\n")
         return cls.load(folder)
 
@@ -81,8 +105,8 @@ class TokenIndex:
 
     def vectors(self, positions: NDArray[np.int64]) -> list[Tokens]:
         """The token vectors of some passages, as they lie on disk. Each [tokens, dimensions]"""
-        held, counts = self._vectors(positions, "cpu")
-        return np.split(held.numpy(), counts.cumsum(0)[:-1].tolist())
+        codes, scales, counts = self._read(positions, "cpu")
+        return np.split(self.codec.decode(codes, scales).numpy(), counts.cumsum(0)[:-1].tolist())
 
     def scores(self, queries: Sequence[Tokens], device: str = "cpu") -> Iterator[NDArray[np.float32]]:
         """MaxSim of each query and every passage; exact but for the rounding of passages' vectors.
@@ -94,8 +118,9 @@ class TokenIndex:
         Yields:
             For each query, in order: a score a passage, -inf for one without tokens. [passages]
         """
-        for rows in _together([len(query) for query in queries], _QUERY_TOKENS_A_BLOCK):
-            yield from self._scores(queries[rows], device)
+        every = np.arange(len(self))
+        for rows in _together(_lengths(queries), _QUERY_TOKENS_A_BLOCK):
+            yield from self._maxsim(queries[rows], every, device)
 
     def scores_of(
         self, queries: Sequence[Tokens], positions: Sequence[NDArray[np.int64]], device: str = "cpu"
@@ -110,36 +135,32 @@ class TokenIndex:
         for query, wanted in zip(queries, positions, strict=True):
             yield self._maxsim([query], wanted, device)[0]
 
-    def _scores(self, queries: Sequence[Tokens], device: str) -> NDArray[np.float32]:
-        found = np.empty((len(queries), len(self)), dtype=np.float32)
-        for rows in _together(np.diff(self.starts).tolist(), _TOKENS_A_BLOCK):
-            found[:, rows] = self._maxsim(queries, np.arange(rows.start, rows.stop), device)
-        return found
-
     def _maxsim(self, queries: Sequence[Tokens], positions: NDArray[np.int64], device: str) -> NDArray[np.float32]:
-        """[queries, passages]"""
+        """Of every query and these passages, a block of passages at a time. [queries, passages]"""
         import torch
 
-        asked = torch.from_numpy(np.concatenate(queries)).to(device)
-        query_of = torch.from_numpy(np.repeat(np.arange(len(queries)), [len(each) for each in queries])).to(device)
-        passages, counts = self._vectors(positions, device)
-        with autocast(device):
-            products = passages @ asked.T
-        sums = torch.zeros(len(queries), len(positions), device=device)
-        sums.index_add_(0, query_of, _highest(products.float(), counts).T.contiguous())
-        found: NDArray[np.float32] = sums.masked_fill(counts == 0, float("-inf")).cpu().numpy()
+        low = torch.bfloat16 if fast_precision(device) else torch.float32
+        asked = torch.from_numpy(np.concatenate(queries)).to(device, low)
+        query_of = torch.from_numpy(np.repeat(np.arange(len(queries)), _lengths(queries))).to(device)
+        found = np.empty((len(queries), len(positions)), dtype=np.float32)
+        tokens = self.starts[positions + 1] - self.starts[positions]
+        for block in _together(tokens, _TOKENS_A_BLOCK):
+            codes, scales, counts = self._read(positions[block], device)
+            products = (self.codec.levels(codes, low) @ asked.T).float().mul_(scales[:, None])
+            sums = torch.zeros(len(queries), len(counts), device=device)
+            sums.index_add_(0, query_of, _highest(products, counts).T.contiguous())
+            found[:, block] = sums.masked_fill(counts == 0, float("-inf")).cpu().numpy()
         return found
 
-    def _vectors(self, positions: NDArray[np.int64], device: str) -> tuple[Tensor, Tensor]:
-        """Vectors of some passages' tokens [tokens, dimensions], and how many tokens each has [passages]."""
+    def _read(self, positions: NDArray[np.int64], device: str) -> tuple[Tensor, Tensor, Tensor]:
+        """Codes [tokens, size] and scales [tokens] of some passages' tokens, and how many each has. [passages]"""
         import torch
 
         firsts, ends = self.starts[positions], self.starts[positions + 1]
         size = self.codec.size
-        codes = read_pieces(self.folder / "codes", firsts * size, ends * size).reshape(-1, size)
-        scales = read_pieces(self.folder / "scales", firsts * 2, ends * 2).view("<f2")
-        vectors = self.codec.decode(*(torch.from_numpy(each).to(device) for each in (codes, scales)))
-        return vectors, torch.from_numpy(ends - firsts).to(device)
+        codes = torch.from_numpy(read_pieces(self.folder / "codes", firsts * size, ends * size)).reshape(-1, size)
+        scales = torch.from_numpy(read_pieces(self.folder / "scales", firsts * 2, ends * 2).view("<f2")).float()
+        return codes.to(device), scales.to(device), torch.from_numpy(ends - firsts).to(device)
 
 
 @dataclass(frozen=True)
@@ -177,14 +198,12 @@ def encode_queries(model: MultiVectorEncoder, queries: Sequence[str]) -> list[To
     return [np.asarray(each, dtype=np.float32) for each in encoded]
 
 
-def _write(model: MultiVectorEncoder, passages: Sequence[str], folder: Path, codec: Codec) -> None:
-    room = Room.of(model)
+def _write(folder: Path, passages: int, codec: Codec, what: str, make: Callable[[slice], Sequence[Tokens]]) -> None:
     with (
         (folder / "counts").open("a+b") as counts,
         (folder / "scales").open("a+b") as scales,
         (folder / "codes").open("a+b") as codes,
-        progress("encoding passages, token by token", len(passages)) as advance,
-        encoder_in_bfloat16(model),
+        progress(what, passages) as advance,
     ):
         counts.seek(0)
         finished = np.frombuffer(counts.read(), dtype="<i4")
@@ -194,20 +213,16 @@ def _write(model: MultiVectorEncoder, passages: Sequence[str], folder: Path, cod
         for file, size in ((counts, 4 * done), (scales, 2 * tokens), (codes, codec.size * tokens)):
             file.truncate(size)
         advance(done)
-        for start in range(done, len(passages), _TEXTS_A_STRETCH):
-            texts = list(passages[start : start + _TEXTS_A_STRETCH])
-            together = room.texts_a_pass(max(map(len, texts)), 32)
-            encoded = model.encode_document(texts, batch_size=together, show_progress_bar=False, convert_to_numpy=True)
-            vectors = np.concatenate([np.asarray(each, dtype=np.float32) for each in encoded])
-            held, scale = codec.encode(vectors)
+        for start in range(done, passages, _TEXTS_A_STRETCH):
+            vectors = make(slice(start, min(start + _TEXTS_A_STRETCH, passages)))
+            held, scale = codec.encode(np.concatenate(vectors))
             codes.write(held.data)
             scales.write(scale.data)
             codes.flush()
             scales.flush()
-            counts.write(np.array([len(each) for each in encoded], dtype="<i4").data)
+            counts.write(_lengths(vectors).astype("<i4").data)
             counts.flush()
-            release_memory()
-            advance(len(texts))
+            advance(len(vectors))
 
 
 def _highest(products: Tensor, counts: Tensor) -> Tensor:
@@ -229,13 +244,15 @@ def _highest(products: Tensor, counts: Tensor) -> Tensor:
     return highest
 
 
-def _together(sizes: Sequence[int], most: int) -> Iterator[slice]:
+def _together(sizes: NDArray[np.int64], most: int) -> Iterator[slice]:
     """Neighbours whose sizes add up to `most` at most, or single ones that are larger."""
-    start, held = 0, 0
-    for row, size in enumerate(sizes):
-        if row > start and held + size > most:
-            yield slice(start, row)
-            start, held = row, 0
-        held += size
-    if start < len(sizes):
-        yield slice(start, len(sizes))
+    ends, start, before = np.cumsum(sizes), 0, 0
+    while start < len(sizes):
+        stop = max(start + 1, int(np.searchsorted(ends, before + most, side="right")))
+        yield slice(start, stop)
+        start, before = stop, int(ends[stop - 1])
+
+
+def _lengths(texts: Sequence[Tokens]) -> NDArray[np.int64]:
+    """How many tokens each has. [texts]"""
+    return np.fromiter(map(len, texts), dtype=np.int64, count=len(texts))

@@ -1,24 +1,39 @@
-"""The multi-vector retriever of a chain: chosen and saved, then its passages encoded, its hybrid with BM25 fitted."""
+"""The multi-vector retrievers of a chain: the one that is chosen, the one that is trained, and what belongs to them."""
 
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rankstill.distributed.processes import leads
 from rankstill.hybrid import Hybrid, fit_hybrid
 from rankstill.models import save_model
 from rankstill.multi_vector.choosing import Choice, choose
 from rankstill.multi_vector.idf import inverse_document_frequency
 from rankstill.multi_vector.index import TokenIndex, encode_queries
-from rankstill.multi_vector.model import has_token_vectors, multi_vector_encoder
+from rankstill.multi_vector.model import every_token, has_token_vectors, multi_vector_encoder
+from rankstill.multi_vector.two_stage import make_two_stage
+from rankstill.progress import say
+from rankstill.ranker.prior import fit_prior
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder
+
     from rankstill.parts import Parts
     from rankstill.ranker import RankedList
+    from rankstill.reporting import Reports
+    from rankstill.retriever import Lessons
+
+_SHARPEST = 1e-3
+"""Of student temperatures: where the LLM's orders speak for late interaction without a doubt."""
+
+_QUERIES_TO_MEASURE_WITH = 50
+_LEAST_RECALL = 0.95
 
 
 def make_multi_vector(parts: Parts, folder: Path) -> Sequence[str]:
@@ -55,17 +70,75 @@ def make_token_index(parts: Parts, folder: Path) -> None:
     place = folder / "multi-vector-index"
     place.mkdir(exist_ok=True)
     if read_choice(parts) is not None:
-        TokenIndex.encode(parts.multi_vector, parts.dataset.corpus.texts(), place, parts.config.multi_vector.bits)
+        _encode(parts, parts.multi_vector, place)
 
 
-def fit_multi_vector_hybrid(parts: Parts, lists: Sequence[RankedList]) -> Hybrid:
-    """The weights of the multi-vector retriever and BM25.
+def _encode(parts: Parts, model: MultiVectorEncoder, folder: Path) -> TokenIndex:
+    """The corpus's token vectors, and what a search in two stages needs, measured with training queries."""
+    index = TokenIndex.encode(model, parts.dataset.corpus.texts(), folder, parts.config.multi_vector.bits)
+    queries = parts.dataset.texts_of(parts.dataset.train[:_QUERIES_TO_MEASURE_WITH])
+    say(make_two_stage(index, encode_queries(model, queries), _LEAST_RECALL, str(model.device)).describe())
+    return index
+
+
+def make_distilled(parts: Parts, lessons: Lessons, folder: Path, reports: Reports) -> Sequence[str]:
+    """Train the multi-vector retriever on the ranker's labels, and encode the corpus by it.
 
     Args:
-        parts: of a chain that has a multi-vector retriever.
-        lists: the LLM's rankings, with the first stage's scores.
+        parts: of a chain that has labels and a multi-vector retriever.
+        lessons: those of the bi-encoder.
+        folder: for `multi-vector-distilled/`, its index, its hybrid, its training curve and what chose the blend.
+        reports: where else the training curve goes.
+
+    Returns:
+        What a reader of the figures must know.
     """
-    index, model = TokenIndex.load(parts.workspace.path("multi-vector-index")), parts.multi_vector
+    from rankstill.multi_vector.student import MULTI_VECTOR
+    from rankstill.retriever import Blend
+    from rankstill.retriever.training import train_student
+
+    config, model = parts.config.multi_vector, parts.multi_vector
+    lists = parts.ranked_lists(parts.with_late(parts.before))
+    changes = {
+        "epochs": config.epochs,
+        "learning_rate": config.learning_rate,
+        "student_temperature": _temperature(lists),
+    }
+    with every_token(model):
+        taught = replace(lessons, config=lessons.config.model_copy(update=changes))
+        train_student(model, MULTI_VECTOR, taught, folder, "multi-vector", reports)
+    if not leads():
+        return []
+    chosen = json.loads((folder / "multi-vector-blend.json").read_text(encoding="utf-8"))
+    blend = Blend(**chosen) if chosen else None
+    save_model(model, folder / "multi-vector-distilled")
+    place, former = folder / "multi-vector-distilled-index", parts.workspace.path("multi-vector-index")
+    if blend is not None and not blend.share:
+        shutil.copytree(former, place, dirs_exist_ok=True)  # the same model has the same vectors
+    index = _encode(parts, model, place)
+    fit_multi_vector_hybrid(parts, lists, model, index).save(folder / "hybrid-multi-vector-distilled.json")
+    return [f"multi-vector: {blend.describe()}"] if blend else []
+
+
+def _temperature(lists: Sequence[RankedList]) -> float:
+    """Of the student's softmax: that under which its MaxSim, before any training, makes the LLM's orders likeliest."""
+    late = [each.features[:, -1:] for each in lists]
+    known, weights = [each.known for each in lists], [each.weight for each in lists]
+    (scale,) = fit_prior(("late",), late, known, weights, least=0.0).weights
+    return 1 / min(max(scale, 1.0), 1 / _SHARPEST)
+
+
+def fit_multi_vector_hybrid(
+    parts: Parts, lists: Sequence[RankedList], model: MultiVectorEncoder, index: TokenIndex
+) -> Hybrid:
+    """The weights of a multi-vector retriever and BM25.
+
+    Args:
+        parts: of the chain.
+        lists: the LLM's rankings, with the first stage's scores.
+        model: encodes the queries.
+        index: the passages' token vectors.
+    """
     asked = encode_queries(model, [each.query for each in lists])
     maxsim = list(index.scores_of(asked, parts.ranked_positions, str(model.device)))
     return fit_hybrid(lists, parts.config.candidates, maxsim)

@@ -85,6 +85,20 @@ def encoder_in_bfloat16(model: MultiVectorEncoder) -> Iterator[None]:
         del encoder.forward
 
 
+@contextmanager
+def every_token(model: MultiVectorEncoder) -> Iterator[None]:
+    """Meanwhile passages keep all their token vectors: pooling has no gradient."""
+    from sentence_transformers.base.modules import Router
+
+    (router,) = (module for module in model if isinstance(module, Router))
+    route: Any = router.sub_modules["document"]
+    router.sub_modules["document"] = route[:1]
+    try:
+        yield
+    finally:
+        router.sub_modules["document"] = route
+
+
 def has_token_vectors(model: SentenceTransformer) -> bool:
     """Whether a bi-encoder makes vectors of tokens on the way to that of a text; a table of static vectors does not."""
     try:

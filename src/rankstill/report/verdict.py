@@ -16,7 +16,9 @@ from rankstill.evaluation.systems import (
     HYBRID_AFTER,
     HYBRID_BEFORE,
     MULTI_VECTOR,
+    MULTI_VECTOR_AFTER,
     MULTI_VECTOR_HYBRID,
+    MULTI_VECTOR_HYBRID_AFTER,
 )
 from rankstill.report.causes import likely_causes
 from rankstill.report.showing import signed
@@ -27,6 +29,8 @@ _OTHERS = {
     HYBRID_AFTER: "`hybrid-distilled.json` with `retriever`",
     MULTI_VECTOR: "`multi-vector`",
     MULTI_VECTOR_HYBRID: "`hybrid-multi-vector.json` with `multi-vector`",
+    MULTI_VECTOR_AFTER: "`multi-vector-distilled`",
+    MULTI_VECTOR_HYBRID_AFTER: "`hybrid-multi-vector-distilled.json` with `multi-vector-distilled`",
 }
 """Retrievers that a run makes besides, and the files that they are, in the workspace."""
 _SUBJECTS = {AFTER: "the distilled retriever", MULTI_VECTOR: "the multi-vector retriever"}

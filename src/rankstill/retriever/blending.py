@@ -7,31 +7,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from rankstill.candidates import encode
 from rankstill.retriever.held_out import plackett_luce_loss
+from rankstill.retriever.student import JudgingList, Student
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-    from torch import Tensor
+    from torch import Tensor, nn
 
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-
-
-@dataclass(frozen=True)
-class JudgingList:
-    """A ranking that did not teach the encoder.
-
-    Args:
-        query: its text.
-        passages: their texts, in the LLM's order, best first.
-        known: how many leading passages the LLM itself placed; the rest is an unordered tail.
-    """
-
-    query: str
-    passages: Sequence[str]
-    known: int
 
 
 @dataclass(frozen=True)
@@ -62,7 +45,7 @@ class Blend:
         return f"{kept}: so {self.lists:,} of the LLM's rankings, which did not teach it, are likeliest ({tried}; nats)"
 
 
-def choose_blend(model: SentenceTransformer, old: Mapping[str, Tensor], lists: Sequence[JudgingList]) -> Blend:
+def choose_blend(model: nn.Module, student: Student, old: Mapping[str, Tensor], lists: Sequence[JudgingList]) -> Blend:
     """Set the model's weights to the mixture of new and old under which rankings are likeliest.
 
     Weights between those before and after fine-tuning are often better than either, and the old ones are among those
@@ -70,6 +53,7 @@ def choose_blend(model: SentenceTransformer, old: Mapping[str, Tensor], lists: S
 
     Args:
         model: trained; its weights are changed.
+        student: how its similarities are computed.
         old: its weights as they were.
         lists: that taught neither it nor the ranker whose labels did.
     """
@@ -77,13 +61,13 @@ def choose_blend(model: SentenceTransformer, old: Mapping[str, Tensor], lists: S
     losses, known = [], [each.known for each in lists]
     for share in _SHARES:
         mix(model, old, new, share)
-        losses.append(plackett_luce_loss(_cosines(model, lists), known))
+        losses.append(plackett_luce_loss(student.score(model, lists), known))
     chosen = Blend(len(lists), _SHARES, losses)
     mix(model, old, new, chosen.share)
     return chosen
 
 
-def mix(model: SentenceTransformer, old: Mapping[str, Tensor], new: Mapping[str, Tensor], share: float) -> None:
+def mix(model: nn.Module, old: Mapping[str, Tensor], new: Mapping[str, Tensor], share: float) -> None:
     """Set each weight to share * new + (1 - share) * old, which may be the model's own."""
     import torch
 
@@ -91,11 +75,3 @@ def mix(model: SentenceTransformer, old: Mapping[str, Tensor], new: Mapping[str,
         for name, weight in model.state_dict().items():
             if weight.is_floating_point():
                 weight.copy_(torch.lerp(old[name].to(weight.device), new[name], share))
-
-
-def _cosines(model: SentenceTransformer, lists: Sequence[JudgingList]) -> list[NDArray[np.float32]]:
-    """Of each list's passages and its query. Each [passages]"""
-    passages = encode(model, [text for each in lists for text in each.passages], "document", "encoding held-out lists")
-    queries = encode(model, [each.query for each in lists], "query", "encoding held-out queries", 128)
-    ends = np.cumsum([len(each.passages) for each in lists])[:-1]
-    return [part @ query for part, query in zip(np.split(passages, ends), queries, strict=True)]

@@ -11,10 +11,12 @@ from torch import Tensor, nn
 from rankstill.compute.in_parts import in_parts
 from rankstill.compute.memory import Room
 from rankstill.distributed.processes import together
+from rankstill.retriever.student import Student, Task
 
 UNLABELLED = float("-inf")
 """A label of this value: the ranker gave the passage no score for this query."""
 
+_TASKS: tuple[Task, Task] = ("query", "document")
 _FEW = 32  # texts of a forward pass, where memory is not a GPU's
 _COSINES_A_PART = 2**20
 
@@ -91,7 +93,8 @@ class DistillationLoss(nn.Module):
     gives them no mass: in-batch negatives, inside the KL divergence itself.
 
     Args:
-        model: the SentenceTransformer in training.
+        model: the retriever in training.
+        student: how it embeds and compares.
         divergence: what a query costs; its name is that of its terms.
         teacher_temperature: tau_t.
         student_temperature: tau_s.
@@ -107,6 +110,7 @@ class DistillationLoss(nn.Module):
     def __init__(
         self,
         model: nn.Module,
+        student: Student,
         divergence: Divergence = kl_to_ranker,
         *,
         teacher_temperature: float,
@@ -116,6 +120,7 @@ class DistillationLoss(nn.Module):
     ) -> None:
         super().__init__()
         self.model = model
+        self.student = student
         self.divergence = divergence
         self.name = "kl" if divergence is kl_to_ranker else divergence.__name__
         self.teacher_temperature = teacher_temperature
@@ -126,15 +131,16 @@ class DistillationLoss(nn.Module):
     def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> dict[str, Tensor]:
         """The loss of a step, by its name."""
         queries, passages = (
-            together(self._embed(texts), count) for texts, count in zip(features, labels.shape, strict=True)
+            together(self._embed(texts, task), count)
+            for texts, task, count in zip(features, _TASKS, labels.shape, strict=True)
         )
-        cosines = queries @ passages.T
-        compared = cosines if self.in_batch else cosines.masked_fill(~torch.isfinite(labels), float("-inf"))
+        similarities = self.student.compare(queries, passages)
+        compared = similarities if self.in_batch else similarities.masked_fill(~torch.isfinite(labels), float("-inf"))
         costs = self.divergence(compared, labels, self.teacher_temperature, self.student_temperature)
         return {self.name: costs.mean()}
 
-    def _embed(self, texts: dict[str, Tensor]) -> Tensor:
-        """Unit vectors in the order given, computed longest first in micro-batches without needless padding."""
+    def _embed(self, texts: dict[str, Tensor], task: Task) -> Tensor:
+        """Vectors in the order given, computed longest first in micro-batches without needless padding."""
         lengths = texts["attention_mask"].sum(dim=1)
         order = torch.argsort(lengths, descending=True, stable=True)
         parts = []
@@ -146,8 +152,5 @@ class DistillationLoss(nn.Module):
                     for name, values in texts.items()
                 }
             )
-        return in_parts(self._embed_part, parts, lengths.device.type)[torch.argsort(order)]
-
-    def _embed_part(self, part: dict[str, Any]) -> Tensor:
-        vectors: Tensor = self.model(dict(part))["sentence_embedding"]
-        return nn.functional.normalize(vectors.to(torch.promote_types(vectors.dtype, torch.float32)), dim=1)
+        made = in_parts(lambda part: self.student.embed(self.model, dict(part), task), parts, lengths.device.type)
+        return made[torch.argsort(order)]

@@ -1,10 +1,10 @@
-"""Labels -> retriever, first part: train the bi-encoder by KL divergence to the labels' distribution."""
+"""Labels -> retriever, first part: train the encoder by KL divergence to the labels' distribution."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,14 +15,37 @@ from rankstill.errors import DataError, ModelError
 from rankstill.labels.table import LabelledQuery
 from rankstill.models import load_bi_encoder
 from rankstill.reporting import NOWHERE, Reports
-from rankstill.retriever.blending import JudgingList, choose_blend, mix
+from rankstill.retriever.blending import choose_blend, mix
 from rankstill.retriever.loss import DistillationLoss, Divergence, kl_to_ranker
+from rankstill.retriever.student import BI_ENCODER, JudgingList, Student
 from rankstill.training import progress_callback, run_training, set_seed, training_arguments
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from rankstill.config import RetrieverConfig
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """What a retriever learns from, and how.
+
+    Args:
+        labels: the ranker's scores. The user's queries are trained on, ranked by the LLM or not; pseudo-queries teach
+            the head alone.
+        corpus: the passages.
+        config: see `RetrieverConfig`.
+        seed: of shuffling and sampling.
+        divergence: the loss of each query.
+        judges: choose how much of the new weights is kept, unless the config says it; none: all is.
+    """
+
+    labels: Sequence[LabelledQuery]
+    corpus: Corpus
+    config: RetrieverConfig
+    seed: int
+    divergence: Divergence = kl_to_ranker
+    judges: Sequence[JudgingList] = ()
 
 
 def load_retriever(config: RetrieverConfig, device: str | None) -> SentenceTransformer:
@@ -36,29 +59,14 @@ def load_retriever(config: RetrieverConfig, device: str | None) -> SentenceTrans
 
 
 def train_retriever(
-    labels: Sequence[LabelledQuery],
-    corpus: Corpus,
-    config: RetrieverConfig,
-    folder: Path,
-    *,
-    seed: int,
-    device: str | None = None,
-    divergence: Divergence = kl_to_ranker,
-    judges: Sequence[JudgingList] = (),
-    reports: Reports = NOWHERE,
+    lessons: Lessons, folder: Path, device: str | None = None, reports: Reports = NOWHERE
 ) -> SentenceTransformer:
-    """Distil labels into a retriever (Li et al. 2024, stage 2), starting from the configured model.
+    """Distil labels into a bi-encoder (Li et al. 2024, stage 2), starting from the configured model.
 
     Args:
-        labels: the ranker's scores. The user's queries are trained on, ranked by the LLM or not; pseudo-queries teach
-            the head alone.
-        corpus: the passages.
-        config: see `RetrieverConfig`.
+        lessons: what it learns from.
         folder: for the training curve, `retriever-losses.json`, and what chose the blend, `retriever-blend.json`.
-        seed: of shuffling and sampling.
         device: where to train.
-        divergence: the loss of each query.
-        judges: choose how much of the new weights is kept, unless the config says it; none: all is.
         reports: where else the training curve goes.
 
     Returns:
@@ -66,78 +74,98 @@ def train_retriever(
 
     Raises:
         ModelError: the configured model cannot be loaded, or cannot read as many tokens as configured.
+        DataError: as `train_student`.
+    """
+    config = lessons.config
+    set_seed(lessons.seed)
+    model = load_retriever(config, device)
+    own_length = model.max_seq_length
+    _check_length(model, config)
+    train_student(model, BI_ENCODER, lessons, folder, "retriever", reports)
+    model.max_seq_length = config.max_length or own_length
+    return model
+
+
+def train_student(
+    model: Any, student: Student, lessons: Lessons, folder: Path, name: str, reports: Reports = NOWHERE
+) -> None:
+    """Train a retriever's encoder in place, and mix its new weights with the old ones.
+
+    Args:
+        model: a sentence-transformers model.
+        student: how it embeds and compares.
+        lessons: what it learns from.
+        folder: for the training curve, `<name>-losses.json`, and what chose the blend, `<name>-blend.json`.
+        name: of the retriever, for files and reports.
+        reports: where else the training curve goes.
+
+    Raises:
         DataError: no query has two labelled passages, so there is nothing to learn; or too few have for one step of all
             processes.
     """
-    queries = [query for query in labels if len(query.positions) >= 2 and query.source != "pseudo"]
+    config = lessons.config
+    queries = [query for query in lessons.labels if len(query.positions) >= 2 and query.source != "pseudo"]
     if not queries:
         raise DataError("labels: no query has two labelled passages, so there is nothing to learn. Check the rankings.")
-    set_seed(seed)
-    model = load_retriever(config, device)
-    before = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
-    without_dropout(model)
-    model.model_card_data.widget = ["none"]  # or the trainer would look for some, with progress of its own
-    own_length = model.max_seq_length
-    _check_length(model, config)
-    if not config.epochs:
-        (folder / "retriever-losses.json").write_text("[]", encoding="utf-8")
-        (folder / "retriever-blend.json").write_text("null", encoding="utf-8")
-        model.max_seq_length = config.max_length or own_length
-        return model.eval()
-    model.max_seq_length = min(config.training_length, own_length or config.training_length)
-    loss = DistillationLoss(
-        model,
-        divergence,
-        teacher_temperature=config.teacher_temperature,
-        student_temperature=config.student_temperature,
-        in_batch=config.in_batch,
-    )
-    trainer = _trainer(loss, queries, corpus, config, folder, seed, reports)
-    with attention_for_training(model):
-        curve = run_training(trainer, reports, "retriever")
-    (folder / "retriever-losses.json").write_text(json.dumps(curve), encoding="utf-8")
-    model.max_seq_length = config.max_length or own_length
-    chosen = None
-    if config.blend is not None:
-        mix(model, before, model.state_dict(), config.blend)
-    elif judges:
-        chosen = choose_blend(model, before, judges)
-    (folder / "retriever-blend.json").write_text(json.dumps(chosen and asdict(chosen)), encoding="utf-8")
-    return model.eval()
+    set_seed(lessons.seed)
+    curve, chosen = [], None
+    if config.epochs:
+        before = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+        without_dropout(model)
+        model.model_card_data.widget = ["none"]  # or the trainer would look for some, with progress of its own
+        own_length = model.max_seq_length
+        model.max_seq_length = min(config.training_length, own_length or config.training_length)
+        with attention_for_training(model):
+            curve = run_training(_trainer(model, student, queries, lessons, folder, name, reports), reports, name)
+        model.max_seq_length = own_length
+        if config.blend is not None:
+            mix(model, before, model.state_dict(), config.blend)
+        elif lessons.judges:
+            chosen = choose_blend(model.eval(), student, before, lessons.judges)
+    (folder / f"{name}-losses.json").write_text(json.dumps(curve), encoding="utf-8")
+    (folder / f"{name}-blend.json").write_text(json.dumps(chosen and asdict(chosen)), encoding="utf-8")
+    model.eval()
 
 
 def _trainer(
-    loss: DistillationLoss,
+    model: Any,
+    student: Student,
     queries: Sequence[LabelledQuery],
-    corpus: Corpus,
-    config: RetrieverConfig,
+    lessons: Lessons,
     folder: Path,
-    seed: int,
+    name: str,
     reports: Reports,
 ) -> Any:
-    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-
     from datasets import Dataset as Rows
     from rankstill.retriever.steps import StepBuilder, StepCollator
 
+    config = lessons.config
     check_first_step(len(queries), config.lists_per_step, "retriever")
-    builder = StepBuilder(queries, config.passages_per_query, seed)
-    return averaging(SentenceTransformerTrainer)(
-        model=loss.model,
+    builder = StepBuilder(queries, config.passages_per_query, lessons.seed)
+    trainer, arguments = student.trainer()
+    return averaging(trainer)(
+        model=model,
         args=training_arguments(
-            SentenceTransformerTrainingArguments,
+            arguments,
             folder / "trainer",
-            str(loss.model.device),
+            str(model.device),
             epochs=config.epochs,
             batch=config.lists_per_step,
             rate=config.learning_rate,
-            seed=seed,
-            reports=reports.arguments("retriever"),
+            seed=lessons.seed,
+            reports=reports.arguments(name),
         ),
         train_dataset=Rows.from_dict({"row": list(range(len(queries)))}),
-        data_collator=StepCollator(builder, corpus.text, loss.model),
-        loss=loss,
-        callbacks=[progress_callback("training the retriever")],
+        data_collator=StepCollator(builder, lessons.corpus.text, model),
+        loss=DistillationLoss(
+            model,
+            student,
+            lessons.divergence,
+            teacher_temperature=config.teacher_temperature,
+            student_temperature=config.student_temperature,
+            in_batch=config.in_batch,
+        ),
+        callbacks=[progress_callback(f"training the {name}")],
     )
 
 

@@ -1,4 +1,4 @@
-"""The distilled retriever at work: a page that shows before and after side by side, and a small HTTP API.
+"""A run's systems at work: a page that shows before and after side by side, or others, and a small HTTP API.
 
 Needs the extra `serve` (FastAPI and uvicorn), which is loaded on first use.
 """

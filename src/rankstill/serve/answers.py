@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from rankstill.datasets import Dataset, Query
 from rankstill.evaluation.answers import has_answer
-from rankstill.serve.schemas import LONGEST_TEXT, Gold, Passage, SearchResponse, SystemName, SystemResult
+from rankstill.serve.schemas import LONGEST_TEXT, Gold, Passage, SearchResponse, SystemResult
 from rankstill.serve.service import Found
+from rankstill.serve.systems import SYSTEMS, SystemName
 from rankstill.serve.votes import Votes
 
 _MOST_GOLD = 20
@@ -42,6 +43,7 @@ def search_response(
     results = [
         SystemResult(
             system=system,
+            scores=SYSTEMS[system].scores,
             milliseconds=round(each.milliseconds, 1),
             passages=[passage(*pair) for pair in list(zip(each.positions, each.scores, strict=True))[:k]],
         )

@@ -19,6 +19,7 @@ from rankstill.serve.schemas import (
     Health,
     Mark,
     MarkRequest,
+    Offered,
     ProblemResponse,
     RerankRequest,
     RerankResponse,
@@ -36,7 +37,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     for status, description in {
         400: "Not readable",
         403: "From a page of another origin",
-        404: "Not here: a passage that the corpus lacks, or a ranker where the chain has none",
+        404: "Not here: a passage that the corpus lacks, or a system that the workspace lacks",
         408: "The body did not arrive in time",
         413: "Too large",
         415: "Not JSON",
@@ -61,7 +62,7 @@ def routes(service: Service, votes: Votes) -> APIRouter:
 def _add_search(router: APIRouter, service: Service, votes: Votes) -> None:
     @router.post("/search")
     async def search(request: SearchRequest) -> SearchResponse:
-        """Search before and after (and with the ranker on top of it), best passages first."""
+        """Search by each of these systems, best passages first."""
         found = await service.search(request.query, list(dict.fromkeys(request.systems)))
         return search_response(request.query, found, request.k, service.opened.dataset, votes)
 
@@ -123,6 +124,10 @@ def _add_state(router: APIRouter, service: Service, votes: Votes) -> None:
             passages=len(opened.dataset.corpus),
             dimensions=opened.after.passages.shape[1],
             ranker=opened.has_ranker,
+            systems=[
+                Offered(name=name, title=each.title, what=each.what, scores=each.scores)
+                for name, each in service.offered.items()
+            ],
             votes=Counts(**votes.counts()),
             examples=[Example(id=each.id, text=each.text) for each in example_queries(opened.dataset, _EXAMPLES)],
         )

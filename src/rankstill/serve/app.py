@@ -57,7 +57,7 @@ def create_app(
     app = FastAPI(
         title="Rankstill",
         version="1",
-        description="A distilled retriever: search, reranking and embeddings.",
+        description="A distilled retriever, and the other systems of its run: search, reranking and embeddings.",
         lifespan=lifespan,
         # Their pages load scripts from elsewhere.
         docs_url=None,

@@ -10,7 +10,7 @@ from starlette.responses import JSONResponse
 
 from rankstill.errors import RankstillError
 from rankstill.serve.batching import BusyError
-from rankstill.serve.service import NoRankerError
+from rankstill.serve.service import NoSystemError
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -48,7 +48,7 @@ def tell_problems(app: FastAPI) -> None:
     async def busy(_: Request, error: Any) -> JSONResponse:
         return problem(503, str(error), headers={"retry-after": RETRY_AFTER})
 
-    async def no_ranker(_: Request, error: Any) -> JSONResponse:
+    async def no_system(_: Request, error: Any) -> JSONResponse:
         return problem(404, str(error))
 
     async def failed(_: Request, error: Any) -> JSONResponse:
@@ -60,7 +60,7 @@ def tell_problems(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, refused)
     app.add_exception_handler(BusyError, busy)
-    app.add_exception_handler(NoRankerError, no_ranker)
+    app.add_exception_handler(NoSystemError, no_system)
     app.add_exception_handler(RankstillError, failed)
     app.add_exception_handler(Exception, broken)
 

@@ -1,9 +1,10 @@
-"""A workspace's two retrievers, opened to be looked at while a run may go on in the same folder."""
+"""A workspace opened to be searched in, while a run may go on in the same folder."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,19 +17,25 @@ from rankstill.compute.precision import autocast
 from rankstill.config import Config, read_config
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.errors import DataError, RankstillError, WorkspaceError
-from rankstill.models import load_bi_encoder
+from rankstill.models import load_bi_encoder, load_multi_vector
+from rankstill.parts import Parts
 from rankstill.progress import say
 from rankstill.workspace import Workspace
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
+    from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
     from rankstill.candidates import FirstStage, PassageVectors
+    from rankstill.candidates.bm25 import BM25Index
     from rankstill.candidates.dense import Embeddings
+    from rankstill.hybrid import Hybrid
+    from rankstill.multi_vector import TokenIndex
     from rankstill.ranker import Ranker
 
 Kind = Literal["query", "document"]
 NEEDED = ("vectors", "retriever", "reranker")
+"""Steps without which there is nothing to compare."""
+SERVED = (*NEEDED, "multi_vector", "ranker")
 """Steps whose outputs are served."""
 _CHARACTERS_A_BATCH = 48_000
 _CHARACTERS_A_TOKEN = 6
@@ -41,7 +48,8 @@ class ReadOnlyWorkspace(Workspace):
     """A workspace without its lock, so that it can be served while a run goes on in it.
 
     What was opened stays as it was: a step commits by renaming and never changes a file in place, so mapped vectors
-    and loaded weights outlive their names.
+    and loaded weights outlive their names. Token vectors alone are read by their names at each search: see
+    `Opened.unchanged`.
 
     Raises:
         WorkspaceError: there is none in this folder, or it is damaged or of another version.
@@ -56,10 +64,10 @@ class ReadOnlyWorkspace(Workspace):
         self._records = self._read_manifest()
 
     def fingerprints(self) -> dict[str, str]:
-        """Of the steps that are served.
+        """Of the steps that are served, as far as the chain has them.
 
         Raises:
-            WorkspaceError: one of them is not finished.
+            WorkspaceError: one that is needed is not finished.
         """
         for step in NEEDED:
             if step not in self._records:
@@ -67,7 +75,7 @@ class ReadOnlyWorkspace(Workspace):
                     f'{self.folder}: its step "{step}" is not finished, so there is nothing to compare yet. '
                     f"Run it to the end: rankstill run {self.path('config.yaml')} -w {self.folder}"
                 )
-        return {step: self._records[step].fingerprint for step in NEEDED}
+        return {step: self._records[step].fingerprint for step in SERVED if step in self._records}
 
     def write(self, name: str, text: str) -> None:
         """Never: this workspace is only read."""
@@ -82,8 +90,8 @@ class ReadOnlyWorkspace(Workspace):
 
 
 @dataclass(frozen=True)
-class System:
-    """One retriever with its vectors of the corpus.
+class Retriever:
+    """One bi-encoder with its vectors of the corpus.
 
     Args:
         name: "before" or "after".
@@ -131,8 +139,8 @@ class Opened:
     workspace: ReadOnlyWorkspace
     config: Config
     dataset: Dataset
-    before: System
-    after: System
+    before: Retriever
+    after: Retriever
     vectors: PassageVectors
 
     @property
@@ -147,17 +155,80 @@ class Opened:
         except WorkspaceError:
             return True
 
-    def _check_unchanged(self) -> None:
-        if self.changed_since():
-            raise WorkspaceError(
-                f"{self.workspace.folder}: a run has replaced the ranker. Start the server again to serve the new one."
-            )
+    @contextmanager
+    def unchanged(self) -> Iterator[None]:
+        """What is read by its name meanwhile is of the run that was opened.
+
+        Raises:
+            WorkspaceError: a run has replaced it since.
+        """
+        try:
+            yield
+        finally:  # to look afterwards is enough: a step leaves the manifest before it replaces a file
+            if self.changed_since():
+                raise WorkspaceError(
+                    f"{self.workspace.folder}: a run has replaced what is served. Start the server again to serve the "
+                    "new one."
+                )
 
     @property
     def has_ranker(self) -> bool:
         """Whether the chain has one: some baselines do without."""
         record = self.workspace.record("reranker")
         return record is not None and "reranker" in record.outputs
+
+    def has_hybrid(self, file: str) -> bool:
+        """Whether the chain fitted one of BM25 and a bi-encoder: it does where it trains a ranker."""
+        return self.has_ranker and self.workspace.path(file).is_file()
+
+    @cached_property
+    def has_multi_vector(self) -> bool:
+        """Whether there is a multi-vector retriever."""
+        return Parts(self.config, self.workspace, self.dataset).has_multi_vector
+
+    @cached_property
+    def bm25(self) -> BM25Index:
+        """The word index that lies in the workspace; where another run has left its own there, one without a name."""
+        from rankstill.candidates.bm25 import BM25Index, is_kept
+
+        corpus, config, folder = self.dataset.corpus, self.config.candidates, self.workspace.path("bm25")
+        if is_kept(corpus, config, folder):
+            return BM25Index.load(folder)
+        return BM25Index(corpus.texts(), config.language, config.k1, config.b)
+
+    def first_stage(self, retriever: Retriever) -> FirstStage:
+        """BM25 and one bi-encoder; without sentences, which a hybrid does not weigh."""
+        from rankstill.candidates import FirstStage, PassageVectors
+
+        vectors = PassageVectors(retriever.passages, self.vectors.sentences[:0], self.vectors.starts)
+        return FirstStage(self.dataset.corpus, retriever.model, vectors, self.config.candidates, bm25=self.bm25)
+
+    def hybrid(self, file: str) -> Hybrid:
+        """Weights by the name of their file.
+
+        Raises:
+            WorkspaceError: a run has replaced them since the workspace was opened.
+        """
+        from rankstill.hybrid import Hybrid
+
+        with self.unchanged():
+            return Hybrid.load(self.workspace.path(file))
+
+    @cached_property
+    def late(self) -> tuple[MultiVectorEncoder, TokenIndex]:
+        """The multi-vector retriever, and the passages' token vectors, which stay on disk. Slow on first use.
+
+        Raises:
+            WorkspaceError: a run has replaced them since the workspace was opened, or they are of another corpus.
+        """
+        from rankstill.multi_vector import TokenIndex
+
+        with _timed("loading the multi-vector retriever"), self.unchanged():
+            model = load_multi_vector(str(self.workspace.path("multi-vector")), self.config.device)
+            index = TokenIndex.load(self.workspace.path("multi-vector-index"))
+        if len(index) != len(self.dataset.corpus):
+            raise _of_another_dataset(self.workspace.folder, "token vectors", self.dataset)
+        return model, index
 
     @cached_property
     def reranking(self) -> tuple[FirstStage, Ranker]:
@@ -167,25 +238,20 @@ class Opened:
             WorkspaceError: a run has replaced the ranker since the workspace was opened.
         """
         from rankstill.candidates import FirstStage, PassageScorer
-        from rankstill.multi_vector import MeanMaxSim, TokenIndex
+        from rankstill.multi_vector import MeanMaxSim
         from rankstill.ranker import Ranker
 
-        started = time.monotonic()
-        say("loading the ranker and the lexical index ...")
-        self._check_unchanged()
-        ranker = Ranker.load(self.workspace.path("reranker"), self.config.device)
-        self._check_unchanged()
-        first_stage = FirstStage(
-            self.dataset.corpus, self.after.model, self.vectors, self.config.candidates, self.before.model
-        )
-        if ranker.first_stage is not None:  # its bi-encoders are here already: one copy of each will do
-            late = ranker.first_stage.late
-            ranker.first_stage = PassageScorer(self.after.model, first_stage.bm25.statistics, self.before.model, late)
-            if late is not None:
-                index = TokenIndex.load(self.workspace.path("multi-vector-index"))
-                first_stage = first_stage.with_late(MeanMaxSim(late, index))
-        say(f"loading the ranker and the lexical index: {time.monotonic() - started:.1f} s")
-        return first_stage, ranker
+        with _timed("loading the ranker"), self.unchanged():
+            ranker = Ranker.load(self.workspace.path("reranker"), self.config.device)
+        corpus, config = self.dataset.corpus, self.config.candidates
+        stage = FirstStage(corpus, self.after.model, self.vectors, config, self.before.model, bm25=self.bm25)
+        if ranker.first_stage is not None:  # its encoders are here already: one copy of each will do
+            late = None
+            if ranker.first_stage.late is not None:
+                late, _ = self.late
+                stage = stage.with_late(MeanMaxSim(*self.late))
+            ranker.first_stage = PassageScorer(self.after.model, self.bm25.statistics, self.before.model, late)
+        return stage, ranker
 
 
 def open_workspace(folder: Path) -> Opened:
@@ -225,21 +291,29 @@ def _load(workspace: ReadOnlyWorkspace) -> Opened:
             f"{error} {workspace.path('config.yaml')} names it; a relative path counts from where the run was started."
         ) from error
     say(f"loading the retriever before: {config.retriever.model} ...")
-    before = _system("before", load_retriever(config.retriever, config.device), workspace.path("vectors"))
+    before = _retriever("before", load_retriever(config.retriever, config.device), workspace.path("vectors"))
     say(f"loading the retriever after: {workspace.path('retriever')} ...")
-    after = _system(
+    after = _retriever(
         "after", load_bi_encoder(str(workspace.path("retriever")), config.device), workspace.path("vectors-after")
     )
-    for system in (before, after):
-        _check_vectors(system, dataset, workspace.folder)
-        system.encode(["warm-up"], "query")
+    for retriever in (before, after):
+        _check_vectors(retriever, dataset, workspace.folder)
+        retriever.encode(["warm-up"], "query")
     old = PassageVectors.load(workspace.path("vectors"))
     vectors = PassageVectors(after.passages, _held(old.sentences), _held(old.starts))
     return Opened(workspace, config, dataset, before, after, vectors)
 
 
-def _system(name: Literal["before", "after"], model: SentenceTransformer, vectors: Path) -> System:
-    return System(name, model, _held(np.load(vectors / "passages.npy", mmap_mode="r")))
+@contextmanager
+def _timed(what: str) -> Iterator[None]:
+    started = time.monotonic()
+    say(f"{what} ...")
+    yield
+    say(f"{what}: {time.monotonic() - started:.1f} s")
+
+
+def _retriever(name: Literal["before", "after"], model: SentenceTransformer, vectors: Path) -> Retriever:
+    return Retriever(name, model, _held(np.load(vectors / "passages.npy", mmap_mode="r")))
 
 
 def _held(mapped: NDArray[Any]) -> NDArray[Any]:
@@ -247,16 +321,20 @@ def _held(mapped: NDArray[Any]) -> NDArray[Any]:
     return mapped.view(np.ndarray)
 
 
-def _check_vectors(system: System, dataset: Dataset, folder: Path) -> None:
+def _check_vectors(retriever: Retriever, dataset: Dataset, folder: Path) -> None:
     """A dataset that changed, or a step left half redone, would show one passage's score beside another's text."""
-    corpus, vectors = dataset.corpus, system.passages
-    fits = vectors.shape == (len(corpus), system.model.get_embedding_dimension())
+    corpus, vectors = dataset.corpus, retriever.passages
+    fits = vectors.shape == (len(corpus), retriever.model.get_embedding_dimension())
     if fits:
         rows = np.linspace(0, len(corpus) - 1, min(_PASSAGES_TO_CHECK, len(corpus))).astype(int).tolist()
-        cosines = (system.encode(corpus.texts(rows), "document") * vectors[rows]).sum(axis=1)
+        cosines = (retriever.encode(corpus.texts(rows), "document") * vectors[rows]).sum(axis=1)
         fits = bool(cosines.min() >= _SAME_VECTOR)
     if not fits:
-        raise WorkspaceError(
-            f"{folder}: the vectors {system.name} are not those of {dataset.name} by this model: the dataset or the "
-            "config has changed since the run. Run `rankstill run` on it again, to the end."
-        )
+        raise _of_another_dataset(folder, f"vectors {retriever.name}", dataset)
+
+
+def _of_another_dataset(folder: Path, vectors: str, dataset: Dataset) -> WorkspaceError:
+    return WorkspaceError(
+        f"{folder}: the {vectors} are not those of {dataset.name} by this model: the dataset or the config has changed "
+        "since the run. Run `rankstill run` on it again, to the end."
+    )

@@ -6,13 +6,14 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
+from rankstill.serve.systems import SYSTEMS, SystemName
+
 LONGEST_QUERY = 2_000
 LONGEST_TEXT = 20_000
 MOST_TEXTS = 256
 MOST_DOCUMENTS = 100
 MOST_PASSAGES = 100
 
-SystemName = Literal["before", "after", "ranker"]
 QueryText = Annotated[
     str, Field(min_length=1, max_length=LONGEST_QUERY, pattern=r"\S", description="What the user typed.")
 ]
@@ -33,12 +34,17 @@ class _Request(BaseModel):
 
 
 class SearchRequest(_Request):
-    """A query for both retrievers, and for the ranker on top of the new one if asked."""
+    """A query for some of the systems that the workspace has."""
 
     query: QueryText
     k: Depth = Field(10, description="Passages of each system.")
     systems: list[SystemName] = Field(
-        ["before", "after"], min_length=1, max_length=3, description="Which lists to make; each at most once counts."
+        ["before", "after"],
+        min_length=1,
+        max_length=len(SYSTEMS),
+        description="Which lists to make; each at most once counts. "
+        + "; ".join(f"{name}: {system.what}" for name, system in SYSTEMS.items())
+        + ". What the workspace has is in /about.",
     )
 
 
@@ -49,7 +55,7 @@ class Passage(BaseModel):
     title: str
     text: str = Field(description="The body, cut if it is very long.")
     cut: bool
-    score: float = Field(description="Cosine of a retriever, log-odds of the ranker.")
+    score: float = Field(description="Higher is better; what it is, the list's `scores` says.")
     relevant: bool = Field(description="Judged relevant in the dataset, or holding an accepted answer.")
     mark: int | None = Field(description="What was marked on the page: 1 relevant, 0 not.")
     ranks: dict[str, int | None] = Field(
@@ -61,6 +67,7 @@ class SystemResult(BaseModel):
     """One system's list, best first."""
 
     system: SystemName
+    scores: str = Field(description="What its scores are, such as a cosine. They compare within one list alone.")
     milliseconds: float = Field(description="Encoding the query and searching, without waiting for other requests.")
     passages: list[Passage]
 
@@ -197,6 +204,15 @@ class Example(BaseModel):
     text: str
 
 
+class Offered(BaseModel):
+    """A system that the workspace has."""
+
+    name: SystemName = Field(description="For the field `systems` of a search.")
+    title: str
+    what: str
+    scores: str = Field(description="What its scores are.")
+
+
 class About(BaseModel):
     """What is served."""
 
@@ -206,6 +222,7 @@ class About(BaseModel):
     passages: int
     dimensions: int = Field(description="Of the new retriever's vectors.")
     ranker: bool = Field(description="Whether there is one: some baselines do without.")
+    systems: list[Offered] = Field(description="What a search can be made with.")
     votes: Counts
     examples: list[Example] = Field(description="Queries of the test set, or of the training set if there is none.")
 

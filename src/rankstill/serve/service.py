@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rankstill.errors import RankstillError
 from rankstill.serve.batching import Batcher, Limits
-from rankstill.serve.reading import Kind, Opened, System
-from rankstill.serve.schemas import MOST_PASSAGES, SystemName
+from rankstill.serve.reading import Kind, Opened
+from rankstill.serve.systems import LOADED, SYSTEMS, Search, SystemName
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from rankstill.candidates.dense import Embeddings
     from rankstill.ranker import Ranked
-
-_LISTS_AT_ONCE = 8
-"""Of the ranker, which reads some dozen passages for each."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +43,8 @@ class Found:
     milliseconds: float
 
 
-class NoRankerError(RankstillError):
-    """The ranker was asked for where there is none."""
+class NoSystemError(RankstillError):
+    """A system was asked for that this workspace does not have."""
 
 
 class Service:
@@ -58,18 +53,23 @@ class Service:
     Args:
         opened: what is served.
         limits: of each batcher.
+
+    Attributes:
+        offered: the systems that the workspace has.
     """
 
     def __init__(self, opened: Opened, limits: Limits) -> None:
         self.opened = opened
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="models")
         self._embedding = Batcher(self._embed_all, self._executor, limits)
+        self.offered = {name: system for name, system in SYSTEMS.items() if system.is_there(opened)}
+        # Those that were asked for, and the two that are loaded in any case.
+        self._searches: dict[SystemName, Search] = {name: SYSTEMS[name].open(opened) for name in LOADED}
         self._searching: dict[SystemName, Batcher[str, Found]] = {
-            system.name: Batcher(_Search(system, opened.dataset.corpus.repeats), self._executor, limits)
-            for system in (opened.before, opened.after)
+            name: Batcher(partial(self._search_all, name), self._executor, _at_most(limits, system.at_once))
+            for name, system in self.offered.items()
         }
-        few = Limits(limits.window, _LISTS_AT_ONCE, limits.waiting)
-        self._searching["ranker"] = Batcher(self._rank_all, self._executor, few)
+        few = _at_most(limits, SYSTEMS["ranker"].at_once)
         self._reranking = Batcher(self._rerank_all, self._executor, few)
         self._loading = asyncio.Lock()
 
@@ -96,10 +96,10 @@ class Service:
 
         Raises:
             BusyError: too much is waiting already.
-            NoRankerError: the ranker is asked for, and there is none.
+            NoSystemError: the workspace does not have one of them.
         """
-        if "ranker" in systems:
-            await self._load_ranker()
+        for system in systems:
+            await self._open(system)
         found = await asyncio.gather(*(self._searching[system].submit([query]) for system in systems))
         return {system: each[0] for system, each in zip(systems, found, strict=True)}
 
@@ -108,17 +108,21 @@ class Service:
 
         Raises:
             BusyError: too much is waiting already.
-            NoRankerError: there is none.
+            NoSystemError: there is none.
         """
-        await self._load_ranker()
+        await self._open("ranker")
         return (await self._reranking.submit([(query, tuple(documents))]))[0]
 
-    async def _load_ranker(self) -> None:
-        """Not in the models' thread: searches go on meanwhile."""
-        if not self.opened.has_ranker:
-            raise NoRankerError("This workspace has no ranker: its labels come from a baseline that does without.")
+    async def _open(self, name: SystemName) -> None:
+        """On first use, and not in the models' thread: searches go on meanwhile."""
+        if name in self._searches:
+            return
+        if name not in self.offered:
+            has = ", ".join(self.offered)
+            raise NoSystemError(f"This workspace has no {name}, for its run made none. It has {has}.")
         async with self._loading:
-            await asyncio.to_thread(lambda: self.opened.reranking)
+            if name not in self._searches:
+                self._searches[name] = await asyncio.to_thread(SYSTEMS[name].open, self.opened)
 
     def _embed_all(self, items: Sequence[tuple[Kind, str]]) -> list[Embedded]:
         system = self.opened.after
@@ -132,50 +136,18 @@ class Service:
                     made[row] = Embedded(vector, count)
         return [each for each in made if each is not None]
 
-    def _rank_all(self, queries: Sequence[str]) -> list[Found]:
-        """The evaluation's "ranker on AFTER", so that the page shows what the table measured."""
-        from rankstill.evaluation.systems import reranked_run
-
+    def _search_all(self, name: SystemName, queries: Sequence[str]) -> list[Found]:
         started = time.perf_counter()
-        first_stage, ranker = self.opened.reranking
-        corpus, depth = self.opened.dataset.corpus, self.opened.config.evaluation.rerank_depth
         named = {str(row): query for row, query in enumerate(queries)}
-        run = reranked_run(first_stage, ranker, named, depth)
+        run = self._searches[name](named)
         milliseconds = (time.perf_counter() - started) * 1000
-        return [_found_of(run[name], corpus.position, milliseconds) for name in named]
+        position = self.opened.dataset.corpus.position
+        return [Found(tuple(map(position, run[row])), tuple(run[row].values()), milliseconds) for row in named]
 
     def _rerank_all(self, items: Sequence[tuple[str, tuple[str, ...]]]) -> list[list[Ranked]]:
         _, ranker = self.opened.reranking
         return [ranker.rank(query, documents) for query, documents in items]
 
 
-class _Search:
-    """Exact search by cosine with one system, for a batch of queries.
-
-    Args:
-        system: whose vectors.
-        left_out: which passages say what an earlier one says, as `Corpus.repeats`. [passages]
-    """
-
-    def __init__(self, system: System, left_out: NDArray[np.bool_] | None) -> None:
-        self._system = system
-        self._left_out = left_out
-
-    def __call__(self, queries: Sequence[str]) -> list[Found]:
-        from rankstill.candidates import nearest_passages
-
-        started = time.perf_counter()
-        system = self._system
-        encoded = system.encode(queries, "query")
-        device = str(system.model.device)
-        nearest = nearest_passages(encoded, system.passages, MOST_PASSAGES, device, self._left_out)
-        milliseconds = (time.perf_counter() - started) * 1000
-        return [
-            Found(tuple(positions.tolist()), tuple(scores.tolist()), milliseconds)
-            for positions, scores in zip(*nearest, strict=True)
-        ]
-
-
-def _found_of(scores: Mapping[str, float], position: Callable[[str], int], milliseconds: float) -> Found:
-    best = sorted(scores, key=lambda passage: -scores[passage])[:MOST_PASSAGES]
-    return Found(tuple(map(position, best)), tuple(scores[passage] for passage in best), milliseconds)
+def _at_most(limits: Limits, items: int | None) -> Limits:
+    return limits if items is None else replace(limits, at_most=min(limits.at_most, items))

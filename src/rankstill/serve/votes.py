@@ -20,7 +20,7 @@ from typing import Any, Literal
 from rankstill.datasets import Dataset, Qrels, Query, write_beir
 from rankstill.datasets.fields import digest_id
 from rankstill.errors import DataError, WorkspaceError
-from rankstill.serve.schemas import SystemName
+from rankstill.serve.systems import SystemName
 from rankstill.workspace import write_atomically
 
 Better = Literal["before", "after", "same"]

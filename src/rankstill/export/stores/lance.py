@@ -6,11 +6,14 @@ from collections.abc import Iterable
 
 from rankstill.errors import DataError
 from rankstill.export.extras import required
-from rankstill.export.vectors import Batch, arrow_table
+from rankstill.export.vectors import Batch, TokenBatch, arrow_table
 
 
-def to_lancedb(batches: Iterable[Batch], table: str, *, location: str) -> int:
+def to_lancedb(batches: Iterable[Batch] | Iterable[TokenBatch], table: str, *, location: str) -> int:
     """Put passages into a table with the columns `id`, `text` and `vector`, which is made if it is not there.
+
+    Token vectors make `vector` LanceDB's multi-vector column. Search it by `distance_type("dot")`, which is MaxSim of
+    dot products: a vector of a query is as long as it weighs, and the cosine would take its weight away.
 
     Args:
         batches: what to put there.

@@ -4,21 +4,31 @@ import * as client from "./client.js";
 import { byId, el, foreign } from "./dom.js";
 import { listen } from "./keys.js";
 import { drawLines } from "./lines.js";
-import { column, nameOf, nextGrade, showMark } from "./lists.js";
+import { column, movedFrom, movedTo, nextGrade, showMark } from "./lists.js";
 
 const EXAMPLES_AT_ONCE = 4;
-const REFERENCE = { before: "after", after: "before", ranker: "after" };
+const VOTED_ON = ["before", "after"];
 
 const state = {
   about: null,
   example: 0,
-  ranker: false,
+  chosen: VOTED_ON, // systems to stand side by side, in the order in which the server names them
   blind: false,
-  order: ["before", "after"], // as shown, left to right; a blind comparison shuffles it
+  order: VOTED_ON, // systems as shown, left to right; a blind comparison shuffles them
   hidden: false, // whether which list is which is hidden now
   found: null, // the last answer
   turn: 0, // of the last search: an earlier one's answer comes too late
 };
+
+const offered = (system) => state.about.systems.find((each) => each.name === system);
+
+/** The systems whose lists are to be shown now. */
+const wanted = () => (state.blind ? VOTED_ON : state.chosen);
+
+/** What a list is called; in a blind comparison only its side. */
+function nameOf(system) {
+  return state.hidden ? ["Left", "Right"][state.order.indexOf(system)] : offered(system).title;
+}
 
 // ---- searching
 
@@ -26,21 +36,23 @@ async function search(query) {
   query = query.trim();
   if (!query) return;
   byId("query").value = query;
-  history.replaceState(null, "", `#${new URLSearchParams({ q: query })}`);
+  const systems = wanted();
+  history.replaceState(null, "", `#${new URLSearchParams({ q: query, systems: state.chosen })}`);
   const turn = ++state.turn;
   document.body.setAttribute("aria-busy", "true");
   tell("problem", "");
-  const third = state.ranker && !state.blind;
-  if (third && !state.found?.results.some((result) => result.system === "ranker")) tell("status", "Asking the ranker …");
+  tell("status", "Searching …"); // what is asked for the first time is loaded now
   try {
-    const found = await client.search(query, third ? ["before", "after", "ranker"] : ["before", "after"]);
+    const found = await client.search(query, systems);
     if (turn !== state.turn) return;
     state.found = found;
     state.hidden = state.blind;
-    state.order = state.blind && Math.random() < 0.5 ? ["after", "before"] : ["before", "after"];
+    state.order = state.blind && Math.random() < 0.5 ? [...systems].reverse() : systems;
     show();
   } catch (error) {
-    if (turn === state.turn) tell("problem", error.message);
+    if (turn !== state.turn) return;
+    tell("problem", error.message);
+    tell("status", "");
   } finally {
     if (turn === state.turn) document.body.removeAttribute("aria-busy");
   }
@@ -49,53 +61,59 @@ async function search(query) {
 // ---- showing
 
 function show() {
-  const { found, hidden } = state;
+  const { found, hidden, order } = state;
   const results = new Map(found.results.map((result) => [result.system, result]));
-  const systems = [...state.order, ...(results.has("ranker") ? ["ranker"] : [])];
-  const notes = { before: state.about.model, after: "distilled", ranker: "on top of After" };
-  const columns = systems.map((system, side) =>
+  const columns = order.map((system) =>
     column(results.get(system), {
-      name: nameOf(system, hidden, side),
+      name: nameOf(system),
       hidden,
-      note: notes[system],
-      reference: REFERENCE[system],
+      note: system === "before" ? `${offered(system).what}: ${state.about.model}` : offered(system).what,
+      moved: movement(system),
       onMark: (card) => mark(card, nextGrade(card)),
     }),
   );
   const lists = byId("lists");
   lists.replaceChildren(byId("lines"), ...columns);
-  lists.dataset.columns = systems.length;
+  lists.dataset.columns = columns.length;
   lists.hidden = false;
   byId("welcome").hidden = true;
-  showTabs(systems);
+  showTabs();
   showGold();
   showVote();
-  tell("status", summary(results));
+  tell("status", summary());
   redraw();
 }
 
-function summary(results) {
+/** How passages moved on the way to a system's list: from the one before it, and of the first, to the second. */
+function movement(system) {
+  const systems = state.found.results.map((result) => result.system);
+  const at = systems.indexOf(system);
+  return at ? movedFrom(offered(systems[at - 1])) : movedTo(offered(systems[1]));
+}
+
+function summary() {
   if (state.hidden) return "Blind: names, scores and judgements are hidden until you have voted.";
-  const before = new Set(results.get("before").passages.map((passage) => passage.id));
-  const after = results.get("after").passages;
-  const fresh = after.filter((passage) => !before.has(passage.id)).length;
+  const [first, second] = state.found.results;
+  const known = new Set(first.passages.map((passage) => passage.id));
+  const fresh = second.passages.filter((passage) => !known.has(passage.id)).length;
   const source = state.found.query_id ? "A query of the dataset. " : "";
-  return `${source}${fresh} of the first ${after.length} passages are new after; ${after.length - fresh} were there before.`;
+  const shared = second.passages.length - fresh;
+  return `${source}${nameOf(second.system)} shows ${shared} of the passages that ${nameOf(first.system)} shows, and ${fresh} others.`;
 }
 
 /** On a narrow screen one list is shown at a time, and tabs choose which. */
-function showTabs(systems) {
-  const tabs = systems.map((system, side) => {
-    const tab = el("button", { type: "button", "data-system": system }, nameOf(system, state.hidden, side));
-    tab.addEventListener("click", () => choose(system));
+function showTabs() {
+  const tabs = state.order.map((system) => {
+    const tab = el("button", { type: "button", "data-system": system }, nameOf(system));
+    tab.addEventListener("click", () => bringUp(system));
     return tab;
   });
   byId("tabs").replaceChildren(...tabs);
   byId("tabs").hidden = false;
-  choose(state.hidden ? systems[0] : "after");
+  bringUp(!state.hidden && state.order.includes("after") ? "after" : state.order[0]);
 }
 
-function choose(system) {
+function bringUp(system) {
   for (const part of document.querySelectorAll("#tabs button, .column")) {
     const chosen = part.dataset.system === system;
     part.classList.toggle("chosen", chosen);
@@ -108,9 +126,7 @@ function showGold() {
   byId("gold").hidden = !gold.length;
   byId("gold").replaceChildren(
     ...gold.map((passage) => {
-      const ranks = ["before", "after", "ranker"]
-        .filter((system) => system in passage.ranks)
-        .map((system) => `${nameOf(system).toLowerCase()} ${passage.ranks[system] ?? "> 100"}`);
+      const ranks = state.order.map((system) => `${nameOf(system).toLowerCase()} ${passage.ranks[system] ?? "> 100"}`);
       const title = el("span", { class: "gold-title" }, foreign(passage.title || passage.id));
       return el("li", {}, "★ ", title, el("b", {}, ranks.join(" → ")));
     }),
@@ -129,17 +145,23 @@ function tell(id, message) {
 
 // ---- voting
 
+/** The two lists that are voted on, left to right. */
+function sides() {
+  return state.order.filter((system) => VOTED_ON.includes(system));
+}
+
 function showVote() {
-  const [left, right] = state.order;
+  const [left, right] = sides();
+  byId("vote").hidden = !right;
+  if (!right) return;
   const buttons = document.querySelectorAll("#vote .choices button");
   const better = { left, right, same: "same" };
   for (const button of buttons) {
     const side = button.dataset.side;
     const chosen = !state.hidden && state.found.vote === better[side];
     button.setAttribute("aria-pressed", String(chosen));
-    if (side !== "same") button.textContent = nameOf(better[side], state.hidden, side === "left" ? 0 : 1);
+    if (side !== "same") button.textContent = nameOf(better[side]);
   }
-  byId("vote").hidden = false;
   if (!state.found.vote || state.hidden) showCounts();
   else tell("vote-said", "You have voted on this query; another vote replaces it.");
 }
@@ -150,7 +172,7 @@ function showCounts() {
 }
 
 async function vote(side) {
-  const [left, right] = state.order;
+  const [left, right] = sides();
   const better = { left, right, same: "same" }[side];
   const { found } = state;
   try {
@@ -209,12 +231,47 @@ function otherExamples() {
   showExamples();
 }
 
-function flip(name) {
-  if (name === "ranker" && !state.about.ranker) return;
-  state[name] = !state[name];
-  if (name === "blind" && state.blind) state.ranker = false;
-  if (name === "ranker" && state.ranker) state.blind = false;
-  for (const each of ["ranker", "blind"]) byId(each).setAttribute("aria-pressed", String(state[each]));
+/** Have these systems stand side by side: those of them that the server offers, if there are two. */
+function choose(systems) {
+  const known = state.about.systems.map((system) => system.name).filter((name) => systems.includes(name));
+  if (known.length > 1) state.chosen = known;
+  showChoice();
+}
+
+function showSystems() {
+  const buttons = state.about.systems.map((system, at) => {
+    const button = el("button", { type: "button", title: system.what, "data-system": system.name }, `${system.title} `, el("kbd", {}, String(at + 1)));
+    button.addEventListener("click", () => flipSystem(at));
+    return button;
+  });
+  byId("systems").replaceChildren(...buttons);
+  byId("systems").hidden = buttons.length <= VOTED_ON.length;
+}
+
+function showChoice() {
+  for (const button of byId("systems").children) {
+    button.setAttribute("aria-pressed", String(wanted().includes(button.dataset.system)));
+  }
+  byId("blind").setAttribute("aria-pressed", String(state.blind));
+}
+
+function flipSystem(at) {
+  const name = state.about.systems[at]?.name;
+  if (!name) return;
+  const shown = wanted();
+  const left = shown.includes(name) ? shown.filter((each) => each !== name) : [...shown, name];
+  if (left.length < 2) {
+    tell("status", "Two lists stand side by side: add another before you hide one of them.");
+    return;
+  }
+  state.blind = false;
+  choose(left);
+  if (state.found) search(state.found.query);
+}
+
+function flipBlind() {
+  state.blind = !state.blind;
+  showChoice();
   if (state.found) search(state.found.query);
 }
 
@@ -227,27 +284,27 @@ async function start() {
     event.preventDefault();
     search(byId("query").value);
   });
-  byId("ranker").addEventListener("click", () => flip("ranker"));
-  byId("blind").addEventListener("click", () => flip("blind"));
+  byId("blind").addEventListener("click", flipBlind);
   byId("help-button").addEventListener("click", help);
   byId("more-examples").addEventListener("click", otherExamples);
   for (const button of document.querySelectorAll("#vote .choices button")) {
     button.addEventListener("click", () => vote(button.dataset.side));
   }
   new ResizeObserver(redraw).observe(byId("lists"));
-  listen({ help, mark, ranker: () => flip("ranker"), blind: () => flip("blind"), examples: otherExamples });
+  listen({ help, mark, system: flipSystem, blind: flipBlind, examples: otherExamples });
   try {
     state.about = await client.about();
   } catch (error) {
     tell("problem", error.message);
     return;
   }
-  const { dataset, passages, workspace, ranker } = state.about;
-  byId("ranker").hidden = !ranker;
+  const { dataset, passages, workspace } = state.about;
   byId("about").replaceChildren(foreign(dataset), ` · ${passages.toLocaleString("en")} passages · `, foreign(workspace));
+  const asked = new URLSearchParams(location.hash.slice(1));
+  showSystems();
+  choose((asked.get("systems") ?? "").split(","));
   showExamples();
-  const asked = new URLSearchParams(location.hash.slice(1)).get("q");
-  if (asked) search(asked);
+  if (asked.has("q")) search(asked.get("q"));
 }
 
 start();

@@ -33,7 +33,6 @@ function onPage(event, deeds) {
       byId("query").select();
     },
     "?": deeds.help,
-    t: deeds.ranker,
     b: deeds.blind,
     e: deeds.examples,
     v: () => choices[1].focus(),
@@ -43,6 +42,7 @@ function onPage(event, deeds) {
     ArrowLeft: () => cross(card, -1),
     ArrowRight: () => cross(card, 1),
   };
+  if (/^[1-9]$/.test(event.key)) return () => deeds.system(Number(event.key) - 1);
   return Object.hasOwn(keys, event.key) ? keys[event.key] : null;
 }
 

@@ -6,7 +6,7 @@ const STUB = 26;
 
 /** Draw them anew over the lists as they lie now. */
 export function drawLines(canvas, columns) {
-  const frame = canvas.parentElement.getBoundingClientRect();
+  const frame = canvas.getBoundingClientRect(); // it scrolls with the lists
   canvas.replaceChildren();
   for (let at = 0; at + 1 < columns.length; at++) drawBetween(canvas, frame, columns[at], columns[at + 1]);
 }

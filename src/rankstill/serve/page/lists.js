@@ -3,24 +3,19 @@
 import { el, foreign } from "./dom.js";
 
 const SNIPPET = 320;
-const NAMES = { before: "Before", after: "After", ranker: "Ranker" };
 const DEEPEST = 100;
 
-/** What a column is called; in a blind comparison only its side. */
-export function nameOf(system, hidden, side) {
-  if (hidden) return side === 0 ? "Left" : "Right";
-  return NAMES[system];
-}
-
-/** A system's column. `reference` is the system that movements are counted from, or null. */
-export function column(result, { name, hidden, note, reference, onMark }) {
+/** A system's column. `note`: what it is. `moved`: a badge that says how a passage moved, by its rank here. */
+export function column(result, { name, hidden, note, moved, onMark }) {
   const list = el("ol", { class: "hits" });
   for (const [at, passage] of result.passages.entries()) {
-    list.append(card(passage, at + 1, result.system, { hidden, reference, onMark }));
+    list.append(card(passage, at + 1, result.scores, { hidden, moved, onMark }));
   }
-  const time = hidden ? null : el("span", { class: "time" }, `${result.milliseconds.toFixed(0)} ms`);
-  const heading = el("h2", {}, name);
-  const head = el("div", { class: "column-head" }, heading, el("span", { class: "quiet note" }, hidden ? "" : note), time);
+  const head = el("div", { class: "column-head" }, el("h2", { title: name }, name));
+  if (!hidden) {
+    head.append(el("span", { class: "time" }, `${result.milliseconds.toFixed(0)} ms`));
+    for (const line of [note, `Score: ${result.scores}`]) head.append(el("p", { class: "quiet note", title: line }, line));
+  }
   const label = `${name}: ${result.passages.length} passages`;
   return el("section", { class: "column", "data-system": result.system, "aria-label": label }, head, list);
 }
@@ -47,7 +42,7 @@ export function toggle(cardElement) {
   body.textContent = open ? body.dataset.full : body.dataset.short;
 }
 
-function card(passage, rank, system, { hidden, reference, onMark }) {
+function card(passage, rank, scores, { hidden, moved, onMark }) {
   const gold = passage.relevant && !hidden;
   const title = passage.title || firstWords(passage.text);
   const text = foreign("");
@@ -68,9 +63,9 @@ function card(passage, rank, system, { hidden, reference, onMark }) {
       el(
         "p",
         { class: "facts" },
-        hidden ? null : moved(passage, rank, system, reference),
+        hidden ? null : moved(passage, rank),
         gold ? el("span", { class: "badge relevant" }, "★ judged relevant") : null,
-        hidden ? null : el("span", { class: "score", title: system === "ranker" ? "log-odds" : "cosine" }, score(passage.score)),
+        hidden ? null : el("span", { class: "score", title: scores }, score(passage.score)),
         el("span", { class: "id" }, foreign(passage.id)),
         mark,
       ),
@@ -91,18 +86,24 @@ function firstWords(text) {
   return text.split(/\s+/, 12).join(" ");
 }
 
-/** How far the passage came: from the list it is compared with, or, in the first column, to the next one. */
-function moved(passage, rank, system, reference) {
-  if (reference === null) return null;
-  const there = passage.ranks[reference];
-  if (system === "before") {
-    if (there === rank) return badge("same", "=", "at the same rank after");
-    return badge("goes", `→ ${there ?? `> ${DEEPEST}`}`, there ? `at rank ${there} after` : "not among the first 100 after");
-  }
-  if (there === rank) return badge("same", "=", `at the same rank in ${NAMES[reference]}`);
-  if (there === null || there === undefined) return badge("up", `▲ from > ${DEEPEST}`, `not among the first 100 in ${NAMES[reference]}`);
-  const up = there > rank;
-  return badge(up ? "up" : "down", `${up ? "▲" : "▼"} ${Math.abs(there - rank)}`, `${up ? "up" : "down"} from rank ${there} in ${NAMES[reference]}`);
+/** How far a passage came from another system's list to its rank in this one. */
+export function movedFrom({ name, title }) {
+  return (passage, rank) => {
+    const there = passage.ranks[name];
+    if (there === rank) return badge("same", "=", `at the same rank in ${title}`);
+    if (there === null) return badge("up", `▲ from > ${DEEPEST}`, `not among the first ${DEEPEST} in ${title}`);
+    const up = there > rank;
+    return badge(up ? "up" : "down", `${up ? "▲" : "▼"} ${Math.abs(there - rank)}`, `${up ? "up" : "down"} from rank ${there} in ${title}`);
+  };
+}
+
+/** Where a passage of this list went in another system's. */
+export function movedTo({ name, title }) {
+  return (passage, rank) => {
+    const there = passage.ranks[name];
+    if (there === rank) return badge("same", "=", `at the same rank in ${title}`);
+    return badge("goes", `→ ${there ?? `> ${DEEPEST}`}`, there ? `at rank ${there} in ${title}` : `not among the first ${DEEPEST} in ${title}`);
+  };
 }
 
 function badge(kind, sign, words) {

@@ -1,0 +1,71 @@
+"""What a retriever in training is: how it embeds texts and compares them. Here, the one with a vector a text."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from rankstill.candidates import encode
+
+Task = Literal["query", "document"]
+
+
+@dataclass(frozen=True)
+class JudgingList:
+    """A ranking that did not teach the encoder.
+
+    Args:
+        query: its text.
+        passages: their texts, in the LLM's order, best first.
+        known: how many leading passages the LLM itself placed; the rest is an unordered tail.
+    """
+
+    query: str
+    passages: Sequence[str]
+    known: int
+
+
+@dataclass(frozen=True)
+class Student:
+    """How a kind of retriever is trained and judged.
+
+    Args:
+        embed: model, tokens and what the texts are -> their vectors. [texts, ...]
+        compare: vectors of queries and of passages -> their similarities. [queries, passages]
+        score: model and rankings -> the similarity of each ranking's query with its passages. Each [passages]
+        trainer: gives the library's trainer of such a model, and the class of its arguments.
+    """
+
+    embed: Callable[[nn.Module, dict[str, Any], Task], Tensor]
+    compare: Callable[[Tensor, Tensor], Tensor]
+    score: Callable[[Any, Sequence[JudgingList]], list[NDArray[np.float32]]]
+    trainer: Callable[[], tuple[Any, Any]]
+
+
+def _unit_vectors(model: nn.Module, tokens: dict[str, Any], _: Task) -> Tensor:
+    """[texts, dimensions]"""
+    vectors: Tensor = model(tokens)["sentence_embedding"]
+    return nn.functional.normalize(vectors.to(torch.promote_types(vectors.dtype, torch.float32)), dim=1)
+
+
+def _cosines(model: Any, lists: Sequence[JudgingList]) -> list[NDArray[np.float32]]:
+    passages = encode(model, [text for each in lists for text in each.passages], "document", "encoding held-out lists")
+    queries = encode(model, [each.query for each in lists], "query", "encoding held-out queries", 128)
+    ends = np.cumsum([len(each.passages) for each in lists])[:-1]
+    return [part @ query for part, query in zip(np.split(passages, ends), queries, strict=True)]
+
+
+def _trainer() -> tuple[Any, Any]:
+    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+
+    return SentenceTransformerTrainer, SentenceTransformerTrainingArguments
+
+
+BI_ENCODER = Student(_unit_vectors, lambda queries, passages: queries @ passages.T, _cosines, _trainer)
+"""One vector a text, compared by cosine."""
