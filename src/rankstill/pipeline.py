@@ -367,10 +367,15 @@ class Chain:
 
     def _train_retriever(self, folder: Path) -> Sequence[str]:
         from rankstill.baselines import query_loss
+        from rankstill.labels import read_labels
         from rankstill.retriever import Blend, HeldOut, Lessons, put_head_on, train_retriever
 
         config, corpus = self.config.retriever, self.dataset.corpus
         labels, judges = self._lessons(judged=bool(config.epochs))
+        for_head, judging = labels, set[str]()
+        if "rankings" in self.steps and all(query.source == "teacher" for query in labels):
+            # Free labels leave the head's judges alone; lists that alone teach it must leave some out.
+            for_head, (judging, _) = read_labels(self.workspace.path("labels.parquet")), self.parts.judging_lists()
         lessons = Lessons(labels, corpus, config, self.config.seed, query_loss(self.config), judges)
         model = train_retriever(lessons, folder, self.config.device, self.reports)
         blend = json.loads((folder / "retriever-blend.json").read_text(encoding="utf-8"))
@@ -381,10 +386,11 @@ class Chain:
         if leads() and not self.config.head.absent:
             model, curve, found = put_head_on(
                 model,
-                labels,
+                for_head,
                 corpus,
                 self.config.head,
                 folder,
+                judging=judging,
                 # Another encoder's vectors are not known yet.
                 first_stage=self.parts.before if config.encoder_stays else None,
                 teacher_temperature=config.teacher_temperature,

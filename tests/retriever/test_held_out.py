@@ -85,3 +85,46 @@ def test_a_chain_whose_head_does_harm_keeps_its_retriever_and_says_so(
     old = np.load(tmp_path / "w" / "vectors" / "passages.npy")
     assert (kept.shape == old.shape and np.array_equal(kept, old)) == only_if_better
     assert json.loads((tmp_path / "w" / "head-held-out.json").read_text()) == {"lists": 24, "before": 3.0, "after": 4.0}
+
+
+def test_where_the_lists_alone_teach_the_head_those_that_do_not_judge_it() -> None:
+    random = np.random.default_rng(0)
+    queries, passages, head = Encoded(unit(random, QUERIES)), Encoded(unit(random, PASSAGES)), moved_head()
+    labels = labels_by(queries.vectors @ passages.vectors.T, ["teacher"] * QUERIES)
+    found = held_out(head, labels, queries, passages, judging={"3", "4", "5", "6"})
+    assert found is not None
+    assert found.lists == 4
+    assert not found.better
+
+
+def test_judging_lists_do_not_teach_a_head_that_has_no_other_teacher() -> None:
+    from rankstill.config import HeadConfig
+    from rankstill.retriever.head_training import train_head
+
+    random = np.random.default_rng(0)
+    queries, passages = Encoded(unit(random, QUERIES)), Encoded(unit(random, PASSAGES))
+    labels = labels_by(queries.vectors @ passages.vectors.T, ["teacher"] * QUERIES)
+    judging = {str(row) for row in range(5)}
+    other = labels_by(-queries.vectors @ passages.vectors.T, ["teacher"] * QUERIES)
+    trained = []
+    for taught in (labels, [*other[:5], *labels[5:]], [*labels[:5], *other[5:]]):
+        torch.manual_seed(1)
+        head = Head(PassageAdapter(DIMENSIONS, 32), None)
+        config = HeadConfig(width=32, token_dimensions=0, steps=30, queries_per_step=8)
+        train_head(
+            head, taught, queries, passages, config, judging=judging, teacher_temperature=1.0, seed=0, device="cpu"
+        )
+        trained.append(torch.cat([each.detach().flatten() for each in head.parameters()]))
+    assert torch.equal(trained[0], trained[1])
+    assert not torch.equal(trained[0], trained[2])
+
+
+def test_a_chain_without_free_labels_has_its_head_judged_by_lists_that_did_not_teach_it(
+    toy_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    config = toy_config({"labels.pseudo_queries": 0, "retriever.epochs": 0, "ranker.cross_encoder": False})
+    outcome = rankstill.distill(config, tmp_path / "w", until="reranker")
+    found = json.loads((tmp_path / "w" / "head-held-out.json").read_text())
+    assert found["lists"] == 4  # 15 % of 24
+    left_out = any("the head was left out: the 4 LLM-ranked queries" in note for note in outcome.notes)
+    assert left_out == (found["after"] >= found["before"])

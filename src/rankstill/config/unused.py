@@ -64,12 +64,15 @@ def _unread(config: Config) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     if labels.white_box is None:
         yield "white_box", "labels.ranked_by is no white-box method", _all_of(config.white_box)
     of_late = config.multi_vector.make and config.multi_vector.epochs
+    # Lists that alone teach a head leave some out to judge it.
+    judges_head = not (head.absent or labels.pseudo_queries or config.dataset.extra_queries)
     if not retriever.epochs:
         why = "retriever.epochs is 0, which leaves the encoder as it is"
-        yield "retriever", why, _OF_ENCODER if of_late else (*_OF_ENCODER, *_OF_EVERY_ENCODER)
+        unread = _OF_ENCODER if of_late else (*_OF_ENCODER, *_OF_EVERY_ENCODER)
+        yield "retriever", why, tuple(name for name in unread if not (judges_head and name == "holdout"))
         if head.absent and not of_late:
             yield "retriever", "nothing is trained on the labels", ("teacher_temperature",)
-    if (retriever.epochs or of_late) and retriever.blend is not None:
+    if (retriever.epochs or of_late) and retriever.blend is not None and not judges_head:
         yield "retriever", "retriever.blend is set", ("holdout",)
     if head.absent:
         others = tuple(name for name in _all_of(head) if name not in ("width", "token_dimensions"))

@@ -7,7 +7,7 @@ can compare hundreds of queries with every passage in a fraction of a second.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,7 @@ def put_head_on(
     config: HeadConfig,
     folder: Path,
     *,
+    judging: Collection[str] = (),
     first_stage: FirstStage | None,
     teacher_temperature: float,
     seed: int,
@@ -59,6 +60,7 @@ def put_head_on(
         corpus: the passages.
         config: see `HeadConfig`.
         folder: for files of what is too large for memory; they go when the head is trained.
+        judging: ids of queries that the LLM ranked and that do not teach the head, where others that it ranked do.
         first_stage: that has this very encoder's vectors, if there is one.
         teacher_temperature: tau_t.
         seed: of weights and sampling.
@@ -78,12 +80,13 @@ def put_head_on(
             queries,
             passages,
             config,
+            judging=judging,
             teacher_temperature=teacher_temperature,
             seed=seed,
             device=str(model.device),
             left_out=corpus.repeats,
         )
-        found = held_out(head, labels, queries, passages)
+        found = held_out(head, labels, queries, passages, judging)
     if config.only_if_better and found is not None and not found.better:
         return model, curve, found
     return with_head(model, head), curve, found
@@ -148,6 +151,7 @@ def train_head(
     passages: Encoded,
     config: HeadConfig,
     *,
+    judging: Collection[str] = (),
     teacher_temperature: float,
     seed: int,
     device: str,
@@ -165,6 +169,7 @@ def train_head(
         queries: the queries of the labels.
         passages: the corpus.
         config: see `HeadConfig`.
+        judging: ids of queries that do not teach, whatever else there is.
         teacher_temperature: tau_t.
         seed: of the sampling.
         device: where to train.
@@ -176,7 +181,7 @@ def train_head(
     """
     random = np.random.default_rng(seed)
     free = np.flatnonzero([query.source != "teacher" for query in labels])
-    taught = free if len(free) else np.arange(len(labels))
+    taught = free if len(free) else np.flatnonzero([query.id not in judging for query in labels])
     weights = np.array([labels[row].weight for row in taught.tolist()])
     often = weights / weights.sum()
     head.to(device).train()

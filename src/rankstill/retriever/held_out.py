@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,17 +35,29 @@ class HeldOut:
         return self.after < self.before
 
 
-def held_out(head: Head, labels: Sequence[LabelledQuery], queries: Encoded, passages: Encoded) -> HeldOut | None:
-    """Measure a trained head by the queries that the LLM ranked; None where these taught it, or where there are none.
+def held_out(
+    head: Head,
+    labels: Sequence[LabelledQuery],
+    queries: Encoded,
+    passages: Encoded,
+    judging: Collection[str] = (),
+) -> HeldOut | None:
+    """Measure a trained head by queries that the LLM ranked; None where all of these taught it, or there are none.
 
     Args:
         head: trained.
         labels: all, in the order of `queries`.
         queries: the labelled queries.
         passages: the corpus.
+        judging: ids of those that did not teach it, where others that the LLM ranked did.
     """
-    ranked = [row for row, query in enumerate(labels) if query.source == "teacher" and len(query.positions) > 1]
-    if not ranked or all(query.source == "teacher" for query in labels):
+    lists_alone = all(query.source == "teacher" for query in labels)
+    ranked = [
+        row
+        for row, query in enumerate(labels)
+        if query.source == "teacher" and len(query.positions) > 1 and (query.id in judging or not lists_alone)
+    ]
+    if not ranked:
         return None
     before, after = [], []
     with torch.inference_mode():
