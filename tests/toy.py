@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import random
 
+from rankstill.pipeline import STEPS
+
+TOY_STEPS = tuple(step for step in STEPS if step != "multi_vector_distilled")
+"""What a chain makes that trains no multi-vector retriever, as `toy_config` has it."""
 TEST_QUERIES, TRAINING_QUERIES = 8, 24
 PASSAGES_A_TOPIC = 6
 

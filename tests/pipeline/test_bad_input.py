@@ -16,8 +16,8 @@ import pytest
 
 from rankstill.config import Config, write_config
 from rankstill.outcome import Outcome
-from rankstill.pipeline import STEPS
 from rankstill.workspace import FORMAT
+from toy import TOY_STEPS
 
 Lines = list[str]
 Command = Callable[..., Any]
@@ -328,4 +328,4 @@ def test_in_a_process_of_its_own_too_a_mistake_is_one_line_and_no_traceback(
     assert [line for line in lines if line.startswith("error: ")] == lines[-1:]
     assert "File too large in step reranker" in lines[-1]
     assert "Traceback" not in ended.stderr
-    assert tuple(json.loads((workspace / "manifest.json").read_text())["steps"]) == STEPS
+    assert tuple(json.loads((workspace / "manifest.json").read_text())["steps"]) == TOY_STEPS

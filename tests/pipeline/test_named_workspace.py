@@ -25,7 +25,7 @@ Command = Callable[..., Any]
         ("run", "Workspace: {w}"),
         ("evaluate", "Workspace: {w}"),
         ("candidates", "candidates: already done"),
-        ("export --parquet", "passages written to {w}/export/vectors.parquet"),
+        ("export --parquet --even-if-worse", "passages written to {w}/export/vectors.parquet"),
         ("votes --to {w}-judged", "1 judged queries"),
     ],
 )

@@ -13,8 +13,8 @@ import rankstill.datasets
 from rankstill.config import Config, read_config, write_config
 from rankstill.datasets import load_dataset
 from rankstill.errors import WorkspaceError
-from rankstill.pipeline import STEPS
 from rankstill.studies import STUDIES, run_study
+from toy import TOY_STEPS
 
 Command = Callable[..., Any]
 
@@ -58,7 +58,7 @@ def test_replace_makes_the_workspace_the_other_datasets(
 ) -> None:
     ran = command("run", others_config, "-w", finished_copy, "--replace")
     assert ran.code == 0, ran.errors
-    assert f"{', '.join(STEPS)} of dataset toy" in ran.errors
+    assert f"{', '.join(TOY_STEPS)} of dataset toy" in ran.errors
     assert "A retriever distilled on second" in (finished_copy / "retriever" / "README.md").read_text()
     assert command("run", others_config, "-w", finished_copy).code == 0  # it goes on without being told again
 

@@ -23,6 +23,7 @@ from rankstill.labels import read_labels
 from rankstill.outcome import Outcome
 from rankstill.pipeline import STEPS, Chain, open_chain
 from rankstill.workspace import Workspace
+from toy import TOY_STEPS
 
 SYSTEMS = (
     "BM25",
@@ -46,7 +47,7 @@ def weights(workspace: Path) -> list[bytes]:
 
 
 def _from(step: str) -> tuple[str, ...]:
-    return STEPS[STEPS.index(step) :]
+    return TOY_STEPS[TOY_STEPS.index(step) :]
 
 
 def made_at(workspace: Path) -> dict[str, int]:
@@ -59,7 +60,7 @@ def made_at(workspace: Path) -> dict[str, int]:
 
 def made_anew(workspace: Path, before: dict[str, int]) -> tuple[str, ...]:
     """The steps whose outputs were written since, in the chain's order."""
-    return tuple(step for step in STEPS if made_at(workspace)[step] != before.get(step))
+    return tuple(step for step in TOY_STEPS if made_at(workspace)[step] != before.get(step))
 
 
 def read_rankings_file(folder: Path) -> list[dict[str, Any]]:
@@ -82,7 +83,7 @@ def test_the_workspace_holds_every_documented_file(finished: Outcome) -> None:
 
 def test_steps_are_the_chains_methods_in_their_order_and_all_are_recorded(finished: Outcome) -> None:
     assert tuple(name for name in vars(Chain) if name in STEPS) == STEPS
-    assert tuple(json.loads((finished.workspace / "manifest.json").read_text())["steps"]) == STEPS
+    assert tuple(json.loads((finished.workspace / "manifest.json").read_text())["steps"]) == TOY_STEPS
 
 
 def test_the_config_in_the_workspace_is_the_whole_of_what_ran(finished: Outcome, toy_config: MakeConfig) -> None:
@@ -274,7 +275,7 @@ def test_a_changed_dataset_makes_everything_anew(toy_config: MakeConfig, toy_cop
     with (toy_copy / "corpus.jsonl").open("a") as corpus:
         corpus.write('{"_id": "new", "text": "Nobody knows what the new passage is about."}\n')
     rankstill.distill(toy_config(source=toy_copy), finished_copy)
-    assert made_anew(finished_copy, before) == STEPS
+    assert made_anew(finished_copy, before) == TOY_STEPS
 
 
 def test_other_weights_in_the_same_model_folder_make_everything_anew_that_read_them(

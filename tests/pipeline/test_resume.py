@@ -18,7 +18,8 @@ import pytest
 
 from rankstill.config import Config
 from rankstill.labels import read_labels
-from rankstill.pipeline import STEPS, distill
+from rankstill.pipeline import distill
+from toy import TOY_STEPS
 
 Start = Callable[..., ForkServerProcess]
 
@@ -157,7 +158,7 @@ def written_at(folder: Path, steps: dict[str, Any]) -> dict[str, int]:
 
 
 def assert_same_result(folder: Path, expected: Path) -> None:
-    assert tuple(finished_steps(folder)) == STEPS
+    assert tuple(finished_steps(folder)) == TOY_STEPS
     assert list((folder / ".making").iterdir()) == []
     assert (folder / "metrics.json").read_bytes() == (expected / "metrics.json").read_bytes()
     assert (folder / "retriever" / "README.md").read_text() == (expected / "retriever" / "README.md").read_text()
@@ -177,7 +178,7 @@ def assert_same_labels(folder: Path, expected: Path) -> None:
         assert np.array_equal(one.scores, other.scores)
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", TOY_STEPS)
 def test_killed_in_a_step_the_chain_ends_the_same_and_repeats_no_finished_step(
     step: str, start: Start, toy_config: Callable[..., Config], undisturbed: tuple[Path, float], tmp_path: Path
 ) -> None:
@@ -191,7 +192,7 @@ def test_killed_in_a_step_the_chain_ends_the_same_and_repeats_no_finished_step(
         shutil.rmtree(folder)  # the step was over before the kill came: once more
     assert folder.exists()
     before = finished_steps(folder)
-    assert tuple(before) == STEPS[: STEPS.index(step)]
+    assert tuple(before) == TOY_STEPS[: TOY_STEPS.index(step)]
     written = written_at(folder, before)
     finish(start, toy_config(), folder)
     after = finished_steps(folder)
@@ -200,7 +201,7 @@ def test_killed_in_a_step_the_chain_ends_the_same_and_repeats_no_finished_step(
     assert_same_result(folder, undisturbed[0])
 
 
-@pytest.mark.parametrize("step", STEPS)
+@pytest.mark.parametrize("step", TOY_STEPS)
 def test_killed_while_a_step_replaces_another_configs_outputs_the_chain_ends_the_same(
     step: str,
     start: Start,
@@ -251,7 +252,7 @@ def test_killed_while_labelling_resumes_without_scoring_a_pair_twice(
     config, folder = toy_config({"labels.pseudo_queries": 150}), tmp_path / "w"
     process = start(labelling_driver.label, config, folder, tmp_path / "first.jsonl")
     assert kill_when(process, lambda: len(list((folder / ".making").glob("labels-*/*/part-*.parquet"))) >= 3)
-    assert tuple(finished_steps(folder)) == STEPS[: STEPS.index("labels")]
+    assert tuple(finished_steps(folder)) == TOY_STEPS[: TOY_STEPS.index("labels")]
     parts = list((folder / ".making").glob("labels-*/*/part-*.parquet"))
     kept = {query.text for part in parts for query in read_labels(part)}
     for name, here in (("second", folder), ("whole", tmp_path / "undisturbed")):

@@ -12,7 +12,7 @@ import pytest
 import rankstill
 from rankstill.config import Config
 from rankstill.labels import read_labels
-from rankstill.pipeline import STEPS
+from toy import TOY_STEPS
 
 MakeConfig = Callable[..., Config]
 
@@ -82,5 +82,5 @@ def test_margin_mse_on_the_rankers_labels_runs_to_the_end(toy_config: MakeConfig
     outcome = rankstill.distill(
         config.model_copy(update={"retriever": config.retriever.model_copy(update={"epochs": 3})}), tmp_path / "w"
     )
-    assert steps_of(outcome.workspace) == STEPS
+    assert steps_of(outcome.workspace) == TOY_STEPS
     assert "margin_mse" in json.loads((outcome.workspace / "retriever-losses.json").read_text())[0]
