@@ -42,7 +42,7 @@ def test_gold_labels_teach_to_the_end_where_there_is_no_ranking_at_all(
 def test_the_llms_own_word_needs_rankings_and_no_ranker(ranked_by: str, toy_config: MakeConfig, tmp_path: Path) -> None:
     config = toy_config({**NO_RANKER, "labels.ranked_by": ranked_by})
     outcome = rankstill.distill(config, tmp_path / "w", until="labels")
-    assert steps_of(outcome.workspace) == ("vectors", "candidates", "rankings", "labels")
+    assert steps_of(outcome.workspace) == ("vectors", "candidates", "rankings", "held_out", "labels")
 
 
 def test_the_llms_order_is_labelled_alike_with_and_without_a_ranker(toy_config: MakeConfig, tmp_path: Path) -> None:
@@ -74,7 +74,7 @@ def test_a_step_that_is_asked_for_by_name_is_made_though_the_labels_do_not_need_
 ) -> None:
     config = toy_config({**NO_RANKER, "labels.ranked_by": "gold"})
     rankstill.distill(config, tmp_path / "w", until="ranker")
-    assert steps_of(tmp_path / "w") == ("vectors", "candidates", "rankings", "ranker")
+    assert steps_of(tmp_path / "w") == ("vectors", "candidates", "rankings", "held_out", "ranker")
 
 
 def test_margin_mse_on_the_rankers_labels_runs_to_the_end(toy_config: MakeConfig, tmp_path: Path) -> None:
