@@ -78,6 +78,12 @@ def test_vectors_go_to_a_store_by_its_name(finished: Finished, tmp_path: Path) -
         export_to_store(config, folder, "oracle", "toy", "")
 
 
+def test_token_vectors_go_to_lancedb(finished: Finished, tmp_path: Path) -> None:
+    pytest.importorskip("lancedb", reason='needs pip install "rankstill[lancedb]"')
+    config, folder = finished
+    assert export_to_store(config, folder, "lancedb", "tokens", str(tmp_path), multi_vector=True) == 60
+
+
 def test_a_short_retriever_is_exported_short(finished: Finished) -> None:
     pytest.importorskip("onnxscript")
     pytest.importorskip("onnxruntime")
