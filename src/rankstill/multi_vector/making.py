@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rankstill.distributed.processes import leads
 from rankstill.hybrid import Hybrid, fit_hybrid
-from rankstill.models import save_model
+from rankstill.models import load_multi_vector, save_model
 from rankstill.multi_vector.choosing import Choice, choose
 from rankstill.multi_vector.idf import inverse_document_frequency
 from rankstill.multi_vector.index import TokenIndex, encode_queries
@@ -112,6 +112,8 @@ def make_distilled(parts: Parts, lessons: Lessons, folder: Path, reports: Report
     chosen = json.loads((folder / "multi-vector-blend.json").read_text(encoding="utf-8"))
     blend = Blend(**chosen) if chosen else None
     save_model(model, folder / "multi-vector-distilled")
+    # The trainer leaves bfloat16 on in the model that it trained, in which passages cannot be pooled.
+    model = load_multi_vector(str(folder / "multi-vector-distilled"), parts.config.device)
     place, former = folder / "multi-vector-distilled-index", parts.workspace.path("multi-vector-index")
     if blend is not None and not blend.share:
         shutil.copytree(former, place, dirs_exist_ok=True)  # the same model has the same vectors
