@@ -188,14 +188,6 @@ def _load(kind: Any, name: str, device: str | None, **arguments: Any) -> Any:
         return kind(place, device=device, model_kwargs={"use_safetensors": True}, **arguments)
 
 
-def reads_alike(model: SentenceTransformer) -> bool:
-    """Whether a text gets the same vector as a query and as a passage: no prompts that differ, no way of its own."""
-    from sentence_transformers.base.modules import Router
-
-    alike = (model.prompts.get("query") or "") == (model.prompts.get("document") or "")
-    return alike and not any(isinstance(module, Router) for module in model)
-
-
 def save_model(model: CrossEncoder | MultiVectorEncoder | SentenceTransformer, folder: Path) -> None:
     """Save a model as a plain sentence-transformers folder, safetensors weights, without a card."""
     with _without_bars():

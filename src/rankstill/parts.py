@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import shutil
 import uuid
 from collections.abc import Collection
 from dataclasses import replace
@@ -297,17 +295,6 @@ class Parts:
         )
 
     @property
-    def has_head(self) -> bool:
-        """Whether the distilled retriever has one: it may be left out where the LLM's rankings speak against it."""
-        from rankstill.retriever import HeldOut
-
-        config = self.config.head
-        if config.absent or not config.only_if_better:
-            return not config.absent
-        found = json.loads(self.workspace.path("head-held-out.json").read_text(encoding="utf-8"))
-        return found is None or HeldOut(**found).better
-
-    @property
     def model_after(self) -> SentenceTransformer:
         """The distilled retriever."""
         return load_bi_encoder(str(self.workspace.path("retriever")), self.config.device)
@@ -354,9 +341,9 @@ class Parts:
     @cached_property
     def before(self) -> FirstStage:
         """The first stage with the retriever as it was."""
-        from rankstill.candidates import FirstStage, PassageVectors
+        from rankstill.candidates import FirstStage, load_vectors
 
-        vectors = PassageVectors.load(self.workspace.path("vectors"))
+        vectors = load_vectors(self.workspace.path("vectors"))
         index, _ = self.index or (None, None)
         return FirstStage(
             self.dataset.corpus, self.model_before, vectors, self.config.candidates, bm25=self.bm25, index=index
@@ -392,32 +379,10 @@ class Parts:
         )
 
     def after(self, vectors: Path, model: SentenceTransformer) -> FirstStage:
-        """The first stage with the new retriever for passages; all else stays with the old one, which costs nothing."""
-        from rankstill.candidates import FirstStage
+        """The first stage with the new retriever; BM25 is the same."""
+        from rankstill.candidates import FirstStage, load_vectors
 
-        mixed = replace(self.before.vectors, passages=np.load(vectors / "passages.npy", mmap_mode="r"))
-        own = self.config.candidates
-        return FirstStage(self.dataset.corpus, model, mixed, own, self.model_before, bm25=self.bm25)
-
-    def encode_after(self, model: SentenceTransformer, folder: Path) -> None:
-        """Write the corpus's vectors by the new retriever, `passages.npy`.
-
-        Args:
-            model: the new retriever. Where its encoder is the old one, the old vectors are carried through its head.
-            folder: for them.
-        """
-        from rankstill.candidates import encode_passages
-        from rankstill.retriever import carry_through_head
-
-        if not self.config.retriever.encoder_stays:
-            encode_passages(model, self.dataset.corpus, folder)
-            return
-        folder.mkdir(parents=True, exist_ok=True)
-        if not self.has_head:  # nothing was trained
-            shutil.copyfile(self.workspace.path("vectors") / "passages.npy", folder / "passages.npy")
-            return
-        known = self.before.vectors.passages
-        carry_through_head(model, self.model_before, self.dataset.corpus.texts(), known, folder / "passages.npy")
+        return FirstStage(self.dataset.corpus, model, load_vectors(vectors), self.config.candidates, bm25=self.bm25)
 
     @property
     def rankings(self) -> list[Ranking]:

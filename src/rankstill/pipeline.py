@@ -7,7 +7,6 @@ import itertools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,11 +21,11 @@ from rankstill.outcome import Outcome
 from rankstill.parts import RANKS_ALREADY, Parts, check_corpus, check_queries
 from rankstill.progress import say
 from rankstill.reporting import Reports
-from rankstill.workspace import DatasetIdentity, Workspace, write_atomically
+from rankstill.workspace import DatasetIdentity, Workspace
 
 if TYPE_CHECKING:
     from rankstill.labels import LabelledQuery
-    from rankstill.retriever import JudgingList
+    from rankstill.retriever import JudgingList, Lessons
 
 STEPS = (
     "vectors",
@@ -162,19 +161,17 @@ class Chain:
                 self.parts.retriever_identity,
                 retriever.query_prompt,
                 retriever.passage_prompt,
-                *([] if self.config.candidates.sentences else ["passages alone"]),
             ],
             inputs=[self.dataset.corpus.fingerprint],
         )
 
     def _encode_corpus(self, folder: Path) -> None:
-        from rankstill.candidates import encode_corpus
+        from rankstill.candidates import encode_passages
 
         if self.parts.cluster is not None:
             self.parts.cluster.encode_corpus(folder / "vectors")
             return
-        each_sentence = self.config.candidates.sentences
-        encode_corpus(self.parts.model_before, self.dataset.corpus, folder / "vectors", each_sentence=each_sentence)
+        encode_passages(self.parts.model_before, self.dataset.corpus, folder / "vectors")
 
     @_once
     def candidates(self) -> str:
@@ -344,7 +341,7 @@ class Chain:
         found = read_candidates(self.workspace.path("candidates.parquet"), self.dataset.corpus)
         labelled: Iterable[LabelledQuery] = label_without_ranker(self.parts, found, self.candidates())
         if self.has_ranker:
-            labelled = itertools.chain(labelled, label_by_ranker(self.parts, found, folder, self.candidates()))
+            labelled = itertools.chain(labelled, label_by_ranker(self.parts, found, folder))
         write_labels(labelled, folder / "labels.parquet")
         release_memory()
 
@@ -354,68 +351,32 @@ class Chain:
         return self.workspace.step(
             "retriever",
             self._train_retriever,
-            outputs=(
-                "retriever",
-                "retriever-losses.json",
-                "retriever-blend.json",
-                "head-losses.json",
-                "head-held-out.json",
-            ),
-            settings=[self._section("retriever"), self._section("head"), self.config.seed],
+            outputs=("retriever", "retriever-losses.json", "retriever-blend.json"),
+            settings=[self._section("retriever"), self.config.seed],
             inputs=[self.labels()],
         )
 
     def _train_retriever(self, folder: Path) -> Sequence[str]:
+        from rankstill.retriever import Blend, train_retriever
+
+        model = train_retriever(self._lessons(), folder, self.config.device, self.reports)
+        save_model(model, folder / "retriever")
+        blend = json.loads((folder / "retriever-blend.json").read_text(encoding="utf-8"))
+        notes = trained_by(self.config.retriever.lists_per_step, "retriever")
+        return [*notes, *([Blend(**blend).describe()] if blend else [])]
+
+    def _lessons(self) -> Lessons:
+        """What a student learns from: labels, and the rankings that do not teach but judge what was learned."""
         from rankstill.baselines import query_loss
         from rankstill.labels import read_labels
-        from rankstill.retriever import Blend, HeldOut, Lessons, put_head_on, train_retriever
+        from rankstill.retriever import Lessons
 
-        config, corpus = self.config.retriever, self.dataset.corpus
-        labels, judges = self._lessons(judged=bool(config.epochs))
-        for_head, judging = labels, set[str]()
-        if "rankings" in self.steps and all(query.source == "teacher" for query in labels):
-            # Free labels leave the head's judges alone; lists that alone teach it must leave some out.
-            for_head, (judging, _) = read_labels(self.workspace.path("labels.parquet")), self.parts.judging_lists()
-        lessons = Lessons(labels, corpus, config, self.config.seed, query_loss(self.config), judges)
-        model = train_retriever(lessons, folder, self.config.device, self.reports)
-        blend = json.loads((folder / "retriever-blend.json").read_text(encoding="utf-8"))
-        curve: list[dict[str, float]] = []
-        notes = list(trained_by(config.lists_per_step, "retriever") if config.epochs else [])
-        notes += [Blend(**blend).describe()] if blend else []
-        found: HeldOut | None = None
-        if leads() and not self.config.head.absent:
-            model, curve, found = put_head_on(
-                model,
-                for_head,
-                corpus,
-                self.config.head,
-                folder,
-                judging=judging,
-                # Another encoder's vectors are not known yet.
-                first_stage=self.parts.before if config.encoder_stays else None,
-                teacher_temperature=config.teacher_temperature,
-                seed=self.config.seed,
-            )
-            self.reports.send("head", curve, self._section("head"))
-            if found is not None and self.config.head.only_if_better and not found.better:
-                notes.append(
-                    f"the head was left out: the {found.lists:,} LLM-ranked queries, which did not teach it, speak "
-                    f"against it ({found.before:.2f} nats a list without, {found.after:.2f} with)"
-                )
-        write_atomically(folder / "head-losses.json", json.dumps(curve))
-        write_atomically(folder / "head-held-out.json", json.dumps(found and asdict(found)) + "\n")
-        save_model(model, folder / "retriever")
-        return notes
-
-    def _lessons(self, *, judged: bool) -> tuple[list[LabelledQuery], list[JudgingList]]:
-        """The labels that teach, and the rankings that do not but judge what was learned."""
-        from rankstill.labels import read_labels
-
-        labels = read_labels(self.workspace.path("labels.parquet"))
-        if not judged or self.config.retriever.blend is not None or "rankings" not in self.steps:
-            return labels, []
-        held, judges = self.parts.judging_lists()
-        return [query for query in labels if query.id not in held], judges
+        labels, judges = read_labels(self.workspace.path("labels.parquet")), list[JudgingList]()
+        if self.config.retriever.blend is None and "rankings" in self.steps:
+            held, judges = self.parts.judging_lists()
+            labels = [query for query in labels if query.id not in held]
+        divergence = query_loss(self.config)
+        return Lessons(labels, self.dataset.corpus, self.config.retriever, self.config.seed, divergence, judges)
 
     @_once
     def reranker(self) -> str:
@@ -429,12 +390,12 @@ class Chain:
         )
 
     def _refit_ranker(self, folder: Path) -> None:
-        from rankstill.candidates import PassageScorer
+        from rankstill.candidates import PassageScorer, encode_passages
         from rankstill.hybrid import fit_hybrid
         from rankstill.ranker import Ranker, refit_prior
 
         model = self.parts.model_after
-        self.parts.encode_after(model, folder / "vectors-after")
+        encode_passages(model, self.dataset.corpus, folder / "vectors-after")
         if not self.has_ranker:
             return
         first_stage = self.parts.with_late(self.parts.after(folder / "vectors-after", model))
@@ -442,7 +403,7 @@ class Chain:
         lists = self.parts.ranked_lists(first_stage)
         refitted = refit_prior(ranker, lists)
         bm25, late = first_stage.bm25.statistics, self.parts.late_model
-        refitted.first_stage = PassageScorer(model, bm25, self.parts.model_before, late)
+        refitted.first_stage = PassageScorer(model, bm25, late=late)
         refitted.save(folder / "reranker")
         fit_hybrid(lists, self.config.candidates).save(folder / "hybrid-distilled.json")
 
@@ -461,16 +422,11 @@ class Chain:
         )
 
     def _distil_multi_vector(self, folder: Path) -> Sequence[str]:
-        from rankstill.baselines import query_loss
         from rankstill.multi_vector.making import make_distilled
-        from rankstill.retriever import Lessons
 
         if not self.parts.has_multi_vector:
             return []
-        labels, judges = self._lessons(judged=True)
-        config, corpus = self.config.retriever, self.dataset.corpus
-        lessons = Lessons(labels, corpus, config, self.config.seed, query_loss(self.config), judges)
-        return make_distilled(self.parts, lessons, folder, self.reports)
+        return make_distilled(self.parts, self._lessons(), folder, self.reports)
 
     @_once
     def agreement(self) -> str:

@@ -29,8 +29,7 @@ _LATE = {"multi_vector", "token_index", "multi_vector_distilled"}
 def needs_ranker(config: Config, dataset: Dataset) -> bool:
     """Whether a ranker labels any query: else none is trained, and nothing is reranked."""
     labels = config.labels
-    asks_it = labels.ranked_by in ("both", "ranker") or (labels.ranked_by == "llm" and bool(dataset.extra))
-    return asks_it or labels.pseudo_queries > 0
+    return labels.ranked_by in ("both", "ranker") or (labels.ranked_by == "llm" and bool(dataset.extra))
 
 
 def unneeded_steps(config: Config, dataset: Dataset) -> set[str]:

@@ -1,17 +1,11 @@
 """The first stage: dense retrieval, BM25, and their fusion."""
 
 from rankstill.candidates.dense import encode
-from rankstill.candidates.first_stage import (
-    FEATURES,
-    LATE,
-    Candidates,
-    FirstStage,
-    Sentence,
-)
+from rankstill.candidates.first_stage import FEATURES, LATE, Candidates, FirstStage
 from rankstill.candidates.scorer import PassageScorer
 from rankstill.candidates.search import nearest_passages
 from rankstill.candidates.table import read_candidates, write_candidates
-from rankstill.candidates.vectors import PassageVectors, encode_corpus, encode_passages
+from rankstill.candidates.vectors import encode_passages, load_vectors
 
 __all__ = [
     "FEATURES",
@@ -19,11 +13,9 @@ __all__ = [
     "Candidates",
     "FirstStage",
     "PassageScorer",
-    "PassageVectors",
-    "Sentence",
     "encode",
-    "encode_corpus",
     "encode_passages",
+    "load_vectors",
     "nearest_passages",
     "read_candidates",
     "write_candidates",

@@ -1,8 +1,7 @@
-"""Dense encoding: texts to unit vectors, sentence by sentence where a whole passage blurs too much."""
+"""Dense encoding: texts to unit vectors."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -19,10 +18,6 @@ if TYPE_CHECKING:
 
 Embeddings = NDArray[np.float32]
 """Unit vectors, one a row. [texts, dimensions]"""
-
-_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+(?=[^a-z\s])|(?<=[。！？])")
-_SHORTEST_SENTENCE = 5
-"""Words. Shorter pieces are headings and broken abbreviations; they match everything."""
 
 
 def encode(model: SentenceTransformer, texts: Sequence[str], kind: str, what: str, batch_size: int = 32) -> Embeddings:
@@ -65,9 +60,3 @@ def encode_each(
             advance(len(rows))
             start += len(rows)
     return vectors
-
-
-def sentences(title: str, body: str) -> list[str]:
-    """A passage's title (if any) and its sentences of five words or more; the whole body if none is that long."""
-    pieces = [piece for piece in _SENTENCE_END.split(body) if len(piece.split()) >= _SHORTEST_SENTENCE]
-    return ([title] if title else []) + (pieces or [body])

@@ -20,12 +20,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 10
 
-PAPER: dict[str, dict[str, Any]] = {
-    "ranker": {"prior": False, "cross_encoder": True},
-    "labels": {"ranked_by": "ranker", "pseudo_queries": 0, "pseudo_by": "ranker"},
-    "retriever": {"epochs": 1},
-    "head": {"width": 0, "token_dimensions": 0},
-}
+PAPER: dict[str, dict[str, Any]] = {"ranker": {"prior": False, "cross_encoder": True}}
 """What `preset: paper` sets, by section: the paper's plain chain."""
 
 

@@ -59,7 +59,7 @@ class CandidatesConfig(Section):
     """The first stage: what is found for each query before anything is learned."""
 
     k: int = Field(10, ge=2, description="passages of a query that the LLM ranks")
-    n: int = Field(10, ge=2, description="passages of an LLM-ranked query that the ranker labels; at least k")
+    n: int = Field(30, ge=2, description="passages of an LLM-ranked query that the ranker labels; at least k")
     language: str | None = Field("english", description="Snowball stemmer and stop words of BM25; null for neither")
     k1: float = Field(1.2, ge=0, description="BM25's term-frequency saturation")
     b: float = Field(0.75, ge=0, le=1, description="BM25's length normalisation")
@@ -74,11 +74,6 @@ class CandidatesConfig(Section):
         gt=0,
         le=1,
         description="of the index against exact search at depth 100, on your own queries; below it, search is exact",
-    )
-    sentences: bool = Field(
-        True,
-        description="a vector for each sentence of the corpus, as the third first-stage score; false for corpora too "
-        "large for ten times as many vectors",
     )
 
 
@@ -118,19 +113,13 @@ class LabelsConfig(Section):
     """Ranker -> labels: as many query-passage pairs as we like, for free."""
 
     ranked_by: Literal["both", "ranker", "llm", "first-choice", "gold"] | WhiteBoxMethod = Field(
-        "both",
-        description="training queries: both: the LLM's order with the ranker's magnitudes; ranker: the ranker alone, "
-        "as in the paper; llm: the LLM's order alone, no ranker, weights 1/rank^2; and, to compare with, first-choice: "
+        "ranker",
+        description="training queries: ranker: the ranker, as in the paper; both: the LLM's order with the ranker's "
+        "magnitudes; llm: the LLM's order alone, no ranker, weights 1/rank^2; and, to compare with, first-choice: "
         "the LLM's first passage against the others; gold: the judged passages, no LLM at all; pdist, replug-lsr, "
         "emdr2, loop, adist: white_box.model's own probabilities or attention, no ranking at all",
     )
     depth: int = Field(50, ge=2, description="passages to label of a query that the LLM did not rank")
-    pseudo_queries: int = Field(
-        50_000, ge=0, description="sentences of the corpus to label as if they were queries; 0 for none"
-    )
-    pseudo_by: Literal["prior", "ranker"] = Field(
-        "prior", description="who labels pseudo-queries: the ranker's prior, in seconds, or the whole ranker"
-    )
 
     @property
     def white_box(self) -> WhiteBoxMethod | None:
@@ -154,19 +143,15 @@ class WhiteBoxConfig(Section):
 
 
 class RetrieverConfig(Section):
-    """Labels -> retriever, first part: a bi-encoder by KL divergence."""
+    """Labels -> retriever: a bi-encoder by KL divergence."""
 
     model: str = Field(
         "sentence-transformers/all-MiniLM-L6-v2", description="the retriever to improve: a hub name or a folder"
     )
     query_prompt: str | None = Field(None, description="put before every query; null: the model's own, if any")
     passage_prompt: str | None = Field(None, description="put before every passage; null: the model's own, if any")
-    epochs: int = Field(
-        0,
-        ge=0,
-        description="passes over the labelled queries; 0 leaves the encoder as it is",
-    )
-    learning_rate: float = Field(1e-4, gt=0, description="peak, after a linear warm-up over a tenth of the steps")
+    epochs: int = Field(2, ge=1, description="passes over the labelled queries")
+    learning_rate: float = Field(2e-5, gt=0, description="peak, after a linear warm-up over a tenth of the steps")
     loss: Literal["kl", "margin-mse"] = Field(
         "kl",
         description="kl: KL divergence to the labels' distribution, or what labels.ranked_by has in its place (emdr2, "
@@ -196,40 +181,8 @@ class RetrieverConfig(Section):
         0.15,
         gt=0,
         lt=1,
-        description="share of the LLM's rankings that do not teach the encoder but choose the blend; and whether the "
-        "head is kept, where no other queries teach it",
+        description="share of the LLM's rankings that do not teach the encoder but choose the blend",
     )
-
-    @property
-    def encoder_stays(self) -> bool:
-        """Whether the new retriever's encoder gives the vectors of the old one: what is known of them holds on."""
-        return not self.epochs and self.max_length is None
-
-
-class HeadConfig(Section):
-    """Labels -> retriever, second part: a head on the encoder's vectors that sees the whole corpus at every step."""
-
-    width: int = Field(2048, ge=0, description="hidden units of the adapter that moves passages; 0 for no adapter")
-    token_dimensions: int = Field(
-        640, ge=0, multiple_of=2, description="of the token vectors beside the encoder's vector; 0 for none"
-    )
-    steps: int = Field(300, ge=0, description="optimiser steps; 0 leaves the head as it starts")
-    learning_rate: float = Field(1e-3, gt=0, description="of the adapter: peak, after 20 steps; then it falls to 0")
-    token_learning_rate: float = Field(2e-3, gt=0, description="of the token vectors: peak, likewise")
-    student_temperature: float = Field(0.05, gt=0, description="cosines are divided by it")
-    queries_per_step: int = Field(512, ge=1, description="unlabelled and pseudo-queries a step")
-    anchor: float = Field(
-        0.3, ge=0, description="weight of the squared distance by which passages move; above 0 keeps what was known"
-    )
-
-    only_if_better: bool = Field(
-        True, description="leave it out where the LLM's rankings, which do not teach it, are not likelier with it"
-    )
-
-    @property
-    def absent(self) -> bool:
-        """Whether there is no head: the encoder alone, as in the paper."""
-        return not (self.width or self.token_dimensions)
 
 
 class MultiVectorConfig(Section):
@@ -361,7 +314,6 @@ class Config(Section):
     labels: LabelsConfig = Field(default_factory=LabelsConfig)
     white_box: WhiteBoxConfig = Field(default_factory=WhiteBoxConfig)
     retriever: RetrieverConfig = Field(default_factory=RetrieverConfig)
-    head: HeadConfig = Field(default_factory=HeadConfig)
     multi_vector: MultiVectorConfig = Field(default_factory=MultiVectorConfig)
     evaluation: EvaluationConfig = Field(default_factory=EvaluationConfig)
     judge: JudgeConfig = Field(default_factory=JudgeConfig)
@@ -372,10 +324,6 @@ class Config(Section):
     def _n_holds_k(self) -> Config:
         if self.candidates.n < self.candidates.k:
             raise ValueError("candidates.n must be at least candidates.k; set both")
-        if self.labels.pseudo_by == "prior" and not self.ranker.prior and self.labels.pseudo_queries:
-            raise ValueError("without a prior, set labels.pseudo_by to ranker or labels.pseudo_queries to 0")
-        if self.labels.pseudo_queries and self.head.absent:
-            raise ValueError("pseudo-queries teach the head alone; without one, set labels.pseudo_queries to 0")
         if not (self.ranker.prior or self.ranker.cross_encoder):
             raise ValueError("a ranker needs ranker.prior, ranker.cross_encoder or both")
         return self
@@ -390,29 +338,18 @@ class Config(Section):
     def _baseline_can_be_run(self) -> Config:
         labels, loss = self.labels, self.retriever.loss
         most = max(self.candidates.k, self.candidates.n)
-        if labels.white_box and labels.pseudo_queries:
-            raise ValueError(
-                f"labels.ranked_by: {labels.white_box} has no ranker to label pseudo-queries with; set "
-                "labels.pseudo_queries to 0, or all of the plain chain's options by preset: paper"
-            )
         if labels.white_box and self.white_box.passages > most:
             raise ValueError(
                 f"white_box.passages: the first stage finds {most} candidates of a query; raise candidates.n"
             )
         if loss == "margin-mse" and labels.ranked_by not in ("both", "ranker"):
             raise ValueError("retriever.loss: margin-mse learns from a ranker's scores; set labels.ranked_by to ranker")
-        trained_by = loss if loss != "kl" else labels.ranked_by
-        if trained_by in ("margin-mse", "emdr2", "replug-lsr") and not (self.head.absent and self.retriever.epochs):
-            raise ValueError(
-                f"{trained_by} trains the encoder, and the head learns by KL divergence alone; set retriever.epochs to "
-                "1, head.width and head.token_dimensions to 0, or all of the plain chain's options by preset: paper"
-            )
         return self
 
     preset: Literal["rankstill", "paper"] = Field(
         "rankstill",
-        description="what is not set is our recipe's, or that of the paper's plain chain: no prior, the ranker's "
-        "labels alone, no pseudo-queries, the encoder trained in place of a head",
+        description="what is not set is our recipe's, or that of the paper's plain chain: the ranker a "
+        "cross-encoder without a prior",
     )
     seed: int = Field(0, description="of sampling, shuffling and weights")
     device: str | None = Field(None, description="cpu, cuda, cuda:1, mps; null: the best there is")

@@ -9,17 +9,6 @@ from rankstill.config.section import Section
 from rankstill.config.sections import Config
 from rankstill.errors import RankstillError
 
-_OF_ENCODER = ("learning_rate", "student_temperature")
-_OF_EVERY_ENCODER = (
-    "loss",
-    "lists_per_step",
-    "passages_per_query",
-    "training_length",
-    "in_batch",
-    "blend",
-    "holdout",
-)
-"""What the multi-vector retriever's training reads too."""
 _OF_CROSS_ENCODER = ("model", "loss", "holdout", "epochs", "learning_rate", "lists_per_step", "max_length")
 
 
@@ -56,37 +45,19 @@ def unused_options(config: Config) -> dict[str, str]:
 
 def _unread(config: Config) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """A section, what of the rest leaves some of its options unread, and these."""
-    ranker, labels, retriever, head = config.ranker, config.labels, config.retriever, config.head
+    ranker, labels, multi_vector = config.ranker, config.labels, config.multi_vector
     if not ranker.cross_encoder:
         yield "ranker", "ranker.cross_encoder is false", _OF_CROSS_ENCODER
-    if not labels.pseudo_queries:
-        yield "labels", "labels.pseudo_queries is 0", ("pseudo_by",)
     if labels.white_box is None:
         yield "white_box", "labels.ranked_by is no white-box method", _all_of(config.white_box)
-    of_late = config.multi_vector.make and config.multi_vector.epochs
-    # Lists that alone teach a head leave some out to judge it.
-    judges_head = not (head.absent or labels.pseudo_queries or config.dataset.extra_queries)
-    if not retriever.epochs:
-        why = "retriever.epochs is 0, which leaves the encoder as it is"
-        unread = _OF_ENCODER if of_late else (*_OF_ENCODER, *_OF_EVERY_ENCODER)
-        yield "retriever", why, tuple(name for name in unread if not (judges_head and name == "holdout"))
-        if head.absent and not of_late:
-            yield "retriever", "nothing is trained on the labels", ("teacher_temperature",)
-    if (retriever.epochs or of_late) and retriever.blend is not None and not judges_head:
+    if config.retriever.blend is not None:
         yield "retriever", "retriever.blend is set", ("holdout",)
-    if head.absent:
-        others = tuple(name for name in _all_of(head) if name not in ("width", "token_dimensions"))
-        yield "head", "head.width and head.token_dimensions are 0", others
-    elif not head.width:
-        yield "head", "head.width is 0", ("learning_rate", "anchor")
-    elif not head.token_dimensions:
-        yield "head", "head.token_dimensions is 0", ("token_learning_rate",)
-    if not config.multi_vector.make:
-        others = tuple(name for name in _all_of(config.multi_vector) if name != "make")
+    if not multi_vector.make:
+        others = tuple(name for name in _all_of(multi_vector) if name != "make")
         yield "multi_vector", "multi_vector.make is false", others
-    elif not config.multi_vector.epochs:
+    elif not multi_vector.epochs:
         yield "multi_vector", "multi_vector.epochs is 0", ("learning_rate",)
-    if not labels.pseudo_queries and (labels.ranked_by == "gold" or labels.white_box):
+    if labels.ranked_by == "gold" or labels.white_box:
         yield "evaluation", f"no list of an LLM is read (labels.ranked_by: {labels.ranked_by})", ("holdout",)
     if config.candidates.index is None:
         yield "candidates", "candidates.index is null", ("least_recall",)

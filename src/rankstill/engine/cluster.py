@@ -48,15 +48,8 @@ class Cluster:
     candidates: CandidatesConfig
 
     def encode_corpus(self, folder: Path) -> None:
-        """As `rankstill.candidates.encode_corpus`."""
-        encode_corpus_on(
-            self.engine,
-            self._shared_encoder,
-            self._shared_corpus,
-            self._vectors,
-            folder,
-            each_sentence=self.candidates.sentences,
-        )
+        """As `rankstill.candidates.encode_passages`."""
+        encode_corpus_on(self.engine, self._shared_encoder, self._shared_corpus, self._vectors, folder)
 
     def search(self, texts: Sequence[str], n: int) -> Iterator[Candidates]:
         """As `FirstStage.search`."""
@@ -72,15 +65,13 @@ class Cluster:
         queries: Sequence[Unlabelled],
         ranker: Path,
         *,
-        prior_alone: bool,
         depth: int,
         ranked_by: RankedBy,
         late: LateScores | None = None,
     ) -> Iterator[LabelledQuery]:
-        """As `rankstill.labels.label`, by the ranker in a folder or its prior alone.
+        """As `rankstill.labels.label`, by the ranker in a folder.
 
-        Late interaction is computed here, where the token vectors are: it is known of the few queries that the LLM
-        ranked.
+        Late interaction is computed here, where the token vectors are.
         """
         asked = list(query_tables(queries))
         key, found = self._find(asked, depth)
@@ -88,9 +79,8 @@ class Cluster:
             found = iter([add_late(*part, late) for part in zip(asked, found, strict=True)])
         identity = digest(model_identity(str(ranker)))
         shared = put_folder(ranker, self.store / f"ranker-{identity}")
-        with_late = late is not None
-        score = Score(SharedRanker(shared, self._shared_corpus, prior_alone, with_late, self.encoder.device), ranked_by)
-        kept = self.store / f"labels-{_made_from(key, identity, prior_alone, with_late, ranked_by)}"
+        score = Score(SharedRanker(shared, self._shared_corpus, self.encoder.device), ranked_by)
+        kept = self.store / f"labels-{_made_from(key, identity, late is not None, ranked_by)}"
         made = self.engine.map(score, beside(asked, found), kept, "labelling, part by part")
         for part in made:
             yield from labels_in(part)

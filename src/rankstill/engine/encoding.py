@@ -1,11 +1,11 @@
-"""Encoding a corpus by parts: passages and their sentences to vectors, on whatever engine."""
+"""Encoding a corpus by parts: passages to vectors, on whatever engine."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 PASSAGES_A_PART = 16_384
 """About three minutes of two cores, or seconds of a GPU: what a lost worker costs at most."""
-_TEXTS_A_BATCH = {"passages": 32, "sentences": 128}
+_TEXTS_A_BATCH = 32
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,9 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Encode:
-    """Work: passages as `corpus_tables` gives them -> `vector`, one a passage or one a sentence.
-
-    Args:
-        encoder: the model.
-        of: whole passages, or their sentences; of these, `passage` says in which row of the part each stands.
-    """
+    """Work: passages as `corpus_tables` gives them -> `vector`, one a passage."""
 
     encoder: Encoder
-    of: Literal["passages", "sentences"]
 
     def load(self) -> Function:
         """The model, once a worker."""
@@ -68,57 +62,26 @@ class Encode:
         model = self.encoder.model()
 
         def encode(part: pa.Table) -> pa.Table:
-            pieces = _pieces(part, self.of)
-            texts = [text for piece in pieces for text in piece]
-            vectors = encode_each(model, texts, "document", _TEXTS_A_BATCH[self.of], lambda done: None)
-            return vector_table(vectors, [row for row, piece in enumerate(pieces) for _ in piece])
+            titles, bodies = part["title"].to_pylist(), part["text"].to_pylist()
+            texts = [f"{title} {body}" if title else body for title, body in zip(titles, bodies, strict=True)]
+            return vector_table(encode_each(model, texts, "document", _TEXTS_A_BATCH, lambda done: None))
 
         return encode
 
 
-def encode_corpus_on(
-    engine: Engine,
-    encoder: Encoder,
-    corpus: PartFolder,
-    vectors: PartFolder,
-    folder: Path,
-    *,
-    each_sentence: bool = True,
-) -> None:
-    """Vectors of every passage and of every sentence, for `PassageVectors.load`.
+def encode_corpus_on(engine: Engine, encoder: Encoder, corpus: PartFolder, vectors: PartFolder, folder: Path) -> None:
+    """A vector of every passage, for `load_vectors`.
 
     Args:
         engine: where to encode.
         encoder: the model.
         corpus: as `corpus_tables` gives it.
         vectors: where parts that are made stay.
-        folder: for the three files, here; made if it is not there.
-        each_sentence: false: no sentence gets a vector.
+        folder: for the file, here; made if it is not there.
     """
-    works = [Encode(encoder, "passages"), *([Encode(encoder, "sentences")] if each_sentence else [])]
-    for work in works:
-        engine.fill(work, corpus, vectors / work.of, f"encoding {work.of}, part by part")
-    gather_vectors(vectors, folder, each_sentence=each_sentence)
-
-
-def gather_vectors(vectors: PartFolder, folder: Path, *, each_sentence: bool = True) -> None:
-    """What `encode_corpus_on` keeps in parts, as the files that `PassageVectors.load` reads.
-
-    Args:
-        vectors: the parts, passages' and sentences'.
-        folder: for the files; made if it is not there.
-        each_sentence: whether the sentences are wanted.
-    """
+    engine.fill(Encode(encoder), corpus, vectors, "encoding passages, part by part")
     folder.mkdir(parents=True, exist_ok=True)
-    gather(vectors / "passages", folder / "passages.npy")
-    passages = np.load(folder / "passages.npy", mmap_mode="r")
-    counts = [np.zeros(len(passages), dtype=np.int64)]
-    if each_sentence:
-        gather(vectors / "sentences", folder / "sentences.npy")
-        counts = [np.bincount(part["passage"].to_numpy()) for part in (vectors / "sentences").tables(["passage"])]
-    else:
-        np.save(folder / "sentences.npy", passages[:0])
-    np.save(folder / "starts.npy", np.concatenate([[0], np.cumsum(np.concatenate(counts))]))
+    gather(vectors, folder / "passages.npy")
 
 
 def corpus_tables(corpus: Corpus, rows: int = PASSAGES_A_PART) -> Iterator[pa.Table]:
@@ -147,13 +110,12 @@ def read_corpus(parts: PartFolder) -> Corpus:
     return Corpus.written(writer)
 
 
-def vector_table(vectors: NDArray[np.float32], passages: list[int]) -> pa.Table:
-    """Vectors as a part: `passage`, its row in the part, and `vector`, a list of fixed size."""
+def vector_table(vectors: NDArray[np.float32]) -> pa.Table:
+    """Vectors as a part: `vector`, a list of fixed size."""
     import pyarrow as pa
 
     flat = pa.array(vectors.astype(np.float32).reshape(-1))
-    lists = pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])
-    return pa.table({"passage": pa.array(passages, pa.int64()), "vector": lists})
+    return pa.table({"vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])})
 
 
 def vectors_in(part: pa.Table) -> NDArray[np.float32]:
@@ -176,12 +138,3 @@ def gather(parts: PartFolder, path: Path) -> None:
                 np.lib.format.write_array_header_1_0(file, header)
             file.write(vectors.data)
     unfinished.replace(path)
-
-
-def _pieces(part: pa.Table, of: str) -> list[list[str]]:
-    from rankstill.candidates.dense import sentences
-
-    titles, bodies = part["title"].to_pylist(), part["text"].to_pylist()
-    if of == "sentences":
-        return [sentences(title, body) for title, body in zip(titles, bodies, strict=True)]
-    return [[f"{title} {body}" if title else body] for title, body in zip(titles, bodies, strict=True)]

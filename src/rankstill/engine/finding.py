@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.candidates import Candidates, FirstStage, Sentence
+from rankstill.candidates import Candidates, FirstStage
 from rankstill.config import CandidatesConfig
-from rankstill.engine.encoding import Encoder, gather_vectors, read_corpus
+from rankstill.engine.encoding import Encoder, gather, read_corpus
 from rankstill.engine.folders import OwnFolder
 from rankstill.engine.parts import PartFolder
 from rankstill.engine.work import Function
@@ -40,12 +40,12 @@ class SharedFirstStage:
 
     def load(self) -> FirstStage:
         """The first stage, on this worker, whose disk holds the vectors and the word index as long as it lives."""
-        from rankstill.candidates import PassageVectors
+        from rankstill.candidates import load_vectors
         from rankstill.candidates.bm25 import kept_index
 
         here = OwnFolder("first-stage")
-        gather_vectors(self.vectors, here.path, each_sentence=self.config.sentences)
-        vectors = PassageVectors.load(here.path)
+        gather(self.vectors, here.path / "passages.npy")
+        vectors = load_vectors(here.path)
         corpus = read_corpus(self.corpus)
         bm25 = kept_index(corpus, self.config, here.path / "bm25")
         first_stage = FirstStage(corpus, self.encoder.model(), vectors, self.config, bm25=bm25)
@@ -94,9 +94,6 @@ def query_tables(queries: Sequence[Unlabelled], rows: int = 512) -> Iterator[pa.
                 "source": pa.array([query.source for query in part], pa.string()),
                 "ranked": pa.array([query.ranked for query in part], lists),
                 "others": pa.array([query.others for query in part], lists),
-                "passage": pa.array([_of(query.made_from, "passage") for query in part], pa.int64()),
-                "number": pa.array([_of(query.made_from, "number") for query in part], pa.int64()),
-                "weight": pa.array([query.weight for query in part], pa.float64()),
             }
         )
 
@@ -114,8 +111,6 @@ def queries_in(part: pa.Table) -> list[Unlabelled]:
             row["source"],
             np.array(row["ranked"], dtype=np.int64),
             positions(row["others"]),
-            None if row["passage"] is None else Sentence(row["passage"], row["number"]),
-            row["weight"],
         )
         for row in part.to_pylist()
     ]
@@ -140,7 +135,3 @@ def _found_table(found: Sequence[Candidates]) -> pa.Table:
             "fused": pa.array([each.fused for each in found], pa.list_(pa.float32())),
         }
     )
-
-
-def _of(sentence: Sentence | None, name: str) -> int | None:
-    return None if sentence is None else int(getattr(sentence, name))

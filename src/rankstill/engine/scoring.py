@@ -31,24 +31,16 @@ class SharedRanker:
     Args:
         folder: of the ranker, which every worker can read; or its address, as `put_folder` gives it.
         corpus: as `corpus_tables` gives it; a prior alone does not read it.
-        prior_alone: leave its cross-encoder out.
-        late: whether late interaction is known of what it scores.
         device: None: the best that the worker has.
     """
 
     folder: str
     corpus: PartFolder
-    prior_alone: bool = False
-    late: bool = False
     device: str | None = None
 
     def load(self) -> tuple[Ranker, Corpus | None]:
         """The ranker on this worker, and the passages."""
         ranker = Ranker.load(get_folder(self.folder), self.device)
-        if not self.late:
-            ranker = ranker.without_late()
-        if self.prior_alone:
-            ranker = ranker.prior_alone()
         return ranker, read_corpus(self.corpus) if ranker.cross_encoder else None
 
 

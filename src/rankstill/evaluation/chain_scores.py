@@ -16,7 +16,6 @@ from rankstill.evaluation.runs import Run
 
 if TYPE_CHECKING:
     from rankstill.candidates import FirstStage
-    from rankstill.config import Config
     from rankstill.parts import Parts
     from rankstill.ranker import Ranker
     from rankstill.teacher import Ranking
@@ -56,11 +55,10 @@ def attribute_workspace(parts: Parts) -> Attribution:
         raise WorkspaceError(f"{workspace.folder}: its chain is not finished. Run `rankstill run` on it first.")
     after = parts.with_late(parts.after(workspace.path("vectors-after"), parts.model_after))
     ranker = Ranker.load(workspace.path("ranker"), config.device)
-    student = config.retriever if config.head.absent else config.head
     temperatures = {
         _TEACHER: 1.0,
         _RANKER: config.retriever.teacher_temperature,
-        _RETRIEVER: student.student_temperature,
+        _RETRIEVER: config.retriever.student_temperature,
     }
     groups = []
     tested = f"test queries, judged by {dataset.judged_by}" if dataset.judged_by else "test queries"
@@ -159,15 +157,9 @@ def _notes(parts: Parts, measured: Collection[str]) -> Iterator[str]:
             "with one that did. So nothing is proven of the link from teacher to ranker; recorded rankings of such "
             "queries beside the others would be measured."
         )
-    if config.labels.ranked_by != "ranker" and _learned_from_training_queries(config, parts.dataset):
+    if config.labels.ranked_by != "ranker":
         yield (
             "On training queries the retriever did not learn from the ranker alone (labels.ranked_by: "
             f"{config.labels.ranked_by})."
         )
     yield "The teacher gave an order and no scores; for KL its distribution weighs rank r by 1 / r^2."
-
-
-def _learned_from_training_queries(config: Config, dataset: Dataset) -> bool:
-    """Whether their labels taught the encoder, or the head, which leaves them out where it has others."""
-    others = config.labels.pseudo_queries or dataset.extra
-    return config.retriever.epochs > 0 or not (config.head.absent or others)

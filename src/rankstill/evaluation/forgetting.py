@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rankstill.datasets import Corpus, Dataset
@@ -110,7 +110,7 @@ def forgetting_of_workspace(parts: Parts, dataset: Dataset) -> Forgetting:
     workspace, evaluation, trained_on = parts.workspace, parts.config.evaluation, parts.dataset.corpus
     if not workspace.record("retriever"):
         raise WorkspaceError(f"{workspace.folder}: there is no retriever in it yet. Run `rankstill run` on it first.")
-    found = measure_forgetting(
+    return measure_forgetting(
         parts.model_before,
         parts.model_after,
         dataset,
@@ -119,14 +119,6 @@ def forgetting_of_workspace(parts: Parts, dataset: Dataset) -> Forgetting:
         seed=parts.config.seed,
         resamples=evaluation.resamples,
     )
-    if parts.config.head.absent:
-        return found
-    note = (
-        f"The head was trained on the {len(trained_on):,} passages of {parts.dataset.name} and is applied as it is to "
-        f"the {len(dataset.corpus):,} of {dataset.name}. Its adapter never moved such passages, and its token vectors "
-        "weigh words by how rare they are in the first corpus."
-    )
-    return replace(found, notes=(*found.notes, note))
 
 
 def _overlap(dataset: Dataset, trained_on: Corpus) -> tuple[str, ...]:

@@ -10,7 +10,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.candidates import Candidates, FirstStage, Sentence
+from rankstill.candidates import Candidates, FirstStage
 from rankstill.datasets import Corpus
 from rankstill.labels.table import LabelledQuery, Source, read_labels, write_labels
 from rankstill.progress import progress
@@ -32,8 +32,6 @@ class Unlabelled:
         source: where it comes from.
         ranked: positions of the passages that the LLM ranked, best first; empty if it never saw the query. [ranked]
         others: positions of further passages to label; None: those that the first stage finds. [others]
-        made_from: the sentence that a pseudo-query is.
-        weight: how often it is to be drawn in training, beside others.
     """
 
     id: str
@@ -41,8 +39,6 @@ class Unlabelled:
     source: Source
     ranked: NDArray[np.int64]
     others: NDArray[np.int64] | None = None
-    made_from: Sentence | None = None
-    weight: float = 1.0
 
 
 def label(
@@ -53,7 +49,6 @@ def label(
     *,
     depth: int,
     ranked_by: RankedBy,
-    found: Path | None = None,
 ) -> Iterator[LabelledQuery]:
     """Let the ranker score every query's passages. Parts that `folder` already holds are not scored again.
 
@@ -64,8 +59,6 @@ def label(
         folder: for the parts.
         depth: passages of a query that the LLM never saw.
         ranked_by: see `RankedBy`.
-        found: folder where what the first stage found for these queries is kept, for another ranker to score; None:
-            it is not kept.
 
     Yields:
         The labelled queries, in the order of `queries`. A part is scored when its first one is asked for.
@@ -76,7 +69,7 @@ def label(
             part = queries[start : start + _QUERIES_A_PART]
             path = folder / f"part-{number:05}.parquet"
             if not path.exists():
-                passages = _find_part(part, first_stage, depth, found / f"part-{number:05}.npz" if found else None)
+                passages = [(each.positions, each.features) for each in passages_of(part, first_stage, depth)]
                 unfinished = path.with_suffix(".tmp")
                 write_labels(label_part(part, passages, first_stage.corpus, ranker, ranked_by), unfinished)
                 unfinished.replace(path)
@@ -118,24 +111,6 @@ def _settle(scores: NDArray[np.float32], ranked: int, ranked_by: RankedBy) -> ND
     return keep_order(scores, ranked) if ranked_by == "both" else order_alone(ranked, len(scores))
 
 
-def _find_part(
-    part: Sequence[Unlabelled], first_stage: FirstStage, depth: int, kept: Path | None
-) -> list[tuple[NDArray[np.int64], NDArray[np.float32]]]:
-    """Positions [passages] and features [passages, features] of each query's passages."""
-    if kept is not None and kept.exists():
-        with np.load(kept) as read:
-            ends = np.cumsum(read["counts"])[:-1]
-            return list(zip(np.split(read["positions"], ends), np.split(read["features"], ends), strict=True))
-    ordered = [(each.positions, each.features) for each in passages_of(part, first_stage, depth)]
-    if kept is not None:
-        kept.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = kept.with_suffix(".tmp.npz")
-        positions, features = (np.concatenate(column) for column in zip(*ordered, strict=True))
-        np.savez(unfinished, counts=[len(each) for each, _ in ordered], positions=positions, features=features)
-        unfinished.replace(kept)
-    return ordered
-
-
 def passages_of(part: Sequence[Unlabelled], first_stage: FirstStage, depth: int) -> list[Candidates]:
     """Of each query the passages that it names, with NaN for their fused scores, or else those that are found for it.
 
@@ -145,7 +120,7 @@ def passages_of(part: Sequence[Unlabelled], first_stage: FirstStage, depth: int)
         depth: passages of a query that names none.
     """
     unseen = [row for row, query in enumerate(part) if not len(query.ranked) and query.others is None]
-    searched = first_stage.search([part[row].text for row in unseen], depth, [part[row].made_from for row in unseen])
+    searched = first_stage.search([part[row].text for row in unseen], depth)
     passages = dict(zip(unseen, searched, strict=True))
     given = {
         row: np.concatenate([query.ranked, query.others if query.others is not None else query.ranked[:0]])
@@ -193,4 +168,4 @@ def label_part(
 def _labelled(query: Unlabelled, positions: NDArray[np.int64], scores: NDArray[np.float32]) -> LabelledQuery:
     # A stable sort, so that ties between kept magnitudes stay in the LLM's order.
     best_first = np.argsort(-scores, kind="stable")
-    return LabelledQuery(query.id, query.text, query.source, positions[best_first], scores[best_first], query.weight)
+    return LabelledQuery(query.id, query.text, query.source, positions[best_first], scores[best_first])

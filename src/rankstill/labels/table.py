@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _QUERIES_A_GROUP = 4096
 
-Source = Literal["teacher", "extra", "pseudo"]
-"""Where a query comes from: ranked by the LLM, an unlabelled query of the user's, or a sentence of the corpus."""
+Source = Literal["teacher", "extra"]
+"""Where a query comes from: ranked by the LLM, or an unlabelled query of the user's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,12 +26,11 @@ class LabelledQuery:
     """One query with the ranker's scores of its passages.
 
     Args:
-        id: the query's id; of a pseudo-query, the passage's id and the sentence's number.
+        id: the query's id.
         text: the query.
         source: see `Source`.
         positions: of the passages in the corpus, best first. [passages]
         scores: the ranker's, descending. [passages]
-        weight: how often it is drawn in training, beside others.
     """
 
     id: str
@@ -39,7 +38,6 @@ class LabelledQuery:
     source: Source
     positions: NDArray[np.int64]
     scores: NDArray[np.float32]
-    weight: float = 1.0
 
 
 def write_labels(labels: Iterable[LabelledQuery], path: Path) -> None:
@@ -54,7 +52,6 @@ def write_labels(labels: Iterable[LabelledQuery], path: Path) -> None:
             "source": pa.string(),
             "passages": pa.list_(pa.int64()),
             "scores": pa.list_(pa.float32()),
-            "weight": pa.float64(),
         }
     )
     rows = iter(labels)
@@ -72,7 +69,6 @@ def _table(labels: Sequence[LabelledQuery], schema: pa.Schema) -> pa.Table:
         "source": [query.source for query in labels],
         "passages": [query.positions for query in labels],
         "scores": [query.scores for query in labels],
-        "weight": [query.weight for query in labels],
     }
     return pa.table(columns, schema)
 
@@ -86,7 +82,7 @@ def read_labels(path: Path) -> list[LabelledQuery]:
         passages, scores = group.column("passages"), group.column("scores")
         ends = passages.offsets.to_numpy()
         all_positions, all_scores = passages.values.to_numpy(), scores.values.to_numpy()
-        others = [group.column(name).to_pylist() for name in ("query_id", "text", "source", "weight")]
+        others = [group.column(name).to_pylist() for name in ("query_id", "text", "source")]
         labels += [
             LabelledQuery(
                 query_id,
@@ -94,10 +90,7 @@ def read_labels(path: Path) -> list[LabelledQuery]:
                 cast(Source, sys.intern(source)),  # one word for all, not a copy each
                 all_positions[start:end],
                 all_scores[start:end],
-                weight,
             )
-            for query_id, text, source, weight, start, end in zip(
-                *others, ends[:-1].tolist(), ends[1:].tolist(), strict=True
-            )
+            for query_id, text, source, start, end in zip(*others, ends[:-1].tolist(), ends[1:].tolist(), strict=True)
         ]
     return labels

@@ -24,7 +24,7 @@ from rankstill.ranker.prior import Features, Prior
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
-_FORMAT = 1
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,6 @@ class Ranker:
         cross_encoder: or None for the prior alone.
         cross_encoder_weight: of its score beside the prior's.
         first_stage: computes the prior's features for passages that come without them; only `rank` needs it.
-        prior_without_late: of the same lists, without the column `LATE`; None: `prior` does without it.
 
     Raises:
         ValueError: neither a prior nor a cross-encoder.
@@ -60,7 +59,6 @@ class Ranker:
         cross_encoder: CrossEncoder | None,
         cross_encoder_weight: float = 1.0,
         first_stage: PassageScorer | None = None,
-        prior_without_late: Prior | None = None,
     ) -> None:
         if prior is None and cross_encoder is None:
             raise ValueError("a ranker needs a prior, a cross-encoder or both")
@@ -68,7 +66,6 @@ class Ranker:
         self.cross_encoder = cross_encoder
         self.cross_encoder_weight = cross_encoder_weight
         self.first_stage = first_stage
-        self.prior_without_late = prior_without_late
 
     def score(self, pairs: Sequence[tuple[str, str]], features: Features | None, batch_size: int = 32) -> Features:
         """Score pairs whose first-stage features are known.
@@ -93,10 +90,6 @@ class Ranker:
     def prior_alone(self) -> Ranker:
         """The same ranker without its cross-encoder; itself if it has no prior."""
         return Ranker(self.prior, None, first_stage=self.first_stage) if self.prior else self
-
-    def without_late(self) -> Ranker:
-        """The same ranker for pairs of which late interaction is not known."""
-        return Ranker(self.prior_without_late or self.prior, self.cross_encoder, self.cross_encoder_weight)
 
     def cross_encode(self, pairs: Sequence[tuple[str, str]], batch_size: int = 32) -> NDArray[np.float32]:
         """The cross-encoder's own scores. [pairs]"""
@@ -153,8 +146,6 @@ class Ranker:
         folder.mkdir(parents=True)
         if self.prior is not None:
             self.prior.save(folder / "prior.json")
-        if self.prior_without_late is not None:
-            self.prior_without_late.save(folder / "prior-without-late.json")
         if self.cross_encoder is not None:
             save_model(self.cross_encoder, folder / "cross-encoder")
         if self.first_stage is not None:
@@ -183,7 +174,7 @@ class Ranker:
             raise ModelError(f"{description}: damaged ({error}). Train the ranker again.") from None
         if found.get("format") != _FORMAT or found.get("features") not in ([*FEATURES], [*FEATURES, LATE]):
             raise ModelError(f"{folder}: made by another version of rankstill. Train the ranker again.")
-        names = ("prior.json", "prior-without-late.json", "cross-encoder", "first-stage")
+        names = ("prior.json", "cross-encoder", "first-stage")
         part = {name: folder / name for name in names}
         return cls(
             prior=Prior.load(part["prior.json"]) if part["prior.json"].exists() else None,
@@ -192,9 +183,6 @@ class Ranker:
             else None,
             cross_encoder_weight=found["cross_encoder_weight"],
             first_stage=PassageScorer.load(part["first-stage"], device) if part["first-stage"].exists() else None,
-            prior_without_late=Prior.load(part["prior-without-late.json"])
-            if part["prior-without-late.json"].exists()
-            else None,
         )
 
 

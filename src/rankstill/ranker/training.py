@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.candidates.first_stage import FEATURES, feature_names
+from rankstill.candidates.first_stage import feature_names
 from rankstill.compute.training_mode import without_dropout
 from rankstill.distributed.processes import averaging, check_first_step
 from rankstill.errors import DataError
@@ -82,27 +82,20 @@ def train_ranker(
     """
     if not lists:
         raise DataError("rankings: no ranking belongs to a training query, so there is nothing to learn from.")
-    prior = without_late = None
-    if config.prior:
-        prior, without_late = _fit_priors(lists)
+    prior = _fit_prior(lists) if config.prior else None
     if not config.cross_encoder:
         (folder / LOSSES).write_text("[]", encoding="utf-8")
-        return Ranker(prior, None, prior_without_late=without_late)
+        return Ranker(prior, None)
     unseen, taught = ([lists[row] for row in rows] for rows in hold_out(len(lists), config.holdout, seed))
     cross_encoder = _train_cross_encoder(taught, prior, config, start, folder, seed, device, reports)
     weight = fit_weight(Ranker(prior, cross_encoder), unseen)
-    return Ranker(prior, cross_encoder, weight, prior_without_late=without_late)
+    return Ranker(prior, cross_encoder, weight)
 
 
-def _fit_priors(lists: Sequence[RankedList]) -> tuple[Prior, Prior | None]:
-    """The prior; and one without late interaction, where the lists know it."""
-    known, weights = [entry.known for entry in lists], [entry.weight for entry in lists]
-
-    def fit(columns: int) -> Prior:
-        return fit_prior(feature_names(columns), [entry.features[:, :columns] for entry in lists], known, weights)
-
-    columns = lists[0].features.shape[1]
-    return fit(columns), fit(len(FEATURES)) if columns > len(FEATURES) else None
+def _fit_prior(lists: Sequence[RankedList]) -> Prior:
+    names = feature_names(lists[0].features.shape[1])
+    columns, known = [entry.features for entry in lists], [entry.known for entry in lists]
+    return fit_prior(names, columns, known, [entry.weight for entry in lists])
 
 
 def _train_cross_encoder(
@@ -223,5 +216,4 @@ def refit_prior(ranker: Ranker, lists: Sequence[RankedList]) -> Ranker:
     """
     if ranker.prior is None:
         return ranker
-    prior, without_late = _fit_priors(lists)
-    return Ranker(prior, ranker.cross_encoder, ranker.cross_encoder_weight, prior_without_late=without_late)
+    return Ranker(_fit_prior(lists), ranker.cross_encoder, ranker.cross_encoder_weight)

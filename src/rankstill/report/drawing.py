@@ -18,7 +18,6 @@ from rankstill.report.svg import Figure
 _TRAINED = {
     "ranker": "Training of the ranker's cross-encoder",
     "encoder": "Training of the retriever's encoder",
-    "head": "Training of the retriever's head",
 }
 _SLICES = "For which queries"
 

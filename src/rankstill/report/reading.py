@@ -18,7 +18,6 @@ from rankstill.workspace import FORMAT, StepRecord
 _LOSSES = {
     "ranker": ("ranker", "ranker-losses.json"),
     "encoder": ("retriever", "retriever-losses.json"),
-    "head": ("retriever", "head-losses.json"),
 }
 """What was trained: by which step, and where its curve lies."""
 
@@ -34,7 +33,7 @@ class Finished:
         table: what was measured; None if nothing was, or not yet.
         agreement: with the LLM, on the lists that taught nothing; None where that step is not made.
         held_out: ids of the queries of these lists.
-        losses: training curve of the ranker, the encoder and the head; empty where nothing was trained.
+        losses: training curve of the ranker and of the encoder; empty where nothing was trained.
         teacher: its health, as `teacher.json` keeps it; None for recorded rankings.
         proof: what `rankstill prove` found, by title; empty if it was not run on this chain.
         notes: what a reader must know of these files.

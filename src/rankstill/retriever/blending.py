@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
-from rankstill.retriever.held_out import plackett_luce_loss
+from rankstill.ranker.plackett_luce import plackett_luce_nll
+from rankstill.ranker.prior import fit_prior
 from rankstill.retriever.student import JudgingList, Student
 
 if TYPE_CHECKING:
@@ -75,3 +77,19 @@ def mix(model: nn.Module, old: Mapping[str, Tensor], new: Mapping[str, Tensor], 
         for name, weight in model.state_dict().items():
             if weight.is_floating_point():
                 weight.copy_(torch.lerp(old[name].to(weight.device), new[name], share))
+
+
+def plackett_luce_loss(cosines: Sequence[NDArray[np.float32]], known: Sequence[int]) -> float:
+    """Negative log-likelihood in nats a list, by the Plackett-Luce model, at the temperature that suits them best.
+
+    Args:
+        cosines: of the passages in the LLM's order, best first. Each [passages]
+        known: how many leading passages of each list the LLM placed.
+    """
+    import torch
+
+    columns = [each[:, None] for each in cosines]
+    scale = fit_prior(("dense",), columns, known, least=0.0)
+    scores = [torch.from_numpy(scale.scores(each)) for each in columns]
+    padded = torch.nn.utils.rnn.pad_sequence(scores, batch_first=True, padding_value=float("-inf"))
+    return float(plackett_luce_nll(padded, torch.tensor(known)).mean())

@@ -44,8 +44,7 @@ def model_card(config: Config, dataset: Dataset, outcome: Outcome) -> str:
     """
     extra = f", {len(dataset.extra):,} unlabelled queries" if dataset.extra else ""
     taught = f"{len(dataset.train):,} queries that could teach{extra}"
-    made_on = f"""{dataset.name}: {len(dataset.corpus):,} passages, {taught}, and
-up to {config.labels.pseudo_queries:,} pseudo-queries drawn from the corpus."""
+    made_on = f"{dataset.name}: {len(dataset.corpus):,} passages, {taught}."
     what = f"""# A retriever distilled on {dataset.name}
 
 {config.retriever.model}, trained with Rankstill {_taught_by(config)}."""

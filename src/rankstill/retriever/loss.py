@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +17,6 @@ UNLABELLED = float("-inf")
 
 _TASKS: tuple[Task, Task] = ("query", "document")
 _FEW = 32  # texts of a forward pass, where memory is not a GPU's
-_COSINES_A_PART = 2**20
 
 Divergence = Callable[[Tensor, Tensor, float, float], Tensor]
 """A loss of each query from cosines, labels, tau_t and tau_s, as `kl_to_ranker` takes and gives them."""
@@ -51,39 +49,6 @@ def kl_to_ranker(cosines: Tensor, labels: Tensor, teacher_temperature: float, st
     # Where the ranker has no mass the term is 0 by continuity, whatever the retriever thinks.
     terms = torch.where(ranker > 0, ranker * (torch.log(ranker.clamp_min(1e-30)) - retriever), torch.zeros_like(ranker))
     return terms.sum(dim=1)
-
-
-def mean_kl(cosines: Tensor, labels: Tensor, teacher_temperature: float, student_temperature: float) -> Tensor:
-    """The mean of `kl_to_ranker` over queries, and its gradient with it, some queries at a time.
-
-    The divergence needs a dozen matrices of the cosines' size. For a step of hundreds of queries and thousands of
-    passages, only the gradient is made whole. Arguments as for `kl_to_ranker`.
-    """
-    mean: Tensor = _MeanKL.apply(cosines, labels, teacher_temperature, student_temperature)  # type: ignore[no-untyped-call]
-    return mean
-
-
-class _MeanKL(torch.autograd.Function):
-    @staticmethod
-    def forward(
-        ctx: Any, cosines: Tensor, labels: Tensor, teacher_temperature: float, student_temperature: float
-    ) -> Tensor:
-        gradient, losses = torch.empty_like(cosines), []
-        queries = max(1, _COSINES_A_PART // max(1, cosines.shape[1]))
-        for start in range(0, len(cosines), queries):
-            rows = slice(start, start + queries)
-            part = cosines[rows].detach().float().requires_grad_()
-            with torch.enable_grad():
-                loss = kl_to_ranker(part, labels[rows], teacher_temperature, student_temperature)
-            (gradient[rows],) = torch.autograd.grad(loss, part, torch.ones_like(loss) / len(cosines))
-            losses.append(loss.detach())
-        ctx.save_for_backward(gradient)
-        return torch.cat(losses).mean()
-
-    @staticmethod
-    def backward(ctx: Any, above: Tensor) -> tuple[Tensor, None, None, None]:
-        (gradient,) = ctx.saved_tensors
-        return gradient * above, None, None, None
 
 
 class DistillationLoss(nn.Module):

@@ -1,4 +1,4 @@
-"""Labels -> retriever, first part: train the encoder by KL divergence to the labels' distribution."""
+"""Labels -> retriever: train the encoder by KL divergence to the labels' distribution."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ class Lessons:
     """What a retriever learns from, and how.
 
     Args:
-        labels: the ranker's scores. The user's queries are trained on, ranked by the LLM or not; pseudo-queries teach
-            the head alone.
+        labels: the ranker's scores, of queries that the LLM ranked and of others.
         corpus: the passages.
         config: see `RetrieverConfig`.
         seed: of shuffling and sampling.
@@ -104,7 +103,7 @@ def train_student(
             processes.
     """
     config = lessons.config
-    queries = [query for query in lessons.labels if len(query.positions) >= 2 and query.source != "pseudo"]
+    queries = [query for query in lessons.labels if len(query.positions) >= 2]
     if not queries:
         raise DataError("labels: no query has two labelled passages, so there is nothing to learn. Check the rankings.")
     set_seed(lessons.seed)

@@ -25,7 +25,7 @@ from rankstill.workspace import Workspace
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
-    from rankstill.candidates import FirstStage, PassageVectors
+    from rankstill.candidates import FirstStage
     from rankstill.candidates.bm25 import BM25Index
     from rankstill.candidates.dense import Embeddings
     from rankstill.hybrid import Hybrid
@@ -133,7 +133,6 @@ class Opened:
         dataset: as the run loaded it.
         before: the retriever as it was.
         after: the distilled one.
-        vectors: of passages by the new retriever, of sentences by the old one, as the ranker reads them.
     """
 
     workspace: ReadOnlyWorkspace
@@ -141,7 +140,6 @@ class Opened:
     dataset: Dataset
     before: Retriever
     after: Retriever
-    vectors: PassageVectors
 
     @property
     def name(self) -> str:
@@ -197,11 +195,11 @@ class Opened:
         return BM25Index(corpus.texts(), config.language, config.k1, config.b)
 
     def first_stage(self, retriever: Retriever) -> FirstStage:
-        """BM25 and one bi-encoder; without sentences, which a hybrid does not weigh."""
-        from rankstill.candidates import FirstStage, PassageVectors
+        """BM25 and one bi-encoder."""
+        from rankstill.candidates import FirstStage
 
-        vectors = PassageVectors(retriever.passages, self.vectors.sentences[:0], self.vectors.starts)
-        return FirstStage(self.dataset.corpus, retriever.model, vectors, self.config.candidates, bm25=self.bm25)
+        config, passages = self.config.candidates, retriever.passages
+        return FirstStage(self.dataset.corpus, retriever.model, passages, config, bm25=self.bm25)
 
     def hybrid(self, file: str) -> Hybrid:
         """Weights by the name of their file.
@@ -237,20 +235,19 @@ class Opened:
         Raises:
             WorkspaceError: a run has replaced the ranker since the workspace was opened.
         """
-        from rankstill.candidates import FirstStage, PassageScorer
+        from rankstill.candidates import PassageScorer
         from rankstill.multi_vector import MeanMaxSim
         from rankstill.ranker import Ranker
 
         with _timed("loading the ranker"), self.unchanged():
             ranker = Ranker.load(self.workspace.path("reranker"), self.config.device)
-        corpus, config = self.dataset.corpus, self.config.candidates
-        stage = FirstStage(corpus, self.after.model, self.vectors, config, self.before.model, bm25=self.bm25)
+        stage = self.first_stage(self.after)
         if ranker.first_stage is not None:  # its encoders are here already: one copy of each will do
             late = None
             if ranker.first_stage.late is not None:
                 late, _ = self.late
                 stage = stage.with_late(MeanMaxSim(*self.late))
-            ranker.first_stage = PassageScorer(self.after.model, self.bm25.statistics, self.before.model, late)
+            ranker.first_stage = PassageScorer(self.after.model, self.bm25.statistics, late)
         return stage, ranker
 
 
@@ -279,7 +276,6 @@ def open_workspace(folder: Path) -> Opened:
 
 
 def _load(workspace: ReadOnlyWorkspace) -> Opened:
-    from rankstill.candidates import PassageVectors
     from rankstill.retriever import load_retriever
 
     config = read_config(workspace.path("config.yaml"))
@@ -299,9 +295,7 @@ def _load(workspace: ReadOnlyWorkspace) -> Opened:
     for retriever in (before, after):
         _check_vectors(retriever, dataset, workspace.folder)
         retriever.encode(["warm-up"], "query")
-    old = PassageVectors.load(workspace.path("vectors"))
-    vectors = PassageVectors(after.passages, _held(old.sentences), _held(old.starts))
-    return Opened(workspace, config, dataset, before, after, vectors)
+    return Opened(workspace, config, dataset, before, after)
 
 
 @contextmanager

@@ -9,22 +9,19 @@ from rankstill.config.files import PAPER
 from rankstill.studies.variants import BY_RANKER, DIRECT, Material, Variant
 
 _CROSS_ENCODER = {**BY_RANKER, "ranker.cross_encoder": True}
-_NO_PRIOR = {**_CROSS_ENCODER, "ranker.prior": False, "labels.pseudo_by": "ranker"}
+_NO_PRIOR = {**_CROSS_ENCODER, "ranker.prior": False}
 _PAPER = {f"{section}.{option}": value for section, options in PAPER.items() for option, value in options.items()}
 
 _Parts = dict[str, tuple[str, dict[str, Any]]]
 """Name -> in words, and what it changes."""
 _OF_THE_CHAIN: _Parts = {
-    "pseudo-10000": ("10,000 pseudo-queries", {"labels.pseudo_queries": 10_000}),
-    "pseudo-2000": ("2,000 pseudo-queries", {"labels.pseudo_queries": 2_000}),
+    "n10": ("10 labelled passages a query", {"candidates.n": 10}),
+    "llm-order": ("the LLM's order where it ranked, with the ranker's magnitudes", {"labels.ranked_by": "both"}),
     "teacher-temperature-half": ("teacher temperature 0.5", {"retriever.teacher_temperature": 0.5}),
     "teacher-temperature-double": ("teacher temperature 2", {"retriever.teacher_temperature": 2.0}),
-    "student-temperature-half": ("student temperature 0.025", {"head.student_temperature": 0.025}),
-    "student-temperature-double": ("student temperature 0.1", {"head.student_temperature": 0.1}),
-    "no-anchor": ("passages move freely", {"head.anchor": 0.0}),
-    "no-tokens": ("no token vectors", {"head.token_dimensions": 0}),
-    "no-adapter": ("no adapter", {"head.width": 0}),
-    "untrained": ("a head that has learned nothing", {"head.steps": 0}),
+    "student-temperature-half": ("student temperature 0.05", {"retriever.student_temperature": 0.05}),
+    "all-new": ("all of what training changed is kept", {"retriever.blend": 1.0}),
+    "own-passages": ("KL over a query's own passages alone", {"retriever.in_batch": False}),
 }
 _OF_DIRECT_TRAINING: _Parts = {
     "blend": ("half the old weights blended in", {"retriever.blend": 0.5}),

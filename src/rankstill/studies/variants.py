@@ -12,11 +12,10 @@ from rankstill.studies.lists import ListKind
 
 DIRECT: dict[str, Any] = {
     "labels.ranked_by": "llm",
-    "labels.pseudo_queries": 0,
+    "candidates.n": 10,
+    "retriever.learning_rate": 1e-4,
     "retriever.epochs": 1,
     "retriever.blend": 1.0,
-    "head.width": 0,
-    "head.token_dimensions": 0,
 }
 """No ranker in between: the encoder itself is trained on the order, by KL divergence with in-batch negatives."""
 BY_RANKER = {**DIRECT, "labels.ranked_by": "ranker"}

@@ -11,6 +11,7 @@ from rankstill.datasets import Dataset
 from rankstill.datasets.dataset import Qrels
 from rankstill.errors import DataError
 from rankstill.teacher.asking import CandidateList
+from rankstill.teaching.sentences import draw_sentences
 
 if TYPE_CHECKING:
     from rankstill.candidates import FirstStage
@@ -88,19 +89,17 @@ def planted_questions(config: Config, first_stage: FirstStage, count: int) -> Qu
 
     Arguments as for `judged_questions`.
     """
-    from rankstill.labels import pseudo_queries
-
     corpus = first_stage.corpus
-    sentences = pseudo_queries(corpus, count, config.seed)
+    sentences = draw_sentences(corpus, count, config.seed)
     lists = []
     for sentence, found in zip(
         sentences, first_stage.search([each.text for each in sentences], config.candidates.k), strict=True
     ):
         positions = [int(each) for each in found.positions]
-        if sentence.made_from.passage not in positions:
-            positions[-1] = sentence.made_from.passage
+        if sentence.passage not in positions:
+            positions[-1] = sentence.passage
         lists.append(_listed(sentence.id, sentence.text, positions, first_stage))
-    qrels = {each.id: {corpus.ids[each.made_from.passage]: 1} for each in sentences}
+    qrels = {each.id: {corpus.ids[each.passage]: 1} for each in sentences}
     note = (
         f"no training query is judged: asked about {len(lists):,} sentences of the corpus, and counted the passage "
         "that each stands in as the only relevant one. This is an easier question than your users ask, above all for "

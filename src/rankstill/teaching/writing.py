@@ -19,6 +19,7 @@ from rankstill.teacher.prices import Quote, quote
 from rankstill.teacher.prompts import load_template, render_query_request
 from rankstill.teacher.teach import Teacher
 from rankstill.teaching.cleaning import NoQueryError, clean_query, words
+from rankstill.teaching.sentences import sentences
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
@@ -163,8 +164,6 @@ def _usable(
 
 def _is_copied(query: str, corpus: Corpus, position: int) -> bool:
     """Whether it is one of the passage's sentences, or several words of it in a row."""
-    from rankstill.candidates.dense import sentences
-
     own = words(query)
     if own in map(words, sentences(corpus.titles[position], corpus.bodies[position])):
         return True
