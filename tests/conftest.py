@@ -135,7 +135,7 @@ def toy_first_stage(
     tiny_model_folder: Path, toy_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> FirstStage:
     """A first stage over the toy corpus with the tiny bi-encoder, its vectors in full precision. Read-only."""
-    from rankstill.candidates import FirstStage, PassageVectors, encode_corpus
+    from rankstill.candidates import FirstStage, encode_passages, load_vectors
     from rankstill.config import CandidatesConfig
     from rankstill.models import load_bi_encoder
 
@@ -143,8 +143,8 @@ def toy_first_stage(
     model = load_bi_encoder(str(tiny_model_folder), "cpu")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("rankstill.compute.precision.fast_precision", lambda device: False)
-        encode_corpus(model, toy_dataset.corpus, folder)
-    return FirstStage(toy_dataset.corpus, model, PassageVectors.load(folder), CandidatesConfig())
+        encode_passages(model, toy_dataset.corpus, folder)
+    return FirstStage(toy_dataset.corpus, model, load_vectors(folder), CandidatesConfig())
 
 
 @pytest.fixture(scope="session")
@@ -167,16 +167,13 @@ def toy_config(toy_dataset_folder: Path, tiny_model_folder: Path) -> Callable[..
             "candidates.n": 6,
             "ranker.model": str(tiny_model_folder),
             "ranker.max_length": 32,
+            "labels.ranked_by": "both",
             "labels.depth": 8,
-            "labels.pseudo_queries": 30,
             "retriever.model": str(tiny_model_folder),
             "retriever.training_length": 32,
             "retriever.epochs": 1,
             "retriever.blend": 1.0,
             "retriever.learning_rate": 1e-3,
-            "head.width": 64,
-            "head.token_dimensions": 16,
-            "head.steps": 30,
             "evaluation.resamples": 200,
             "device": "cpu",
         }

@@ -20,8 +20,7 @@ PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
 SMALL: dict[str, dict[str, Any]] = {
     "candidates": {"k": 5, "n": 5},
     "ranker": {"cross_encoder": False},
-    "labels": {"pseudo_queries": 20, "depth": 8},
-    "head": {"steps": 5, "width": 16, "token_dimensions": 8},
+    "labels": {"depth": 8},
 }
 """A chain on the toy dataset."""
 

@@ -71,9 +71,9 @@ def test_every_option_says_what_it_is() -> None:
 def test_changes_by_dotted_path_stand_over_the_file(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("dataset: {source: there, leaks: keep}\nranker: {epochs: 3}\nseed: 1\n")
-    config = read_config(path, {"ranker.prior": False, "labels.pseudo_queries": 0, "dataset.source": "here", "seed": 2})
+    config = read_config(path, {"ranker.prior": False, "labels.depth": 7, "dataset.source": "here", "seed": 2})
     assert (config.dataset.source, config.dataset.leaks) == ("here", "keep")
-    assert (config.ranker.prior, config.ranker.epochs, config.labels.pseudo_queries) == (False, 3, 0)
+    assert (config.ranker.prior, config.ranker.epochs, config.labels.depth) == (False, 3, 7)
     assert config.seed == 2
 
 
@@ -89,10 +89,10 @@ def test_a_change_inside_what_is_no_section_does_not_hide_the_mistake() -> None:
         make_config({**MINIMAL, "ranker": 3}, {"ranker.epochs": 2})
 
 
-@pytest.mark.parametrize("values", [MINIMAL, {**MINIMAL, "head": {"steps": 300}}])
+@pytest.mark.parametrize("values", [MINIMAL, {**MINIMAL, "labels": {"depth": 30}}])
 def test_a_change_below_an_option_that_has_a_value_is_an_error_and_not_ignored(values: dict[str, object]) -> None:
-    with pytest.raises(RankstillError, match=r"^config: head\.steps: .*(below it|integer)"):
-        make_config(values, {"head.steps.x": 3})
+    with pytest.raises(RankstillError, match=r"^config: labels\.depth: .*(below it|integer)"):
+        make_config(values, {"labels.depth.x": 3})
 
 
 def test_a_change_below_an_option_that_is_null_sets_it() -> None:
@@ -167,7 +167,7 @@ def test_a_number_where_text_is_wanted_is_told_to_be_quoted(written: str, tmp_pa
 
 def test_several_mistakes_are_told_at_once_and_the_rest_counted() -> None:
     with pytest.raises(RankstillError) as caught:
-        make_config(MINIMAL, {"ranker.epochs": "many", "seed": "x", **{f"head.no{i}": 1 for i in range(10)}})
+        make_config(MINIMAL, {"ranker.epochs": "many", "seed": "x", **{f"labels.no{i}": 1 for i in range(10)}})
     message = str(caught.value)
     assert message.count("no such option") == 10
     assert "; and 2 more." in message
@@ -210,11 +210,7 @@ def test_a_wrong_option_is_named_in_one_line_with_what_is_wrong(option: str) -> 
     [
         ({"candidates.k": 10, "candidates.n": 5}, "config: candidates.n must be at least candidates.k"),
         (
-            {"ranker.prior": False, "labels.pseudo_by": "prior"},
-            "config: without a prior, set labels.pseudo_by to ranker",
-        ),
-        (
-            {"ranker.prior": False, "ranker.cross_encoder": False, "labels.pseudo_queries": 0},
+            {"ranker.prior": False, "ranker.cross_encoder": False},
             "config: a ranker needs ranker.prior, ranker.cross_encoder or both",
         ),
     ],
@@ -231,13 +227,11 @@ def test_options_that_do_not_go_together_say_what_to_change(changes: dict[str, o
     ("changes", "told"),
     [
         ({"ranker.cross_encoder": False, "ranker.epochs": 2}, "ranker.epochs"),
-        ({"retriever.learning_rate": 1e-5}, "retriever.learning_rate"),
-        ({"head.width": 0, "head.anchor": 1.0}, "head.anchor"),
-        ({"labels.pseudo_queries": 0, "labels.pseudo_by": "ranker"}, "labels.pseudo_by"),
+        ({"retriever.blend": 0.5, "retriever.holdout": 0.3}, "retriever.holdout"),
+        ({"multi_vector.epochs": 0, "multi_vector.learning_rate": 1e-3}, "multi_vector.learning_rate"),
         ({"multi_vector.make": False, "multi_vector.bits": 8}, "multi_vector.bits"),
         ({"white_box.passages": 3}, "white_box.passages"),
         ({"engine.workers": 2}, "engine.workers"),
-        ({"preset": "paper", "head.steps": 100}, "head.steps"),
     ],
 )
 def test_an_option_that_does_nothing_is_refused_where_it_is_written(changes: dict[str, object], told: str) -> None:
@@ -249,10 +243,8 @@ def test_an_option_that_does_nothing_is_refused_where_it_is_written(changes: dic
 
 
 def test_of_a_config_that_was_written_whole_only_what_is_set_now_is_refused() -> None:
-    config = make_config(
-        MINIMAL, {"ranker.cross_encoder": False, "ranker.epochs": 2, "head.width": 0, "head.anchor": 1.0}
-    )
-    refuse_unused(config, "flags", ["head.width"])
+    config = make_config(MINIMAL, {"ranker.cross_encoder": False, "ranker.epochs": 2, "engine.workers": 2})
+    refuse_unused(config, "flags", ["ranker.cross_encoder"])
     with pytest.raises(RankstillError, match=r"^flags: ranker\.epochs does nothing here: [^;]*$"):
         refuse_unused(config, "flags", ["ranker.epochs"])
 
@@ -263,10 +255,9 @@ def test_of_a_config_that_was_written_whole_only_what_is_set_now_is_refused() ->
         {},
         {"preset": "paper"},
         {"preset": "paper", "retriever.learning_rate": 1e-5},
-        {"retriever.epochs": 1, "retriever.learning_rate": 1e-5},
+        {"retriever.learning_rate": 1e-5},
         {"ranker.cross_encoder": False},
-        {"head.width": 0, "head.token_learning_rate": 1e-3},
-        {"labels.ranked_by": "pdist", "labels.pseudo_queries": 0, "white_box.passages": 3},
+        {"labels.ranked_by": "pdist", "white_box.passages": 3},
         {"engine.kind": "ray", "engine.workers": 2},
     ],
 )
@@ -307,7 +298,7 @@ def test_a_folder_in_place_of_the_file_is_said_in_one_line(tmp_path: Path) -> No
 def test_the_papers_plain_chain_is_a_config_away() -> None:
     config = make_config(
         MINIMAL,
-        {"ranker.prior": False, "labels.ranked_by": "ranker", "labels.pseudo_queries": 0, "retriever.in_batch": False},
+        {"ranker.prior": False, "retriever.in_batch": False},
     )
     assert config.ranker.loss == "listmle"
     assert config.retriever.blend is None
@@ -316,6 +307,4 @@ def test_the_papers_plain_chain_is_a_config_away() -> None:
 def test_the_papers_plain_chain_is_one_value_away_and_what_one_sets_stands() -> None:
     paper = make_config({"dataset": {"source": "x"}, "preset": "paper", "labels": {"depth": 10}}, {"seed": 3})
     assert (paper.ranker.prior, paper.ranker.cross_encoder) == (False, True)
-    assert (paper.labels.ranked_by, paper.labels.pseudo_by) == ("ranker", "ranker")
-    assert (paper.labels.pseudo_queries, paper.labels.depth) == (0, 10)
-    assert (paper.retriever.epochs, paper.retriever.in_batch, paper.head.absent) == (1, True, True)
+    assert (paper.labels.ranked_by, paper.labels.depth, paper.retriever.in_batch) == ("ranker", 10, True)

@@ -20,8 +20,6 @@ LOCAL = {
     "teacher.passage_tokens": 60,
     "teacher.answer_tokens": 24,
     "teacher.context": 2048,
-    "labels.pseudo_queries": 200,
-    "head.steps": 5,
 }
 
 

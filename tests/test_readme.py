@@ -20,7 +20,7 @@ def test_the_python_examples_run_one_after_another(
 dataset: {{source: "{toy_dataset_folder}"}}
 candidates: {{k: 5, n: 5}}
 ranker: {{model: "{tiny_model_folder}"}}
-labels: {{pseudo_queries: 20, depth: 10}}
+labels: {{depth: 10}}
 retriever: {{model: "{tiny_model_folder}"}}
 """,
         encoding="utf-8",

@@ -125,11 +125,12 @@ def indexing_words(size: int, folder: Path) -> Callable[[], object]:
 
 def labels(size: int, folder: Path, passages: int = 50) -> Callable[[], object]:
     """Labelled pairs: written, read, and a few steps of the head's training on them, vectors in files as in a chain."""
+    from rankstill.retriever.head import Encoded
+    from rankstill.retriever.head_training import new_head, train_head
+
     from rankstill.candidates.vectors import stretches, write_vectors
     from rankstill.config import HeadConfig
     from rankstill.labels import LabelledQuery, read_labels, write_labels
-    from rankstill.retriever.head import Encoded
-    from rankstill.retriever.head_training import new_head, train_head
 
     draw, path = np.random.default_rng(3), folder / f"labels-{passages}.parquet"
     config = HeadConfig(steps=20, token_dimensions=0, width=64)

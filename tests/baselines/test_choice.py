@@ -43,24 +43,21 @@ NO_LIST = {"rankings", "held_out", "multi_vector", "token_index", "ranker", "agr
 
 
 @pytest.mark.parametrize(
-    ("ranked_by", "pseudo_queries", "unneeded"),
+    ("ranked_by", "unneeded"),
     [
-        ("both", 0, set()),
-        ("ranker", 0, set()),
-        ("llm", 0, {"multi_vector", "token_index", "ranker"}),
-        ("first-choice", 0, {"multi_vector", "token_index", "ranker"}),
-        ("gold", 0, NO_LIST),
-        ("gold", 9, set()),  # the ranker labels pseudo-queries
-        ("pdist", 0, NO_LIST),
-        ("adist", 0, NO_LIST),
+        ("both", set()),
+        ("ranker", set()),
+        ("llm", {"multi_vector", "token_index", "ranker"}),
+        ("first-choice", {"multi_vector", "token_index", "ranker"}),
+        ("gold", NO_LIST),
+        ("pdist", NO_LIST),
+        ("adist", NO_LIST),
     ],
 )
 def test_steps_that_a_baseline_does_not_need_are_not_run(
-    ranked_by: str, pseudo_queries: int, unneeded: set[str], toy_dataset: Dataset
+    ranked_by: str, unneeded: set[str], toy_dataset: Dataset
 ) -> None:
-    head = 8 if pseudo_queries else 0  # nothing else learns from them
-    made = config(labels__ranked_by=ranked_by, labels__pseudo_queries=pseudo_queries, head__width=head)
-    assert unneeded_steps(made, toy_dataset) == unneeded | {"multi_vector_distilled"}
+    assert unneeded_steps(config(labels__ranked_by=ranked_by), toy_dataset) == unneeded | {"multi_vector_distilled"}
 
 
 def test_unlabelled_queries_need_the_ranker_beside_the_llms_order(toy_dataset: Dataset) -> None:
@@ -72,22 +69,12 @@ def test_unlabelled_queries_need_the_ranker_beside_the_llms_order(toy_dataset: D
     ("changes", "told"),
     [
         (
-            {"labels__ranked_by": "loop", "labels__pseudo_queries": 9, "head__width": 8},
-            r"loop has no ranker to label pseudo-queries with; set labels\.pseudo_queries to 0",
-        ),
-        (
-            {"labels__ranked_by": "pdist", "white_box__passages": 11},
-            r"white_box\.passages: the first stage finds 10 candidates of a query; raise candidates\.n",
+            {"labels__ranked_by": "pdist", "white_box__passages": 31},
+            r"white_box\.passages: the first stage finds 30 candidates of a query; raise candidates\.n",
         ),
         ({"labels__ranked_by": "gold", "retriever__loss": "margin-mse"}, r"set labels\.ranked_by to ranker"),
         ({"labels__ranked_by": "emdr2", "retriever__loss": "margin-mse"}, r"set labels\.ranked_by to ranker"),
-        (
-            {"retriever__loss": "margin-mse", "head__width": 8},
-            r"margin-mse trains the encoder, .* head\.width and head",
-        ),
-        ({"labels__ranked_by": "emdr2", "retriever__epochs": 0}, r"emdr2 trains the encoder, .* set retriever\.epochs"),
         ({"labels__ranked_by": "pdits"}, r"labels\.ranked_by"),
-        ({"labels__pseudo_queries": 9}, r"pseudo-queries teach the head alone; .* set labels\.pseudo_queries to 0"),
     ],
 )
 def test_options_that_do_not_go_together_say_what_to_set(changes: dict[str, Any], told: str) -> None:

@@ -1,4 +1,4 @@
-"""An approximate index is used as far as it was measured; word indexes on disk; a first stage without sentences."""
+"""An approximate index is used as far as it was measured; word indexes on disk."""
 
 from __future__ import annotations
 
@@ -11,16 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from rankstill.candidates import FEATURES, FirstStage, PassageVectors, approximate, bm25, nearest_passages, postings
+from rankstill.candidates import FirstStage, approximate, bm25, nearest_passages, postings
 from rankstill.candidates.approximate import ApproximateIndex, kept_approximate_index
 from rankstill.candidates.bm25 import Analyzer, BM25Index, kept_index
 from rankstill.config import CandidatesConfig
 from rankstill.errors import RankstillError
-from rankstill.ranker.prior import fit_prior
 
 if TYPE_CHECKING:
-    from sentence_transformers import SentenceTransformer
-
     from rankstill.datasets import Dataset
 
 faiss = pytest.importorskip("faiss")
@@ -204,40 +201,6 @@ def test_a_kept_word_index_is_made_once_for_the_same_corpus_and_settings(
     assert kept_index(part, CandidatesConfig(k1=2.0), tmp_path / "bm25").statistics.k1 == 2.0
     assert len(made) == 3
     assert [each.name for each in tmp_path.iterdir()] == ["bm25"]
-
-
-@pytest.mark.usefixtures("full_precision")
-def test_without_sentence_vectors_the_sentence_score_says_nothing_and_the_prior_does_without(
-    toy_first_stage: FirstStage, tiny_model: SentenceTransformer
-) -> None:
-    whole = toy_first_stage.vectors
-    none = PassageVectors(whole.passages, whole.sentences[:0], np.zeros(len(whole.starts), dtype=np.int64))
-    stage = FirstStage(toy_first_stage.corpus, tiny_model, none, CandidatesConfig(), bm25=toy_first_stage.bm25)
-    column = FEATURES.index("sentence")
-    asked = ["how does magma change", "yeast and flour"]
-    found = list(stage.search(asked, 8))
-    for ours, full in zip(found, toy_first_stage.search(asked, 8), strict=True):
-        assert ours.positions.tolist() == full.positions.tolist()
-        np.testing.assert_array_equal(ours.features[:, :column], full.features[:, :column])
-        assert not ours.features[:, column].any()
-    assert fit_prior(FEATURES, [each.features for each in found], [8, 8]).weights[column] == 0.0
-
-
-def test_of_two_sentences_with_one_hash_each_query_gets_its_own_vector(
-    toy_first_stage: FirstStage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rankstill.candidates.first_stage.hash", lambda text: len(text) % 3, raising=False)
-    stage = FirstStage(
-        toy_first_stage.corpus,
-        toy_first_stage.model,
-        toy_first_stage.vectors,
-        CandidatesConfig(),
-        bm25=toy_first_stage.bm25,
-    )
-    title = stage.corpus.titles[5]
-    (vector,) = stage.encode_queries([title])
-    row = int(stage.vectors.starts[5])
-    np.testing.assert_array_equal(vector, stage.vectors.sentences[row])
 
 
 def test_a_corpus_without_a_word_has_an_index_that_matches_nothing() -> None:

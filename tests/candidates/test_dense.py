@@ -1,4 +1,4 @@
-"""Encoding and sentence splitting."""
+"""Encoding."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from rankstill.candidates.dense import encode, sentences
+from rankstill.candidates.dense import encode
 from rankstill.compute.memory import Room
 
 if TYPE_CHECKING:
@@ -73,25 +73,3 @@ def test_a_gpu_encodes_as_many_texts_at_once_as_its_memory_holds(
 
 def test_no_texts_give_no_vectors(tiny_model: SentenceTransformer) -> None:
     assert encode(tiny_model, [], "query", "encoding").shape == (0, 32)
-
-
-def test_title_comes_first_and_fragments_are_left_out() -> None:
-    body = "Cats sleep most of the day. Fig. 3 B. They hunt at dawn and at dusk! Why do they do this?"
-    assert sentences("Cats", body) == [
-        "Cats",
-        "Cats sleep most of the day.",
-        "They hunt at dawn and at dusk!",
-        "Why do they do this?",
-    ]
-
-
-def test_an_abbreviation_before_a_small_letter_does_not_end_a_sentence() -> None:
-    assert sentences("", "It acts on cells, e.g. on those of the skin. It does nothing else at all.") == [
-        "It acts on cells, e.g. on those of the skin.",
-        "It does nothing else at all.",
-    ]
-
-
-@pytest.mark.parametrize("body", ["Too short.", "Short. Also short.", ""])
-def test_a_body_without_a_long_sentence_is_kept_whole(body: str) -> None:
-    assert sentences("", body) == [body]

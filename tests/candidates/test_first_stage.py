@@ -12,19 +12,16 @@ from rankstill.candidates import (
     FEATURES,
     FirstStage,
     PassageScorer,
-    PassageVectors,
-    Sentence,
-    encode_corpus,
     encode_passages,
+    load_vectors,
     nearest_passages,
     read_candidates,
     write_candidates,
 )
-from rankstill.candidates.dense import encode, sentences
+from rankstill.candidates.dense import encode
 from rankstill.candidates.first_stage import top
 from rankstill.config import CandidatesConfig
 from rankstill.datasets import Corpus
-from rankstill.models import load_bi_encoder
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -37,8 +34,8 @@ QUERIES = ["how does magma of the volcano change", "yeast and flour", "something
 
 
 def first_stage_over(corpus: Corpus, model: SentenceTransformer, folder: Path) -> FirstStage:
-    encode_corpus(model, corpus, folder)
-    return FirstStage(corpus, model, PassageVectors.load(folder), CandidatesConfig())
+    encode_passages(model, corpus, folder)
+    return FirstStage(corpus, model, load_vectors(folder), CandidatesConfig())
 
 
 def test_each_feature_is_the_score_that_it_names(toy_first_stage: FirstStage) -> None:
@@ -46,14 +43,10 @@ def test_each_feature_is_the_score_that_it_names(toy_first_stage: FirstStage) ->
     for query, found in zip(QUERIES, toy_first_stage.search(QUERIES, 60), strict=True):
         asked = model.encode_query([query], normalize_embeddings=True)[0]
         texts = corpus.texts(found.positions)
-        best = [
-            max(model.encode_document(sentences(corpus.titles[p], corpus.bodies[p])) @ asked) for p in found.positions
-        ]
         lexical = toy_first_stage.bm25.statistics.scores(query, texts) * 0.1
-        assert FEATURES == ("dense", "bm25", "sentence")
+        assert FEATURES == ("dense", "bm25")
         np.testing.assert_allclose(found.features[:, 0], model.encode_document(texts) @ asked, atol=1e-5)
         np.testing.assert_allclose(found.features[:, 1], lexical, atol=1e-5)
-        np.testing.assert_allclose(found.features[:, 2], best, atol=1e-5)
 
 
 def test_candidates_are_the_fusion_of_the_dense_and_the_lexical_ranking(toy_first_stage: FirstStage) -> None:
@@ -72,25 +65,6 @@ def test_features_of_given_passages_are_those_that_searching_gives(toy_first_sta
     positions = [each.positions[order] for each, order in zip(found, shuffled, strict=True)]
     for each, order, features in zip(found, shuffled, toy_first_stage.features(QUERIES, positions), strict=True):
         np.testing.assert_allclose(features, each.features[order], atol=1e-6)
-
-
-def test_a_sentence_of_the_corpus_is_not_the_best_sentence_of_its_own_passage(
-    tiny_model: SentenceTransformer, tmp_path: Path
-) -> None:
-    first, second = "The crater fills with lava after a while.", "Then ash falls on every roof."
-    corpus = Corpus(list("ab"), ["", ""], [f"{first} {second}", "Quiet."])
-    stage = first_stage_over(corpus, tiny_model, tmp_path)
-    stays, hidden = stage.search([first, first], 2, made_from=[None, Sentence(0, 0)])
-    (alone,) = stage.search(["Quiet."], 2, made_from=[Sentence(1, 0)])
-    asked, other = encode(tiny_model, [first, second], "document", "encoding")
-    column = FEATURES.index("sentence")
-    (own,) = np.flatnonzero(hidden.positions == 0)
-    assert stays.features[own, column] == pytest.approx(1.0, abs=1e-5)
-    assert hidden.features[own, column] == pytest.approx(float(asked @ other), abs=1e-5)
-    hidden.features[own, column] = stays.features[own, column]
-    np.testing.assert_allclose(hidden.features, stays.features, atol=1e-6)
-    (own,) = np.flatnonzero(alone.positions == 1)  # a passage of one sentence: the passage stands in for it
-    assert alone.features[own, column] == pytest.approx(float(alone.features[own, FEATURES.index("dense")]), abs=1e-5)
 
 
 @pytest.mark.parametrize("place", ["cpu", "meta"])
@@ -144,7 +118,7 @@ def test_top_by_bm25_leaves_out_what_shares_no_term(toy_first_stage: FirstStage)
 def test_top_by_cosine_ranks_by_cosine(toy_first_stage: FirstStage) -> None:
     ((positions, scores),) = toy_first_stage.top([QUERIES[1]], 7, lexical=False)
     asked = encode(toy_first_stage.model, [QUERIES[1]], "query", "encoding")[0]
-    cosines = toy_first_stage.vectors.passages @ asked
+    cosines = toy_first_stage.vectors @ asked
     assert positions.tolist() == np.argsort(-cosines, kind="stable")[:7].tolist()
     np.testing.assert_allclose(scores, cosines[positions], atol=1e-5)
 
@@ -170,50 +144,9 @@ def test_passages_given_as_text_score_as_in_the_corpus(tiny_model: SentenceTrans
         np.testing.assert_allclose(scorer.features(query, bodies), expected, atol=1e-5)
 
 
-def test_sentences_may_be_scored_by_another_model_than_passages(
-    tiny_model: SentenceTransformer, tiny_model_folder: Path, tmp_path: Path
-) -> None:
-    import torch
-
-    other = load_bi_encoder(str(tiny_model_folder), "cpu")
-    with torch.no_grad():
-        other[0].auto_model.embeddings.word_embeddings.weight.copy_(
-            torch.randn(other[0].auto_model.config.vocab_size, 32)
-        )
-    corpus = Corpus(list("ab"), ["", ""], ["The crater fills with lava today. Ash falls on every roof.", "Short."])
-    encode_corpus(other, corpus, tmp_path / "vectors")
-    (tmp_path / "vectors" / "passages.npy").unlink()
-    encode_passages(tiny_model, corpus, tmp_path / "vectors")
-    vectors = PassageVectors.load(tmp_path / "vectors")
-    mixed = FirstStage(corpus, tiny_model, vectors, CandidatesConfig(), sentence_model=other)
-    plain, others = (
-        first_stage_over(corpus, each, tmp_path / name) for each, name in ((tiny_model, "a"), (other, "b"))
-    )
-    got, own, foreign = (next(stage.features([QUERIES[0]], [np.arange(2)])) for stage in (mixed, plain, others))
-    np.testing.assert_allclose(got[:, :2], own[:, :2], atol=1e-5)
-    np.testing.assert_allclose(got[:, 2], foreign[:, 2], atol=1e-5)
-    assert not np.allclose(own[:, 2], foreign[:, 2], atol=1e-2)
-    PassageScorer(tiny_model, mixed.bm25.statistics, other).save(tmp_path / "scorer")
-    scorer = PassageScorer.load(tmp_path / "scorer", "cpu")
-    np.testing.assert_allclose(scorer.features(QUERIES[0], corpus.bodies), got, atol=1e-5)
-
-
 def test_no_passages_have_no_features(toy_first_stage: FirstStage) -> None:
     scorer = PassageScorer(toy_first_stage.model, toy_first_stage.bm25.statistics)
-    assert scorer.features("magma", []).shape == (0, 3)
-
-
-def test_an_interrupted_encoding_keeps_what_was_finished(
-    tiny_model: SentenceTransformer, toy_dataset: Dataset, tmp_path: Path
-) -> None:
-    encode_corpus(tiny_model, toy_dataset.corpus, tmp_path)
-    kept = (tmp_path / "passages.npy").stat().st_mtime_ns
-    whole = np.load(tmp_path / "sentences.npy")
-    (tmp_path / "sentences.npy").unlink()
-    (tmp_path / "unfinished-sentences.npy").write_bytes(b"half a file")
-    encode_corpus(tiny_model, toy_dataset.corpus, tmp_path)
-    assert (tmp_path / "passages.npy").stat().st_mtime_ns == kept
-    np.testing.assert_array_equal(np.load(tmp_path / "sentences.npy"), whole)
+    assert scorer.features("magma", []).shape == (0, 2)
 
 
 def test_candidates_survive_their_table(toy_first_stage: FirstStage, tmp_path: Path) -> None:
@@ -232,34 +165,6 @@ def test_candidates_survive_their_table(toy_first_stage: FirstStage, tmp_path: P
         expected = np.concatenate([candidates.features[:, column] for candidates in found.values()])
         assert table[name] == expected.tolist()
     assert table["fused"] == np.concatenate([candidates.fused for candidates in found.values()]).tolist()
-
-
-def test_a_query_that_is_a_sentence_of_the_corpus_has_its_vector_already(
-    toy_first_stage: FirstStage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    corpus = toy_first_stage.corpus
-    sentence = sentences(corpus.titles[3], corpus.bodies[3])[1]
-    asked = ["what is lava", sentence]
-    expected = toy_first_stage.model.encode_query(asked)
-    np.testing.assert_allclose(toy_first_stage.encode_queries(asked), expected, atol=1e-5)
-    encoded: list[str] = []
-    monkeypatch.setattr(
-        "rankstill.candidates.first_stage.encode",
-        lambda model, texts, *_: encoded.extend(texts) or np.zeros((len(texts), expected.shape[1]), dtype=np.float32),
-    )
-    toy_first_stage.encode_queries(asked)
-    assert encoded == ["what is lava"]
-
-
-def test_a_model_that_reads_queries_otherwise_encodes_all_of_them(
-    toy_first_stage: FirstStage, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    corpus, model = toy_first_stage.corpus, toy_first_stage.model
-    monkeypatch.setitem(model.prompts, "query", "ask: ")
-    fresh = FirstStage(corpus, model, toy_first_stage.vectors, CandidatesConfig())
-    sentence = sentences(corpus.titles[3], corpus.bodies[3])[1]
-    np.testing.assert_allclose(fresh.encode_queries([sentence]), model.encode_query([sentence]), atol=1e-5)
-    assert not np.allclose(fresh.encode_queries([sentence]), toy_first_stage.encode_queries([sentence]), atol=1e-3)
 
 
 def test_candidates_show_a_text_once_whatever_its_ids(tiny_model: SentenceTransformer, tmp_path: Path) -> None:

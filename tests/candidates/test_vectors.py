@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from rankstill.candidates import PassageVectors, encode_corpus, vectors
-from rankstill.candidates.dense import encode, sentences
+from rankstill.candidates import vectors
+from rankstill.candidates.dense import encode
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -19,18 +19,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.usefixtures("full_precision")
 
 
-def test_passages_and_sentences_get_the_vectors_of_encoding_them_at_once(
+def test_passages_get_the_vectors_of_encoding_them_at_once(
     tiny_model: SentenceTransformer, toy_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(vectors, "_TEXTS_A_STRETCH", 7)
     corpus = toy_dataset.corpus
-    encode_corpus(tiny_model, corpus, tmp_path)
-    made = PassageVectors.load(tmp_path)
-    pieces = [sentences(*each) for each in zip(corpus.titles, corpus.bodies, strict=True)]
-    each = [text for piece in pieces for text in piece]
-    np.testing.assert_allclose(made.passages, encode(tiny_model, corpus.texts(), "document", ""), atol=1e-5)
-    np.testing.assert_allclose(made.sentences, encode(tiny_model, each, "document", ""), atol=1e-5)
-    assert np.diff(made.starts).tolist() == [len(piece) for piece in pieces]
+    vectors.encode_passages(tiny_model, corpus, tmp_path)
+    made = vectors.load_vectors(tmp_path)
+    np.testing.assert_allclose(made, encode(tiny_model, corpus.texts(), "document", ""), atol=1e-5)
 
 
 def test_what_was_encoded_before_a_kill_is_not_encoded_again(
@@ -60,13 +56,14 @@ def test_what_was_encoded_before_a_kill_is_not_encoded_again(
     assert not unfinished.exists()
 
 
-def test_rows_are_picked_from_a_file_as_from_memory(tmp_path: Path) -> None:
-    held = np.random.default_rng(0).normal(size=(50, 3)).astype(np.float32)
-    np.save(tmp_path / "v.npy", held)
-    mapped = np.load(tmp_path / "v.npy", mmap_mode="r")
-    for rows in (np.array([7, 8, 9, 2, 2, 49, 0]), np.arange(50), np.array([3]), np.empty(0, dtype=np.int64)):
-        np.testing.assert_array_equal(vectors.pick_rows(mapped, rows), held[rows])
-    with (tmp_path / "v.npy").open("r+b") as file:
-        file.truncate(300)
+def test_pieces_of_a_file_are_read_one_after_the_other(tmp_path: Path) -> None:
+    path, held = tmp_path / "bytes", np.random.default_rng(0).integers(0, 256, 200).astype(np.uint8)
+    path.write_bytes(held.tobytes())
+    starts, ends = np.array([7, 10, 10, 150, 0]), np.array([10, 10, 30, 200, 3])
+    expected = np.concatenate([held[start:end] for start, end in zip(starts, ends, strict=True)])
+    np.testing.assert_array_equal(vectors.read_pieces(path, starts, ends), expected)
+    assert vectors.read_pieces(path, starts[:0], ends[:0]).tolist() == []
+    with path.open("r+b") as file:
+        file.truncate(160)
     with pytest.raises(OSError, match="cut short"):
-        vectors.pick_rows(mapped, np.array([0, 49]))
+        vectors.read_pieces(path, starts, ends)

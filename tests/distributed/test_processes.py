@@ -23,7 +23,7 @@ from rankstill.candidates.bm25 import kept_index, write_index
 from rankstill.config import CandidatesConfig, Config, RankerConfig, RetrieverConfig
 from rankstill.datasets import Dataset
 from rankstill.errors import DataError
-from rankstill.labels import LabelledQuery, Unlabelled, label, pseudo_queries
+from rankstill.labels import LabelledQuery, Unlabelled, label
 from rankstill.pipeline import distill
 from rankstill.ranker import Prior, RankedList, Ranker, train_ranker
 from rankstill.retriever import Lessons, train_retriever
@@ -92,11 +92,8 @@ def _for_the_retriever(dataset: Dataset, first_stage: FirstStage, model_folder: 
         Unlabelled(query_id, text, "teacher", nothing, candidates.positions)
         for query_id, text, candidates in zip(dataset.train, asked, first_stage.search(asked, 10), strict=True)
     ]
-    queries += [
-        Unlabelled(each.id, each.text, "pseudo", nothing, made_from=each.made_from)
-        for each in pseudo_queries(corpus, 40, seed=0)
-    ]
-    ranker = Ranker(Prior(FEATURES, (0.0, 20.0, 0.0)), None)
+    queries += [Unlabelled(f"extra-{row}", title, "extra", nothing) for row, title in enumerate(corpus.titles[:40])]
+    ranker = Ranker(Prior(FEATURES, (0.0, 20.0)), None)
     labels = list(label(queries, first_stage, ranker, folder / "labels", depth=10, ranked_by="ranker"))
     config = RetrieverConfig(
         model=str(model_folder),
@@ -188,9 +185,8 @@ def test_of_two_processes_one_owns_the_workspace_and_both_train(
         "dataset": {"source": str(toy_dataset_folder)},
         "candidates": {"k": 5, "n": 5},
         "ranker": {"model": str(tiny_model_folder), "epochs": 1, "max_length": 64, "lists_per_step": 1},
-        "labels": {"pseudo_queries": 20, "depth": 8},
+        "labels": {"depth": 8},
         "retriever": {"model": str(tiny_model_folder), "epochs": 1, "lists_per_step": 1},
-        "head": {"steps": 5, "width": 16, "token_dimensions": 8},
         "device": "cpu",
     }
     (tmp_path / "mine.yaml").write_text(yaml.safe_dump(config))

@@ -15,7 +15,7 @@ import torch
 from in_this_process import LocalEngine
 from works import FullPrecision, Slowly
 
-from rankstill.candidates import FEATURES, FirstStage, PassageVectors
+from rankstill.candidates import FEATURES, FirstStage, load_vectors
 from rankstill.config import CandidatesConfig
 from rankstill.datasets import Dataset
 from rankstill.engine import PartFolder, RayEngine
@@ -30,7 +30,7 @@ from rankstill.engine.encoding import (
 from rankstill.engine.finding import Find, SharedFirstStage, _found_table, found_in, queries_in, query_tables
 from rankstill.engine.folders import put_folder
 from rankstill.engine.scoring import Score, SharedRanker, beside, labels_in
-from rankstill.labels import LabelledQuery, Unlabelled, label, pseudo_queries, read_labels
+from rankstill.labels import LabelledQuery, Unlabelled, label, read_labels
 from rankstill.labels.labelling import passages_of
 from rankstill.ranker import Prior, Ranker
 from rankstill.ranker.model import start_cross_encoder
@@ -48,7 +48,7 @@ def corpus(toy_dataset: Dataset, tmp_path: Path) -> PartFolder:
 
 @pytest.fixture
 def queries(toy_dataset: Dataset) -> list[Unlabelled]:
-    """The training queries as an LLM ranked them, then those of the test as if unlabelled, then pseudo-queries."""
+    """The training queries as an LLM ranked them, then those of the test as if unlabelled."""
     draw = np.random.default_rng(0)
     texts = toy_dataset.texts_of
     ranked = [
@@ -56,11 +56,7 @@ def queries(toy_dataset: Dataset) -> list[Unlabelled]:
         for number, (each, text) in enumerate(zip(toy_dataset.train, texts(toy_dataset.train), strict=True))
     ]
     extra = [Unlabelled(each, toy_dataset.queries[each].text, "extra", NOTHING) for each in toy_dataset.test]
-    pseudo = [
-        Unlabelled(each.id, each.text, "pseudo", NOTHING, made_from=each.made_from, weight=0.5)
-        for each in pseudo_queries(toy_dataset.corpus, 20, seed=0)
-    ]
-    return [*ranked, *extra, *pseudo]
+    return [*ranked, *extra]
 
 
 def assert_same(one: LabelledQuery, other: LabelledQuery) -> None:
@@ -74,16 +70,13 @@ def test_vectors_candidates_and_labels_are_those_of_one_process(
 ) -> None:
     engine = LocalEngine()
     encode_corpus_on(engine, encoder, corpus, PartFolder(str(tmp_path / "parts")), tmp_path / "vectors")
-    got, expected = PassageVectors.load(tmp_path / "vectors"), toy_first_stage.vectors
-    np.testing.assert_allclose(got.passages, expected.passages, atol=1e-5)
-    np.testing.assert_allclose(got.sentences, expected.sentences, atol=1e-5)
-    np.testing.assert_array_equal(got.starts, expected.starts)
+    np.testing.assert_allclose(load_vectors(tmp_path / "vectors"), toy_first_stage.vectors, atol=1e-5)
 
     first_stage = SharedFirstStage(corpus, PartFolder(str(tmp_path / "parts")), encoder, CandidatesConfig())
     asked = list(query_tables(queries, 20))
     found = list(engine.map(Find(first_stage, 9), asked, PartFolder(str(tmp_path / "found")), "finding"))
     searched = [each for each in queries if each.source != "teacher"]
-    candidates = toy_first_stage.search([each.text for each in searched], 9, [each.made_from for each in searched])
+    candidates = toy_first_stage.search([each.text for each in searched], 9)
     by_id = dict(zip((each.id for each in queries), (each for part in found for each in found_in(part)), strict=True))
     for query, one in zip(searched, candidates, strict=True):
         positions, features, fused = by_id[query.id]
@@ -92,7 +85,7 @@ def test_vectors_candidates_and_labels_are_those_of_one_process(
         np.testing.assert_allclose(fused, one.fused, atol=1e-5)
 
     cross_encoder = start_cross_encoder(encoder.name, 64, "cpu")
-    ranker = Ranker(Prior(FEATURES, (2.0, 5.0, 1.0)), cross_encoder)
+    ranker = Ranker(Prior(FEATURES, (2.0, 5.0)), cross_encoder)
     ranker.save(tmp_path / "ranker")
     score = Score(SharedRanker(str(tmp_path / "ranker"), corpus, device="cpu"), "both")
     parts = PartFolder(str(tmp_path / "labels"))
@@ -133,14 +126,14 @@ def test_vectors_are_the_same_with_a_worker_killed_amid_them(
 ) -> None:
     log = tmp_path / "log"
     killed = kill_amid(log, parts=2, workers=1)
-    encode = FullPrecision(Encode(encoder, "passages"))
+    encode = FullPrecision(Encode(encoder))
     kept = PartFolder(str(tmp_path / "vectors"))
     engine = RayEngine(workers=1)  # to load the model takes longest
     made = list(engine.map(Slowly(encode, str(log), 0.5), corpus_tables(toy_dataset.corpus, 20), kept, "encoding"))
     assert len(killed) == 1
     assert len(list(log.iterdir())) == 4  # three parts, of which one was begun twice
     vectors = np.concatenate([vectors_in(part) for part in made])
-    np.testing.assert_allclose(vectors, toy_first_stage.vectors.passages, atol=1e-5)
+    np.testing.assert_allclose(vectors, toy_first_stage.vectors, atol=1e-5)
 
 
 @pytest.mark.slow
@@ -156,7 +149,7 @@ def test_a_cross_encoders_labels_are_the_same_with_one_of_two_workers_killed_ami
     cross_encoder = start_cross_encoder(encoder.name, 64, "cpu")
     torch.manual_seed(3)
     torch.nn.init.normal_(cross_encoder[2].linear.weight, std=0.7)  # at zero it would tell no passage from another
-    Ranker(Prior(FEATURES, (2.0, 5.0, 1.0)), cross_encoder).save(tmp_path / "ranker")
+    Ranker(Prior(FEATURES, (2.0, 5.0)), cross_encoder).save(tmp_path / "ranker")
     shared = put_folder(tmp_path / "ranker", PartFolder(f"file://{tmp_path}/shared"))  # each worker takes a copy
     score = Score(SharedRanker(shared, corpus, device="cpu"), "both")
     asked = list(query_tables(queries, 8))

@@ -13,7 +13,7 @@ import pytest
 from in_this_process import LocalEngine
 from works import FullPrecision
 
-from rankstill.candidates import FEATURES, FirstStage, PassageVectors
+from rankstill.candidates import FEATURES, FirstStage, load_vectors
 from rankstill.config import CandidatesConfig, Config
 from rankstill.datasets import Dataset
 from rankstill.engine import PartFolder, Work
@@ -53,21 +53,19 @@ def test_a_chain_on_a_store_that_is_no_disk_gets_what_it_gets_here(
     engine = Counting()
     cluster = Cluster(engine, store, toy_dataset.corpus, encoder, CandidatesConfig())
     cluster.encode_corpus(tmp_path / "vectors")
-    np.testing.assert_allclose(
-        PassageVectors.load(tmp_path / "vectors").passages, toy_first_stage.vectors.passages, atol=1e-5
-    )
+    np.testing.assert_allclose(load_vectors(tmp_path / "vectors"), toy_first_stage.vectors, atol=1e-5)
     texts = toy_dataset.texts_of(toy_dataset.train)
     for got, expected in zip(cluster.search(texts, 7), toy_first_stage.search(texts, 7), strict=True):
         np.testing.assert_array_equal(got.positions, expected.positions)
         np.testing.assert_allclose(got.features, expected.features, atol=1e-5)
         np.testing.assert_allclose(got.fused, expected.fused, atol=1e-6)
-    ranker = Ranker(Prior(FEATURES, (2.0, 5.0, 1.0)), None)
+    ranker = Ranker(Prior(FEATURES, (2.0, 5.0)), None)
     ranker.save(tmp_path / "ranker")
     queries = [
         Unlabelled(each, text, "teacher", np.array([3, 1, 2]), NOTHING)
         for each, text in zip(toy_dataset.train, texts, strict=True)
     ]
-    labels = cluster.label(queries, tmp_path / "ranker", prior_alone=True, depth=7, ranked_by="both")
+    labels = cluster.label(queries, tmp_path / "ranker", depth=7, ranked_by="both")
     here = label(queries, toy_first_stage, ranker, tmp_path / "labels", depth=7, ranked_by="both")
     for one, other in zip(labels, here, strict=True):
         assert (one.id, one.positions.tolist()) == (other.id, other.positions.tolist())
@@ -86,7 +84,7 @@ def test_parts_of_another_format_or_size_are_not_taken_for_these(
     store: PartFolder, toy_dataset: Dataset, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def kept() -> Counter[str]:
-        cluster = Cluster(Counting(), store, toy_dataset.corpus, encoder, CandidatesConfig(sentences=False))
+        cluster = Cluster(Counting(), store, toy_dataset.corpus, encoder, CandidatesConfig())
         cluster.encode_corpus(tmp_path / "vectors")
         list(cluster.search(["how does the magma change"], 3))
         names = (path.rsplit("/", 1)[-1] for path in fsspec.filesystem("memory").ls("/bucket/experiment", detail=False))
@@ -110,21 +108,6 @@ def test_a_store_that_is_a_relative_path_is_the_same_folder_for_every_worker(
             cluster = Parts(config, workspace, toy_dataset).cluster
         assert cluster is not None
         assert cluster.store.url == used
-
-
-def test_a_corpus_whose_sentences_are_left_out_is_searched_without_them(
-    store: PartFolder, toy_dataset: Dataset, encoder: Encoder, tmp_path: Path
-) -> None:
-    config = CandidatesConfig(sentences=False)
-    cluster = Cluster(Counting(), store, toy_dataset.corpus, encoder, config)
-    cluster.encode_corpus(tmp_path / "vectors")
-    vectors = PassageVectors.load(tmp_path / "vectors")
-    assert (len(vectors.sentences), vectors.starts.tolist()) == (0, [0] * 61)
-    here = FirstStage(toy_dataset.corpus, encoder.model(), vectors, config)
-    texts = toy_dataset.texts_of(toy_dataset.test)
-    for got, expected in zip(cluster.search(texts, 7), here.search(texts, 7), strict=True):
-        np.testing.assert_array_equal(got.positions, expected.positions)
-        np.testing.assert_allclose(got.features, expected.features, atol=1e-5)
 
 
 def test_a_folder_comes_back_as_it_went(store: PartFolder, tmp_path: Path) -> None:

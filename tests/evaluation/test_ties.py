@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import pytrec_eval
 
-from rankstill.candidates import FEATURES, FirstStage, PassageVectors, encode_corpus
+from rankstill.candidates import FEATURES, FirstStage, encode_passages, load_vectors
 from rankstill.config import CandidatesConfig
 from rankstill.datasets import Corpus, Qrels
 from rankstill.evaluation import Run, attribute, in_order, per_query, rank_order, write_qrels, write_run
@@ -42,14 +42,13 @@ def runs_of(tiny_model: Any, tmp_path: Path) -> Callable[[Corpus], dict[str, Run
 
     def make(corpus: Corpus) -> dict[str, Run]:
         folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        encode_corpus(tiny_model, corpus, folder)
-        vectors = PassageVectors.load(folder)
-        level = np.zeros_like(vectors.passages)
-        level[:, 0] = 1.0  # every passage is tied
-        tied = PassageVectors(level, vectors.sentences, vectors.starts)
+        encode_passages(tiny_model, corpus, folder)
+        vectors = load_vectors(folder)
+        tied = np.zeros_like(vectors)
+        tied[:, 0] = 1.0
         config = CandidatesConfig()
         stage, real = (FirstStage(corpus, tiny_model, each, config) for each in (tied, vectors))
-        ranker = Ranker(Prior(FEATURES, (0.0, 0.0, 0.0)), None)  # to which all passages are alike
+        ranker = Ranker(Prior(FEATURES, (0.0, 0.0)), None)  # to which all passages are alike
         return {
             "bm25": lexical_run(stage, QUERIES),
             "dense": dense_run(stage, QUERIES),

@@ -1,4 +1,4 @@
-"""A small retriever with a head, and the same exported in every form."""
+"""A small retriever that reads queries and passages differently, and the same exported in every form."""
 
 from __future__ import annotations
 
@@ -21,24 +21,21 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def headed_folder(tiny_model_folder: Path, toy_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The tiny bi-encoder with an adapter, token vectors and prompts, saved as the chain saves it."""
+def headed_folder(tiny_model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny bi-encoder with prompts and a layer of its own on top for queries and for passages, saved."""
     import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Dense, Normalize, Router
 
     from rankstill.models import load_bi_encoder, save_model
-    from rankstill.retriever.adapter import PassageAdapter
-    from rankstill.retriever.head import Head, with_head
-    from rankstill.retriever.tokens import TokenVectors, token_counts
 
-    model = load_bi_encoder(str(tiny_model_folder), "cpu")
-    model.prompts.update({"query": "how does ", "document": "the "})
+    encoder = load_bi_encoder(str(tiny_model_folder), "cpu")
     torch.manual_seed(3)
-    adapter = PassageAdapter(32, 48)
-    torch.nn.init.normal_(adapter.down.weight, std=0.05)  # a trained one moves passages
-    counts = token_counts(model, toy_dataset.corpus.texts(), "document")
-    head = Head(adapter, TokenVectors(counts, 24, model.tokenizer.all_special_ids))
+    ways = ([*encoder, Dense(32, 24, activation_function=torch.nn.Identity()), Normalize()] for _ in range(2))
+    prompts = {"query": "how does ", "document": "the "}
+    both = Router.for_query_document(*ways, default_route="document")
     folder = tmp_path_factory.mktemp("headed") / "retriever"
-    save_model(with_head(model, head), folder)
+    save_model(SentenceTransformer(modules=[both], device="cpu", prompts=prompts), folder)
     return folder
 
 
@@ -93,7 +90,7 @@ def finished(toy_config: Callable[..., Config], tmp_path_factory: pytest.TempPat
     """A chain of seconds, run to its end, and its workspace. Tests write into its `export/` alone."""
     import rankstill
 
-    config = toy_config({"retriever.epochs": 0})
+    config = toy_config()
     folder = tmp_path_factory.mktemp("finished") / "w"
     rankstill.distill(config, folder)
     return config, folder

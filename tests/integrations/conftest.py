@@ -18,12 +18,12 @@ def distilled(
 ) -> Distilled:
     """At `my-workspace/retriever` of the current folder: with a head and prompts, or as `preset: paper` leaves it."""
     import torch
-    from sentence_transformers import SentenceTransformer
-
-    from rankstill.models import save_model
     from rankstill.retriever.adapter import PassageAdapter
     from rankstill.retriever.head import Head, with_head
     from rankstill.retriever.tokens import TokenVectors, token_counts
+    from sentence_transformers import SentenceTransformer
+
+    from rankstill.models import save_model
 
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "my-workspace" / "retriever"

@@ -70,9 +70,8 @@ def small_config(dataset: Path, model: Path) -> dict[str, Any]:
         "dataset": {"source": str(dataset)},
         "candidates": {"k": 5, "n": 6},
         "ranker": {"model": str(model), "max_length": 32},
-        "labels": {"depth": 8, "pseudo_queries": 30},
+        "labels": {"depth": 8},
         "retriever": {"model": str(model)},
-        "head": {"width": 64, "token_dimensions": 16, "steps": 30},
         "evaluation": {"resamples": 200},
         "device": "cpu",
     }

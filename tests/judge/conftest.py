@@ -34,7 +34,7 @@ def unlabelled(toy_dataset_folder: Path, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="session")
 def finished(toy_config: Callable[..., Config], unlabelled: Path, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
     """A chain without judgements, run to its end. Read-only: copy its workspace to change it."""
-    config = toy_config({"retriever.epochs": 0, "ranker.cross_encoder": False}, source=unlabelled)
+    config = toy_config({"ranker.cross_encoder": False}, source=unlabelled)
     return rankstill.distill(config, tmp_path_factory.mktemp("finished") / "w")
 
 

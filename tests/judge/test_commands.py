@@ -190,7 +190,7 @@ def test_a_judge_that_was_the_teacher_too_is_said_to_favour_its_pupil(workspace:
 def test_where_people_judged_the_figures_stay_theirs_and_the_judge_is_compared(
     toy_config: Callable[..., Config], asking: Asking, tmp_path: Path
 ) -> None:
-    config = toy_config({"retriever.epochs": 0, "ranker.cross_encoder": False})
+    config = toy_config({"ranker.cross_encoder": False})
     before = rankstill.distill(config, tmp_path / "human")
     with FakeLLM(judge_by(true_grade)) as server:
         found = judging.judge(asking(tmp_path / "human", server.url), tmp_path / "human")

@@ -12,14 +12,14 @@ from hypothesis import strategies as st
 
 from rankstill.candidates import FEATURES, FirstStage
 from rankstill.datasets import Dataset
-from rankstill.labels import LabelledQuery, Unlabelled, keep_order, label, pseudo_queries
+from rankstill.labels import LabelledQuery, Unlabelled, keep_order, label
 from rankstill.labels import labelling as module
 from rankstill.labels.labelling import order_alone
 from rankstill.ranker import Prior, Ranker
 from rankstill.ranker.prior import Features
 
 NOTHING = np.empty(0, dtype=np.int64)
-PRIOR = Prior(FEATURES, (2.0, 5.0, 1.0))
+PRIOR = Prior(FEATURES, (2.0, 5.0))
 
 
 class CountingRanker(Ranker):
@@ -41,19 +41,14 @@ class CountingRanker(Ranker):
 
 @pytest.fixture
 def queries(toy_dataset: Dataset) -> list[Unlabelled]:
-    """The training queries as the LLM ranked them, then the test queries as if unlabelled, then pseudo-queries."""
-    corpus = toy_dataset.corpus
+    """The training queries as the LLM ranked them, then the test queries as if unlabelled."""
     draw = np.random.default_rng(0)
     ranked = [
         Unlabelled(each, toy_dataset.queries[each].text, "teacher", draw.permutation(60)[:5], draw.permutation(60)[:0])
         for each in toy_dataset.train
     ]
     extra = [Unlabelled(each, toy_dataset.queries[each].text, "extra", NOTHING) for each in toy_dataset.test]
-    pseudo = [
-        Unlabelled(each.id, each.text, "pseudo", NOTHING, made_from=each.made_from)
-        for each in pseudo_queries(corpus, 10, seed=0)
-    ]
-    return [*ranked, *extra, *pseudo]
+    return [*ranked, *extra]
 
 
 def assert_same(one: Iterable[LabelledQuery], other: Iterable[LabelledQuery]) -> None:
@@ -66,7 +61,6 @@ def assert_same(one: Iterable[LabelledQuery], other: Iterable[LabelledQuery]) ->
 def test_labels_are_the_rankers_scores_best_first(
     queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path
 ) -> None:
-    queries = [query for query in queries if query.source != "pseudo"]
     labels = list(label(queries, toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="ranker"))
     assert [each.id for each in labels] == [each.id for each in queries]
     features = toy_first_stage.features([each.text for each in labels], [each.positions for each in labels])
@@ -91,25 +85,6 @@ def test_a_query_that_the_llm_never_saw_gets_the_first_stages_candidates(
     labels = list(label(extra, toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both"))
     for got, found in zip(labels, toy_first_stage.search([each.text for each in extra], 9), strict=True):
         assert set(got.positions) == set(found.positions)
-
-
-def test_a_pseudo_query_labels_its_own_passage_as_if_the_sentence_were_not_its_best(
-    toy_first_stage: FirstStage, toy_dataset: Dataset, tmp_path: Path
-) -> None:
-    made = [
-        Unlabelled(each.id, each.text, "pseudo", NOTHING, made_from=each.made_from)
-        for each in pseudo_queries(toy_dataset.corpus, 120, seed=1)
-    ]
-    sentence_alone = Ranker(Prior(FEATURES, (0.0, 0.0, 1.0)), None)
-    asked = list(label(made, toy_first_stage, sentence_alone, tmp_path / "a", depth=60, ranked_by="both"))
-    typed = [Unlabelled(each.id, each.text, "extra", NOTHING) for each in made]
-    as_a_users = list(label(typed, toy_first_stage, sentence_alone, tmp_path / "b", depth=60, ranked_by="both"))
-    for query, got, other in zip(made, asked, as_a_users, strict=True):
-        assert query.made_from is not None
-        mine, theirs = (dict(zip(each.positions, each.scores, strict=True)) for each in (got, other))
-        assert theirs.pop(query.made_from.passage) == pytest.approx(1.0, abs=1e-2)  # the sentence itself
-        assert mine.pop(query.made_from.passage) < 0.99
-        assert mine == pytest.approx(theirs)
 
 
 def test_the_llms_order_stands_and_the_ranker_gives_the_magnitudes(

@@ -1,4 +1,4 @@
-"""Late interaction as a score of the first stage: the ranker has it where it is known, and does without elsewhere."""
+"""Late interaction as a score of the first stage: the ranker has it where there is a multi-vector retriever."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from rankstill.candidates import FEATURES, LATE, FirstStage, PassageScorer
 from rankstill.config import Config
 from rankstill.multi_vector import MeanMaxSim, TokenIndex, multi_vector_encoder
 from rankstill.ranker import RankedList, Ranker, train_ranker
-from rankstill.ranker.prior import Prior
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
@@ -37,7 +36,7 @@ def stage(toy_first_stage: FirstStage, encoder: MultiVectorEncoder, tmp_path: Pa
     return toy_first_stage.with_late(MeanMaxSim(encoder, index))
 
 
-def test_the_fourth_score_is_the_mean_maxsim(
+def test_the_third_score_is_the_mean_maxsim(
     stage: FirstStage, toy_first_stage: FirstStage, encoder: MultiVectorEncoder
 ) -> None:
     assert toy_first_stage.late is None
@@ -45,9 +44,9 @@ def test_the_fourth_score_is_the_mean_maxsim(
         (tokens,) = encoder.encode_query([query])
         passages = encoder.encode_document(stage.corpus.texts(found.positions))
         expected = encoder.similarity([tokens], passages)[0] / tokens.norm(dim=1).sum()
-        np.testing.assert_allclose(found.features[:, 3], expected, atol=0.01)
+        np.testing.assert_allclose(found.features[:, 2], expected, atol=0.01)
         (plain,) = toy_first_stage.features([query], [found.positions])
-        np.testing.assert_allclose(found.features[:, :3], plain, atol=1e-5)
+        np.testing.assert_allclose(found.features[:, :2], plain, atol=1e-5)
 
 
 def test_passages_given_as_text_score_as_in_the_corpus(
@@ -58,28 +57,23 @@ def test_passages_given_as_text_score_as_in_the_corpus(
     (expected,) = stage.features([QUERIES[0]], [np.arange(60)])
     got = scorer.features(QUERIES[0], list(stage.corpus.texts()))
     np.testing.assert_allclose(got[:, [0, 1]], expected[:, [0, 1]], atol=1e-5)
-    np.testing.assert_allclose(got[:, 3], expected[:, 3], atol=0.01)
-    assert scorer.features(QUERIES[0], []).shape == (0, 4)
+    np.testing.assert_allclose(got[:, 2], expected[:, 2], atol=0.01)
+    assert scorer.features(QUERIES[0], []).shape == (0, 3)
 
 
-def test_a_ranker_that_knows_it_can_do_without(tmp_path: Path) -> None:
+def test_a_rankers_prior_weighs_it(tmp_path: Path) -> None:
     random = np.random.default_rng(0)
     lists = []
     for _ in range(40):
-        features = random.normal(size=(8, 4)).astype(np.float32)
-        order = np.argsort(-(features[:, 0] + 3 * features[:, 3]))
+        features = random.normal(size=(8, 3)).astype(np.float32)
+        order = np.argsort(-(features[:, 0] + 3 * features[:, 2]))
         lists.append(RankedList("q", tuple("abcdefgh"), features[order], 8))
     config = Config.model_validate({"dataset": {"source": "x"}, "ranker": {"cross_encoder": False}}).ranker
     train_ranker(lists, config, "none", tmp_path, seed=0).save(tmp_path / "ranker")
     ranker = Ranker.load(tmp_path / "ranker", "cpu")
     assert ranker.prior is not None
     assert ranker.prior.features == (*FEATURES, LATE)
-    assert ranker.prior.weights[3] > 2 * ranker.prior.weights[0] > 0
-    without = ranker.without_late().prior
-    assert isinstance(without, Prior)
-    assert without.features == FEATURES
-    features = random.normal(size=(5, 3)).astype(np.float32)
-    np.testing.assert_allclose(ranker.without_late().score([("", "")] * 5, features), without.scores(features))
+    assert ranker.prior.weights[2] > 2 * ranker.prior.weights[0] > 0
 
 
 @pytest.mark.parametrize("make", [True, False])
@@ -92,11 +86,7 @@ def test_the_chain_s_rankers_know_it_where_there_is_a_multi_vector_retriever(
         assert described["features"] == [*FEATURES, *([LATE] if make else [])]
     assert outcome.reranker is not None
     reranker = Ranker.load(outcome.reranker, "cpu")
-    assert (reranker.prior_without_late is not None) == make
     assert len(reranker.rank(QUERIES[0], ["magma of the volcano", "yeast"])) == 2
-    found = next((tmp_path / "w" / "found").rglob("*.npz"))
-    with np.load(found) as kept:
-        assert kept["features"].shape[1] == 3  # of pseudo-queries it is not computed
 
 
 def test_a_run_without_one_does_not_use_what_an_earlier_run_left(

@@ -182,7 +182,7 @@ def test_a_corpus_smaller_than_k_is_refused(command: Command, config_file: Path,
 
 
 def test_a_corpus_smaller_than_n_gives_all_it_has(command: Command, config_file: Path, tmp_path: Path) -> None:
-    flags = ["--set", "candidates.n=100", "--set", "labels.depth=100", "--set", "labels.pseudo_queries=3"]
+    flags = ["--set", "candidates.n=100", "--set", "labels.depth=100"]
     said = command("label", config_file, "-w", tmp_path / "w", *flags)
     assert said.code == 0, said.errors
 

@@ -18,7 +18,7 @@ from rankstill.teacher import read_rankings
 def test_the_retriever_learns_from_gold_or_from_the_first_choice_alone(
     toy_config: Callable[..., Config], tmp_path: Path, ranked_by: str
 ) -> None:
-    config = toy_config({"labels.ranked_by": ranked_by, "labels.pseudo_queries": 0, "head.width": 0})
+    config = toy_config({"labels.ranked_by": ranked_by})
     outcome = rankstill.distill(config, tmp_path / "w", until="retriever")
     dataset = load_dataset(config.dataset)
     rankings, _ = read_rankings(Path(config.dataset.source) / "rankings.jsonl", dataset)

@@ -1,11 +1,10 @@
-"""A chain as a large corpus needs it: a word index made once, an approximate index, no vectors of sentences."""
+"""A chain as a large corpus needs it: a word index made once, an approximate index."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pytest
 
 from rankstill.candidates import bm25, read_candidates
@@ -40,13 +39,6 @@ def test_an_index_that_finds_enough_is_used_and_its_recall_noted(
         found.append(read_candidates(outcome.workspace / "candidates.parquet", toy_dataset.corpus))
     assert any("recall 1.000" in note and "used" in note for note in outcome.notes)
     assert {key: value.tolist() for key, value in found[0].items()} == {k: v.tolist() for k, v in found[1].items()}
-
-
-def test_a_chain_without_vectors_of_sentences_runs_to_its_end(toy_config: MakeConfig, tmp_path: Path) -> None:
-    outcome = distill(toy_config({"candidates.sentences": False}), tmp_path / "w")
-    assert outcome.table is not None
-    assert len(np.load(outcome.workspace / "vectors" / "sentences.npy")) == 0
-    assert len(np.load(outcome.workspace / "vectors" / "passages.npy")) == 60
 
 
 def test_an_index_that_finds_too_little_gives_way_to_exact_search(

@@ -161,9 +161,7 @@ def test_a_retriever_that_reads_less_is_trained_and_measured_as_it_reads(
 ) -> None:
     from sentence_transformers import SentenceTransformer
 
-    made = rankstill.distill(
-        toy_config({"retriever.epochs": 0, "retriever.max_length": 16}), tmp_path / "w", until="reranker"
-    )
+    made = rankstill.distill(toy_config({"retriever.max_length": 16}), tmp_path / "w", until="reranker")
     model = SentenceTransformer(str(made.retriever), device="cpu")
     assert model.max_seq_length == 16
     vectors = model.encode_document(list(toy_dataset.corpus.texts()))
@@ -209,25 +207,13 @@ def test_the_same_seed_gives_the_same_result_and_another_seed_another(
     assert weights(other.workspace) != weights(finished.workspace)
 
 
-def test_training_changes_the_encoder_and_puts_a_head_on_top(finished: Outcome, tiny_model_folder: Path) -> None:
+def test_the_retriever_is_the_encoder_with_other_weights(finished: Outcome, tiny_model_folder: Path) -> None:
     from safetensors.numpy import load_file
 
-    (encoder,) = finished.retriever.rglob("query_*Transformer/model.safetensors")
+    (encoder,) = finished.retriever.rglob("*.safetensors")
     before, after = load_file(tiny_model_folder / "model.safetensors"), load_file(encoder)
     assert before.keys() == after.keys()
     assert not all(np.array_equal(before[name], after[name]) for name in before)
-    assert len(list(finished.retriever.rglob("document_*Dense/model.safetensors"))) == 2  # the adapter
-    assert len(list(finished.retriever.rglob("*WordEmbeddings/model.safetensors"))) == 1
-
-
-def test_without_a_head_the_retriever_is_the_encoder_alone(toy_config: MakeConfig, tmp_path: Path) -> None:
-    outcome = rankstill.distill(
-        toy_config({"labels.pseudo_queries": 0, "head.width": 0, "head.token_dimensions": 0}),
-        tmp_path / "w",
-        until="retriever",
-    )
-    assert [path.name for path in outcome.retriever.rglob("*.safetensors")] == ["model.safetensors"]
-    assert json.loads((tmp_path / "w" / "head-losses.json").read_text()) == []
 
 
 def test_a_second_run_repeats_no_step_and_gives_the_same_outcome(
@@ -302,15 +288,13 @@ def test_no_test_query_is_labelled_or_taught(finished: Outcome, toy_dataset: Dat
     tested = {toy_dataset.queries[each].text for each in toy_dataset.test}
     assert {query.text for query in labels}.isdisjoint(tested)
     assert {each["query_id"] for each in read_rankings_file(finished.workspace)}.isdisjoint(toy_dataset.test)
-    assert {query.source for query in labels} == {"teacher", "pseudo"}
-    assert sum(query.source == "pseudo" for query in labels) == 30
+    assert {query.source for query in labels} == {"teacher"}
 
 
 def test_the_plain_chain_of_the_paper_is_a_few_options_away(toy_config: MakeConfig, tmp_path: Path) -> None:
     plain = {
         "ranker.prior": False,
         "labels.ranked_by": "ranker",
-        "labels.pseudo_queries": 0,
         "retriever.in_batch": False,
     }
     outcome = rankstill.distill(toy_config(plain), tmp_path / "w")
@@ -323,40 +307,11 @@ def test_the_plain_chain_of_the_paper_is_a_few_options_away(toy_config: MakeConf
 
 def test_where_the_llm_ranked_its_order_stands_in_the_labels(finished: Outcome, toy_dataset: Dataset) -> None:
     rankings = {each["query_id"]: each["ranking"] for each in read_rankings_file(finished.workspace)}
-    taught = [query for query in read_labels(finished.workspace / "labels.parquet") if query.source == "teacher"]
+    taught = read_labels(finished.workspace / "labels.parquet")
     assert len(taught) == len(rankings) == 24
     for query in taught:
         ids = [toy_dataset.corpus.ids[position] for position in query.positions]
         assert [each for each in ids if each in rankings[query.id]] == rankings[query.id]
-
-
-def test_another_ranker_labels_what_the_first_stage_found_before(
-    toy_config: MakeConfig,
-    toy_dataset_folder: Path,
-    finished_copy: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    from rankstill.candidates import FirstStage
-
-    write_rankings_file(tmp_path / "other.jsonl", read_rankings_file(toy_dataset_folder)[:5])
-    other = {"teacher.rankings": str(tmp_path / "other.jsonl")}
-
-    searched: list[int] = []
-    real = FirstStage.search
-
-    def counted(self: FirstStage, queries: list[str], *rest: Any) -> Any:
-        searched.append(len(queries))
-        return real(self, queries, *rest)
-
-    monkeypatch.setattr(FirstStage, "search", counted)
-    before = (finished_copy / "labels.parquet").read_bytes()
-    rankstill.distill(toy_config(other), finished_copy, until="labels")
-    assert (finished_copy / "labels.parquet").read_bytes() != before
-    assert sum(searched) == 0
-    rankstill.distill(toy_config({**other, "labels.pseudo_queries": 20}), finished_copy, until="labels")
-    assert sum(searched) == 20
-    assert len(list((finished_copy / "found").iterdir())) == 1
 
 
 @pytest.mark.parametrize("there", [True, False])

@@ -67,11 +67,8 @@ def test_ranked_queries_that_were_dropped_prove_the_whole_chain_and_the_others_w
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"retriever.epochs": 1}, True),
-        ({"retriever.epochs": 1, "labels.ranked_by": "ranker"}, False),
-        ({"retriever.epochs": 0}, False),  # the head learns from pseudo-queries
-        ({"retriever.epochs": 0, "labels.pseudo_queries": 0}, True),  # it has no others
-        ({"retriever.epochs": 0, "labels.pseudo_queries": 0, "head.width": 0, "head.token_dimensions": 0}, False),
+        ({"labels.ranked_by": "both"}, True),
+        ({"labels.ranked_by": "ranker"}, False),
     ],
 )
 def test_other_labels_than_the_rankers_are_said_where_the_retriever_learned_from_them(

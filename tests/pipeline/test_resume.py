@@ -19,7 +19,7 @@ import pytest
 from rankstill.config import Config
 from rankstill.labels import read_labels
 from rankstill.pipeline import distill
-from toy import TOY_STEPS
+from toy import TOPICS, TOY_STEPS
 
 Start = Callable[..., ForkServerProcess]
 
@@ -249,7 +249,9 @@ def test_killed_while_labelling_resumes_without_scoring_a_pair_twice(
     monkeypatch.syspath_prepend(tmp_path)
     import labelling_driver  # type: ignore[import-not-found]
 
-    config, folder = toy_config({"labels.pseudo_queries": 150}), tmp_path / "w"
+    asked = [f"what of the {topic} and the {word}" for topic, words in TOPICS.items() for word in words.split()]
+    (tmp_path / "asked.txt").write_text("\n".join(asked) + "\n")
+    config, folder = toy_config({"dataset.extra_queries": str(tmp_path / "asked.txt")}), tmp_path / "w"
     process = start(labelling_driver.label, config, folder, tmp_path / "first.jsonl")
     assert kill_when(process, lambda: len(list((folder / ".making").glob("labels-*/*/part-*.parquet"))) >= 3)
     assert tuple(finished_steps(folder)) == TOY_STEPS[: TOY_STEPS.index("labels")]

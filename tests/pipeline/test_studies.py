@@ -23,7 +23,7 @@ from rankstill.studies import STUDIES, Material, run_study
 
 MakeConfig = Callable[..., Config]
 # The lists hold five passages: six candidates must be labelled for the toy's direct route as for the chain's.
-SMALL = {"labels.pseudo_queries": 20, "retriever.epochs": 0, "head.token_dimensions": 0, "ranker.cross_encoder": False}
+SMALL = {"ranker.cross_encoder": False}
 
 
 def test_a_study_resumes_and_writes_table_figure_and_reading(
@@ -89,7 +89,7 @@ def test_the_chains_systems_are_measured_as_the_chain_measures_them_by_one_train
     toy_config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     names = ["bm25", "ranker", "ranker-on-after"]
-    config = toy_config({**SMALL, "head.only_if_better": False})
+    config = toy_config(SMALL)
     table = run_study(STUDIES["baselines"], config, tmp_path / "study", seeds=2, only=names)
     said = capsys.readouterr().err
     assert (said.count("retriever: done"), said.count("--- study")) == (2, 2 + 2)  # two seeds, two that need none
@@ -111,7 +111,7 @@ def test_the_chains_systems_are_measured_as_the_chain_measures_them_by_one_train
 
 
 def test_no_ranker_is_offered_where_the_configuration_trains_none(toy_config: MakeConfig, tmp_path: Path) -> None:
-    config = toy_config({**SMALL, "labels.pseudo_queries": 0, "labels.ranked_by": "llm"})
+    config = toy_config({**SMALL, "labels.ranked_by": "llm"})
     with pytest.raises(RankstillError, match=r"no variant ranker\. Name some of: bm25, first-stage, .*, chain\.$"):
         run_study(STUDIES["baselines"], config, tmp_path, seeds=1, only=["ranker"])
 
@@ -137,7 +137,7 @@ def test_where_no_llm_ranked_what_needs_none_is_compared(
     toy_config: MakeConfig, toy_copy: Path, tmp_path: Path
 ) -> None:
     (toy_copy / "rankings.jsonl").unlink()
-    config = toy_config({"labels.ranked_by": "gold", "labels.pseudo_queries": 0}, source=toy_copy)
+    config = toy_config({"labels.ranked_by": "gold"}, source=toy_copy)
     table = run_study(STUDIES["baselines"], config, tmp_path / "study", seeds=1, only=["gold"])
     assert [row.variant.name for row in table.rows] == ["gold"]
 
@@ -168,7 +168,7 @@ def test_it_says_what_cannot_be_studied(toy_config: MakeConfig, tmp_path: Path) 
 BASES: tuple[dict[str, Any], ...] = (
     {},
     {"ranker.cross_encoder": False},
-    {"ranker.prior": False, "labels.pseudo_by": "ranker"},
+    {"ranker.prior": False},
     {"preset": "paper"},
 )
 
@@ -188,5 +188,4 @@ def test_every_variant_of_every_study_is_another_configuration(
         assert all(variant.against in (None, *names) for variant in variants)
         for variant in variants:
             changed = make_config(config.model_dump(mode="json"), variant.changes)
-            # The plain chain has neither head nor pseudo-queries: what changes them alone changes nothing there.
-            assert (changed == config) == (not variant.changes) or base == {"preset": "paper"}
+            assert (changed == config) == (not variant.changes)

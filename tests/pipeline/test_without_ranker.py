@@ -16,8 +16,6 @@ from toy import TOY_STEPS
 
 MakeConfig = Callable[..., Config]
 
-NO_RANKER = {"labels.pseudo_queries": 0, "head.width": 0, "head.token_dimensions": 0}
-
 
 def steps_of(folder: Path) -> tuple[str, ...]:
     return tuple(json.loads((folder / "manifest.json").read_text())["steps"])
@@ -27,7 +25,7 @@ def test_gold_labels_teach_to_the_end_where_there_is_no_ranking_at_all(
     toy_config: MakeConfig, toy_copy: Path, tmp_path: Path
 ) -> None:
     (toy_copy / "rankings.jsonl").unlink()
-    outcome = rankstill.distill(toy_config({**NO_RANKER, "labels.ranked_by": "gold"}, toy_copy), tmp_path / "w")
+    outcome = rankstill.distill(toy_config({"labels.ranked_by": "gold"}, toy_copy), tmp_path / "w")
     made = ("vectors", "candidates", "labels", "retriever", "reranker", "runs", "evaluation")
     assert steps_of(outcome.workspace) == made
     assert outcome.table is not None
@@ -40,7 +38,7 @@ def test_gold_labels_teach_to_the_end_where_there_is_no_ranking_at_all(
 
 @pytest.mark.parametrize("ranked_by", ["llm", "first-choice"])
 def test_the_llms_own_word_needs_rankings_and_no_ranker(ranked_by: str, toy_config: MakeConfig, tmp_path: Path) -> None:
-    config = toy_config({**NO_RANKER, "labels.ranked_by": ranked_by})
+    config = toy_config({"labels.ranked_by": ranked_by})
     outcome = rankstill.distill(config, tmp_path / "w", until="labels")
     assert steps_of(outcome.workspace) == ("vectors", "candidates", "rankings", "held_out", "labels")
 
@@ -72,13 +70,13 @@ def test_the_llms_order_is_labelled_alike_with_and_without_a_ranker(toy_config: 
 def test_a_step_that_is_asked_for_by_name_is_made_though_the_labels_do_not_need_it(
     toy_config: MakeConfig, tmp_path: Path
 ) -> None:
-    config = toy_config({**NO_RANKER, "labels.ranked_by": "gold"})
+    config = toy_config({"labels.ranked_by": "gold"})
     rankstill.distill(config, tmp_path / "w", until="ranker")
     assert steps_of(tmp_path / "w") == ("vectors", "candidates", "rankings", "held_out", "ranker")
 
 
 def test_margin_mse_on_the_rankers_labels_runs_to_the_end(toy_config: MakeConfig, tmp_path: Path) -> None:
-    config = toy_config({**NO_RANKER, "labels.ranked_by": "ranker", "retriever.loss": "margin-mse"})
+    config = toy_config({"labels.ranked_by": "ranker", "retriever.loss": "margin-mse"})
     outcome = rankstill.distill(
         config.model_copy(update={"retriever": config.retriever.model_copy(update={"epochs": 3})}), tmp_path / "w"
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.usefixtures("full_precision")
 
-PRIOR = Prior(FEATURES, (4.0, 7.0, 2.0))
+PRIOR = Prior(FEATURES, (4.0, 7.0))
 QUERY = "how does magma of the volcano change"
 
 
@@ -130,7 +130,7 @@ def test_reranking_on_its_own_sorts_by_the_same_scores(
 
 def test_ties_keep_the_order_that_was_given(toy_first_stage: FirstStage) -> None:
     scorer = PassageScorer(toy_first_stage.model, toy_first_stage.bm25.statistics)
-    ranker = Ranker(Prior(FEATURES, (0.0, 10.0, 0.0)), None, first_stage=scorer)
+    ranker = Ranker(Prior(FEATURES, (0.0, 10.0)), None, first_stage=scorer)
     ranked = ranker.rank("magma", ["flour", "yeast", "magma", "dough", "magma"])
     assert [each.position for each in ranked] == [2, 4, 0, 1, 3]
 

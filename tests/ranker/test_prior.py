@@ -9,7 +9,7 @@ import pytest
 
 from rankstill.ranker.prior import Prior, fit_prior
 
-NAMES = ("dense", "bm25", "sentence")
+NAMES = ("dense", "bm25", "late")
 
 
 def ranked_by(weights: tuple[float, ...], lists: int, sizes: tuple[int, ...], seed: int) -> list[np.ndarray]:

@@ -146,7 +146,7 @@ def test_no_lists_are_nothing_to_learn_from(tiny_model_folder: Path, tmp_path: P
 def test_a_cross_encoder_that_knows_nothing_of_the_order_gets_no_weight(
     cross_encoder: CrossEncoder, many_lists: list[RankedList]
 ) -> None:
-    prior = Prior(FEATURES, (0.0, 5.0, 0.0))
+    prior = Prior(FEATURES, (0.0, 5.0))
     draw = np.random.default_rng(0)
     lists = [ordered_by(prior.scores(entry.features), entry, draw) for entry in many_lists]
     assert fit_weight(Ranker(prior, cross_encoder), lists) < 0.1
@@ -155,7 +155,7 @@ def test_a_cross_encoder_that_knows_nothing_of_the_order_gets_no_weight(
 def test_a_cross_encoder_that_knows_the_order_gets_the_weight_that_made_it(
     cross_encoder: CrossEncoder, many_lists: list[RankedList]
 ) -> None:
-    prior = Prior(FEATURES, (0.0, 5.0, 0.0))
+    prior = Prior(FEATURES, (0.0, 5.0))
     truth = Ranker(prior, cross_encoder, 0.8)
     draw = np.random.default_rng(0)
     lists = [
@@ -179,7 +179,7 @@ def test_a_cross_encoder_alone_is_made_as_sharp_as_it_is_right(
 def test_refitting_the_prior_keeps_the_cross_encoder_and_its_weight(
     cross_encoder: CrossEncoder, toy_lists: list[RankedList]
 ) -> None:
-    old = Ranker(Prior(FEATURES, (1.0, 1.0, 1.0)), cross_encoder, 0.4)
+    old = Ranker(Prior(FEATURES, (1.0, 1.0)), cross_encoder, 0.4)
     new = refit_prior(old, toy_lists)
     assert new.prior == fit_prior(FEATURES, [entry.features for entry in toy_lists], [5] * len(toy_lists))
     assert new.cross_encoder is cross_encoder
@@ -192,7 +192,7 @@ def test_a_plain_ranker_has_no_prior_to_refit(cross_encoder: CrossEncoder, toy_l
 
 
 def test_collated_lists_carry_the_priors_scores(toy_lists: list[RankedList]) -> None:
-    prior = Prior(FEATURES, (1.0, 2.0, 3.0))
+    prior = Prior(FEATURES, (1.0, 2.0))
     partial = replace(toy_lists[1], known=2, weight=0.25)
     batch = ListCollator([toy_lists[0], partial], prior)([{"row": 1}, {"row": 0}])
     assert batch["query"] == [partial.query, toy_lists[0].query]

@@ -35,7 +35,7 @@ _STEPS = {
     "candidates": ["candidates.parquet"],
     "rankings": ["rankings.jsonl"],
     "ranker": ["ranker-losses.json"],
-    "retriever": ["retriever-losses.json", "head-losses.json"],
+    "retriever": ["retriever-losses.json"],
     "evaluation": ["metrics.json", "runs"],
 }
 

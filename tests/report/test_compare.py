@@ -21,7 +21,9 @@ def test_workspaces_on_the_same_test_queries_are_compared_query_by_query(
     workspace_of: MakeWorkspace, toy_dataset: Dataset, toy_dataset_folder: Path, tmp_path: Path
 ) -> None:
     one = workspace_of(toy_dataset, toy_dataset_folder, "one", gold_ranks=(3, 2))
-    two = workspace_of(toy_dataset, toy_dataset_folder, "two", gold_ranks=(3, 1), changes={"seed": 5, "head.steps": 7})
+    two = workspace_of(
+        toy_dataset, toy_dataset_folder, "two", gold_ranks=(3, 1), changes={"seed": 5, "candidates.n": 33}
+    )
     page = compare_workspaces([one, two], tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
     row = re.search(r'<tr class="strong"><th scope="row">retriever AFTER</th>(.*?)</tr>', page, re.DOTALL)
     assert row
@@ -32,9 +34,9 @@ def test_workspaces_on_the_same_test_queries_are_compared_query_by_query(
     assert second - first == pytest.approx(difference, abs=2e-3)
     assert difference > 0
     assert 0 < p_value <= 1
-    for option in ("seed", "head.steps"):
+    for option in ("seed", "candidates.n"):
         assert f'<th scope="row">{option}</th>' in page
-    assert '<th scope="row">head.width</th>' not in page
+    assert '<th scope="row">candidates.k</th>' not in page
     assert (tmp_path / "out" / "figures" / "compare-differences.svg").is_file()
 
 

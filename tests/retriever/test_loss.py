@@ -11,13 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankstill.baselines import emdr2_nll, margin_mse, replug_kl
-from rankstill.retriever import loss as module
 from rankstill.retriever.loss import (
     UNLABELLED,
     DistillationLoss,
     distribution,
     kl_to_ranker,
-    mean_kl,
 )
 from rankstill.retriever.student import BI_ENCODER
 
@@ -102,23 +100,6 @@ def test_gradients_stay_finite_where_there_is_no_mass(other: float) -> None:
     kl_to_ranker(cosines, torch.tensor([[1.0, 1e4, UNLABELLED]]), 1.0, 0.05).sum().backward()
     assert torch.isfinite(cosines.grad).all()
     assert cosines.grad[0, 1] < 0 < cosines.grad[0, 0]  # up to the ranker's choice, away from the other
-
-
-@pytest.mark.parametrize("precision", [torch.float32, torch.bfloat16])
-def test_the_mean_in_parts_and_its_gradient_are_those_of_all_queries_at_once(
-    precision: torch.dtype, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(module, "_COSINES_A_PART", 300)  # parts of three queries
-    torch.manual_seed(0)
-    labels = torch.full((11, 100), UNLABELLED)
-    labels[:, ::9] = torch.randn(11, 12)
-    at_once, in_parts = (torch.empty(11, 100).uniform_(-1, 1).to(precision).requires_grad_() for _ in range(2))
-    in_parts.data.copy_(at_once.data)
-    whole, mean = kl_to_ranker(at_once.float(), labels, 2.0, 0.1).mean(), mean_kl(in_parts, labels, 2.0, 0.1)
-    (whole * 3).backward()
-    (mean * 3).backward()
-    torch.testing.assert_close(mean, whole)
-    torch.testing.assert_close(in_parts.grad, at_once.grad)
 
 
 def loss_of(model: SentenceTransformer, **changes: Any) -> DistillationLoss:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ import torch
 from rankstill.candidates import FEATURES, FirstStage
 from rankstill.config import RetrieverConfig
 from rankstill.errors import DataError, ModelError
-from rankstill.labels import LabelledQuery, Unlabelled, label, pseudo_queries
+from rankstill.labels import LabelledQuery, Unlabelled, label
 from rankstill.ranker import Prior, Ranker
 from rankstill.retriever import Lessons, load_retriever, train_retriever
 from rankstill.retriever.loss import kl_to_ranker
@@ -31,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("full_precision")
 def toy_labels(
     toy_dataset: Dataset, toy_first_stage: FirstStage, tmp_path_factory: pytest.TempPathFactory
 ) -> list[LabelledQuery]:
-    """BM25's opinion of ten passages for each training query, and for forty pseudo-queries."""
+    """BM25's opinion of ten passages for each training query, and for the titles of forty passages."""
     corpus, nothing = toy_dataset.corpus, np.empty(0, dtype=np.int64)
     asked = toy_dataset.texts_of(toy_dataset.train)
     found = toy_first_stage.search(asked, 10)
@@ -39,11 +38,8 @@ def toy_labels(
         Unlabelled(query_id, text, "teacher", nothing, candidates.positions)
         for query_id, text, candidates in zip(toy_dataset.train, asked, found, strict=True)
     ]
-    queries += [
-        Unlabelled(each.id, each.text, "pseudo", nothing, made_from=each.made_from)
-        for each in pseudo_queries(corpus, 40, seed=0)
-    ]
-    ranker = Ranker(Prior(FEATURES, (0.0, 20.0, 0.0)), None)
+    queries += [Unlabelled(f"extra-{row}", title, "extra", nothing) for row, title in enumerate(corpus.titles[:40])]
+    ranker = Ranker(Prior(FEATURES, (0.0, 20.0)), None)
     return list(
         label(queries, toy_first_stage, ranker, tmp_path_factory.mktemp("labels"), depth=10, ranked_by="ranker")
     )
@@ -100,32 +96,16 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
     assert not torch.allclose(first, other, atol=1e-4)
 
 
-def test_no_epochs_leave_the_encoder_as_it_was(
-    toy_labels: list[LabelledQuery],
-    toy_dataset: Dataset,
-    tiny_model: SentenceTransformer,
-    quick: RetrieverConfig,
-    tmp_path: Path,
-) -> None:
-    config = quick.model_copy(update={"epochs": 0, "max_length": 100})
-    same = train_retriever(Lessons(toy_labels, toy_dataset.corpus, config, 0), tmp_path, "cpu")
-    assert torch.equal(weights(same), weights(tiny_model))
-    assert same.max_seq_length == 100
-    assert json.loads((tmp_path / "retriever-losses.json").read_text()) == []
-
-
-def test_the_users_unlabelled_queries_teach_and_pseudo_queries_do_not(
+def test_unlabelled_queries_teach_too(
     toy_labels: list[LabelledQuery], toy_dataset: Dataset, quick: RetrieverConfig, tmp_path: Path
 ) -> None:
     config = quick.model_copy(update={"epochs": 1})
-    asked = [query for query in toy_labels if query.source == "teacher"]
-    extra = [replace(query, source="extra") for query in toy_labels if query.source == "pseudo"]
-    alone, beside_pseudo, beside_extra = (
+    ranked = [query for query in toy_labels if query.source == "teacher"]
+    alone, beside = (
         weights(train_retriever(Lessons(labels, toy_dataset.corpus, config, 0), tmp_path, "cpu"))
-        for labels in (asked, toy_labels, [*asked, *extra])
+        for labels in (ranked, toy_labels)
     )
-    assert torch.equal(alone, beside_pseudo)
-    assert not torch.allclose(alone, beside_extra, atol=1e-4)
+    assert not torch.allclose(alone, beside, atol=1e-4)
 
 
 def test_queries_with_fewer_than_two_passages_teach_nothing(
