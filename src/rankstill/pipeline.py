@@ -371,7 +371,8 @@ class Chain:
         from rankstill.labels import read_labels
         from rankstill.retriever import Lessons
 
-        labels, judges = read_labels(self.workspace.path("labels.parquet")), list[JudgingList]()
+        labels = read_labels(self.workspace.path("labels.parquet"))
+        judges: list[JudgingList] = []
         if self.config.retriever.blend is None and "rankings" in self.steps:
             held, judges = self.parts.judging_lists()
             labels = [query for query in labels if query.id not in held]

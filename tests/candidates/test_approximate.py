@@ -149,7 +149,7 @@ def test_the_index_serves_searching_and_what_is_measured_stays_exact(toy_first_s
         def nearest(
             self, queries: NDArray[np.float32], k: int, device: str, left_out: None
         ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-            return nearest_passages(-queries, toy_first_stage.vectors.passages, k, device)
+            return nearest_passages(-queries, toy_first_stage.vectors, k, device)
 
     approximately = toy_first_stage.exact()
     approximately.index = Reversed()  # type: ignore[assignment]

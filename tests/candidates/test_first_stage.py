@@ -80,7 +80,9 @@ def test_passages_are_searched_by_the_device_that_the_model_is_on(
     monkeypatch.setattr("rankstill.candidates.first_stage.nearest_passages", searching)
     corpus, bm25 = toy_first_stage.corpus, toy_first_stage.bm25
     stage = FirstStage(corpus, tiny_model.to(place), toy_first_stage.vectors, CandidatesConfig(), bm25=bm25)
-    asked = [corpus.titles[5]]  # its vector is there: a model on the meta device cannot encode
+    asked = [corpus.titles[5]]
+    encoded = encode(toy_first_stage.model, asked, "query", "encoding")
+    monkeypatch.setattr("rankstill.candidates.first_stage.encode", lambda *_: encoded)  # none can be on the meta device
     (found,), (same,) = stage.search(asked, 5), toy_first_stage.search(asked, 5)
     assert found.positions.tolist() == same.positions.tolist()
     list(stage.top(asked, 5, lexical=False))

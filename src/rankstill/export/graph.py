@@ -2,7 +2,7 @@
 
 sentence-transformers' own export writes the Transformer alone and leaves the rest, which is most of a distilled
 retriever, to torch. Here the whole of it is in the graph. What queries and passages share (the encoder, nearly all of
-the work) stands in it once; the head on top of it costs so little that both ways are always computed.
+the work) stands in it once; what stands on top of it costs so little that both ways are always computed.
 """
 
 from __future__ import annotations

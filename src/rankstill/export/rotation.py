@@ -1,8 +1,7 @@
 """Vectors that can be cut short: turned so that the first dimensions carry most.
 
-A distilled retriever's vector is the encoder's with token vectors beside it, so cutting it off throws the token vectors
-away first. Cosines do not change when all vectors are turned alike; turned to the corpus's principal axes, the first d
-dimensions keep as much of the passages' inner products as any d can (Eckart and Young 1936).
+Cosines do not change when all vectors are turned alike. Turned to the corpus's principal axes, the first d dimensions
+keep as much of the passages' inner products as any d can (Eckart and Young 1936).
 """
 
 from __future__ import annotations
