@@ -22,10 +22,7 @@ PAGE = ROOT / "docs" / "scaling.md"
 BEGIN, END = "<!-- made by benchmarks/scaling.py: begin -->", "<!-- end -->"
 GB, MB = 1e9, 1e6
 BYTES = 4  # of a number in a vector, in single precision
-BYTES_A_COUNT = 8  # a token and how often, as `rankstill.retriever.tokens` writes them
 MILLION = 1_000_000
-PASSAGES_A_STEP = 8192
-"""Of a larger corpus the head's step sees a sample (`rankstill.retriever.head_training`)."""
 DIMENSIONS, WORDS = 384, 30
 """Of a vector, and of a passage, in docs/growth.csv."""
 PASSAGES_BETWEEN = 700_000
@@ -67,16 +64,14 @@ def reckon(figures: dict[str, Any], scale: dict[str, Any]) -> Sheet:
     }
     hardware, passages = figures["hardware"][scale["hardware"]], scale["passages"]
     hours = {step: each / 3600 for step, each in _seconds(values, scale, hardware).items()}
-    dimensions = values["dimensions"] + values["dimensions_after"]
-    search = (
-        values["search_seconds"] * passages / MILLION * values["dimensions_after"] / DIMENSIONS / hardware["search"]
-    )
+    vectors = 2 * passages * values["dimensions"] * BYTES
+    search = values["search_seconds"] * passages / MILLION / hardware["search"]
     tokens = zip(values["tokens_a_list"], values["llm_price"], strict=True)
     return Sheet(
         hours=hours,
         disk_gb={what: each / GB for what, each in _disk(values, scale, hardware).items()},
         memory_gb={what: each / GB for what, each in _memory(values, scale, hardware).items()},
-        serving=(search, passages * dimensions * BYTES / GB),
+        serving=(search, vectors / GB),
         hardware_dollars=(sum(hours.values()) - hours["LLM"]) * hardware["dollars_an_hour"] * hardware["count"],
         llm_dollars=values["lists"] * sum(count * price for count, price in tokens) / 1e6,
     )
@@ -88,57 +83,38 @@ def _seconds(values: dict[str, Any], scale: dict[str, Any], hardware: dict[str, 
     workers = hardware["count"] * (values["efficiency"] if hardware["count"] > 1 else 1.0)
     demo = values["demo_passages"]
     long = passages * values["words_a_passage"] / values["demo_words"]  # as many passages as long as the demo's
-    sentences = _sentences(values, scale)
-    sentences_a_second = values["demo_sentences"] / (values["vectors_seconds"] - demo / values["passages_a_second"])
-    pairs_a_second = values["demo_sentences"] * demo / values["labels_seconds"]
+    encoded = long / (values["passages_a_second"] * hardware["speed"] * workers)
     times = 1 + FIRST_STAGES if on_ray else 1  # the driver, and then all workers at the same time
-    copied = passages + (sentences if scale["sentences"] else 0)
+    tokens = long / demo * values["tokens_seconds"] / hardware["speed"] if scale["multi_vector"] else 0.0
     return {
-        "encode passages": long / (values["passages_a_second"] * hardware["speed"] * workers),
-        "encode sentences": sentences / (sentences_a_second * hardware["speed"] * workers),
+        "encode passages": encoded,
         "index words": times * passages / MILLION * values["words_a_passage"] / WORDS * values["words_seconds"],
-        "copy vectors to each disk": times * copied / MILLION * values["writing_seconds"] if on_ray else 0.0,
+        "copy vectors to each disk": times * passages / MILLION * values["writing_seconds"] if on_ray else 0.0,
         "LLM": values["lists"] * values["seconds_a_call"] / values["calls_at_once"] * values["client_overhead"],
-        "search and label": scale["pseudo_queries"] * passages / (pairs_a_second * hardware["search"] * workers),
-        # What follows is done by one process, however many workers there are.
-        "count tokens": long / demo * values["counting_seconds"],
-        "head": values["head_seconds"] * min(passages, PASSAGES_A_STEP) / demo,
-        "carry through the head": long / demo * values["reranker_seconds"] / hardware["search"],
+        "encode token by token": tokens,  # by one process, however many workers there are
+        "label and train": values["training_seconds"] / hardware["speed"],
+        "encode passages again": encoded,
         "evaluation": passages / demo * values["evaluation_seconds"] / hardware["search"],
     }
-
-
-def _sentences(values: dict[str, Any], scale: dict[str, Any]) -> float:
-    """Texts that are encoded besides the passages: all sentences, or those that are pseudo-queries."""
-    everything = scale["passages"] * values["sentences_a_passage"]
-    return float(everything if scale["sentences"] else scale["pseudo_queries"])
 
 
 def _disk(values: dict[str, Any], scale: dict[str, Any], hardware: dict[str, Any]) -> dict[str, float]:
     """Bytes: of each worker, of the driver, and of the store, whose parts are those of text and vectors."""
     passages, on_ray = scale["passages"], scale["engine"] == "ray"
-    sentences = _sentences(values, scale) if scale["sentences"] else 0
     text = passages * values["bytes_of_text_a_passage"]
-    vectors = (passages + sentences) * values["dimensions"] * BYTES
+    vectors = passages * values["dimensions"] * BYTES
+    tokens = passages * values["token_bytes_a_word"] * values["words_a_passage"] if scale["multi_vector"] else 0.0
     words = passages * values["bm25_bytes_a_passage"]
-    counts = passages * values["words_a_passage"] * values["different_tokens_a_word"] * BYTES_A_COUNT
-    after = passages * values["dimensions_after"] * BYTES
     worker = text + vectors + words if on_ray else 0.0
+    store = text + 2 * vectors if on_ray else 0.0
     return {
         "the driver's text": text,
-        "the driver's vectors, before": vectors,
-        "the driver's vectors, after": after,
+        "the driver's vectors, before and after": 2 * vectors,
+        "the driver's token vectors": tokens,
         "the driver's BM25": words,
-        "the driver's token counts, while the head trains": counts,
-        "the store": text + vectors if on_ray else 0.0,
+        "the store": store,
         "each worker's text, vectors and BM25": worker,
-        "all": text
-        + vectors
-        + after
-        + words
-        + counts
-        + (text + vectors if on_ray else 0.0)
-        + hardware["count"] * worker,
+        "all": text + 2 * vectors + tokens + words + store + hardware["count"] * worker,
     }
 
 
@@ -146,16 +122,12 @@ def _memory(values: dict[str, Any], scale: dict[str, Any], hardware: dict[str, A
     """Bytes, at most: of the driver, and of one machine's workers, which are gone when the driver needs most."""
     passages = scale["passages"]
     words = passages * (values["words_mb"] - values["words_mb_before"]) * MB / PASSAGES_BETWEEN
-    drawing = passages * values["bytes_of_drawing_a_passage"]
-    counts = passages * values["bytes_of_places_a_passage"]
     ids = passages * values["bytes_of_ids_a_passage"]
     index = passages * values["index_bytes_a_passage"] if scale["index"] else 0.0
     worker = values["worker_mb"] * MB + words if scale["engine"] == "ray" else 0.0
     return {
         "the driver's BM25, while it is made": words,
-        "the driver's drawing of pseudo-queries": drawing,
-        "the driver's places of token counts": counts,
-        "the driver": values["peak_gb"] * GB + ids + index + max(words, drawing, counts),
+        "the driver": values["peak_gb"] * GB + ids + index + words,
         "each worker": worker,
         "a machine's workers": worker * hardware["count"] / hardware["machines"],
     }
@@ -179,11 +151,11 @@ def tables(figures: dict[str, Any]) -> str:
     rows += [["`rankstill serve`: vectors, mapped", *map(_mapped, sheets, machines)]]
     rows += [["hardware", *(_dollars(sheet.hardware_dollars) for sheet in sheets)]]
     rows += [["LLM", *(_dollars(sheet.llm_dollars) for sheet in sheets)]]
-    names = ("engine.kind", "labels.pseudo_queries", "candidates.sentences", "candidates.index")
-    settings = [["passages", *(f"`{name}`" for name in names)], ["---"] * 5]
+    names = ("engine.kind", "multi_vector.make", "candidates.index")
+    settings = [["passages", *(f"`{name}`" for name in names)], ["---"] * 4]
     for scale in scales:
-        index, sentences = scale["index"] or "null", str(scale["sentences"]).lower()
-        settings.append([scale["name"], scale["engine"], f"{scale['pseudo_queries']:,}", sentences, f"`{index}`"])
+        index, late = scale["index"] or "null", str(scale["multi_vector"]).lower()
+        settings.append([scale["name"], scale["engine"], late, f"`{index}`"])
     return "\n\n".join(["## The sheet", _markdown(rows), "## Settings", _markdown(settings), *_went_in(figures)])
 
 

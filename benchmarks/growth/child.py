@@ -124,33 +124,23 @@ def indexing_words(size: int, folder: Path) -> Callable[[], object]:
 
 
 def labels(size: int, folder: Path, passages: int = 50) -> Callable[[], object]:
-    """Labelled pairs: written, read, and a few steps of the head's training on them, vectors in files as in a chain."""
-    from rankstill.retriever.head import Encoded
-    from rankstill.retriever.head_training import new_head, train_head
-
-    from rankstill.candidates.vectors import stretches, write_vectors
-    from rankstill.config import HeadConfig
+    """Labelled pairs: written, read, and a training's steps built from them."""
     from rankstill.labels import LabelledQuery, read_labels, write_labels
+    from rankstill.retriever.steps import StepBuilder
 
     draw, path = np.random.default_rng(3), folder / f"labels-{passages}.parquet"
-    config = HeadConfig(steps=20, token_dimensions=0, width=64)
 
     def one(row: int) -> LabelledQuery:
         positions = draw.choice(PASSAGES_OF_LABELS, passages, replace=False)
         scores = -np.sort(-draw.standard_normal(passages, dtype=np.float32))
-        return LabelledQuery(f"q{row}", f"the text of pseudo-query {row}, about so long", "pseudo", positions, scores)
-
-    def encoded(name: str, rows: int) -> Encoded:
-        made = lambda done, _: (unit(draw, each.stop - each.start) for each in stretches(rows, done))  # noqa: E731
-        write_vectors(folder / f"{name}-{passages}.npy", (rows, DIMENSIONS), name, made)
-        return Encoded(np.load(folder / f"{name}-{passages}.npy", mmap_mode="r"))
+        return LabelledQuery(f"q{row}", f"the text of query {row}, about so long", "extra", positions, scores)
 
     def work() -> None:
         write_labels((one(row) for row in range(size // passages)), path)
         read = read_labels(path)
-        corpus, asked = encoded("passages", PASSAGES_OF_LABELS), encoded("queries", len(read))
-        head = new_head(corpus, config, [], 0)
-        train_head(head, read, asked, corpus, config, teacher_temperature=1.0, seed=0, device="cpu")
+        steps = StepBuilder(read, passages_per_query=10, seed=0)
+        for start in range(0, len(read), 5):
+            steps.build(range(start, min(start + 5, len(read))))
 
     return work
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 import uuid
 from collections.abc import Collection
 from dataclasses import replace
@@ -237,17 +239,19 @@ class Parts:
         return self.dataset.fingerprint()
 
     @cached_property
-    def cross_encoder_start(self) -> str:
-        """What the cross-encoder starts from."""
+    def cross_encoder_start(self) -> str | None:
+        """What the cross-encoder starts from; None: there is none. One that cannot rank yet adds nothing to a prior."""
         config = self.config.ranker
-        if config.model:
-            return config.model
-        return RANKS_ALREADY if config.cross_encoder and hub_has(RANKS_ALREADY) else self.config.retriever.model
+        if not config.cross_encoder or config.model:
+            return config.model if config.cross_encoder else None
+        if hub_has(RANKS_ALREADY):
+            return RANKS_ALREADY
+        return None if config.prior else self.config.retriever.model
 
     @cached_property
     def ranker_identity(self) -> list[str]:
         """What the cross-encoder starts from, if there is one."""
-        return [model_identity(self.cross_encoder_start)] if self.config.ranker.cross_encoder else []
+        return [model_identity(self.cross_encoder_start)] if self.cross_encoder_start else []
 
     @cached_property
     def retriever_identity(self) -> str:
@@ -383,6 +387,28 @@ class Parts:
         from rankstill.candidates import FirstStage, load_vectors
 
         return FirstStage(self.dataset.corpus, model, load_vectors(vectors), self.config.candidates, bm25=self.bm25)
+
+    def encode_corpus_after(self, model: SentenceTransformer, folder: Path) -> None:
+        """Write the corpus's vectors by the new retriever; where none of its training was kept, they are the old ones.
+
+        Args:
+            model: the new retriever, as it lies in the workspace.
+            folder: for them.
+        """
+        from rankstill.candidates import encode_passages
+        from rankstill.retriever import Blend
+
+        chosen = json.loads(self.workspace.path("retriever-blend.json").read_text(encoding="utf-8"))
+        if chosen and not Blend(**chosen).share and self.config.retriever.max_length is None:
+            folder.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self.workspace.path("vectors") / "passages.npy", folder / "passages.npy")
+        elif self.cluster is not None:
+            from rankstill.engine.encoding import Encoder
+
+            encoder = Encoder(str(self.workspace.path("retriever")), device=self.config.device)
+            replace(self.cluster, encoder=encoder).encode_corpus(folder)
+        else:
+            encode_passages(model, self.dataset.corpus, folder)
 
     @property
     def rankings(self) -> list[Ranking]:

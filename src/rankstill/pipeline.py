@@ -303,15 +303,14 @@ class Chain:
             index = TokenIndex.load(self.workspace.path("multi-vector-index"))
             weights = fit_multi_vector_hybrid(self.parts, lists, self.parts.multi_vector, index)
             weights.save(folder / "hybrid-multi-vector.json")
-        config = self.config.ranker
+        config, start = self.config.ranker, self.parts.cross_encoder_start
         if not config.cross_encoder:
             return []
-        notes = list(trained_by(config.lists_per_step, "ranker"))
-        if not config.model and self.parts.cross_encoder_start != RANKS_ALREADY:
-            notes.append(
-                f"the cross-encoder started as the retriever, for {RANKS_ALREADY} could not be had from the hub"
-            )
-        return notes
+        notes = trained_by(config.lists_per_step, "ranker") if start else ()
+        if config.model or start == RANKS_ALREADY:
+            return notes
+        instead = "the cross-encoder started from the retriever" if start else "the ranker has no cross-encoder"
+        return [*notes, f"{instead}: {RANKS_ALREADY} could not be had from the hub. ranker.model names another one"]
 
     @_once
     def labels(self) -> str:
@@ -391,12 +390,12 @@ class Chain:
         )
 
     def _refit_ranker(self, folder: Path) -> None:
-        from rankstill.candidates import PassageScorer, encode_passages
+        from rankstill.candidates import PassageScorer
         from rankstill.hybrid import fit_hybrid
         from rankstill.ranker import Ranker, refit_prior
 
         model = self.parts.model_after
-        encode_passages(model, self.dataset.corpus, folder / "vectors-after")
+        self.parts.encode_corpus_after(model, folder / "vectors-after")
         if not self.has_ranker:
             return
         first_stage = self.parts.with_late(self.parts.after(folder / "vectors-after", model))

@@ -41,33 +41,20 @@ def test_the_page_shows_what_the_script_reckons(scaling: ModuleType, figures: di
 def by_hand(figures: dict[str, Any]) -> dict[str, Any]:
     """Passages of 100 words, on two machines of two workers each at 90 %, ten times as fast as those measured.
 
-    Measured with passages of 200 words: 100 encoded a second; 1,000 of them with 3,000 sentences in 40 s, and so 100
-    sentences a second.
+    Measured with passages of 200 words: 100 encoded a second; 1,000 of them token by token in 40 s.
     """
     machine = {"count": 4, "machines": 2, "speed": 10, "search": 10, "dollars_an_hour": 3.0, "memory_gb": 50}
     figures["hardware"] = {"two": machine}
     round_numbers = {
         "measured": {
-            **{"demo_passages": 1000, "demo_words": 200, "demo_sentences": 3000, "passages_a_second": 100},
-            **{"vectors_seconds": 40, "labels_seconds": 30, "head_seconds": 100, "reranker_seconds": 2},
-            **{"counting_seconds": 1, "evaluation_seconds": 2, "peak_gb": 3, "words_seconds": 30, "words_mb": 700},
+            **{"demo_passages": 1000, "demo_words": 200, "passages_a_second": 100},
+            **{"tokens_seconds": 40, "training_seconds": 600},
+            **{"evaluation_seconds": 2, "peak_gb": 3, "words_seconds": 30, "words_mb": 700},
             **{"words_mb_before": 560, "writing_seconds": 20, "worker_mb": 800, "search_seconds": 2},
         },
         "assumed": {
-            **{
-                "words_a_passage": 100,
-                "sentences_a_passage": 4,
-                "different_tokens_a_word": 0.5,
-                "dimensions": 384,
-                "lists": 500,
-            },
-            **{
-                "efficiency": 0.9,
-                "dimensions_after": 1024,
-                "bm25_bytes_a_passage": 500,
-                "bytes_of_text_a_passage": 600,
-            },
-            **{"bytes_of_drawing_a_passage": 40, "bytes_of_places_a_passage": 8},
+            **{"words_a_passage": 100, "token_bytes_a_word": 50, "dimensions": 384, "lists": 500},
+            **{"efficiency": 0.9, "bm25_bytes_a_passage": 500, "bytes_of_text_a_passage": 600},
             **{"bytes_of_ids_a_passage": 16, "index_bytes_a_passage": 56},
             **{"tokens_a_list": [2000, 100], "llm_price": [0.5, 2]},
         },
@@ -78,7 +65,7 @@ def by_hand(figures: dict[str, Any]) -> dict[str, Any]:
     return figures
 
 
-SCALE = {"passages": 7_200_000, "hardware": "two", "pseudo_queries": 36_000, "sentences": False, "index": None}
+SCALE = {"passages": 7_200_000, "hardware": "two", "multi_vector": False, "index": None}
 
 
 def test_hours_on_ray_worked_by_hand(scaling: ModuleType, by_hand: dict[str, Any]) -> None:
@@ -86,15 +73,12 @@ def test_hours_on_ray_worked_by_hand(scaling: ModuleType, by_hand: dict[str, Any
     seconds = {step: hours * 3600 for step, hours in sheet.hours.items()}
     # 7.2 million of 100 words are 3.6 million of 200; 100 x 10 x 4 x 0.9 = 3,600 a second.
     assert seconds["encode passages"] == pytest.approx(1000)
-    assert seconds["encode sentences"] == pytest.approx(10)  # the pseudo-queries
+    assert seconds["encode passages again"] == pytest.approx(1000)
     # 7.2 million passages, of 100 words and not 30, at 30 s a million; by the driver, and twice by every worker.
     assert seconds["index words"] == pytest.approx(3 * 720)
     assert seconds["copy vectors to each disk"] == pytest.approx(3 * 144)
-    # 3,000 x 1,000 pairs in 30 s: 100,000 a second, 3.6 million on all workers.
-    assert seconds["search and label"] == pytest.approx(36_000 * 7.2 / 3.6)
-    assert seconds["count tokens"] == pytest.approx(3600)
-    assert seconds["head"] == pytest.approx(819.2)  # 8,192 passages a step, not 1,000
-    assert seconds["carry through the head"] == pytest.approx(720)  # by one process: 3.6 million / (500 x 10)
+    assert seconds["encode token by token"] == 0
+    assert seconds["label and train"] == pytest.approx(60)
     assert seconds["evaluation"] == pytest.approx(1440)
     working = sum(sheet.hours.values()) - sheet.hours["LLM"]
     assert sheet.hardware_dollars == pytest.approx(working * 4 * 3.0)
@@ -103,28 +87,28 @@ def test_hours_on_ray_worked_by_hand(scaling: ModuleType, by_hand: dict[str, Any
 
 def test_every_workers_disk_and_memory_count(scaling: ModuleType, by_hand: dict[str, Any]) -> None:
     sheet = scaling.reckon(by_hand, {**SCALE, "engine": "ray"})
-    text, vectors, after, words = 7.2 * 0.6, 7.2 * 1.536, 7.2 * 4.096, 7.2 * 0.5
+    text, vectors, words = 7.2 * 0.6, 7.2 * 1.536, 7.2 * 0.5
     assert sheet.disk_gb["each worker's text, vectors and BM25"] == pytest.approx(text + vectors + words)
-    counts = 7.2 * 0.4  # 50 different tokens of 8 bytes
-    driver, store = text + vectors + after + words + counts, text + vectors
+    driver, store = text + 2 * vectors + words, text + 2 * vectors
     assert sheet.disk_gb["all"] == pytest.approx(driver + store + 4 * (text + vectors + words))
     # BM25's memory grew by 140 MB with 700,000 passages: 200 bytes each. Two of the four workers are on one machine.
     assert sheet.memory_gb["each worker"] == pytest.approx(0.8 + 1.44)
     assert sheet.memory_gb["a machine's workers"] == pytest.approx(2 * 2.24)
-    # BM25 while it is made is more than what drawing takes, or the counts' places, and not there at the same time.
     assert sheet.memory_gb["the driver"] == pytest.approx(3 + 7.2 * (0.016 + 0.2))
 
 
 def test_here_everything_is_made_once(scaling: ModuleType, by_hand: dict[str, Any]) -> None:
     by_hand["hardware"]["two"].update(count=1, machines=1)
-    sheet = scaling.reckon(by_hand, {**SCALE, "engine": "local", "sentences": True, "index": "IVF4096,PQ48"})
+    sheet = scaling.reckon(by_hand, {**SCALE, "engine": "local", "multi_vector": True, "index": "IVF4096,PQ48"})
     assert sheet.hours["index words"] * 3600 == pytest.approx(720)
     assert sheet.hours["copy vectors to each disk"] == sheet.disk_gb["the store"] == sheet.memory_gb["each worker"] == 0
-    assert sheet.hours["encode sentences"] * 3600 == pytest.approx(7_200_000 * 4 / 1000)
-    assert sheet.disk_gb["the driver's vectors, before"] == pytest.approx(7.2 * 5 * 1.536)
+    # 3.6 million passages of 200 words, 25 a second, ten times as fast here.
+    assert sheet.hours["encode token by token"] * 3600 == pytest.approx(3_600_000 / 25 / 10)
+    assert sheet.disk_gb["the driver's vectors, before and after"] == pytest.approx(2 * 7.2 * 1.536)
+    assert sheet.disk_gb["the driver's token vectors"] == pytest.approx(7.2 * 5)
     assert sheet.memory_gb["the driver"] == pytest.approx(3 + 7.2 * (0.016 + 0.056 + 0.2))
     # Serving: 2 s for a million vectors of 384 dimensions; both retrievers' are mapped.
-    assert sheet.serving == pytest.approx((2 * 7.2 * 1024 / 384 / 10, 7.2 * (0.384 + 1.024) * 4))
+    assert sheet.serving == pytest.approx((2 * 7.2 / 10, 7.2 * 2 * 0.384 * 4))
 
 
 def test_what_a_machine_does_not_hold_is_said(scaling: ModuleType, by_hand: dict[str, Any]) -> None:
@@ -149,7 +133,7 @@ def test_measured_figures_are_those_of_their_pages(scaling: ModuleType, figures:
     ):
         assert figures["measured"][name]["value"] == pytest.approx(float(grown[what, str(size)][column]), rel=1e-3)
     steps = dict(re.findall(r"^\| ([a-z]+)\b[^|]*\| (\d+) \|", _page("guides/scale.md"), flags=re.MULTILINE))
-    for name, step in (("vectors", "vectors"), ("labels", "labels"), ("head", "retriever"), ("reranker", "reranker")):
+    for name, step in (("tokens", "token"), ("training", "labels"), ("evaluation", "evaluation")):
         assert figures["measured"][f"{name}_seconds"]["value"] == float(steps[step])
     others = [each for each in figures["measured"].values() if isinstance(each, dict) and "find" not in each]
     assert {each["page"] for each in others} == {"docs/scaling.md"}  # measured for the sheet, and said there

@@ -39,5 +39,5 @@ def test_memory_of_encoding_and_of_exact_search_does_not_follow_the_corpus(tmp_p
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures as Linux does")
 @pytest.mark.parametrize("what", ["labels", "short-labels"])
-def test_a_million_labelled_pairs_are_written_read_and_trained_on_within_1_gb(what: str, tmp_path: Path) -> None:
+def test_a_million_labelled_pairs_are_written_read_and_drawn_from_within_1_gb(what: str, tmp_path: Path) -> None:
     assert peak_mb(what, 1_000_000, tmp_path) < 850  # and 150 MB of the libraries' own files

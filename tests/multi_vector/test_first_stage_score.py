@@ -69,7 +69,7 @@ def test_a_rankers_prior_weighs_it(tmp_path: Path) -> None:
         order = np.argsort(-(features[:, 0] + 3 * features[:, 2]))
         lists.append(RankedList("q", tuple("abcdefgh"), features[order], 8))
     config = Config.model_validate({"dataset": {"source": "x"}, "ranker": {"cross_encoder": False}}).ranker
-    train_ranker(lists, config, "none", tmp_path, seed=0).save(tmp_path / "ranker")
+    train_ranker(lists, config, None, tmp_path, seed=0).save(tmp_path / "ranker")
     ranker = Ranker.load(tmp_path / "ranker", "cpu")
     assert ranker.prior is not None
     assert ranker.prior.features == (*FEATURES, LATE)

@@ -315,15 +315,18 @@ def test_where_the_llm_ranked_its_order_stands_in_the_labels(finished: Outcome, 
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_a_cross_encoder_starts_from_one_that_ranks_already_where_the_hub_can_be_reached(
+def test_a_cross_encoder_starts_from_one_that_ranks_already_or_there_is_none_beside_a_prior(
     toy_config: MakeConfig, toy_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
 ) -> None:
     monkeypatch.setattr("rankstill.parts.hub_has", lambda name: there)
     config = toy_config({"ranker.model": None})
     with open_chain(config, tmp_path / "w", toy_dataset) as chain:
-        start = "cross-encoder/ms-marco-MiniLM-L12-v2" if there else config.retriever.model
-        assert chain.parts.cross_encoder_start == start
+        assert chain.parts.cross_encoder_start == ("cross-encoder/ms-marco-MiniLM-L12-v2" if there else None)
     if not there:
-        rankstill.distill(config, tmp_path / "w", toy_dataset, until="ranker")
-        noted = (tmp_path / "w" / "manifest.json").read_text(encoding="utf-8")
-        assert "the cross-encoder started as the retriever, for cross-encoder/ms-marco-MiniLM-L12-v2" in noted
+        for prior, noted in ((True, "the ranker has no cross-encoder"), (False, "started from the retriever")):
+            made = toy_config({"ranker.model": None, "ranker.prior": prior})
+            outcome = rankstill.distill(made, tmp_path / "w", toy_dataset, until="ranker")
+            assert (rankstill.Ranker.load(tmp_path / "w" / "ranker", "cpu").cross_encoder is None) == prior
+            assert any(
+                f"{noted}: cross-encoder/ms-marco-MiniLM-L12-v2 could not be had" in each for each in outcome.notes
+            )

@@ -116,7 +116,7 @@ def test_a_loss_of_the_librarys_teaches_as_well(
 
 def test_prior_alone_trains_no_cross_encoder(toy_lists: list[RankedList], tmp_path: Path) -> None:
     config = QUICK.model_copy(update={"cross_encoder": False})
-    ranker = train_ranker(toy_lists, config, "no model is needed", tmp_path, seed=0)
+    ranker = train_ranker(toy_lists, config, None, tmp_path, seed=0)
     assert ranker.cross_encoder is None
     assert ranker.prior is not None
     assert json.loads((tmp_path / LOSSES).read_text()) == []

@@ -83,7 +83,8 @@ class RankerConfig(Section):
     model: str | None = Field(
         None,
         description="what the cross-encoder starts from; null: cross-encoder/ms-marco-MiniLM-L12-v2, which ranks "
-        "English passages already, or, where the hub cannot be reached, the retriever",
+        "English passages already. Where the hub cannot be reached, there is no cross-encoder beside a prior; without "
+        "a prior it starts from the retriever",
     )
     prior: bool = Field(True, description="add a learned sum of first-stage scores; false is the paper's plain ranker")
     cross_encoder: bool = Field(True, description="train the cross-encoder; false leaves the prior alone")

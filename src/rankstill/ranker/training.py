@@ -59,7 +59,7 @@ class RankedList:
 def train_ranker(
     lists: Sequence[RankedList],
     config: RankerConfig,
-    start: str,
+    start: str | None,
     folder: Path,
     *,
     seed: int,
@@ -71,7 +71,7 @@ def train_ranker(
     Args:
         lists: the teacher's rankings.
         config: see `RankerConfig`.
-        start: model whose weights the cross-encoder starts from, unless the config names one.
+        start: model whose weights the cross-encoder starts from; None: there is none.
         folder: for the training curve, `ranker-losses.json`.
         seed: of shuffling.
         device: where to train.
@@ -83,7 +83,7 @@ def train_ranker(
     if not lists:
         raise DataError("rankings: no ranking belongs to a training query, so there is nothing to learn from.")
     prior = _fit_prior(lists) if config.prior else None
-    if not config.cross_encoder:
+    if start is None:
         (folder / LOSSES).write_text("[]", encoding="utf-8")
         return Ranker(prior, None)
     unseen, taught = ([lists[row] for row in rows] for rows in hold_out(len(lists), config.holdout, seed))
@@ -115,7 +115,7 @@ def _train_cross_encoder(
 
     check_first_step(len(lists), config.lists_per_step, "ranker")
     set_seed(seed)
-    model = start_cross_encoder(config.model or start, config.max_length, device)
+    model = start_cross_encoder(start, config.max_length, device)
     without_dropout(model)
     fresh = has_fresh_head(model)
     rate = config.learning_rate or (1e-4 if fresh else 3e-5)
