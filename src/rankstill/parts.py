@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rankstill.engine import RayEngine
     from rankstill.engine.cluster import Cluster
     from rankstill.ranker import RankedList
-    from rankstill.retriever import JudgingList
+    from rankstill.retriever import Blend, JudgingList
     from rankstill.teacher import CandidateList, Ranking, Teacher
 
 _QUERIES_TO_MEASURE_WITH = 200
@@ -299,6 +299,22 @@ class Parts:
         )
 
     @property
+    def student_temperature(self) -> float:
+        """With which the distilled retriever was trained."""
+        from rankstill.retriever import USUAL_TEMPERATURE
+
+        chosen = self.retriever_blend
+        return chosen.temperature if chosen else self.config.retriever.student_temperature or USUAL_TEMPERATURE
+
+    @property
+    def retriever_blend(self) -> Blend | None:
+        """How much of the distilled retriever's training was kept; None where that was not to be chosen."""
+        from rankstill.retriever import Blend
+
+        chosen = json.loads(self.workspace.path("retriever-blend.json").read_text(encoding="utf-8"))
+        return Blend(**chosen) if chosen else None
+
+    @property
     def model_after(self) -> SentenceTransformer:
         """The distilled retriever."""
         return load_bi_encoder(str(self.workspace.path("retriever")), self.config.device)
@@ -396,10 +412,9 @@ class Parts:
             folder: for them.
         """
         from rankstill.candidates import encode_passages
-        from rankstill.retriever import Blend
 
-        chosen = json.loads(self.workspace.path("retriever-blend.json").read_text(encoding="utf-8"))
-        if chosen and not Blend(**chosen).share and self.config.retriever.max_length is None:
+        blend = self.retriever_blend
+        if blend and not blend.share and self.config.retriever.max_length is None:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.workspace.path("vectors") / "passages.npy", folder / "passages.npy")
         elif self.cluster is not None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rankstill.retriever.blending import Blend, choose_blend, mix
+from rankstill.retriever.blending import Blend, choose_blend, mix, plackett_luce_fit
 from rankstill.retriever.student import BI_ENCODER, JudgingList
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def test_a_training_that_makes_held_out_rankings_less_likely_is_undone(
 ) -> None:
     lists, old = lists_by(tiny_model, toy_dataset), weights(tiny_model)
     change(tiny_model)
-    chosen = choose_blend(tiny_model, BI_ENCODER, old, lists)
+    chosen = choose_blend(tiny_model, BI_ENCODER, old, lists, 0.1)
     assert chosen.share == 0.0
     assert all(torch.equal(old[name], weight) for name, weight in weights(tiny_model).items())
     assert chosen.describe().startswith("training left the encoder as it was: so 24 of the LLM's rankings")
@@ -58,7 +58,7 @@ def test_a_training_that_makes_held_out_rankings_likeliest_is_kept_whole(
     old = weights(tiny_model)
     change(tiny_model)
     new = weights(tiny_model)
-    chosen = choose_blend(tiny_model, BI_ENCODER, old, lists_by(tiny_model, toy_dataset))
+    chosen = choose_blend(tiny_model, BI_ENCODER, old, lists_by(tiny_model, toy_dataset), 0.1)
     assert chosen.share == 1.0
     assert all(torch.equal(new[name], weight) for name, weight in weights(tiny_model).items())
 
@@ -74,4 +74,22 @@ def test_half_a_blend_is_the_mean_of_new_and_old(tiny_model: SentenceTransformer
 
 
 def test_where_several_shares_are_as_good_the_old_weights_are_preferred() -> None:
-    assert Blend(3, (0.0, 0.5, 1.0), (2.0, 1.5, 1.5)).share == 0.5
+    assert Blend(3, (0.0, 0.5, 1.0), (2.0, 1.5, 1.5), 0.1).share == 0.5
+
+
+@pytest.mark.parametrize("temperature", [0.02, 0.1, 0.4])
+def test_the_temperature_behind_rankings_is_found(temperature: float) -> None:
+    random = np.random.default_rng(0)
+    lists = []
+    for _ in range(600):
+        cosines = random.uniform(0.2, 0.9, 10).astype(np.float32)
+        noisy = cosines / temperature + random.gumbel(size=10)  # sorting these samples from the Plackett-Luce model
+        lists.append(cosines[np.argsort(-noisy)])
+    loss, found = plackett_luce_fit(lists, [10] * len(lists))
+    assert found == pytest.approx(temperature, rel=0.1)
+    assert loss < np.log(np.arange(1, 11)).sum()  # chance
+
+
+def test_rankings_that_say_nothing_of_the_cosines_make_the_student_soft() -> None:
+    lists = [np.float32([0.5, 0.5, 0.5]), np.float32([0.1, 0.9, 0.5])]
+    assert plackett_luce_fit(lists, [3, 3])[1] == 1.0

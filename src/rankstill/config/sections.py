@@ -167,7 +167,12 @@ class RetrieverConfig(Section):
         None, ge=16, description="tokens of a passage that the new retriever reads; null: as many as the old one"
     )
     teacher_temperature: float = Field(1.0, gt=0, description="divides the ranker's scores; below 1 sharpens")
-    student_temperature: float = Field(0.1, gt=0, description="cosines are divided by it")
+    student_temperature: float | None = Field(
+        None,
+        gt=0,
+        description="cosines are divided by it; null: that under which the LLM's rankings that choose the blend are "
+        "likeliest before training, or 0.1 where there are none",
+    )
     in_batch: bool = Field(
         True, description="a step's other passages count as irrelevant; false: KL over the query's own passages alone"
     )

@@ -58,7 +58,7 @@ def attribute_workspace(parts: Parts) -> Attribution:
     temperatures = {
         _TEACHER: 1.0,
         _RANKER: config.retriever.teacher_temperature,
-        _RETRIEVER: config.retriever.student_temperature,
+        _RETRIEVER: parts.student_temperature,
     }
     groups = []
     tested = f"test queries, judged by {dataset.judged_by}" if dataset.judged_by else "test queries"

@@ -18,7 +18,6 @@ from rankstill.multi_vector.index import TokenIndex, encode_queries
 from rankstill.multi_vector.model import every_token, has_token_vectors, multi_vector_encoder
 from rankstill.multi_vector.two_stage import make_two_stage
 from rankstill.progress import say
-from rankstill.ranker.prior import fit_prior
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
@@ -28,9 +27,6 @@ if TYPE_CHECKING:
     from rankstill.ranker import RankedList
     from rankstill.reporting import Reports
     from rankstill.retriever import Lessons
-
-_SHARPEST = 1e-3
-"""Of student temperatures: where the LLM's orders speak for late interaction without a doubt."""
 
 _QUERIES_TO_MEASURE_WITH = 50
 _LEAST_RECALL = 0.95
@@ -99,11 +95,7 @@ def make_distilled(parts: Parts, lessons: Lessons, folder: Path, reports: Report
 
     config, model = parts.config.multi_vector, parts.multi_vector
     lists = parts.ranked_lists(parts.with_late(parts.before))
-    changes = {
-        "epochs": config.epochs,
-        "learning_rate": config.learning_rate,
-        "student_temperature": _temperature(lists),
-    }
+    changes = {"epochs": config.epochs, "learning_rate": config.learning_rate, "student_temperature": None}
     with every_token(model):
         taught = replace(lessons, config=lessons.config.model_copy(update=changes))
         train_student(model, MULTI_VECTOR, taught, folder, "multi-vector", reports)
@@ -120,14 +112,6 @@ def make_distilled(parts: Parts, lessons: Lessons, folder: Path, reports: Report
     index = _encode(parts, model, place)
     fit_multi_vector_hybrid(parts, lists, model, index).save(folder / "hybrid-multi-vector-distilled.json")
     return [f"multi-vector: {blend.describe()}"] if blend else []
-
-
-def _temperature(lists: Sequence[RankedList]) -> float:
-    """Of the student's softmax: that under which its MaxSim, before any training, makes the LLM's orders likeliest."""
-    late = [each.features[:, -1:] for each in lists]
-    known, weights = [each.known for each in lists], [each.weight for each in lists]
-    (scale,) = fit_prior(("late",), late, known, weights, least=0.0).weights
-    return 1 / min(max(scale, 1.0), 1 / _SHARPEST)
 
 
 def fit_multi_vector_hybrid(

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+_FLATTEST, _SHARPEST = 1.0, 0.01
+"""Of temperatures: where the rankings say nothing of the cosines, and where they agree without a doubt."""
+_RIDGE = 1e-6
+"""Small: cosines of some encoders lie so close together that the scale is a hundred."""
 
 
 @dataclass(frozen=True)
@@ -27,11 +31,13 @@ class Blend:
         lists: that chose.
         shares: of the new weights that were tried, ascending.
         losses: the lists' negative log-likelihood by each of them, in nats a list. [shares]
+        temperature: of the student in training.
     """
 
     lists: int
     shares: Sequence[float]
     losses: Sequence[float]
+    temperature: float
 
     @property
     def share(self) -> float:
@@ -44,10 +50,15 @@ class Blend:
         if not self.share:
             kept = "training left the encoder as it was"
         tried = ", ".join(f"{loss:.2f} at {share:.0%}" for share, loss in zip(self.shares, self.losses, strict=True))
-        return f"{kept}: so {self.lists:,} of the LLM's rankings, which did not teach it, are likeliest ({tried}; nats)"
+        return (
+            f"{kept}: so {self.lists:,} of the LLM's rankings, which did not teach it, are likeliest ({tried}; nats). "
+            f"They chose the student's temperature too: {self.temperature:.3f}"
+        )
 
 
-def choose_blend(model: nn.Module, student: Student, old: Mapping[str, Tensor], lists: Sequence[JudgingList]) -> Blend:
+def choose_blend(
+    model: nn.Module, student: Student, old: Mapping[str, Tensor], lists: Sequence[JudgingList], temperature: float
+) -> Blend:
     """Set the model's weights to the mixture of new and old under which rankings are likeliest.
 
     Weights between those before and after fine-tuning are often better than either, and the old ones are among those
@@ -58,13 +69,15 @@ def choose_blend(model: nn.Module, student: Student, old: Mapping[str, Tensor], 
         student: how its similarities are computed.
         old: its weights as they were.
         lists: that taught neither it nor the ranker whose labels did.
+        temperature: that it was trained with.
     """
     new = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
     losses, known = [], [each.known for each in lists]
     for share in _SHARES:
         mix(model, old, new, share)
-        losses.append(plackett_luce_loss(student.score(model, lists), known))
-    chosen = Blend(len(lists), _SHARES, losses)
+        loss, _ = plackett_luce_fit(student.score(model, lists), known)
+        losses.append(loss)
+    chosen = Blend(len(lists), _SHARES, losses, temperature)
     mix(model, old, new, chosen.share)
     return chosen
 
@@ -79,17 +92,21 @@ def mix(model: nn.Module, old: Mapping[str, Tensor], new: Mapping[str, Tensor], 
                 weight.copy_(torch.lerp(old[name].to(weight.device), new[name], share))
 
 
-def plackett_luce_loss(cosines: Sequence[NDArray[np.float32]], known: Sequence[int]) -> float:
-    """Negative log-likelihood in nats a list, by the Plackett-Luce model, at the temperature that suits them best.
+def plackett_luce_fit(cosines: Sequence[NDArray[np.float32]], known: Sequence[int]) -> tuple[float, float]:
+    """How likely rankings are by the Plackett-Luce model, at the temperature under which they are likeliest.
 
     Args:
         cosines: of the passages in the LLM's order, best first. Each [passages]
         known: how many leading passages of each list the LLM placed.
+
+    Returns:
+        Their negative log-likelihood in nats a list, and the temperature.
     """
     import torch
 
     columns = [each[:, None] for each in cosines]
-    scale = fit_prior(("dense",), columns, known, least=0.0)
+    scale = fit_prior(("dense",), columns, known, ridge=_RIDGE, least=0.0)
     scores = [torch.from_numpy(scale.scores(each)) for each in columns]
     padded = torch.nn.utils.rnn.pad_sequence(scores, batch_first=True, padding_value=float("-inf"))
-    return float(plackett_luce_nll(padded, torch.tensor(known)).mean())
+    loss = float(plackett_luce_nll(padded, torch.tensor(known)).mean())
+    return loss, 1 / min(max(scale.weights[0], 1 / _FLATTEST), 1 / _SHARPEST)

@@ -15,7 +15,7 @@ from rankstill.errors import DataError, ModelError
 from rankstill.labels.table import LabelledQuery
 from rankstill.models import load_bi_encoder
 from rankstill.reporting import NOWHERE, Reports
-from rankstill.retriever.blending import choose_blend, mix
+from rankstill.retriever.blending import choose_blend, mix, plackett_luce_fit
 from rankstill.retriever.loss import DistillationLoss, Divergence, kl_to_ranker
 from rankstill.retriever.student import BI_ENCODER, JudgingList, Student
 from rankstill.training import progress_callback, run_training, set_seed, training_arguments
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from rankstill.config import RetrieverConfig
+
+
+USUAL_TEMPERATURE = 0.1
+"""Of a student, where neither the configuration nor rankings choose another."""
 
 
 @dataclass(frozen=True)
@@ -107,23 +111,31 @@ def train_student(
     if not queries:
         raise DataError("labels: no query has two labelled passages, so there is nothing to learn. Check the rankings.")
     set_seed(lessons.seed)
-    curve, chosen = [], None
-    if config.epochs:
-        before = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
-        without_dropout(model)
-        model.model_card_data.widget = ["none"]  # or the trainer would look for some, with progress of its own
-        own_length = model.max_seq_length
-        model.max_seq_length = min(config.training_length, own_length or config.training_length)
-        with attention_for_training(model):
-            curve = run_training(_trainer(model, student, queries, lessons, folder, name, reports), reports, name)
-        model.max_seq_length = own_length
-        if config.blend is not None:
-            mix(model, before, model.state_dict(), config.blend)
-        elif lessons.judges:
-            chosen = choose_blend(model.eval(), student, before, lessons.judges)
+    chosen, temperature = None, _temperature(model.eval(), student, lessons)
+    before = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
+    without_dropout(model)
+    model.model_card_data.widget = ["none"]  # or the trainer would look for some, with progress of its own
+    own_length = model.max_seq_length
+    model.max_seq_length = min(config.training_length, own_length or config.training_length)
+    trainer = _trainer(model, student, queries, lessons, temperature, folder, name, reports)
+    with attention_for_training(model):
+        curve = run_training(trainer, reports, name)
+    model.max_seq_length = own_length
+    if config.blend is not None:
+        mix(model, before, model.state_dict(), config.blend)
+    elif lessons.judges:
+        chosen = choose_blend(model.eval(), student, before, lessons.judges, temperature)
     (folder / f"{name}-losses.json").write_text(json.dumps(curve), encoding="utf-8")
     (folder / f"{name}-blend.json").write_text(json.dumps(chosen and asdict(chosen)), encoding="utf-8")
     model.eval()
+
+
+def _temperature(model: Any, student: Student, lessons: Lessons) -> float:
+    """Of the student's softmax."""
+    if lessons.config.student_temperature or not lessons.judges:
+        return lessons.config.student_temperature or USUAL_TEMPERATURE
+    scores = student.score(model, lessons.judges)
+    return plackett_luce_fit(scores, [each.known for each in lessons.judges])[1]
 
 
 def _trainer(
@@ -131,6 +143,7 @@ def _trainer(
     student: Student,
     queries: Sequence[LabelledQuery],
     lessons: Lessons,
+    temperature: float,
     folder: Path,
     name: str,
     reports: Reports,
@@ -161,7 +174,7 @@ def _trainer(
             student,
             lessons.divergence,
             teacher_temperature=config.teacher_temperature,
-            student_temperature=config.student_temperature,
+            student_temperature=temperature,
             in_batch=config.in_batch,
         ),
         callbacks=[progress_callback(f"training the {name}")],

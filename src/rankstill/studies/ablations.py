@@ -19,7 +19,8 @@ _OF_THE_CHAIN: _Parts = {
     "llm-order": ("the LLM's order where it ranked, with the ranker's magnitudes", {"labels.ranked_by": "both"}),
     "teacher-temperature-half": ("teacher temperature 0.5", {"retriever.teacher_temperature": 0.5}),
     "teacher-temperature-double": ("teacher temperature 2", {"retriever.teacher_temperature": 2.0}),
-    "student-temperature-half": ("student temperature 0.05", {"retriever.student_temperature": 0.05}),
+    "student-temperature-0.05": ("student temperature 0.05", {"retriever.student_temperature": 0.05}),
+    "student-temperature-0.1": ("student temperature 0.1", {"retriever.student_temperature": 0.1}),
     "all-new": ("all of what training changed is kept", {"retriever.blend": 1.0}),
     "own-passages": ("KL over a query's own passages alone", {"retriever.in_batch": False}),
 }

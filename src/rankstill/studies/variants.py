@@ -16,6 +16,7 @@ DIRECT: dict[str, Any] = {
     "retriever.learning_rate": 1e-4,
     "retriever.epochs": 1,
     "retriever.blend": 1.0,
+    "retriever.student_temperature": 0.1,
 }
 """No ranker in between: the encoder itself is trained on the order, by KL divergence with in-batch negatives."""
 BY_RANKER = {**DIRECT, "labels.ranked_by": "ranker"}
