@@ -244,11 +244,12 @@ class Chain:
         """LLM -> multi-vector retriever, from the encoder as it was."""
         from rankstill.multi_vector.making import make_multi_vector
 
+        config = self.config.multi_vector
         return self.workspace.step(
             "multi_vector",
             lambda folder: make_multi_vector(self.parts, folder),
             outputs=("multi-vector", "multi-vector.json"),
-            settings=[self._section("multi_vector"), self.parts.retriever_identity],
+            settings=[config.context, config.idf_power, config.pooling, self.parts.retriever_identity],
             inputs=[self.dataset.corpus.fingerprint, self.held_out()],
         )
 
