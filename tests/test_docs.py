@@ -182,7 +182,7 @@ def what_it_makes(words: list[str], place: Path) -> list[Path]:
 def what_makes_it_small(words: list[str], place: Path) -> Iterator[str]:
     """Further words: the toy in the place of a bundled dataset, few steps, few questions, one variant of a study."""
     # One variant of each study, and what it is compared with: each has tests of its own.
-    short = {"lists": "direct-random", "size": "chain-24", "ablations": "chain-no-tokens", "baselines": "gold,pdist"}
+    short = {"lists": "direct-random", "size": "chain-24", "ablations": "chain-n10", "baselines": "gold,pdist"}
     if words[1] == "study":
         yield from ("--seeds", "1", "--only", short[words[2]])
     if words[1] == "init" or "--source" not in words:

@@ -307,7 +307,9 @@ class Chain:
         config, start = self.config.ranker, self.parts.cross_encoder_start
         if not config.cross_encoder:
             return []
-        notes = trained_by(config.lists_per_step, "ranker") if start else ()
+        notes = list(trained_by(config.lists_per_step, "ranker") if start else ())
+        if start and ranker.cross_encoder is None:
+            notes = [f"the ranker has no cross-encoder: {start} adds nothing to the prior on the LLM's rankings"]
         if config.model or start == RANKS_ALREADY:
             return notes
         instead = "the cross-encoder started from the retriever" if start else "the ranker has no cross-encoder"

@@ -122,6 +122,29 @@ def test_prior_alone_trains_no_cross_encoder(toy_lists: list[RankedList], tmp_pa
     assert json.loads((tmp_path / LOSSES).read_text()) == []
 
 
+def test_a_cross_encoder_that_adds_nothing_to_the_prior_is_not_trained_and_one_that_does_is(
+    tiny_model_folder: Path, many_lists: list[RankedList], tmp_path: Path
+) -> None:
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from rankstill.models import save_model
+
+    torch.manual_seed(1)
+    knows_nothing, ranks = tmp_path / "random", tmp_path / "trained"
+    AutoModelForSequenceClassification.from_pretrained(tiny_model_folder, num_labels=1).save_pretrained(knows_nothing)
+    AutoTokenizer.from_pretrained(tiny_model_folder).save_pretrained(knows_nothing)
+    left_out = train_ranker(many_lists, QUICK, str(knows_nothing), tmp_path, seed=0, device="cpu")
+    assert left_out.cross_encoder is None
+    assert json.loads((tmp_path / LOSSES).read_text()) == []
+    # Without a prior it is all there is, and is trained.
+    alone = train_ranker(many_lists, PLAIN, str(knows_nothing), tmp_path, seed=0, device="cpu").cross_encoder
+    assert alone is not None
+    save_model(alone, ranks)
+    kept = train_ranker(many_lists, QUICK, str(ranks), tmp_path, seed=0, device="cpu")
+    assert kept.cross_encoder is not None
+    assert len(json.loads((tmp_path / LOSSES).read_text())) > 0
+
+
 def test_the_training_curve_is_kept(tiny_model_folder: Path, toy_lists: list[RankedList], tmp_path: Path) -> None:
     train_ranker(toy_lists, PLAIN, str(tiny_model_folder), tmp_path, seed=0, device="cpu")
     curve = json.loads((tmp_path / LOSSES).read_text())
