@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -33,6 +33,8 @@ if TYPE_CHECKING:
     from rankstill.teacher import CandidateList, Ranking, Teacher
 
 _QUERIES_TO_MEASURE_WITH = 200
+_LEAST_TO_WEIGH_BY = 20
+"""Lists. Three weights need some twenty."""
 RANKS_ALREADY = "cross-encoder/ms-marco-MiniLM-L12-v2"
 """A cross-encoder trained on the judgements of MS MARCO: a few hundred lists do not teach one to rank."""
 
@@ -181,14 +183,14 @@ class Parts:
             for query_id in asked
         ]
 
-    def ranked_lists(self, first_stage: FirstStage) -> list[RankedList]:
-        """The rankings with what a first stage knows of their passages."""
+    def ranked_lists(self, first_stage: FirstStage, rankings: Sequence[Ranking] | None = None) -> list[RankedList]:
+        """Rankings with what a first stage knows of their passages; None: all that may teach."""
         from rankstill.ranker import RankedList
 
-        rankings = self.rankings
+        rankings = self.rankings if rankings is None else rankings
         corpus = self.dataset.corpus
         queries = self.dataset.texts_of(ranking.query_id for ranking in rankings)
-        positions = self.ranked_positions
+        positions = self.positions_of(rankings)
         return [
             RankedList(query, tuple(corpus.texts(here)), features, len(ranking.ranking), weight=ranking.weight)
             for query, here, features, ranking in zip(
@@ -196,29 +198,48 @@ class Parts:
             )
         ]
 
-    def judging_lists(self) -> tuple[set[str], list[JudgingList]]:
-        """The rankings that do not teach the encoder but choose how much of its training is kept; their queries' ids.
+    @property
+    def judging_rankings(self) -> list[Ranking]:
+        """Those that do not teach the encoder but choose how much of its training is kept.
 
         They have taught by that, and are others than those held out to measure on (`held_out_rankings`). Where
         `ranker.holdout` is the same share, the cross-encoder is not trained on them either.
         """
-        from rankstill.retriever import JudgingList
         from rankstill.training import hold_out
 
-        held, _ = hold_out(len(self.rankings), self.config.retriever.holdout, self.config.seed)
-        rankings = [self.rankings[row] for row in held]
-        texts, positions = self.dataset.corpus.texts, self.ranked_positions
-        lists = [
-            JudgingList(self.dataset.queries[one.query_id].text, list(texts(positions[row])), len(one.ranking))
-            for row, one in zip(held, rankings, strict=True)
-        ]
-        return {one.query_id for one in rankings}, lists
+        if self.config.retriever.blend is not None:
+            return []
+        rankings = self.rankings
+        held, _ = hold_out(len(rankings), self.config.retriever.holdout, self.config.seed)
+        return [rankings[row] for row in held]
 
-    @property
-    def ranked_positions(self) -> list[NDArray[np.int64]]:
+    def rankings_to_weigh_by(self, blend: Blend | None) -> list[Ranking]:
+        """Those that say how much a distilled retriever counts beside other scores.
+
+        Lists that taught it would say too much. All are taken where nothing of its training was kept, or where too few
+        did not teach it.
+
+        Args:
+            blend: how much of its training was kept.
+        """
+        judging = self.judging_rankings
+        taught = blend is None or blend.share > 0
+        return judging if taught and len(judging) >= _LEAST_TO_WEIGH_BY else self.rankings
+
+    def judging_lists(self) -> list[JudgingList]:
+        """The texts of `judging_rankings`."""
+        from rankstill.retriever import JudgingList
+
+        rankings, texts = self.judging_rankings, self.dataset.corpus.texts
+        return [
+            JudgingList(self.dataset.queries[one.query_id].text, list(texts(here)), len(one.ranking))
+            for one, here in zip(rankings, self.positions_of(rankings), strict=True)
+        ]
+
+    def positions_of(self, rankings: Sequence[Ranking]) -> list[NDArray[np.int64]]:
         """Positions of each ranking's passages in the corpus, best first, then those that were not ranked."""
         position = self.dataset.corpus.position
-        return [np.array([position(each) for each in (*one.ranking, *one.unranked)]) for one in self.rankings]
+        return [np.array([position(each) for each in (*one.ranking, *one.unranked)]) for one in rankings]
 
     def leaks(self) -> str:
         """How far the training queries leak into the test queries, in one sentence."""

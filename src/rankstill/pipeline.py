@@ -302,7 +302,7 @@ class Chain:
         fit_hybrid(lists, self.config.candidates).save(folder / "hybrid.json")
         if self.parts.has_multi_vector:
             index = TokenIndex.load(self.workspace.path("multi-vector-index"))
-            weights = fit_multi_vector_hybrid(self.parts, lists, self.parts.multi_vector, index)
+            weights = fit_multi_vector_hybrid(self.parts, self.parts.rankings, self.parts.multi_vector, index)
             weights.save(folder / "hybrid-multi-vector.json")
         config, start = self.config.ranker, self.parts.cross_encoder_start
         if not config.cross_encoder:
@@ -375,8 +375,8 @@ class Chain:
 
         labels = read_labels(self.workspace.path("labels.parquet"))
         judges: list[JudgingList] = []
-        if self.config.retriever.blend is None and "rankings" in self.steps:
-            held, judges = self.parts.judging_lists()
+        if "rankings" in self.steps:
+            judges, held = self.parts.judging_lists(), {each.query_id for each in self.parts.judging_rankings}
             labels = [query for query in labels if query.id not in held]
         divergence = query_loss(self.config)
         return Lessons(labels, self.dataset.corpus, self.config.retriever, self.config.seed, divergence, judges)
@@ -403,7 +403,8 @@ class Chain:
             return
         first_stage = self.parts.with_late(self.parts.after(folder / "vectors-after", model))
         ranker = Ranker.load(self.workspace.path("ranker"), self.config.device)
-        lists = self.parts.ranked_lists(first_stage)
+        weigh_by = self.parts.rankings_to_weigh_by(self.parts.retriever_blend)
+        lists = self.parts.ranked_lists(first_stage, weigh_by)
         refitted = refit_prior(ranker, lists)
         bm25, late = first_stage.bm25.statistics, self.parts.late_model
         refitted.first_stage = PassageScorer(model, bm25, late=late)

@@ -5,9 +5,8 @@ It is done by the trainers' own `report_to`; where each of them sends to is set 
 
 from __future__ import annotations
 
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -66,31 +65,6 @@ class Reports:
             if not theirs:  # transformers leaves its run open, and the next training would be appended to it
                 wandb.finish()
 
-    def send(self, training: str, curve: Sequence[Mapping[str, float]], options: Mapping[str, Any]) -> None:
-        """Send a curve that no trainer made.
-
-        Args:
-            training: its name.
-            curve: step, and what was measured at it.
-            options: of the training.
-        """
-        if not (self.to and curve):
-            return
-        from transformers import TrainerControl, TrainerState
-        from transformers.integrations import get_reporting_integration_callbacks
-
-        arguments = _Arguments(self._run_name(training), str(self.workspace), options)
-        state, control = TrainerState(), TrainerControl()
-        callbacks = [make() for make in get_reporting_integration_callbacks(list(self.to))]
-        with self.open(callbacks, training):
-            for callback in callbacks:
-                callback.on_train_begin(arguments, state, control)
-                for entry in curve:
-                    state.global_step = int(entry["step"])
-                    measured = {name: value for name, value in entry.items() if name != "step"}
-                    callback.on_log(arguments, state, control, logs=measured)
-                callback.on_train_end(arguments, state, control)
-
     def _run_name(self, training: str) -> str:
         return f"{self.workspace.resolve().name}-{training}"
 
@@ -102,18 +76,3 @@ class Reports:
 
 NOWHERE = Reports()
 """Curves stay in the workspace."""
-
-
-@dataclass(frozen=True)
-class _Arguments:
-    """What the callbacks read of a trainer's arguments."""
-
-    run_name: str
-    output_dir: str
-    options: Mapping[str, Any]
-
-    def to_dict(self) -> dict[str, Any]:
-        return dict(self.options)
-
-    def to_json_string(self) -> str:
-        return json.dumps(self.options, indent=2)

@@ -12,15 +12,11 @@ sys.path.insert(0, str(Path(__file__).parent))
 from integrations_page import PASSAGES, QUERY, Distilled, close
 
 
-@pytest.fixture(params=["head", "encoder alone"])
+@pytest.fixture(params=["prompts", "none"])
 def distilled(
     request: pytest.FixtureRequest, tiny_model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Distilled:
-    """At `my-workspace/retriever` of the current folder: with a head and prompts, or as `preset: paper` leaves it."""
-    import torch
-    from rankstill.retriever.adapter import PassageAdapter
-    from rankstill.retriever.head import Head, with_head
-    from rankstill.retriever.tokens import TokenVectors, token_counts
+    """At `my-workspace/retriever` of the current folder: with prompts for queries and passages, or without."""
     from sentence_transformers import SentenceTransformer
 
     from rankstill.models import save_model
@@ -28,14 +24,8 @@ def distilled(
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / "my-workspace" / "retriever"
     model = SentenceTransformer(str(tiny_model_folder), device="cpu")
-    if request.param == "head":
+    if request.param == "prompts":
         model.prompts = {"query": "ask: ", "document": "read: "}
-        torch.manual_seed(0)
-        moves = PassageAdapter(32, 48)
-        with torch.no_grad():
-            moves.down.weight.normal_(std=0.2)
-        table = TokenVectors(token_counts(model, PASSAGES, "document"), 20, model.tokenizer.all_special_ids)
-        model = with_head(model, Head(moves, table))
     save_model(model, folder)
     loaded = SentenceTransformer(str(folder), device="cpu")
     made = Distilled(
@@ -45,5 +35,5 @@ def distilled(
         query_untold=loaded.encode(QUERY),
     )
     # Or no test below could tell one route from the other.
-    assert close(made.query_untold, made.query) == (request.param == "encoder alone")
+    assert close(made.query_untold, made.query) == (request.param == "none")
     return made

@@ -55,15 +55,6 @@ def test_tensorboard(reported: Path, training: str) -> None:
 
 
 @pytest.mark.slow
-def test_tensorboards_own_variable_says_where_to(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    need("tensorboard", install="tensorboard")
-    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "elsewhere"))
-    Reports(("tensorboard",), tmp_path / "w").send("own", [{"step": 10, "loss": 1.5}], {"steps": 10})
-    assert list((tmp_path / "elsewhere").glob("own-*/events.*"))
-    assert not (tmp_path / "w").exists()
-
-
-@pytest.mark.slow
 def test_mlflow_has_a_run_for_each_training(reported: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     need("mlflow", install="mlflow")
     import mlflow
@@ -107,5 +98,3 @@ def test_other_names_are_refused(toy_dataset_folder: Path, tiny_model_folder: Pa
 
 def test_a_curve_goes_nowhere_by_default(tmp_path: Path) -> None:
     assert Reports().arguments("ranker")["report_to"] == "none"
-    Reports((), tmp_path).send("own", [{"step": 1, "loss": 1.0}], {})
-    assert not list(tmp_path.iterdir())

@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     from rankstill.teacher import Ranking
 
 _MEASURE = "nDCG@10"
-_ENOUGH, _ENOUGH_FOR_ENCODER = 50, 400
-"""Lists after which more taught no better: through the chain, and where they train the encoder (docs/studies.md)."""
+_ENOUGH = 400
+"""Lists after which more taught an encoder no better (docs/studies.md)."""
 _JUDGED = 10
 _LABELS_READ = 2_000
 
@@ -178,7 +178,7 @@ def _symptoms(parts: Parts, rankings: Sequence[Ranking], scores: dict[str, list[
         carried_over = compare(first, taught, config.seed, config.evaluation.resamples)
     return Symptoms(
         lists=len(parts.rankings),
-        enough=_ENOUGH_FOR_ENCODER if config.retriever.epochs else _ENOUGH,
+        enough=_ENOUGH,
         evenness=evenness([labels[row] for row in drawn.tolist()], config.retriever.teacher_temperature),
         by_people=_by_people(parts, rankings, scores[FIRST_STAGE]) if rankings else None,
         carried_over=carried_over,

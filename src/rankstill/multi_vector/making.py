@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
     from rankstill.parts import Parts
-    from rankstill.ranker import RankedList
     from rankstill.reporting import Reports
     from rankstill.retriever import Lessons
+    from rankstill.teacher import Ranking
 
 _QUERIES_TO_MEASURE_WITH = 50
 _LEAST_RECALL = 0.95
@@ -94,7 +94,6 @@ def make_distilled(parts: Parts, lessons: Lessons, folder: Path, reports: Report
     from rankstill.retriever.training import train_student
 
     config, model = parts.config.multi_vector, parts.multi_vector
-    lists = parts.ranked_lists(parts.with_late(parts.before))
     changes = {"epochs": config.epochs, "learning_rate": config.learning_rate, "student_temperature": None}
     with every_token(model):
         taught = replace(lessons, config=lessons.config.model_copy(update=changes))
@@ -110,21 +109,23 @@ def make_distilled(parts: Parts, lessons: Lessons, folder: Path, reports: Report
     if blend is not None and not blend.share:
         shutil.copytree(former, place, dirs_exist_ok=True)  # the same model has the same vectors
     index = _encode(parts, model, place)
-    fit_multi_vector_hybrid(parts, lists, model, index).save(folder / "hybrid-multi-vector-distilled.json")
+    hybrid = fit_multi_vector_hybrid(parts, parts.rankings_to_weigh_by(blend), model, index)
+    hybrid.save(folder / "hybrid-multi-vector-distilled.json")
     return [f"multi-vector: {blend.describe()}"] if blend else []
 
 
 def fit_multi_vector_hybrid(
-    parts: Parts, lists: Sequence[RankedList], model: MultiVectorEncoder, index: TokenIndex
+    parts: Parts, rankings: Sequence[Ranking], model: MultiVectorEncoder, index: TokenIndex
 ) -> Hybrid:
     """The weights of a multi-vector retriever and BM25.
 
     Args:
         parts: of the chain.
-        lists: the LLM's rankings, with the first stage's scores.
+        rankings: the LLM's.
         model: encodes the queries.
         index: the passages' token vectors.
     """
+    lists = parts.ranked_lists(parts.before, rankings)
     asked = encode_queries(model, [each.query for each in lists])
-    maxsim = list(index.scores_of(asked, parts.ranked_positions, str(model.device)))
+    maxsim = list(index.scores_of(asked, parts.positions_of(rankings), str(model.device)))
     return fit_hybrid(lists, parts.config.candidates, maxsim)

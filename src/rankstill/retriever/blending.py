@@ -52,7 +52,7 @@ class Blend:
         tried = ", ".join(f"{loss:.2f} at {share:.0%}" for share, loss in zip(self.shares, self.losses, strict=True))
         return (
             f"{kept}: so {self.lists:,} of the LLM's rankings, which did not teach it, are likeliest ({tried}; nats). "
-            f"They chose the student's temperature too: {self.temperature:.3f}"
+            f"The student's temperature was {self.temperature:.3f}"
         )
 
 

@@ -23,8 +23,8 @@ _CITATION = """@misc{li2024intermediate,
 _USE = """from sentence_transformers import SentenceTransformer
 
 model = SentenceTransformer("path/to/this/folder")
-passages = model.encode_document(["a passage"])  # `encode` does the same
-query = model.encode_query("a query")  # queries have a way of their own through the model
+passages = model.encode_document(["a passage"])
+query = model.encode_query("a query")  # with the prompt for queries, if the model has one
 print(model.similarity(query, passages))"""
 _USE_MULTI_VECTOR = """from sentence_transformers import MultiVectorEncoder
 
