@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from rankstill.cli import main
-from rankstill.config import make_config, read_config
+from rankstill.config import commented_config, make_config, read_config
 
 HEAVY = ("torch", "sentence_transformers", "transformers", "datasets", "ir_datasets", "pyarrow", "scipy", "ir_measures")
 COMMANDS = (
@@ -138,6 +138,23 @@ def test_init_writes_a_config_that_loads_and_names_the_dataset(cli: Callable[...
     assert ran.code == 0
     assert "rankstill run mine.yaml" in ran.err
     assert read_config("mine.yaml") == make_config({"dataset": {"source": "my/folder"}})
+
+
+def test_init_full_writes_every_option(cli: Callable[..., Ran]) -> None:
+    assert cli("init", "mine.yaml", "--source", "my/folder", "--full").code == 0
+    assert Path("mine.yaml").read_text() == commented_config("my/folder")
+
+
+def test_what_init_writes_runs_as_it_is(
+    cli: Callable[..., Ran], toy_dataset_folder: Path, tiny_model_folder: Path
+) -> None:
+    """But for the retriever, which would come from the hub."""
+    assert cli("init", "mine.yaml", "--source", toy_dataset_folder).code == 0
+    text = Path("mine.yaml").read_text()
+    Path("mine.yaml").write_text(text.replace("sentence-transformers/all-MiniLM-L6-v2", str(tiny_model_folder)))
+    assert cli("check", "mine.yaml").code == 0
+    ran = cli("label", "mine.yaml", "-w", "mine")
+    assert ran.code == 0, ran.err
 
 
 def test_init_does_not_overwrite(cli: Callable[..., Ran], tmp_path: Path) -> None:

@@ -218,10 +218,10 @@ def change_as_shown(path: Path, endpoint: str, model: Path) -> None:
     """What the page says to change in the config, the endpoint being the fake one; and all small, for a test."""
     values = yaml.safe_load(path.read_text())
     [shown] = re.findall(r"```yaml\n(.*?)```", START, flags=re.DOTALL)
-    values["teacher"].update({**yaml.safe_load(shown)["teacher"], "endpoint": endpoint})
+    values["teacher"] = {**yaml.safe_load(shown)["teacher"], "endpoint": endpoint}
     values["retriever"]["model"] = str(model)
     for section, options in SMALL.items():
-        values[section].update(options)
+        values.setdefault(section, {}).update(options)
     path.write_text(yaml.safe_dump(values))
 
 

@@ -64,17 +64,18 @@ _step("evaluate", "evaluation", "Measure every system on the test queries.")
 def init(
     path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("rankstill.yaml"),
     source: Annotated[str, typer.Option(help="Your dataset.")] = "path/to/a/beir/folder",
+    full: Annotated[bool, typer.Option("--full", help="Write every option, with its default and its meaning.")] = False,
 ) -> None:
-    """Write a config with every option, its default and its meaning."""
-    from rankstill.config import commented_config
+    """Write a config with the options that most people set, and three choices of teacher."""
+    from rankstill.config import commented_config, starting_config
 
     if path.exists():
         raise RankstillError(f"{path}: is there already. Name another file or move it away.")
     try:
-        path.write_text(commented_config(source), encoding="utf-8")
+        path.write_text((commented_config if full else starting_config)(source), encoding="utf-8")
     except OSError as error:
         raise RankstillError(f"{path}: cannot be written ({error.strerror}). Name another file.") from None
-    say(f"Wrote {path}. Set dataset.source and the teacher (docs/teacher.md), then: rankstill run {path}")
+    say(f"Wrote {path}. Set dataset.source in it and choose a teacher (docs/teacher.md), then: rankstill run {path}")
 
 
 @app.command()
