@@ -310,6 +310,20 @@ def test_check_tells_how_many_training_queries_leak_and_how_many_do_not(
     assert "leak-free: 21 training queries." in ran.out
 
 
+def test_a_note_is_said_once_and_the_end_of_a_run_names_three_things_to_do(
+    cli: Callable[..., Ran], config: Path, leaking_folder: Path
+) -> None:
+    ran = cli("run", config, "--source", leaking_folder, "-w", "my workspace", "--set", "evaluation.resamples=200")
+    assert ran.code == 0, ran.err
+    assert (ran.out + ran.err).count("3 of 24 training queries leak into the test split") == 1
+    _, next_steps = ran.out.split("What to do next:\n")
+    assert [line.split("  ")[1] for line in next_steps.splitlines()] == [
+        "my workspace/report.html",
+        "rankstill serve 'my workspace'",
+        "rankstill prove 'my workspace'",
+    ]
+
+
 @pytest.mark.parametrize(
     ("leaks", "said", "never"),
     [

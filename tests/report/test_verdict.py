@@ -78,7 +78,7 @@ def test_a_finished_chain_without_judgements_says_how_to_get_some() -> None:
 def test_an_unfinished_chain_says_which_step_comes_next_and_how() -> None:
     found = verdict(None, Path("mine"), next_step(["vectors", "candidates"]))
     assert "The chain is not finished" in found.sentence
-    assert found.advice == 'Its next step is "rankings": `rankstill run mine/config.yaml -w mine` goes on there.'
+    assert found.advice == 'Its next step is "teach": `rankstill run mine/config.yaml -w mine` goes on there.'
     unneeded = {"rankings", "held_out", "multi_vector", "token_index", "ranker", "agreement"}
     assert next_step(["vectors", "candidates"], unneeded) == "labels"
     assert next_step(["evaluation"]) is None

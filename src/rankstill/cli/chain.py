@@ -9,14 +9,11 @@ import typer
 
 from rankstill.cli.app import app
 from rankstill.cli.options import (
-    ConfigFile,
     Experiment,
     Replace,
     Seed,
     Set,
-    Source,
     changes_of,
-    config_of,
     on_workspace,
 )
 from rankstill.cli.showing import show
@@ -78,17 +75,15 @@ def init(
     say(f"Wrote {path}. Set dataset.source in it and choose a teacher (docs/teacher.md), then: rankstill run {path}")
 
 
-@app.command()
+@on_workspace("check")
 def check(
-    config: ConfigFile = None,
-    source: Source = None,
+    experiment: Experiment,
     near: Annotated[
         bool, typer.Option("--near", help="Also look for near-duplicate queries; loads the model.")
     ] = False,
-    set_: Set = None,
 ) -> None:
     """Check a dataset: what loading changes, and whether its training split leaks into its test split."""
     from rankstill.checks import check_dataset
 
-    for line in check_dataset(config_of(config, changes_of(source=source, set_=set_)), near_duplicates=near):
+    for line in check_dataset(experiment.config, near_duplicates=near):
         typer.echo(line)

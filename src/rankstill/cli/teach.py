@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from rankstill.cli.app import app
-from rankstill.cli.options import Experiment, on_workspace
+from rankstill.cli.options import AlsoNamed, Experiment, ledger_of, on_workspace
 from rankstill.progress import say
 
 
@@ -74,11 +74,19 @@ def write_queries(
 
 @app.command()
 def ledger(
-    path: Annotated[Path | None, typer.Argument(help="A ledger; the one of all workspaces if left out.")] = None,
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[CONFIG]",
+            help="A YAML config, a workspace or a ledger; the ledger of all workspaces if left out.",
+        ),
+    ] = None,
+    workspace: AlsoNamed = None,
 ) -> None:
     """Show what was spent on LLMs, and how they did: calls, failures, tokens, price, latency."""
     from rich.console import Console
 
     from rankstill.teaching import ledger_table
 
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(ledger_table(path))
+    place = ledger_of(path or workspace)
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(ledger_table(place))

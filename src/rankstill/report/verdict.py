@@ -22,6 +22,7 @@ from rankstill.evaluation.systems import (
 )
 from rankstill.report.causes import likely_causes
 from rankstill.report.showing import signed
+from rankstill.steps import title
 
 _SURE = 0.05
 _OTHERS = {
@@ -234,6 +235,6 @@ def _unmeasured(workspace: Path, missing: str | None, offer: str) -> Verdict:
     return Verdict(
         "none",
         "The chain is not finished, so nobody can say yet whether the distilled retriever is better.",
-        why=f'the chain is not finished; its next step is "{missing}"',
-        advice=f'Its next step is "{missing}": `{command}` goes on there.',
+        why=f'the chain is not finished; its next step is "{title(missing)}"',
+        advice=f'Its next step is "{title(missing)}": `{command}` goes on there.',
     )
