@@ -107,6 +107,7 @@ def _add_votes(router: APIRouter, service: Service, votes: Votes) -> None:
 
 def _add_state(router: APIRouter, service: Service, votes: Votes) -> None:
     opened = service.opened
+    examples = example_queries(opened.dataset, service.measured.most_changed(), _EXAMPLES)
 
     @router.get("/health")
     async def health() -> Health:
@@ -129,5 +130,5 @@ def _add_state(router: APIRouter, service: Service, votes: Votes) -> None:
                 for name, each in service.offered.items()
             ],
             votes=Counts(**votes.counts()),
-            examples=[Example(id=each.id, text=each.text) for each in example_queries(opened.dataset, _EXAMPLES)],
+            examples=[Example(id=each.id, text=each.text) for each in examples],
         )

@@ -224,7 +224,7 @@ class About(BaseModel):
     ranker: bool = Field(description="Whether there is one: some baselines do without.")
     systems: list[Offered] = Field(description="What a search can be made with.")
     votes: Counts
-    examples: list[Example] = Field(description="Queries of the test set, or of the training set if there is none.")
+    examples: list[Example] = Field(description="Queries to try: test queries first that changed most.")
 
 
 class Health(BaseModel):
