@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -68,8 +69,8 @@ def _paths(document: Mapping[str, Any]) -> Iterator[Path]:
                 method.upper(),
                 path,
                 operation["description"],
-                tuple(_fields(body, schemas)),
-                tuple(_fields(answer, schemas)),
+                tuple(_fields(body, schemas, taken=True)),
+                tuple(_fields(answer, schemas, taken=False)),
                 EXAMPLES.get(_SAME_AS.get(path, path)),
             )
 
@@ -85,14 +86,13 @@ def _resolved(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[
     return named
 
 
-def _fields(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Iterator[Field]:
-    required = schema.get("required", ())
+def _fields(schema: Mapping[str, Any], schemas: Mapping[str, Any], *, taken: bool) -> Iterator[Field]:
+    """Those of a body. Whether one has to be there is told of what is taken, for what is given always is."""
     for name, field in schema.get("properties", {}).items():
         kind = _kind(field, schemas)
-        if "properties" in schema and "default" in field:
-            kind += f", default {_json(field['default'])}"
-        elif name in required:
-            kind += ", required"
+        if taken:
+            needed = name in schema.get("required", ())
+            kind += ", required" if needed else f", default {json.dumps(field.get('default'))}"
         yield Field(name, kind, field.get("description", ""))
 
 
@@ -103,17 +103,11 @@ def _kind(field: Mapping[str, Any], schemas: Mapping[str, Any]) -> str:
     if "anyOf" in field:
         return " or ".join(_kind(each, schemas) for each in field["anyOf"])
     if "enum" in field:
-        return " or ".join(map(_json, field["enum"]))
+        return " or ".join(map(json.dumps, field["enum"]))
     if "const" in field:
-        return _json(field["const"])
+        return json.dumps(field["const"])
     if field.get("type") == "array":
         return f"list of {_kind(field['items'], schemas)}"
     plain = {"string": "text", "boolean": "true or false", "object": "object"}
     kind = str(field.get("type", "anything"))
     return plain.get(kind, kind)
-
-
-def _json(value: Any) -> str:
-    import json
-
-    return json.dumps(value)
