@@ -117,6 +117,26 @@ def test_help_shows_every_command_in_a_group_and_cuts_no_description(
         assert f"{name} {' '.join(first_sentence.split())}" in words
 
 
+def test_every_command_takes_a_workspace_by_w(cli: Callable[..., Ran]) -> None:
+    from typer.main import get_command
+
+    from rankstill.cli import app
+
+    commands = dict(get_command(app).commands)  # type: ignore[attr-defined]
+    commands |= commands.pop("study").commands
+    without = [name for name, command in commands.items() if not any("-w" in each.opts for each in command.params)]
+    assert without == ["init"]  # which writes a config, before there is a workspace
+
+
+def test_the_shell_can_complete_commands(cli: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "--install-completion" in cli("--help").out
+    asked = {"_RANKSTILL_COMPLETE": "complete_bash", "COMP_WORDS": "rankstill train-", "COMP_CWORD": "1"}
+    for name, value in asked.items():
+        monkeypatch.setenv(name, value)
+    ran = python("-c", f"import sys; sys.argv = ['rankstill']; {START}")
+    assert ran.stdout.split() == ["train-ranker", "train-retriever"], ran.stderr
+
+
 def test_the_version_is_that_of_the_package(cli: Callable[..., Ran]) -> None:
     from importlib.metadata import version
 

@@ -23,18 +23,18 @@ from rankstill.progress import say
 
 @app.command()
 def demo(
-    workspace: Annotated[Path, typer.Option("--workspace", "-w", help="Where the demo's files go.")] = Path(
-        "rankstill-demo"
-    ),
-    quick: Annotated[bool, typer.Option("--quick", help="A sample: the same shape in a few minutes.")] = False,
+    workspace: Annotated[
+        Path, typer.Option("--workspace", "-w", help="The workspace: where the demo's files go.")
+    ] = Path("rankstill-demo"),
+    quick: Annotated[bool, typer.Option("--quick", help="Run on a small sample, in a few minutes.")] = False,
     all_claims: Annotated[
-        bool, typer.Option("--all-claims", help="Train on all 809 claims, leaking ones too; every figure says so.")
+        bool, typer.Option("--all-claims", help="Train on all 809 claims, also those that leak; every figure says so.")
     ] = False,
     replace: Replace = False,
     seed: Seed = None,
     set_: Set = None,
 ) -> None:
-    """Run the whole chain on SciFact with 809 recorded LLM rankings: no key, no hub."""
+    """Run the whole chain on SciFact with 809 recorded LLM rankings, without an API key."""
     from rankstill.config import refuse_unused
     from rankstill.demo import demo_config, run_demo
 
@@ -49,8 +49,8 @@ def _step(name: str, until: str, what: str) -> None:
         experiment.run(until, replace=replace)
 
 
-_step("run", "evaluation", "Run the whole chain on your own data; run again, it goes on where it stopped.")
-_step("candidates", "candidates", "Find candidate passages for every query, by BM25 and the retriever.")
+_step("run", "evaluation", "Run the whole chain on your own data, or continue where it stopped.")
+_step("candidates", "candidates", "Find candidate passages for every query, with BM25 and the retriever.")
 _step("train-ranker", "ranker", "Train the ranker on the LLM's rankings.")
 _step("label", "labels", "Let the ranker label queries and passages.")
 _step("train-retriever", "retriever", "Train the retriever on the labels.")
@@ -82,7 +82,7 @@ def check(
         bool, typer.Option("--near", help="Also look for near-duplicate queries; loads the model.")
     ] = False,
 ) -> None:
-    """Check a dataset: what loading changes, and whether its training split leaks into its test split."""
+    """Check a dataset: its sizes, what loading changes, and whether training queries leak into the test."""
     from rankstill.checks import check_dataset
 
     for line in check_dataset(experiment.config, near_duplicates=near):

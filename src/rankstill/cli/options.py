@@ -39,7 +39,7 @@ Named = Annotated[
 AlsoNamed = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace.")]
 EvenIfWorse = Annotated[
     bool,
-    typer.Option("--even-if-worse", help="Also where the new retriever is not shown to be better than the old one."),
+    typer.Option("--even-if-worse", help="Go on even if the new retriever is not shown to be better than the old one."),
 ]
 Source = Annotated[str | None, typer.Option(help="The dataset: sets dataset.source.")]
 Rankings = Annotated[Path | None, typer.Option(help="Recorded rankings: sets teacher.rankings.")]
