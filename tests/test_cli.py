@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 
 from rankstill.cli import main
-from rankstill.config import make_config, read_config
+from rankstill.config import commented_config, make_config, read_config
 
 HEAVY = ("torch", "sentence_transformers", "transformers", "datasets", "ir_datasets", "pyarrow", "scipy", "ir_measures")
 COMMANDS = (
@@ -117,6 +117,26 @@ def test_help_shows_every_command_in_a_group_and_cuts_no_description(
         assert f"{name} {' '.join(first_sentence.split())}" in words
 
 
+def test_every_command_takes_a_workspace_by_w(cli: Callable[..., Ran]) -> None:
+    from typer.main import get_command
+
+    from rankstill.cli import app
+
+    commands = dict(get_command(app).commands)  # type: ignore[attr-defined]
+    commands |= commands.pop("study").commands
+    without = [name for name, command in commands.items() if not any("-w" in each.opts for each in command.params)]
+    assert without == ["init"]  # which writes a config, before there is a workspace
+
+
+def test_the_shell_can_complete_commands(cli: Callable[..., Ran], monkeypatch: pytest.MonkeyPatch) -> None:
+    assert "--install-completion" in cli("--help").out
+    asked = {"_RANKSTILL_COMPLETE": "complete_bash", "COMP_WORDS": "rankstill train-", "COMP_CWORD": "1"}
+    for name, value in asked.items():
+        monkeypatch.setenv(name, value)
+    ran = python("-c", f"import sys; sys.argv = ['rankstill']; {START}")
+    assert ran.stdout.split() == ["train-ranker", "train-retriever"], ran.stderr
+
+
 def test_the_version_is_that_of_the_package(cli: Callable[..., Ran]) -> None:
     from importlib.metadata import version
 
@@ -138,6 +158,23 @@ def test_init_writes_a_config_that_loads_and_names_the_dataset(cli: Callable[...
     assert ran.code == 0
     assert "rankstill run mine.yaml" in ran.err
     assert read_config("mine.yaml") == make_config({"dataset": {"source": "my/folder"}})
+
+
+def test_init_full_writes_every_option(cli: Callable[..., Ran]) -> None:
+    assert cli("init", "mine.yaml", "--source", "my/folder", "--full").code == 0
+    assert Path("mine.yaml").read_text() == commented_config("my/folder")
+
+
+def test_what_init_writes_runs_as_it_is(
+    cli: Callable[..., Ran], toy_dataset_folder: Path, tiny_model_folder: Path
+) -> None:
+    """But for the retriever, which would come from the hub."""
+    assert cli("init", "mine.yaml", "--source", toy_dataset_folder).code == 0
+    text = Path("mine.yaml").read_text()
+    Path("mine.yaml").write_text(text.replace("sentence-transformers/all-MiniLM-L6-v2", str(tiny_model_folder)))
+    assert cli("check", "mine.yaml").code == 0
+    ran = cli("label", "mine.yaml", "-w", "mine")
+    assert ran.code == 0, ran.err
 
 
 def test_init_does_not_overwrite(cli: Callable[..., Ran], tmp_path: Path) -> None:
@@ -291,6 +328,20 @@ def test_check_tells_how_many_training_queries_leak_and_how_many_do_not(
     assert ran.code == 0
     assert "3 of 8 test queries" in ran.out
     assert "leak-free: 21 training queries." in ran.out
+
+
+def test_a_note_is_said_once_and_the_end_of_a_run_names_three_things_to_do(
+    cli: Callable[..., Ran], config: Path, leaking_folder: Path
+) -> None:
+    ran = cli("run", config, "--source", leaking_folder, "-w", "my workspace", "--set", "evaluation.resamples=200")
+    assert ran.code == 0, ran.err
+    assert (ran.out + ran.err).count("3 of 24 training queries leak into the test split") == 1
+    _, next_steps = ran.out.split("What to do next:\n")
+    assert [line.split("  ")[1] for line in next_steps.splitlines()] == [
+        "my workspace/report.html",
+        "rankstill serve 'my workspace'",
+        "rankstill prove 'my workspace'",
+    ]
 
 
 @pytest.mark.parametrize(

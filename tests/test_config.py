@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from rankstill.config import Config, commented_config, make_config, read_config, refuse_unused, write_config
+from rankstill.config import (
+    Config,
+    commented_config,
+    make_config,
+    read_config,
+    refuse_unused,
+    starting_config,
+    write_config,
+)
 from rankstill.config.unused import unused_options
 from rankstill.config.yaml_text import read_yaml
 from rankstill.errors import RankstillError
@@ -59,6 +68,36 @@ def test_the_commented_config_explains_every_option_on_the_line_above_it() -> No
         for option, about in section.model_fields.items():
             rows = [row for row, line in enumerate(lines) if line == f"  # {about.description}"]
             assert any(lines[row + 1].startswith(f"  {option}: ") for row in rows)
+
+
+def test_the_starting_config_is_the_defaults_in_a_dozen_options(tmp_path: Path) -> None:
+    path = tmp_path / "rankstill.yaml"
+    path.write_text(starting_config("my: folder # with marks"), encoding="utf-8")
+    assert read_config(path) == make_config({"dataset": {"source": "my: folder # with marks"}})
+    written = yaml.safe_load(path.read_text(encoding="utf-8"))
+    assert sum(len(value) if isinstance(value, dict) else 1 for value in written.values()) == 12
+
+
+@pytest.mark.parametrize(("chosen", "kind", "limit"), [(1, "api", 5.0), (2, "api", None), (3, "recorded", None)])
+def test_each_choice_of_teacher_loads_when_it_alone_is_active(
+    chosen: int, kind: str, limit: float | None, tmp_path: Path
+) -> None:
+    (tmp_path / "mine.yaml").write_text(with_teacher(chosen, starting_config("folder")), encoding="utf-8")
+    teacher = read_config(tmp_path / "mine.yaml").teacher
+    assert (teacher.kind, teacher.max_cost) == (kind, limit)
+
+
+def with_teacher(chosen: int, text: str) -> str:
+    """The starting config as one is told to change it: one block without "# ", the others with it."""
+    lines, block = [], 0
+    for line in text.splitlines():
+        heading = re.match(r"  # (\d)\. ", line)
+        block = int(heading[1]) if heading else block if line else 0
+        if block and re.match(r"  (# )?[a-z_]+: ", line):
+            option = line.removeprefix("  # ").removeprefix("  ")
+            line = f"  {option}" if block == chosen else f"  # {option}"
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def test_every_option_says_what_it_is() -> None:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import csv
+import errno
 import importlib
 import json
+import os
 import re
 import runpy
 import shlex
@@ -38,6 +40,7 @@ SECTIONS = {
     for name, info in Config.model_fields.items()
     if isinstance(info.annotation, type) and issubclass(info.annotation, Section)
 }
+REPOSITORY = "code.example.org/owner/rankstill"
 FILE_ENDINGS = {"json", "jsonl", "py", "parquet"}
 
 
@@ -46,7 +49,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The built site; any warning of mkdocs fails here."""
     folder = tmp_path_factory.mktemp("site")
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(folder)]
-    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    place = {**os.environ, "REPOSITORY_URL": f"https://name:secret@{REPOSITORY}.git"}
+    built = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, env=place)
     assert built.returncode == 0, built.stdout + built.stderr
     return folder
 
@@ -60,6 +64,58 @@ def test_every_page_is_built_and_loads_nothing_from_elsewhere(site: Path) -> Non
             assert not re.match(r"(https?:)?//", source or link), (page.name, source or link)
     for sheet in site.rglob("*.css"):
         assert not re.search(r"(url\(|@import)\s*[\"']?(https?:)?//", sheet.read_text(encoding="utf-8")), sheet
+
+
+def test_the_repository_is_linked_and_nothing_is_asked_of_it(site: Path) -> None:
+    page = (site / "index.html").read_text(encoding="utf-8")
+    assert f'href="https://{REPOSITORY}"' in page
+    assert "secret" not in page
+    assert 'data-md-component="source"' not in page
+
+
+def test_the_navigation_leads_to_every_page() -> None:
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    named = set(re.findall(r": (\S+\.md)$", text, flags=re.MULTILINE))
+    assert {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")} <= named
+    assert "changelog.md" in named
+
+
+def test_on_a_phone_no_code_is_cut(site: Path, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    for name in ("start.html", "studies.html", "guides/deploy.html", "faq.html"):
+        page.goto((site / name).resolve().as_uri())
+        cut = "all => all.filter(each => each.scrollWidth > each.clientWidth).map(each => each.textContent)"
+        assert page.eval_on_selector_all(".md-typeset pre, .md-typeset pre > code", cut) == []
+
+
+def test_every_message_of_the_troubleshooting_page_is_one_of_the_programs() -> None:
+    text = (DOCS / "troubleshooting.md").read_text(encoding="utf-8")
+    listed = re.findall(r"^### `(.*)`$", text, flags=re.MULTILINE)
+    said = "\n".join(filter(None, map(said_by, (ROOT / "src").rglob("*.py"))))
+    of_the_system = {os.strerror(errno.ENOSPC)}
+    assert len(listed) >= 25
+    for message in listed:
+        for fragment in message.split("…"):
+            assert fragment in said or fragment in of_the_system, message
+
+
+def said_by(path: Path) -> str:
+    """The texts in a module's code, each on a line; of one with gaps to fill in, each piece by itself."""
+    found = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+    return "\n".join(each.value for each in found if isinstance(each, ast.Constant) and isinstance(each.value, str))
+
+
+def test_the_glossary_defines_each_word_once() -> None:
+    words = re.findall(r"^\*\*(.*?)\*\*", (DOCS / "glossary.md").read_text(encoding="utf-8"), flags=re.MULTILINE)
+    assert len(words) == len(set(words))
+    assert {"Prior", "First stage", "Distilled", "Ranker", "Hybrid", "Held-out lists", "Link"} <= set(words)
+
+
+@pytest.mark.parametrize("name", ["faq.md", "glossary.md", "troubleshooting.md"])
+def test_no_sentence_is_too_long_to_be_read_once(name: str) -> None:
+    text = re.sub(r"\{ #.*? \}|\]\(.*?\)", "]", (DOCS / name).read_text(encoding="utf-8"))
+    for sentence in re.split(r"(?<=[.?!:])\s+|\n\n|\n\d\. |\n:   ", text):
+        assert len(sentence.split()) <= 30, sentence
 
 
 def test_the_reference_has_every_command_and_every_option(site: Path) -> None:
@@ -218,10 +274,10 @@ def change_as_shown(path: Path, endpoint: str, model: Path) -> None:
     """What the page says to change in the config, the endpoint being the fake one; and all small, for a test."""
     values = yaml.safe_load(path.read_text())
     [shown] = re.findall(r"```yaml\n(.*?)```", START, flags=re.DOTALL)
-    values["teacher"].update({**yaml.safe_load(shown)["teacher"], "endpoint": endpoint})
+    values["teacher"] = {**yaml.safe_load(shown)["teacher"], "endpoint": endpoint}
     values["retriever"]["model"] = str(model)
     for section, options in SMALL.items():
-        values[section].update(options)
+        values.setdefault(section, {}).update(options)
     path.write_text(yaml.safe_dump(values))
 
 

@@ -49,7 +49,7 @@ def test_a_manifest_that_cannot_be_written_leaves_the_old_one(tmp_path: Path) ->
         (tmp_path / "w" / "manifest.json.tmp").symlink_to("/dev/full")  # every write ends in ENOSPC
         with pytest.raises(WorkspaceError) as raised:
             run_work(workspace, "b")
-        assert "No space left on device in step work" in message(raised)
+        assert 'No space left on device in step "work"' in message(raised)
         assert (tmp_path / "w" / "manifest.json").read_bytes() == before
         assert workspace.path("out.txt").read_text() == "a"
 
@@ -92,7 +92,7 @@ def test_losing_the_right_to_write_while_at_work_is_one_line_and_keeps_finished_
         readable_folder.chmod(0o555)
         with without_root(), pytest.raises(WorkspaceError) as raised:
             run_work(workspace, "b")
-        assert "Permission denied in step work" in message(raised)
+        assert 'Permission denied in step "work"' in message(raised)
         with without_root(), pytest.raises(WorkspaceError) as raised:
             workspace.write("config.yaml", "seed: 1")
         assert "Permission denied writing config.yaml" in message(raised)
@@ -192,7 +192,7 @@ def fill_the_disk_and_make_room(folder: Path, write: Callable[[Path], None], mak
 def test_a_full_disk_is_one_line_and_keeps_finished_steps(tmp_path: Path, write: Callable[[Path], None]) -> None:
     with small_disk(tmp_path / "disk") as make_room:
         ended = fill_the_disk_and_make_room(tmp_path / "disk" / "w", write, make_room)
-    assert "No space left on device in step big. Make room or choose another folder" in ended.message
+    assert 'No space left on device in step "big". Make room or choose another folder' in ended.message
     assert (ended.kept, ended.rest, ended.calls) == (["work"], False, 1)
     assert ended.size >= _TOO_MUCH
 
@@ -204,7 +204,7 @@ def test_a_file_over_the_systems_limit_is_one_line_and_keeps_finished_steps(
     with small_files() as make_room:
         ended = fill_the_disk_and_make_room(tmp_path / "w", write, make_room)
     told = "No space left on device" if write is _write_numpy else "File too large"  # NumPy does not say which
-    assert f"{told} in step big. Make room or choose another folder" in ended.message
+    assert f'{told} in step "big". Make room or choose another folder' in ended.message
     assert (ended.kept, ended.rest, ended.calls) == (["work"], False, 1)
     assert ended.size >= _TOO_MUCH
 

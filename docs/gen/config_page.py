@@ -9,9 +9,11 @@ _INTRO = """# Configuration
 
 <!-- made from rankstill.config at every build -->
 
-Every option, made from the program itself; `rankstill init mine.yaml` writes the same as a file. In a file an option
-stands in its section; on the command line any option is `--set SECTION.OPTION=VALUE`. What is left out has its default,
-and an unknown option or a value that cannot be is an error before anything runs.
+Every option, made from the program itself. `rankstill init mine.yaml --full` writes the same as a file; without
+`--full` it writes the dozen options that most people set.
+
+In a file an option stands in its section; on the command line any option is `--set SECTION.OPTION=VALUE`. What is left
+out has its default. An unknown option, or a value that cannot be, is an error before anything runs.
 """
 _BOUNDS = {"ge": "≥", "gt": ">", "le": "≤", "lt": "<", "multiple_of": "multiple of"}
 _NAMES = {str: "text", int: "integer", float: "number", bool: "`true`, `false`", type(None): "`null`"}

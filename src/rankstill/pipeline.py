@@ -19,8 +19,9 @@ from rankstill.distributed.workspaces import open_workspace
 from rankstill.models import save_model
 from rankstill.outcome import Outcome
 from rankstill.parts import RANKS_ALREADY, Parts, check_corpus, check_queries
-from rankstill.progress import say
+from rankstill.progress import forget_notes, note
 from rankstill.reporting import Reports
+from rankstill.steps import Plan
 from rankstill.workspace import DatasetIdentity, Workspace
 
 if TYPE_CHECKING:
@@ -125,8 +126,9 @@ class Chain:
         # A baseline may learn from other labels than a ranker's, or than an LLM's rankings.
         self.steps = tuple(name for name in STEPS if name not in unneeded_steps(config, dataset))
         self.has_ranker = "ranker" in self.steps
-        for note in self.dataset.notes:
-            say(f"note: {note}")
+        forget_notes()
+        for each in self.dataset.notes:
+            note(each)
         check_corpus(config, self.dataset)
         workspace.write("config.yaml", write_config(config))
 
@@ -145,6 +147,7 @@ class Chain:
             self.parts.check_cross_encoder()
         if "labels" in names:
             check_white_box(self.config, self.dataset)
+        self.workspace.plan = Plan(names)
         for name in names:
             getattr(self, name)()
         return self.outcome()
@@ -194,9 +197,9 @@ class Chain:
         write_candidates(dict(zip(asked, found, strict=True)), self.dataset.corpus, folder / "candidates.parquet")
         if self.parts.index is None:
             return []
-        note = self.parts.index[1].describe()
-        say(f"note: {note}")
-        return [note]
+        told = self.parts.index[1].describe()
+        note(told)
+        return [told]
 
     @_once
     def rankings(self) -> str:

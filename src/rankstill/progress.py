@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 
@@ -23,6 +23,25 @@ Advance = Callable[[int], None]
 def say(message: str) -> None:
     """One plain line to the log; markup in the message is not interpreted, for data may stand in it."""
     console.print(message, markup=False, soft_wrap=True)
+
+
+_noted: set[str] = set()
+
+
+def note(message: str) -> None:
+    """What a reader of the figures must know, said while the run goes on. Its end does not say it again."""
+    say(f"note: {message}")
+    _noted.add(message)
+
+
+def forget_notes() -> None:
+    """A run begins: no note has been said."""
+    _noted.clear()
+
+
+def not_said(notes: Sequence[str]) -> list[str]:
+    """Those of these notes that this run's log does not hold."""
+    return [each for each in notes if each not in _noted]
 
 
 def _shows_bars() -> bool:

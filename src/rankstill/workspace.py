@@ -22,7 +22,8 @@ from typing import IO, Any
 from rankstill.compute.memory import peak_memory
 from rankstill.disk import disk_errors
 from rankstill.errors import WorkspaceError
-from rankstill.progress import say
+from rankstill.progress import note, say
+from rankstill.steps import Plan, duration, title
 
 FORMAT = 3
 """Version of what lies in a workspace. Raised when a step's files change their meaning."""
@@ -108,6 +109,8 @@ class Workspace:
     """
 
     _dataset: DatasetIdentity | None = None
+    plan = Plan()
+    """Of the run that works here, for the log."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -159,11 +162,11 @@ class Workspace:
                     f"{self.folder}: holds finished steps ({held}) of another dataset, {former}; this is {dataset}. "
                     "Name another workspace with -w, or delete these steps by `rankstill run` with --replace."
                 )
-            say(f"note: {self.folder}: {held} of dataset {former} are deleted before the first step of {dataset}")
+            note(f"{self.folder}: {held} of dataset {former} are deleted before the first step of {dataset}")
             self._replaced, self._records = self._records, {}
             return
         if former is not None and dataset.fingerprint != former.fingerprint:
-            say(f"note: {dataset} has changed since the steps here were made; those that depend on it are made anew")
+            note(f"{dataset} has changed since the steps here were made; those that depend on it are made anew")
         with disk_errors(self.folder, "writing manifest.json"):
             self._write_manifest()
 
@@ -216,7 +219,7 @@ class Workspace:
         making = self.folder / ".making" / f"{name}-{fingerprint}"
         if known and known.fingerprint == fingerprint and all(self.path(output).exists() for output in known.outputs):
             if name not in self._seen:  # a chain asks for a step again wherever a later one needs it
-                say(f"{name}: already done ({known.seconds:,.0f} s when it was made)")
+                say(f"{self.plan.place(name)}: already done ({duration(known.seconds)} when it was made)")
                 self._seen.add(name)
             shutil.rmtree(making, ignore_errors=True)  # left by a kill right after the step was recorded
             return fingerprint
@@ -231,15 +234,17 @@ class Workspace:
         outputs: Sequence[str],
         fingerprint: str,
     ) -> None:
-        say(f"{name} ...")
+        say(f"{self.plan.place(name)} ...")
         started = time.monotonic()
-        with disk_errors(self.folder, f"in step {name}"):
+        with disk_errors(self.folder, f'in step "{title(name)}"'):
             self._forget_other_attempts(name, keep=making)
             making.mkdir(parents=True, exist_ok=True)
             notes = tuple(make(making) or ())
             self._commit(name, making, outputs, fingerprint, started, notes)
         self._seen.add(name)
-        say(f"{name}: done in {self._records[name].seconds:,.0f} s")
+        elapsed = self.plan.elapsed()
+        so_far = f", {elapsed} in all" if elapsed else ""
+        say(f"{self.plan.place(name)}: done in {duration(self._records[name].seconds)}{so_far}")
 
     def _forget_other_attempts(self, name: str, keep: Path) -> None:
         for attempt in (self.folder / ".making").glob(f"{name}-*"):

@@ -128,7 +128,7 @@ def test_what_was_not_finished_is_not_made_to_be_exported(finished: Finished, tm
     manifest = json.loads((copied / "manifest.json").read_text(encoding="utf-8"))
     del manifest["steps"]["retriever"]
     (copied / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    with pytest.raises(WorkspaceError, match=r'step "retriever" is not finished\. `rankstill run` first'):
+    with pytest.raises(WorkspaceError, match=r'step "train-retriever" is not finished\. `rankstill run` first'):
         export_vectors(config, copied)
     with pytest.raises(WorkspaceError, match=r"no workspace of a run\. `rankstill run` first"):
         export_vectors(config, tmp_path / "none")

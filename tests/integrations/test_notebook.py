@@ -122,7 +122,7 @@ def test_a_chain_run_in_a_notebook_shows_progress_and_its_outcome(
     outputs = notebook.cells[0].outputs
     said = "".join(output.get("text", "") + output.get("data", {}).get("text/plain", "") for output in outputs)
     assert "candidates ..." in said
-    assert "evaluation: done" in said
+    assert "evaluate: done" in said
     assert "\x1b[" not in said
     (result,) = [output for output in outputs if output.output_type == "execute_result"]
     assert "retriever AFTER" in Page(result.data["text/html"]).text

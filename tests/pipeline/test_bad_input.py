@@ -326,6 +326,6 @@ def test_in_a_process_of_its_own_too_a_mistake_is_one_line_and_no_traceback(
     assert ended.returncode == 2, ended.stderr
     lines = ended.stderr.splitlines()
     assert [line for line in lines if line.startswith("error: ")] == lines[-1:]
-    assert "File too large in step reranker" in lines[-1]
+    assert 'File too large in step "refit the ranker"' in lines[-1]
     assert "Traceback" not in ended.stderr
     assert tuple(json.loads((workspace / "manifest.json").read_text())["steps"]) == TOY_STEPS

@@ -189,7 +189,7 @@ def test_a_chain_on_random_lists_does_not_agree_better_with_the_llm(
     assert said.sentence.startswith("By agreement with the LLM on 20 lists that taught nothing, ")
     assert "Too few lists: 40 taught" in said.cause
     for place in ("retriever/README.md", "report.html"):
-        assert said.sentence in (found.workspace / place).read_text()
+        assert said.finding in (found.workspace / place).read_text()
 
 
 @pytest.mark.parametrize("seed", SEEDS)

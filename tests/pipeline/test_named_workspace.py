@@ -13,6 +13,7 @@ import pytest
 from rankstill.config import Config, read_config, write_config
 from rankstill.datasets import Dataset
 from rankstill.serve.votes import Votes
+from rankstill.teacher.ledger import Ledger
 
 Command = Callable[..., Any]
 
@@ -27,6 +28,7 @@ Command = Callable[..., Any]
         ("candidates", "candidates: already done"),
         ("export --parquet --even-if-worse", "passages written to {w}/export/vectors.parquet"),
         ("votes --to {w}-judged", "1 judged queries"),
+        ("check", "60 passages, 24 training, 8 test"),
     ],
 )
 def test_a_command_finds_the_workspace_that_it_is_given_either_way(
@@ -37,7 +39,21 @@ def test_a_command_finds_the_workspace_that_it_is_given_either_way(
     ran = command(name, *options, *way, finished_copy)
     assert ran.code == 0, ran.errors
     assert told.format(w=finished_copy) in ran.output + ran.errors
-    assert "already done" in ran.errors or name in ("report", "votes", "export")
+    assert "already done" in ran.errors or name in ("report", "votes", "export", "check")
+
+
+def test_a_config_may_stand_where_a_workspace_is_named(command: Command, finished_copy: Path) -> None:
+    ran = command("report", finished_copy / "config.yaml", "-w", finished_copy)
+    assert f"Wrote {finished_copy}/report.html" in ran.errors
+
+
+def test_the_ledger_of_a_config_or_a_workspace_is_shown(command: Command, finished_copy: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "own.sqlite"
+    Ledger(kept).close()
+    config = read_config(finished_copy / "config.yaml", {"teacher.ledger": str(kept)})
+    (finished_copy / "config.yaml").write_text(write_config(config))
+    for way in ([finished_copy], ["-w", finished_copy], [finished_copy / "config.yaml"], [kept]):
+        assert str(kept) in command("ledger", *way).output.replace("\n", "")
 
 
 def test_comparing_takes_workspaces_either_way_but_not_both(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 
 from rankstill.config import Config, write_config
+from rankstill.steps import title
 from toy import TOY_STEPS
 
 
@@ -52,8 +54,12 @@ def test_the_stages_one_after_another_make_the_chain_and_repeat_no_step(
         assert tuple(after) == steps
         assert {step: after[step] for step in before} == before
         for step in before:
-            assert said.errors.count(f"{step}: already done") == 1
+            assert said.errors.count(f", {title(step)}: already done") == 1
         assert {path: path.stat().st_mtime_ns for path in written} == written
+        numbers = re.findall(
+            r"^step (\d+) of (\d+), .*: (?:already done|done in \d+ s, \d+ s in all)", said.errors, re.M
+        )
+        assert numbers == [(str(place), str(len(steps))) for place in range(1, len(steps) + 1)]
         before = after
         outputs = [workspace / name for record in after.values() for name in record["outputs"]]
         written = {path: path.stat().st_mtime_ns for path in outputs if path.is_file()}
@@ -77,7 +83,7 @@ def test_run_goes_on_from_the_stages(command: Callable[..., Any], config_file: P
     after = steps_of(tmp_path / "w")
     assert tuple(after) == TOY_STEPS
     assert {step: after[step] for step in before} == before
-    assert [step for step in TOY_STEPS if f"{step}: already done" in said.errors] == list(before)
+    assert [step for step in TOY_STEPS if f", {title(step)}: already done" in said.errors] == list(before)
 
 
 def test_flags_do_without_a_config(

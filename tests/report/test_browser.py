@@ -54,6 +54,35 @@ def test_a_point_opens_its_query_by_mouse_and_by_keyboard(toy_workspace: Path, b
     assert [url for url in asked if url != address and not url.startswith("data:")] == []
 
 
+def test_filters_that_nothing_matches_say_so_and_can_be_taken_back(toy_workspace: Path, browser: Any) -> None:
+    page = browser.new_page()
+    page.goto(write_report(toy_workspace).resolve().as_uri())
+    page.fill("#holds", "no such word")
+    assert page.inner_text("#count") == "No query of 8 matches both filters."
+    page.click("#list button")
+    assert (page.locator("#list button").count(), page.input_value("#holds")) == (8, "")
+
+
+def test_on_a_phone_difference_and_p_are_seen_without_scrolling(toy_workspace: Path, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 900})
+    page.goto(write_report(toy_workspace).resolve().as_uri())
+    rows = page.locator('.scroll[aria-label="Every system on every measure"] tr')
+    for cell in (1, 2):
+        box = rows.last.locator("th, td").nth(cell).bounding_box()
+        assert box["x"] + box["width"] <= 390
+
+
+def test_print_keeps_tables_whole(toy_workspace: Path, browser: Any) -> None:
+    page = browser.new_page(viewport={"width": 680, "height": 900})  # A4 without its margins
+    page.goto(write_report(toy_workspace).resolve().as_uri())
+    page.emulate_media(media="print")
+    tables = "tables => tables.map(table => [getComputedStyle(table).breakInside, table.getBoundingClientRect().right])"
+    found = page.eval_on_selector_all("table", tables)
+    assert found
+    assert {whole for whole, _ in found} == {"avoid"}
+    assert max(right for _, right in found) <= 680
+
+
 def test_where_every_change_is_a_loss_the_page_opens_on_a_loss(toy_workspace: Path, browser: Any) -> None:
     path = write_report(toy_workspace)
     lost, count = re.subn(r'"gain":0\.5\b', '"gain":0', path.read_text(encoding="utf-8"))

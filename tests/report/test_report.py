@@ -20,8 +20,9 @@ from rankstill.config import read_config
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.errors import WorkspaceError
 from rankstill.evaluation import holm
+from rankstill.evaluation.systems import MEANINGS, SYSTEMS
 from rankstill.report import write_report
-from rankstill.report.figures import Curve, curves
+from rankstill.report.figures import Curve, Gain, curves, gains
 from rankstill.report.links import served_links
 from rankstill.report.measuring import measure_workspace
 from rankstill.report.reading import read_workspace
@@ -50,6 +51,39 @@ def test_the_page_says_what_was_measured_and_its_queries_add_up_to_it(toy_worksp
     assert [each["gain"] for each in queries] == sorted((each["gain"] for each in queries), reverse=True)
 
 
+def test_systems_are_defined_before_the_table_and_their_difference_and_p_come_first_in_it(toy_workspace: Path) -> None:
+    page = write_report(toy_workspace).read_text(encoding="utf-8")
+    table = json.loads((toy_workspace / "metrics.json").read_text())["table"]
+    defined = re.findall(r"<dt>(.*?)</dt><dd>(.*?)</dd>", page[: page.index("<table>")])
+    assert [name for name, _ in defined] == [system["name"] for system in table["systems"]]
+    assert all(told.endswith(".") and len(told) < 130 for _, told in defined)
+    heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', page)
+    assert heads[:4] == ["system", "difference", "p", "nDCG@10"]
+    assert "95 % interval excludes 0" in page
+    assert "for sure" not in page
+    assert page.count("two p-values") == 1
+
+
+def test_every_system_has_a_meaning() -> None:
+    assert set(MEANINGS) == set(SYSTEMS)
+
+
+def test_each_dot_is_a_query_that_changed_and_tells_which(toy_workspace: Path, toy_dataset: Dataset) -> None:
+    page = write_report(toy_workspace).read_text(encoding="utf-8")
+    assert "Each dot is a test query whose nDCG@10 changed." in page
+    wide = page[page.index('aria-labelledby="gains-wide-title"') : page.index('aria-labelledby="gains-narrow-title"')]
+    told = re.findall(r"<circle[^>]*><title>(.)0\.500  (.*?)</title></circle>", wide)
+    assert sorted(sign for sign, _ in told) == ["+"] * 4 + ["\u2212"] * 2  # two of the eight queries did not change
+    assert {text for _, text in told} <= {query.text for query in toy_dataset.queries.values()}
+
+
+def test_where_a_column_has_no_room_for_every_dot_the_page_says_so() -> None:
+    crowded = gains("gains", "", "nDCG@10", [Gain(0.5)] * 1_000)
+    assert ('class="count"' in crowded.wide, crowded.wide.count("<circle") < 1_000) == (True, True)
+    roomy = gains("gains", "", "nDCG@10", [Gain(0.5)] * 30)
+    assert ('class="count"' in roomy.wide, roomy.wide.count("<circle")) == (False, 30)
+
+
 def test_a_query_shows_what_was_found_before_and_after_and_where_its_gold_passage_went(toy_workspace: Path) -> None:
     data = data_of(write_report(toy_workspace).read_text(encoding="utf-8"))
     query = data["queries"][0]
@@ -69,7 +103,7 @@ def test_an_unfinished_workspace_gets_a_page_that_says_what_is_missing(toy_works
     page = write_report(toy_workspace).read_text(encoding="utf-8")
     assert "The chain is not finished, so nobody can say yet" in page
     assert f"<code>rankstill run {toy_workspace}/config.yaml -w {toy_workspace}</code>" in page
-    assert page.count("the chain is not finished; its next step is &#34;vectors&#34;. <a") == 3
+    assert page.count("the chain is not finished; its next step is &#34;encode the corpus&#34;. <a") == 3
     assert data_of(page) == {"queries": []}
 
 

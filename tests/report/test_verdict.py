@@ -78,7 +78,7 @@ def test_a_finished_chain_without_judgements_says_how_to_get_some() -> None:
 def test_an_unfinished_chain_says_which_step_comes_next_and_how() -> None:
     found = verdict(None, Path("mine"), next_step(["vectors", "candidates"]))
     assert "The chain is not finished" in found.sentence
-    assert found.advice == 'Its next step is "rankings": `rankstill run mine/config.yaml -w mine` goes on there.'
+    assert found.advice == 'Its next step is "teach": `rankstill run mine/config.yaml -w mine` goes on there.'
     unneeded = {"rankings", "held_out", "multi_vector", "token_index", "ranker", "agreement"}
     assert next_step(["vectors", "candidates"], unneeded) == "labels"
     assert next_step(["evaluation"]) is None
@@ -152,21 +152,35 @@ def test_an_unchanged_retriever_is_said_not_to_be_better() -> None:
 @pytest.mark.parametrize(
     ("hybrid", "bm25", "said"),
     [
-        ([2] * 30, [2] * 30, ""),
-        ([1] * 30, [2] * 30, " As good at no cost: hybrid before (1.000)."),
-        ([1] * 30, [1] * 30, " As good at no cost: hybrid before (1.000), BM25 (1.000)."),
+        ([2] * 30, [2] * 30, "better than hybrid before (0.631), BM25 (0.631)."),
+        ([1] * 30, [2] * 30, "better than BM25 (0.631); not shown to be better than hybrid before (1.000)."),
+        ([1] * 30, [1] * 30, "not shown to be better than hybrid before (1.000), BM25 (1.000)."),
     ],
 )
-def test_the_headline_names_what_costs_nothing_and_is_as_good(hybrid: list[int], bm25: list[int], said: str) -> None:
+def test_the_headline_names_every_free_rival_and_whether_it_is_beaten(
+    hybrid: list[int], bm25: list[int], said: str
+) -> None:
     table = measured([3] * 30, [1] * 30, hybrid_before=hybrid, BM25=bm25)
     found = verdict(EvaluationTable.from_json(table.to_json()), Path("w"))
-    assert found.sentence.partition(").")[2] == said
+    assert found.sentence == f"{found.finding} {found.rivals}"
+    assert found.rivals == f"Against the free rivals, which need no training: {said}"
 
 
-def test_the_headline_names_what_costs_nothing_and_is_better() -> None:
+def test_the_headline_names_a_free_rival_that_is_better() -> None:
     found = verdict(measured([3] * 30, [2] * 30, hybrid_before=[1] * 30, BM25=[3] * 30), Path("w"))
     assert found.kind == "better"
-    assert found.sentence.endswith(" Better at no cost: hybrid before (1.000).")
+    assert found.sentence.endswith(": better than BM25 (0.500); worse than hybrid before (1.000).")
+
+
+@pytest.mark.parametrize(("resamples", "told"), [(1_000, "p ≤ 0.0010"), (2_000, "p ≤ 0.0005")])
+def test_at_the_tests_floor_p_is_said_to_be_at_most_that(resamples: int, told: str) -> None:
+    qrels = {f"q{number}": {"gold": 1} for number in range(30)}
+    runs = {"retriever before": ranked([3] * 30), "retriever AFTER": ranked([1] * 30)}
+    table = evaluate_runs(runs, qrels, "retriever before", ["nDCG@10"], resamples=resamples)
+    assert told in verdict(table, Path("w")).test.replace("\u00a0", " ")
+    assert f"| {told.removeprefix('p ').replace(' ', '')} |" in table.to_markdown()
+    unsure = evaluate_runs({**runs, "retriever AFTER": ranked([1, 5] * 15)}, qrels, "retriever before", ["nDCG@10"])
+    assert "p = " in verdict(unsure, Path("w")).test.replace("\u00a0", " ")
 
 
 def compared(before: list[float], after: list[float]) -> Comparison:

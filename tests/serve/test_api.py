@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import base64
+import html
 import re
 import shlex
 import shutil
@@ -29,6 +30,44 @@ def test_openais_own_client_gets_the_retrievers_vectors(server: Served, client: 
     np.testing.assert_allclose([each.embedding for each in made.data], expected, atol=1e-5)
     assert [each.index for each in made.data] == [0, 1]
     assert made.usage.prompt_tokens == sum(server.opened.after.count_tokens(texts))
+
+
+def test_openais_own_client_finds_the_one_model(server: Served, client: openai.OpenAI) -> None:
+    (model,) = client.models.list().data
+    assert (model.id, model.object) == (server.folder.name, "model")
+    assert client.models.retrieve(model.id) == model
+    with pytest.raises(openai.NotFoundError, match=f"The one model here is {model.id}"):
+        client.models.retrieve("another")
+
+
+def test_dimensions_that_the_vectors_do_not_have_are_refused(server: Served, client: openai.OpenAI) -> None:
+    own = server.opened.after.passages.shape[1]
+    made = client.embeddings.create(input="magma", model="any", dimensions=own)
+    assert len(made.data[0].embedding) == own
+    with pytest.raises(openai.UnprocessableEntityError, match=f"vectors have {own}, and no other number"):
+        client.embeddings.create(input="magma", model="any", dimensions=own - 1)
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="needs curl")
+def test_the_docs_page_tells_every_path_and_its_examples_work(server: Served) -> None:
+    page = server.ask("/docs")
+    assert page.headers["content-type"].startswith("text/html")
+    assert not re.search(r"""(src|href)=["'](https?:)?//|<script""", page.body)
+    text = html.unescape(page.body)
+    document = server.ask("/openapi.json").body
+    for path, methods in document["paths"].items():
+        for method, operation in methods.items():
+            assert f"{method.upper()} {path}" in text
+            assert operation["description"] in text
+    for schema in ("SearchRequest", "RerankRequest", "EmbeddingsRequest", "VoteRequest", "MarkRequest", "Passage"):
+        for name in document["components"]["schemas"][schema]["properties"]:
+            assert name in text
+    examples = re.findall(r">(curl .*)</pre>", text)
+    assert len(examples) >= 8
+    for command in examples:
+        marked = command.replace('"p1"', f'"{server.opened.dataset.corpus.ids[0]}"')
+        run = subprocess.run([*shlex.split(marked), "--silent", "--fail-with-body"], capture_output=True, check=False)
+        assert run.returncode == 0, (command, run.stdout)
 
 
 def test_floats_and_base64_are_the_same_vector(server: Served) -> None:

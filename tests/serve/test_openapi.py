@@ -8,13 +8,13 @@ from loopback import Served
 
 schemathesis = pytest.importorskip("schemathesis", reason="package schemathesis is not installed")
 
-PATHS = ("/search", "/rerank", "/v1/embeddings", "/embed", "/votes", "/marks", "/health", "/about")
+PATHS = ("/search", "/rerank", "/v1/embeddings", "/embed", "/votes", "/marks", "/health", "/about", "/v1/models")
 
 
 @pytest.mark.parametrize("path", PATHS)
 def test_the_server_does_what_its_openapi_document_says(server: Served, path: str) -> None:
     schema = schemathesis.openapi.from_url(f"{server.url}/openapi.json")
-    method = "GET" if path in ("/health", "/about") else "POST"
+    method = "GET" if path in ("/health", "/about", "/v1/models") else "POST"
     operation = schema[path][method]
 
     answered: list[int] = []

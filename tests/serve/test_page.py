@@ -80,6 +80,74 @@ def test_with_keys_alone_one_searches_walks_opens_marks_and_votes(page: Any, ser
     assert (tmp_path / "page.png").stat().st_size > 10_000
 
 
+def test_searches_are_links_that_back_and_forward_go_through(page: Any, server: Served) -> None:
+    first, second = "how does magma of the volcano change", "how does crevasse of the glacier change"
+    page.goto(server.url)
+    page.wait_for_selector(".example")
+    for query in (first, second):
+        page.fill("#query", query)
+        page.keyboard.press("Enter")
+        page.wait_for_url(f"**/?q={query.replace(' ', '+')}&systems=before%2Cafter")
+        page.wait_for_function("query => document.title.startsWith(query)", arg=query)
+    page.wait_for_selector(".hit")
+    page.go_back()
+    page.wait_for_function("query => document.getElementById('query').value === query", arg=first)
+    page.wait_for_selector("body:not([aria-busy])")
+    assert ids(page, "after") == [passage["id"] for passage in server.search(first)["after"]]
+    page.go_back()  # to the page as it was opened
+    page.wait_for_selector("#welcome:visible")
+    assert (page.locator(".hit").count(), page.input_value("#query")) == (0, "")
+    page.go_forward()
+    page.wait_for_selector(".hit")
+    assert page.input_value("#query") == first
+    page.goto(f"{server.url}/#q={second}")  # as links were before
+    page.wait_for_selector(".hit")
+    assert page.input_value("#query") == second
+
+
+def test_after_an_error_or_an_empty_query_nothing_old_remains(page: Any, server: Served) -> None:
+    def nothing_is_shown() -> None:
+        for part in (".hit", "#gold li", "#vote:visible", "#tabs button", "#lists:visible", "path.line"):
+            assert page.locator(part).count() == 0, part
+
+    query = server.opened.dataset.queries[server.opened.dataset.test[0]].text
+    page.goto(f"{server.url}/?q={query}")
+    page.wait_for_selector("#gold li")
+    page.fill("#query", "  ")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#welcome:visible")
+    nothing_is_shown()
+    page.fill("#query", query)
+    page.keyboard.press("Enter")
+    page.wait_for_selector("#gold li")
+    page.evaluate("() => { window.fetch = () => Promise.reject(new TypeError('cut off')); }")
+    page.fill("#query", "another")
+    page.keyboard.press("Enter")
+    page.locator("#problem", has_text="does not answer").wait_for()
+    nothing_is_shown()
+
+
+def test_an_opened_passage_is_whole_and_its_score_and_id_have_their_names(
+    page: Any, toy_dataset_folder: Path, toy_config: Callable[..., Config], tmp_path: Path
+) -> None:
+    source = shutil.copytree(toy_dataset_folder, tmp_path / "long")
+    passages = [json.loads(line) for line in (source / "corpus.jsonl").read_text().splitlines()]
+    for passage in passages:
+        passage["text"] += " and so on" * 1_000 + " until the end"
+    (source / "corpus.jsonl").write_text("".join(json.dumps(passage) + "\n" for passage in passages))
+    config = toy_config({"ranker.cross_encoder": False}, source=source)
+    with Served(rankstill.distill(config, tmp_path / "w").workspace) as served:
+        page.goto(f"{served.url}/?q=how does magma of the volcano change")
+        page.wait_for_selector(".hit")
+        page.click(".title >> nth=0")
+        assert page.text_content(".text >> nth=0").endswith("until the end")
+        clipped = "text => text.scrollHeight > text.clientHeight + 1 || text.clientHeight < 400"
+        assert not page.eval_on_selector(".text >> nth=0", clipped)
+        passage = served.search("how does magma of the volcano change")["before"][0]
+        assert page.text_content(".score >> nth=0") == f"score {passage['score']:.3f}"
+        assert page.text_content(".id >> nth=0") == f"id {passage['id']}"
+
+
 def test_any_two_systems_or_more_stand_side_by_side(page: Any, server: Served) -> None:
     def shown() -> list[str]:
         found: list[str] = page.eval_on_selector_all(".column", "lists => lists.map(list => list.dataset.system)")
@@ -88,7 +156,7 @@ def test_any_two_systems_or_more_stand_side_by_side(page: Any, server: Served) -
         return found
 
     query = "how does magma of the volcano change"
-    page.goto(f"{server.url}/#q={query}")
+    page.goto(f"{server.url}/?q={query}")
     page.wait_for_selector(".column")
     assert shown() == ["before", "after"]
     page.keyboard.press("Escape")

@@ -56,7 +56,9 @@ def test_an_unfinished_workspace_names_the_step_that_is_missing(built_copy: Path
     manifest = json.loads((built_copy / "manifest.json").read_text())
     del manifest["steps"]["reranker"]
     (built_copy / "manifest.json").write_text(json.dumps(manifest))
-    with pytest.raises(WorkspaceError, match=r'step "reranker" is not finished.* rankstill run \S+config\.yaml -w'):
+    with pytest.raises(
+        WorkspaceError, match=r'step "refit the ranker" is not finished.* rankstill run \S+config\.yaml -w'
+    ):
         open_workspace(built_copy)
 
 

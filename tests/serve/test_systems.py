@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,26 +14,18 @@ import pytest
 from loopback import Served
 
 from rankstill.evaluation import systems as measured
-from rankstill.evaluation.runs import rank_order, read_run
+from rankstill.evaluation.runs import rank_order, read_run, write_run
 from rankstill.evaluation.systems import run_name
+from rankstill.serve.measured import MeasuredRuns
 from rankstill.serve.systems import SYSTEMS, SystemName
 from rankstill.workspace import Workspace
 
 QUERY = "how does magma of the volcano change"
-MEASURED: dict[SystemName, str] = {
-    "before": measured.BEFORE,
-    "hybrid-before": measured.HYBRID_BEFORE,
-    "multi-vector": measured.MULTI_VECTOR,
-    "multi-vector-hybrid": measured.MULTI_VECTOR_HYBRID,
-    "after": measured.AFTER,
-    "hybrid-after": measured.HYBRID_AFTER,
-    "ranker": measured.RANKER_ON_AFTER,
-}
 
 
 @pytest.mark.parametrize("system", SYSTEMS)
 def test_what_a_system_finds_is_the_evaluations_run(server: Served, system: SystemName) -> None:
-    run = read_run(server.folder / "runs" / f"{run_name(MEASURED[system])}.trec")
+    run = read_run(server.folder / "runs" / f"{run_name(SYSTEMS[system].row)}.trec")
     texts = {query: server.opened.dataset.queries[query].text for query in run}
     with ThreadPoolExecutor(len(texts)) as pool:  # so that several queries share a batch
         found = dict(zip(texts, pool.map(lambda text: _list(server, text, system), texts.values()), strict=True))
@@ -39,6 +33,37 @@ def test_what_a_system_finds_is_the_evaluations_run(server: Served, system: Syst
         assert [passage["id"] for passage in passages] == rank_order(run[query])
         scores = [passage["score"] for passage in passages]
         np.testing.assert_allclose(scores, [run[query][passage["id"]] for passage in passages], rtol=1e-5, atol=1e-5)
+
+
+def test_near_ties_stand_in_the_reports_order_and_another_models_lists_are_left_alone(built_copy: Path) -> None:
+    path = built_copy / "runs" / f"{run_name(measured.AFTER)}.trec"
+    run = read_run(path)
+    near, other = list(run)[:2]
+    scores, ranked = run[near], rank_order(run[near])
+    first, second = min(pairwise(ranked), key=lambda pair: scores[pair[0]] - scores[pair[1]])
+    scores[first], scores[second] = scores[second], scores[first]
+    swapped = rank_order(scores)
+    assert swapped != ranked
+    run[other] = {passage: -score for passage, score in run[other].items()}
+    write_run(run, path, "after")
+    with Served(built_copy) as served:
+        texts = {query: served.opened.dataset.queries[query].text for query in (near, other)}
+        assert [passage["id"] for passage in _list(served, texts[near], "after")] == swapped
+        assert [passage["id"] for passage in _list(served, texts[other], "after")] != rank_order(run[other])
+
+
+def test_the_examples_are_the_queries_that_changed_most(built_copy: Path) -> None:
+    with (built_copy / "per-query.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    values = {(row["query"], row["system"]): float(row["nDCG@10"]) for row in rows}
+    queries = list(dict.fromkeys(row["query"] for row in rows))
+    change = {query: abs(values[query, measured.AFTER] - values[query, measured.BEFORE]) for query in queries}
+    with Served(built_copy) as served:
+        shown = [each["id"] for each in served.ask("/about").body["examples"]]
+    assert shown == sorted(queries, key=lambda query: -change[query])
+    (built_copy / "per-query.csv").write_text("query,system,nDCG@10\n")
+    # Nothing is judged: by what is new in the lists.
+    assert sorted(MeasuredRuns(built_copy).most_changed()) == sorted(queries)
 
 
 def _list(server: Served, text: str, system: SystemName) -> list[dict[str, object]]:

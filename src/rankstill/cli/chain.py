@@ -9,14 +9,11 @@ import typer
 
 from rankstill.cli.app import app
 from rankstill.cli.options import (
-    ConfigFile,
     Experiment,
     Replace,
     Seed,
     Set,
-    Source,
     changes_of,
-    config_of,
     on_workspace,
 )
 from rankstill.cli.showing import show
@@ -26,18 +23,18 @@ from rankstill.progress import say
 
 @app.command()
 def demo(
-    workspace: Annotated[Path, typer.Option("--workspace", "-w", help="Where the demo's files go.")] = Path(
-        "rankstill-demo"
-    ),
-    quick: Annotated[bool, typer.Option("--quick", help="A sample: the same shape in a few minutes.")] = False,
+    workspace: Annotated[
+        Path, typer.Option("--workspace", "-w", help="The workspace: where the demo's files go.")
+    ] = Path("rankstill-demo"),
+    quick: Annotated[bool, typer.Option("--quick", help="Run on a small sample, in a few minutes.")] = False,
     all_claims: Annotated[
-        bool, typer.Option("--all-claims", help="Train on all 809 claims, leaking ones too; every figure says so.")
+        bool, typer.Option("--all-claims", help="Train on all 809 claims, also those that leak; every figure says so.")
     ] = False,
     replace: Replace = False,
     seed: Seed = None,
     set_: Set = None,
 ) -> None:
-    """Run the whole chain on SciFact with 809 recorded LLM rankings: no key, no hub."""
+    """Run the whole chain on SciFact with 809 recorded LLM rankings, without an API key."""
     from rankstill.config import refuse_unused
     from rankstill.demo import demo_config, run_demo
 
@@ -52,8 +49,8 @@ def _step(name: str, until: str, what: str) -> None:
         experiment.run(until, replace=replace)
 
 
-_step("run", "evaluation", "Run the whole chain on your own data; run again, it goes on where it stopped.")
-_step("candidates", "candidates", "Find candidate passages for every query, by BM25 and the retriever.")
+_step("run", "evaluation", "Run the whole chain on your own data, or continue where it stopped.")
+_step("candidates", "candidates", "Find candidate passages for every query, with BM25 and the retriever.")
 _step("train-ranker", "ranker", "Train the ranker on the LLM's rankings.")
 _step("label", "labels", "Let the ranker label queries and passages.")
 _step("train-retriever", "retriever", "Train the retriever on the labels.")
@@ -64,30 +61,29 @@ _step("evaluate", "evaluation", "Measure every system on the test queries.")
 def init(
     path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("rankstill.yaml"),
     source: Annotated[str, typer.Option(help="Your dataset.")] = "path/to/a/beir/folder",
+    full: Annotated[bool, typer.Option("--full", help="Write every option, with its default and its meaning.")] = False,
 ) -> None:
-    """Write a config with every option, its default and its meaning."""
-    from rankstill.config import commented_config
+    """Write a config with the options that most people set, and three choices of teacher."""
+    from rankstill.config import commented_config, starting_config
 
     if path.exists():
         raise RankstillError(f"{path}: is there already. Name another file or move it away.")
     try:
-        path.write_text(commented_config(source), encoding="utf-8")
+        path.write_text((commented_config if full else starting_config)(source), encoding="utf-8")
     except OSError as error:
         raise RankstillError(f"{path}: cannot be written ({error.strerror}). Name another file.") from None
-    say(f"Wrote {path}. Set dataset.source and the teacher (docs/teacher.md), then: rankstill run {path}")
+    say(f"Wrote {path}. Set dataset.source in it and choose a teacher (docs/teacher.md), then: rankstill run {path}")
 
 
-@app.command()
+@on_workspace("check")
 def check(
-    config: ConfigFile = None,
-    source: Source = None,
+    experiment: Experiment,
     near: Annotated[
         bool, typer.Option("--near", help="Also look for near-duplicate queries; loads the model.")
     ] = False,
-    set_: Set = None,
 ) -> None:
-    """Check a dataset: what loading changes, and whether its training split leaks into its test split."""
+    """Check a dataset: its sizes, what loading changes, and whether training queries leak into the test."""
     from rankstill.checks import check_dataset
 
-    for line in check_dataset(config_of(config, changes_of(source=source, set_=set_)), near_duplicates=near):
+    for line in check_dataset(experiment.config, near_duplicates=near):
         typer.echo(line)

@@ -28,7 +28,7 @@ def judge(
         typer.Option("--import", help='Take answers to exported prompts back: each line with its "answer".'),
     ] = None,
 ) -> None:
-    """Without labels: an LLM grades what every system found, and the table is measured by its grades."""
+    """Have an LLM judge what every system found, and measure all systems by its grades."""
     from rankstill import judge as judging
 
     config, workspace, further = experiment.config, experiment.workspace, others or []
@@ -61,7 +61,7 @@ def check_judge(
     experiment: Experiment,
     queries: Annotated[int, typer.Option(min=1, help="How many queries to ask about, each in two orders.")] = 30,
 ) -> None:
-    """Ask about a few queries twice: does the judge agree with itself, and with people where they judged?"""
+    """Test the LLM judge on a few queries: whether it agrees with itself, and with people."""
     from rankstill import judge as judging
 
     for line in judging.check_judge(experiment.config, experiment.workspace, queries).lines():

@@ -27,16 +27,19 @@ Folder = Annotated[
     typer.Option(
         "--workspace",
         "-w",
-        help="Where the experiment's files go; `workspace`, or the one named as CONFIG, if left out.",
+        help="The workspace: where the experiment's files go; `workspace`, or the one named as CONFIG, if left out.",
     ),
 ]
-Named = Annotated[Path | None, typer.Argument(help="A workspace, finished or not; `workspace` if left out.")]
-AlsoNamed = Annotated[
-    Path | None, typer.Option("--workspace", "-w", help="The workspace, named as for other commands.")
+Named = Annotated[
+    Path | None,
+    typer.Argument(
+        metavar="[CONFIG]", help="A workspace, or the YAML config of one that -w names; `workspace` if left out."
+    ),
 ]
+AlsoNamed = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace.")]
 EvenIfWorse = Annotated[
     bool,
-    typer.Option("--even-if-worse", help="Also where the new retriever is not shown to be better than the old one."),
+    typer.Option("--even-if-worse", help="Go on even if the new retriever is not shown to be better than the old one."),
 ]
 Source = Annotated[str | None, typer.Option(help="The dataset: sets dataset.source.")]
 Rankings = Annotated[Path | None, typer.Option(help="Recorded rankings: sets teacher.rankings.")]
@@ -115,9 +118,13 @@ def _shared(
 def one_workspace(argument: Path | None, option: Path | None) -> Path:
     """The workspace that a command on a finished one is given, as its argument or by -w.
 
+    The argument may also be the run's config, as for other commands; the workspace is then the one of -w.
+
     Raises:
-        RankstillError: both, and not the same.
+        RankstillError: two workspaces, and not the same.
     """
+    if argument is not None and argument.is_file():
+        return option or _DEFAULT
     if argument is not None and option is not None and argument != option:
         raise RankstillError(f"two workspaces are named: {argument}, and {option} by -w. Name one.")
     return argument or option or _DEFAULT
@@ -164,6 +171,14 @@ def config_of(path: Path | None, changes: dict[str, Any]) -> Config:
     if "dataset.source" not in changes:
         raise RankstillError("say what to work on: a CONFIG.yaml (`rankstill init` writes one) or --source.")
     return make_config({}, changes, "flags")
+
+
+def ledger_of(path: Path | None) -> Path | None:
+    """The ledger of a config or of a workspace, or a ledger itself; None: the one of all workspaces."""
+    if path is None or not (path.is_dir() or path.suffix in (".yaml", ".yml")):
+        return path
+    ledger = config_of(path, {}).teacher.ledger
+    return Path(ledger).expanduser() if ledger else None
 
 
 def changes_of(

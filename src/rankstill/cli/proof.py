@@ -13,14 +13,14 @@ from rankstill.cli.app import app
 from rankstill.cli.options import Experiment, on_workspace
 
 study_app = typer.Typer(
-    help="The paper's studies and baselines: variants over seeds, with paired tests.", no_args_is_help=True
+    help="Run the paper's studies and baselines: variants over seeds, with paired tests.", no_args_is_help=True
 )
 app.add_typer(study_app, name="study")
 
 
 @on_workspace("prove")
 def prove(experiment: Experiment) -> None:
-    """For which queries it is better, which link of the chain lost most, and what the retriever forgot elsewhere."""
+    """Show which queries gain, which link of the chain loses most, and what the retriever forgot."""
     from rankstill.proof import prove
 
     typer.echo(prove(experiment.config, experiment.workspace))
@@ -34,7 +34,7 @@ def rag(
         typer.Option(help="Multiple-choice questions as of MMLU (.json, .jsonl) in place of the test set."),
     ] = None,
 ) -> None:
-    """Question answering: a frozen LLM answers from what each system finds; better passages, better answers?"""
+    """Test question answering: a frozen LLM answers from the passages that each system finds."""
     from rankstill.proof import answer_choices, answer_questions
 
     if choices is None:
@@ -48,13 +48,13 @@ def _study(name: str, what: str) -> None:
     @on_workspace(name, what, study_app)
     def run(
         experiment: Experiment,
-        seeds: Annotated[int, typer.Option(min=1, help="How many seeds, from seed on.")] = 3,
-        only: Annotated[str, typer.Option(help="Variants, by comma; all if left out.")] = "",
+        seeds: Annotated[int, typer.Option(min=1, help="How many seeds to run, counted up from `seed`.")] = 3,
+        only: Annotated[str, typer.Option(help="Variants to run, separated by commas; all if left out.")] = "",
         validate: Annotated[
             bool,
             typer.Option(
                 "--validate",
-                help="Measure on a third of the judged training queries, which then do not teach; all of it goes to "
+                help="Measure on a third of the judged training queries, which then do not teach. Everything goes to "
                 "validation/ in the workspace.",
             ),
         ] = False,

@@ -16,7 +16,7 @@ from rankstill.progress import say
 
 @app.command()
 def report(workspace: Named = None, also: AlsoNamed = None) -> None:
-    """Write report.html: the verdict, where quality is lost, every query's gain or loss, how to reproduce."""
+    """Write report.html: the verdict, every system, every query's gain or loss, how to reproduce it."""
     from rankstill.report import write_report
 
     say(f"Wrote {write_report(one_workspace(workspace, also))}")
@@ -25,14 +25,14 @@ def report(workspace: Named = None, also: AlsoNamed = None) -> None:
 @app.command()
 def compare(
     workspaces: Annotated[
-        list[Path] | None, typer.Argument(help="Two workspaces or more; the first is compared with.")
+        list[Path] | None, typer.Argument(help="Two workspaces or more; all are compared with the first.")
     ] = None,
     also: Annotated[
-        list[Path] | None, typer.Option("--workspace", "-w", help="A workspace; given again for each, in their order.")
+        list[Path] | None, typer.Option("--workspace", "-w", help="A workspace; repeat it for each, in their order.")
     ] = None,
     to: Annotated[Path, typer.Option(help="The page to write.")] = Path("compare.html"),
 ) -> None:
-    """Put several workspaces beside each other: systems, paired tests, the settings that differ."""
+    """Compare several workspaces: their systems, with paired tests, and the settings that differ."""
     from rankstill.report import compare_workspaces
 
     if workspaces and also:
@@ -45,12 +45,14 @@ def serve(
     workspace: Named = None,
     also: AlsoNamed = None,
     host: Annotated[
-        str, typer.Option(help="Where to listen; beyond loopback others get in: there is no password.")
+        str, typer.Option(help="Address to listen on. Beyond loopback, others can connect: there is no password.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free.")] = 8080,
-    allow_host: Annotated[list[str] | None, typer.Option(help="A further host name that it answers to.")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 8080,
+    allow_host: Annotated[
+        list[str] | None, typer.Option(help="Another host name that the server answers to; may be repeated.")
+    ] = None,
 ) -> None:
-    """Search by the run's systems side by side in a browser, before and after at first; and an HTTP API."""
+    """Open a search page that shows before and after side by side, with an HTTP API."""
     from rankstill.serve import run_server
 
     run_server(one_workspace(workspace, also), host, port, allow_host or ())
@@ -62,7 +64,7 @@ def votes(
     workspace: Named = None,
     also: AlsoNamed = None,
 ) -> None:
-    """Write what was voted on the page as a dataset, to measure the next run on."""
+    """Write the votes from the search page as a dataset, to measure the next run on."""
     from rankstill.config import read_config
     from rankstill.datasets import load_dataset
     from rankstill.serve import write_votes_dataset
@@ -80,27 +82,32 @@ def export(
     experiment: Experiment,
     form: Annotated[
         list[str] | None,
-        typer.Option(help="onnx, onnx-int8, openvino or openvino-int8; may be given again. The first two if left out."),
+        typer.Option(help="onnx, onnx-int8, openvino or openvino-int8; may be repeated. The first two if left out."),
     ] = None,
-    dimensions: Annotated[int | None, typer.Option(min=1, help="Shorter vectors, turned before they are cut.")] = None,
-    matryoshka: Annotated[bool, typer.Option("--matryoshka", help="Measure shorter vectors, no model.")] = False,
-    parquet: Annotated[bool, typer.Option("--parquet", help="The corpus with its vectors, no model.")] = False,
+    dimensions: Annotated[
+        int | None, typer.Option(min=1, help="Length of shorter vectors, which are rotated before they are cut.")
+    ] = None,
+    matryoshka: Annotated[bool, typer.Option("--matryoshka", help="Measure shorter vectors; export no model.")] = False,
+    parquet: Annotated[
+        bool, typer.Option("--parquet", help="Write the corpus with its vectors; export no model.")
+    ] = False,
     store: Annotated[
-        str | None, typer.Option(help="Put the corpus with its vectors into qdrant, lancedb or pgvector, no model.")
+        str | None,
+        typer.Option(help="Put the corpus with its vectors into qdrant, lancedb or pgvector; export no model."),
     ] = None,
     multi_vector: Annotated[
         bool, typer.Option("--multi-vector", help="Put the multi-vector retriever's token vectors into the store.")
     ] = False,
     even_if_worse: EvenIfWorse = False,
-    name: Annotated[str, typer.Option(help="Of the store's collection or table.")] = "rankstill",
+    name: Annotated[str, typer.Option(help="Name of the store's collection or table.")] = "rankstill",
     location: Annotated[
         str,
         typer.Option(
-            help="Of the store: a folder, a URL, a connection string; in the workspace, or by PGHOST, if left out."
+            help="Location of the store: a folder, a URL or a connection string. Default: the workspace, or PGHOST."
         ),
     ] = "",
 ) -> None:
-    """Take the new retriever elsewhere, with its quality before and after: other runtimes, files, vector databases."""
+    """Export the new retriever to other runtimes, files or vector databases, and measure what it loses."""
     from rankstill import export
     from rankstill.evaluation.systems import AFTER, MULTI_VECTOR
     from rankstill.report.refusing import refuse_if_not_better
@@ -131,11 +138,11 @@ def push(
     repository: Annotated[str, typer.Argument(help="owner/name on the Hugging Face Hub; HF_TOKEN gives the right.")],
     workspace: Named = None,
     also: AlsoNamed = None,
-    public: Annotated[bool, typer.Option("--public", help="For everybody to see; private if left out.")] = False,
-    multi_vector: Annotated[bool, typer.Option("--multi-vector", help="The multi-vector retriever.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="Make it public; it is private if left out.")] = False,
+    multi_vector: Annotated[bool, typer.Option("--multi-vector", help="Push the multi-vector retriever.")] = False,
     even_if_worse: EvenIfWorse = False,
 ) -> None:
-    """Push the new retriever to the Hugging Face Hub, its model card with it."""
+    """Push the new retriever and its model card to the Hugging Face Hub."""
     from rankstill.evaluation.systems import AFTER, MULTI_VECTOR
     from rankstill.export import push
     from rankstill.report.refusing import refuse_if_not_better

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from typing import TYPE_CHECKING
+
+from rankstill.progress import not_said
 
 if TYPE_CHECKING:
     from rankstill.outcome import Outcome
@@ -22,11 +25,9 @@ def show(outcome: Outcome) -> None:
     if outcome.agreement is not None and outcome.agreement.table is not None:
         out.print(render(outcome.agreement.table, outcome.agreement.heading, out.width))
         out.print(outcome.agreement.limits(), markup=False)
-    for note in outcome.notes:
+    for note in not_said(outcome.notes):
         out.print(f"note: {note}", markup=False)
     out.print(f"\nWorkspace: {outcome.workspace}", markup=False)
-    if (page := outcome.workspace / "report.html").exists():
-        out.print(f"Report: {page}", markup=False, soft_wrap=True)
     found = outcome.verdict()
     out.print()
     for line in found.lines():
@@ -38,11 +39,28 @@ def show(outcome: Outcome) -> None:
             markup=False,
             soft_wrap=True,
         )
-        return
-    out.print("Use the new retriever:\n" if found.kind == "better" else "To use the new retriever:\n", markup=False)
-    out.print("    from sentence_transformers import SentenceTransformer", markup=False)
-    out.print(f'    retriever = SentenceTransformer("{outcome.retriever}")', markup=False, soft_wrap=True)
-    out.print(
-        '    passages, query = retriever.encode_document(["a passage"]), retriever.encode_query("a query")',
-        markup=False,
-    )
+    else:
+        out.print("Use the new retriever:\n" if found.kind == "better" else "To use the new retriever:\n", markup=False)
+        out.print("    from sentence_transformers import SentenceTransformer", markup=False)
+        out.print(f'    retriever = SentenceTransformer("{outcome.retriever}")', markup=False, soft_wrap=True)
+        out.print(
+            '    passages, query = retriever.encode_document(["a passage"]), retriever.encode_query("a query")',
+            markup=False,
+        )
+    out.print("\nWhat to do next:", markup=False)
+    steps = _next_steps(outcome)
+    longest = max(len(what) for what, _ in steps)
+    for what, why in steps:
+        out.print(f"  {what:{longest}}  {why}", markup=False, soft_wrap=True)
+
+
+def _next_steps(outcome: Outcome) -> list[tuple[str, str]]:
+    """Three things to do with a finished run, each with its reason."""
+    place = shlex.quote(str(outcome.workspace))
+    prove = (f"rankstill prove {place}", "which queries gain, which step loses most")
+    judge = (f"rankstill judge {place} --dry-run", "what a proof by an LLM judge costs")
+    return [
+        (str(outcome.workspace / "report.html"), "every query's gain or loss, in a browser"),
+        (f"rankstill serve {place}", "search before and after, side by side"),
+        prove if outcome.table is not None else judge,
+    ]

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from rankstill.cli.app import app
-from rankstill.cli.options import Experiment, on_workspace
+from rankstill.cli.options import AlsoNamed, Experiment, ledger_of, on_workspace
 from rankstill.progress import say
 
 
@@ -24,7 +24,7 @@ def teach(
         Path | None, typer.Option(help='Take answers to exported prompts back: each line with its "answer".')
     ] = None,
 ) -> None:
-    """Teacher: get an order of each training query's candidates."""
+    """Have the LLM rank each training query's candidates."""
     from rankstill import teaching
 
     if not (dry_run or export_prompts or import_rankings):
@@ -52,7 +52,7 @@ def check_teacher(
     experiment: Experiment,
     queries: Annotated[int, typer.Option(min=1, help="How many queries to ask about.")] = 30,
 ) -> None:
-    """Ask about a few queries: does the LLM rank better than the first stage, and what would all of them cost?"""
+    """Test the LLM on a few queries: whether it ranks better than the first stage, and what all would cost."""
     from rankstill import teaching
 
     for line in teaching.check_teacher(experiment.config, experiment.workspace, queries).lines():
@@ -62,10 +62,10 @@ def check_teacher(
 @on_workspace("write-queries")
 def write_queries(
     experiment: Experiment,
-    count: Annotated[int, typer.Option(min=1, help="Passages to have queries written for.")] = 1_000,
+    count: Annotated[int, typer.Option(min=1, help="How many passages to write queries for.")] = 1_000,
     to: Annotated[Path, typer.Option(help="Where to write them.")] = Path("written-queries.jsonl"),
 ) -> None:
-    """Have the LLM write queries for passages, and keep those that find their passage again."""
+    """Have the LLM write queries for passages, and keep those that find their passage."""
     from rankstill import teaching
 
     for line in teaching.write_queries(experiment.config, experiment.workspace, count, to).lines():
@@ -74,11 +74,19 @@ def write_queries(
 
 @app.command()
 def ledger(
-    path: Annotated[Path | None, typer.Argument(help="A ledger; the one of all workspaces if left out.")] = None,
+    path: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="[CONFIG]",
+            help="A YAML config, a workspace or a ledger; the ledger of all workspaces if left out.",
+        ),
+    ] = None,
+    workspace: AlsoNamed = None,
 ) -> None:
-    """Show what was spent on LLMs, and how they did: calls, failures, tokens, price, latency."""
+    """Show what was spent on LLMs: calls, failures, tokens, price, latency."""
     from rich.console import Console
 
     from rankstill.teaching import ledger_table
 
-    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(ledger_table(path))
+    place = ledger_of(path or workspace)
+    Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(ledger_table(place))

@@ -17,6 +17,7 @@ from rankstill.config.sections import (
     System,
     WhiteBoxConfig,
 )
+from rankstill.config.starting import starting_config
 from rankstill.config.teacher import ModelPrice, TeacherConfig
 from rankstill.config.unused import refuse_unused
 
@@ -42,5 +43,6 @@ __all__ = [
     "public_yaml",
     "read_config",
     "refuse_unused",
+    "starting_config",
     "write_config",
 ]

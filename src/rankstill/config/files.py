@@ -1,4 +1,4 @@
-"""Configurations in and out: YAML, values by dotted path, presets, and the commented file of `rankstill init`."""
+"""Configurations in and out: YAML, values by dotted path, presets, and the file of `rankstill init --full`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from rankstill.config.section import Section
 from rankstill.config.sections import Config, DatasetConfig
-from rankstill.config.yaml_text import read_yaml
+from rankstill.config.yaml_text import read_yaml, scalar
 from rankstill.errors import RankstillError
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ def make_config(values: Mapping[str, Any], changes: Mapping[str, Any] | None = N
         return Config.model_validate(tree)
     except ValidationError as error:
         raise RankstillError(
-            f"{where}: {_mistakes(error)}. `rankstill init` writes a config with every option."
+            f"{where}: {_mistakes(error)}. `rankstill init --full` writes a config with every option."
         ) from None
 
 
@@ -107,7 +107,7 @@ def _set(tree: dict[str, Any], dotted: str, value: Any, where: str) -> None:
             path = ".".join(above[:depth])
             raise RankstillError(
                 f"{where}: {path}: it is set to one value and has no options below it, so {dotted} cannot be set. "
-                "`rankstill init` writes a config with every option."
+                "`rankstill init --full` writes a config with every option."
             )
     node[option] = value
 
@@ -136,12 +136,6 @@ def commented_config(source: str) -> str:
     Args:
         source: the dataset to name in it.
     """
-    import yaml
-
-    def scalar(value: Any) -> str:
-        text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
-        return text.removesuffix("\n").removesuffix("\n...")
-
     defaults = Config(dataset=DatasetConfig(source=source)).model_dump(mode="json")
     lines = ["# Every option of Rankstill with its default. What you do not change you may leave out."]
     for name, info in Config.model_fields.items():

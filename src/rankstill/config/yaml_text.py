@@ -39,6 +39,14 @@ def read_yaml(content: str | bytes, where: str, unreadable: str | None = None) -
     return read
 
 
+def scalar(value: Any) -> str:
+    """A value as YAML on one line, as it stands after an option's name."""
+    import yaml
+
+    text: str = yaml.safe_dump(value, default_flow_style=True, allow_unicode=True, width=10_000)
+    return text.removesuffix("\n").removesuffix("\n...")
+
+
 def _repeated(node: Any, path: str, visited: set[int]) -> Iterator[str]:
     """What is set twice below a node, whose dotted path is `path`, in words."""
     import yaml

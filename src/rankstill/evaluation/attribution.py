@@ -141,7 +141,7 @@ class Attribution:
                 f"{link.source} -> {link.target}",
                 f"{found.before:.3f} -> {found.after:.3f}",
                 f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]",
-                f"{p_value:.4f}",
+                found.told_p(p_value),
                 "" if link.tau is None else f"{link.tau:.3f}",
                 f"{link.kl:.3f}",
             ]
@@ -294,7 +294,7 @@ def worst_link_in_words(link: str, found: Comparison, lead: Lead | None, *, meas
 def _standing(lead: Lead | None) -> str:
     if lead is None:
         return "loses (the only link measured on queries that taught nothing)"
-    p_value = f"p = {lead.comparison.p_value:.4f}"
+    p_value = lead.comparison.p_in_words()
     if lead.comparison.p_value < _SURE:
         return f"loses most (against {lead.link}: {p_value})"
-    return f"loses most here, but is not told apart from {lead.link} ({p_value})"
+    return f"loses most here, with no significant difference from {lead.link} ({p_value})"

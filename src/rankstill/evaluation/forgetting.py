@@ -44,7 +44,7 @@ class Forgetting:
             verdict = "something was forgotten" if found.high < 0 else "nothing was forgotten, it got better"
         return (
             f"On {self.dataset} {measure} went from {found.before:.3f} to {found.after:.3f} ({found.difference:+.3f} "
-            f"[{found.low:+.3f}, {found.high:+.3f}], p = {found.p_value:.4f}, n = {found.n:,}): {verdict}."
+            f"[{found.low:+.3f}, {found.high:+.3f}], {found.p_in_words()}, n = {found.n:,}): {verdict}."
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -31,6 +31,7 @@ class Comparison:
         wins: queries on which `after` is higher.
         losses: queries on which it is lower.
         ties: queries on which the two are equal.
+        resamples: of the interval and of the test.
     """
 
     n: int
@@ -43,6 +44,26 @@ class Comparison:
     wins: int
     losses: int
     ties: int
+    resamples: int = 10_000
+
+    @property
+    def at_floor(self) -> bool:
+        """Whether p is the smallest that so many resamples can give: the true one may be smaller."""
+        return self.p_value <= 1.000001 / (1 + self.resamples)
+
+    def p_in_words(self, adjusted: float | None = None) -> str:
+        """Such as "p = 0.0123", or "p ≤ 0.0005" at the test's floor.
+
+        Args:
+            adjusted: p as corrected for the number of comparisons; None if it is not.
+        """
+        told = self.told_p(adjusted)
+        return f"p ≤ {told[1:]}" if self.at_floor else f"p = {told}"
+
+    def told_p(self, adjusted: float | None = None) -> str:
+        """The same for a table: "0.0123", or "≤0.0005" at the test's floor."""
+        p_value = self.p_value if adjusted is None else adjusted
+        return f"{'≤' if self.at_floor else ''}{max(p_value, 0.0001):.4f}"
 
 
 def compare(before: Values, after: Values, seed: int, resamples: int = 10_000) -> Comparison:
@@ -80,6 +101,7 @@ def compare(before: Values, after: Values, seed: int, resamples: int = 10_000) -
         wins=int((differences > 0).sum()),
         losses=int((differences < 0).sum()),
         ties=int((differences == 0).sum()),
+        resamples=resamples,
     )
 
 

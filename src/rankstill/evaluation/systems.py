@@ -48,6 +48,22 @@ SYSTEMS = (
     MULTI_VECTOR_HYBRID_AFTER,
 )
 """All of them, in the order of every table."""
+MEANINGS = {
+    BM25: "Keyword search: it scores passages by the query's words.",
+    BEFORE: "The retriever as it was. Every difference is measured against it.",
+    FIRST_STAGE: "The retriever as it was and BM25, fused by rank (reciprocal rank fusion). It finds the candidates.",
+    HYBRID_BEFORE: "A weighted sum of BM25 and the retriever as it was. The LLM's rankings set the weights; nothing is "
+    "trained.",
+    RANKER: "The ranker, trained on the LLM's rankings, reorders what the first stage finds.",
+    AFTER: "The distilled retriever: the result of the run.",
+    HYBRID_AFTER: "A weighted sum of BM25 and the distilled retriever, with weights from the LLM's rankings.",
+    RANKER_ON_AFTER: "The ranker reorders what BM25 and the distilled retriever find.",
+    MULTI_VECTOR: "The old encoder with one vector for each token, matched by late interaction (MaxSim).",
+    MULTI_VECTOR_HYBRID: "A weighted sum of BM25 and the multi-vector retriever, with weights from the LLM's rankings.",
+    MULTI_VECTOR_AFTER: "The multi-vector retriever, trained on the ranker's labels.",
+    MULTI_VECTOR_HYBRID_AFTER: "A weighted sum of BM25 and the trained multi-vector retriever.",
+}
+"""What each of them is, in one line."""
 FREE = (HYBRID_BEFORE, BM25, FIRST_STAGE)
 """What a new retriever has to beat to be worth its training: searches for which nothing is trained."""
 UNTRAINED = (BM25, BEFORE, FIRST_STAGE)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from rankstill.config import Config
 from rankstill.errors import WorkspaceError
+from rankstill.steps import title
 from rankstill.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -33,11 +34,11 @@ class HeldWorkspace(Workspace):
     def _make(self, name: str, *_: Any) -> NoReturn:
         known = self.record(name)
         if known is None:
-            why = f'step "{name}" is not finished'
+            why = f'step "{title(name)}" is not finished'
         elif all(self.path(output).exists() for output in known.outputs):
-            why = f'settings or data have changed since step "{name}" was made'
+            why = f'settings or data have changed since step "{title(name)}" was made'
         else:
-            why = f'files of step "{name}" are missing'
+            why = f'files of step "{title(name)}" are missing'
         raise WorkspaceError(f"{self.folder}: {why}. `rankstill run` first, with -w {self.folder}.")
 
 

@@ -13,6 +13,7 @@ from rankstill.report.explorer import Explorer
 from rankstill.report.figures import Bar, Curve, Difference, Gain, bars, curves, differences, gains
 from rankstill.report.links import Links
 from rankstill.report.measuring import Measured
+from rankstill.report.showing import shorten
 from rankstill.report.svg import Figure
 
 _TRAINED = {
@@ -20,6 +21,7 @@ _TRAINED = {
     "encoder": "Training of the retriever's encoder",
 }
 _SLICES = "For which queries"
+_HOVER = 100  # characters of a query that its dot tells
 
 
 def systems_figure(table: EvaluationTable) -> Figure:
@@ -64,7 +66,10 @@ def chain_figure(links: Links) -> Figure:
 def gains_figure(measured: Measured, explorer: Explorer) -> Figure:
     """Every test query's difference."""
     before, after = measured.values[BEFORE], measured.values[AFTER]
-    rows = [Gain(after[each] - before[each], explorer.keys.get(each)) for each in before]
+    rows = [
+        Gain(after[each] - before[each], explorer.keys.get(each), shorten(measured.query(each).text, _HOVER)[0])
+        for each in before
+    ]
     # Stacks grow from the centre in the order of the list that the page shows.
     rows.sort(key=lambda row: -row.value)
     measure = _judged(measured.measure, measured.dataset.judged_by)

@@ -22,6 +22,7 @@ from rankstill.evaluation.systems import (
 )
 from rankstill.report.causes import likely_causes
 from rankstill.report.showing import signed
+from rankstill.steps import title
 
 _SURE = 0.05
 _OTHERS = {
@@ -45,8 +46,9 @@ class Verdict:
     Args:
         kind: "better" or "worse" where interval and corrected test both say so; "open" where they do not; "none" if
             nothing was measured.
-        sentence: the finding, with its interval, and what costs nothing and is as good.
+        sentence: the finding, with its interval, and how the free rivals compare.
         test: how sure it is, and on how many queries or lists.
+        rivals: the sentence's end: how the free rivals compare; empty where none was measured.
         agreement: the same by agreement with the LLM, where the sentence is by judgements; else empty.
         cause: likely causes, and what to try, where it is not better; else empty.
         why: no judged query was measured, short; empty where some were.
@@ -57,10 +59,16 @@ class Verdict:
     kind: Kind
     sentence: str
     test: str = ""
+    rivals: str = ""
     agreement: str = ""
     cause: str = ""
     why: str = ""
     advice: str = ""
+
+    @property
+    def finding(self) -> str:
+        """The sentence without the rivals."""
+        return self.sentence.removesuffix(self.rivals).rstrip()
 
     @property
     def not_better(self) -> bool:
@@ -108,11 +116,12 @@ def verdict(
 def _by_judgements(table: EvaluationTable, system: str, by_lists: Verdict | None) -> Verdict:
     kind = _kind(table, system)
     judged = f", judged by {table.judged_by}" if table.judged_by else ""
-    finding = _finding(table, system, kind)
+    finding, rivals = _finding(table, system, kind), _rivals(table, system)
     return Verdict(
         kind,
-        f"{finding[0].upper()}{finding[1:]}{_as_good(table, system)}",
+        f"{finding[0].upper()}{finding[1:]} {rivals}".rstrip(),
         f"On {_counted(table.n, 'test query', 'test queries')}{judged}: {_test(table, system)}",
+        rivals,
         agreement=f"{by_lists.sentence} {by_lists.test}" if by_lists else "",
         advice=_higher(table),
     )
@@ -123,12 +132,13 @@ def _by_lists(agreement: Agreement, system: str) -> Verdict | None:
     table = agreement.table
     if table is None or not _has(table, system):
         return None
-    kind = _kind(table, system)
+    kind, rivals = _kind(table, system), _rivals(table, system)
     return Verdict(
         kind,
-        f"By {agreement.name}, {_finding(table, system, kind)}{_as_good(table, system)}",
+        f"By {agreement.name}, {_finding(table, system, kind)} {rivals}".rstrip(),
         f"On {_counted(table.n, 'list', 'lists')}: {_test(table, system)} This says nothing of passages outside the "
         "lists, nor of whether the LLM is right.",
+        rivals,
     )
 
 
@@ -168,9 +178,10 @@ def _test(table: EvaluationTable, system: str) -> str:
     found = _compared(table, system)
     p_value = table.adjusted_p(table.measures[0])[system]
     compared = sum(each.comparisons is not None for each in table.systems)
+    p_in_words = found.p_in_words(p_value).replace(" ", "\u00a0")
     return (
         f"{found.wins:,} better, {found.losses:,} worse, {found.ties:,} unchanged. Paired randomisation test: "
-        f"p\u00a0=\u00a0{p_value:.4f}, Holm-corrected for {_counted(compared, 'comparison', 'comparisons')}."
+        f"{p_in_words}, Holm-corrected for {_counted(compared, 'comparison', 'comparisons')}."
     )
 
 
@@ -178,17 +189,17 @@ def _counted(number: int, one: str, many: str) -> str:
     return f"{number:,} {one if number == 1 else many}"
 
 
-def _as_good(table: EvaluationTable, system: str) -> str:
-    """Which searches that cost nothing the distilled retriever is not shown to beat; empty if it beats all of them."""
-    if system != AFTER:
+def _rivals(table: EvaluationTable, system: str) -> str:
+    """How the distilled retriever compares with each search that needs no training; empty where none was measured."""
+    if system != AFTER or not table.rivals:
         return ""
     adjusted = holm([found.p_value for found in table.rivals.values()])
-    by_kind: dict[Kind, list[str]] = {"worse": [], "open": []}
+    by_kind: dict[Kind, list[str]] = {"better": [], "open": [], "worse": []}
     for (name, found), p_value in zip(table.rivals.items(), adjusted, strict=True):
-        if (kind := _sure(found, p_value)) != "better":
-            by_kind[kind].append(f"{name} ({found.before:.3f})")
-    said = {"worse": "Better at no cost", "open": "As good at no cost"}
-    return "".join(f" {said[kind]}: {', '.join(names)}." for kind, names in by_kind.items() if names)
+        by_kind[_sure(found, p_value)].append(f"{name} ({found.before:.3f})")
+    heads = {"better": "better than", "open": "not shown to be better than", "worse": "worse than"}
+    told = "; ".join(f"{heads[kind]} {', '.join(names)}" for kind, names in by_kind.items() if names)
+    return f"Against the free rivals, which need no training: {told}."
 
 
 def _higher(table: EvaluationTable) -> str:
@@ -234,6 +245,6 @@ def _unmeasured(workspace: Path, missing: str | None, offer: str) -> Verdict:
     return Verdict(
         "none",
         "The chain is not finished, so nobody can say yet whether the distilled retriever is better.",
-        why=f'the chain is not finished; its next step is "{missing}"',
-        advice=f'Its next step is "{missing}": `{command}` goes on there.',
+        why=f'the chain is not finished; its next step is "{title(missing)}"',
+        advice=f'Its next step is "{title(missing)}": `{command}` goes on there.',
     )

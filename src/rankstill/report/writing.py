@@ -11,7 +11,7 @@ from rankstill.datasets import Dataset, load_dataset
 from rankstill.disk import disk_errors
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation.judged import with_judgements
-from rankstill.evaluation.systems import AFTER, BEFORE
+from rankstill.evaluation.systems import AFTER, BEFORE, MEANINGS
 from rankstill.progress import say
 from rankstill.report.drawing import chain_figure, gains_figure, gap_figure, slices_figure, systems_figure, training
 from rankstill.report.explorer import PASSAGES, Explorer, explore
@@ -91,6 +91,8 @@ def _write(finished: Finished, dataset: Dataset | None, offer: str) -> Path:
         links=links,
         figures=figures,
         extremes=_extremes(queries),
+        meanings=MEANINGS,
+        sampled="gains" in figures and 'class="count"' in figures["gains"].wide,
         changed=changed(finished.config),
         yaml=as_yaml(finished.config)[:_YAML_CHARACTERS],
         machine=machine(),

@@ -61,11 +61,19 @@ def search_response(
     )
 
 
-def example_queries(dataset: Dataset, count: int) -> Sequence[Query]:
-    """Queries to try, spread evenly over the test set, or the training set if there is none."""
-    ids = dataset.test or dataset.train
-    step = max(1, len(ids) // count)
-    return [dataset.queries[query_id] for query_id in ids[::step][:count]]
+def example_queries(dataset: Dataset, changed: Sequence[str], count: int) -> Sequence[Query]:
+    """Queries to try.
+
+    Args:
+        dataset: holds them.
+        changed: test queries, those first that changed most; without any, queries from all over the dataset are taken.
+        count: at most so many.
+    """
+    known = [query_id for query_id in changed if query_id in dataset.queries]
+    if not known:
+        ids = dataset.test or dataset.train
+        known = list(ids[:: max(1, len(ids) // count)])
+    return [dataset.queries[query_id] for query_id in known[:count]]
 
 
 def _relevant(query: Query, passage_id: str, body: str, grades: Mapping[str, int]) -> bool:

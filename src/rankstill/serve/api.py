@@ -19,6 +19,8 @@ from rankstill.serve.schemas import (
     Health,
     Mark,
     MarkRequest,
+    Model,
+    Models,
     Offered,
     ProblemResponse,
     RerankRequest,
@@ -32,6 +34,10 @@ from rankstill.serve.service import Service
 from rankstill.serve.votes import Votes
 
 _EXAMPLES = 200
+_OTHER_DIMENSIONS = (
+    "dimensions: this retriever's vectors have {0:,}, and no other number can be had here. Leave `dimensions` out. "
+    "`rankstill export --dimensions` makes a retriever of shorter vectors, and measures it."
+)
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemResponse, "description": description}
     for status, description in {
@@ -68,14 +74,33 @@ def _add_search(router: APIRouter, service: Service, votes: Votes) -> None:
 
 
 def _add_models(router: APIRouter, service: Service) -> None:
-    async def embed(request: EmbeddingsRequest) -> EmbeddingsResponse:
+    opened = service.opened
+    served = Model(id=opened.name, created=int(opened.workspace.path("retriever").stat().st_mtime))
+
+    async def embed(request: EmbeddingsRequest) -> Any:
         """Vectors by the new retriever, in the shape of OpenAI's API."""
+        dimensions = opened.after.passages.shape[1]
+        if request.dimensions not in (None, dimensions):
+            return problem(422, _OTHER_DIMENSIONS.format(dimensions), "dimensions")
         texts = [request.input] if isinstance(request.input, str) else request.input
         embedded = await service.embed(texts, request.input_type)
-        return embeddings_response(embedded, request.encoding_format, service.opened.name)
+        return embeddings_response(embedded, request.encoding_format, opened.name)
 
     for path in ("/v1/embeddings", "/embed"):
-        router.post(path, operation_id=path.strip("/").replace("/", "_"))(embed)
+        operation = path.strip("/").replace("/", "_")
+        router.post(path, operation_id=operation, response_model=EmbeddingsResponse)(embed)
+
+    @router.get("/v1/models")
+    async def models() -> Models:
+        """The one model that is served, in the shape of OpenAI's API."""
+        return Models(data=[served])
+
+    @router.get("/v1/models/{model}", response_model=Model)
+    async def model(model: str) -> Any:
+        """The same by its name."""
+        if model != served.id:
+            return problem(404, f"The one model here is {served.id}.", "model")
+        return served
 
     @router.post("/rerank")
     async def rerank(request: RerankRequest) -> RerankResponse:
@@ -107,6 +132,7 @@ def _add_votes(router: APIRouter, service: Service, votes: Votes) -> None:
 
 def _add_state(router: APIRouter, service: Service, votes: Votes) -> None:
     opened = service.opened
+    examples = example_queries(opened.dataset, service.measured.most_changed(), _EXAMPLES)
 
     @router.get("/health")
     async def health() -> Health:
@@ -129,5 +155,5 @@ def _add_state(router: APIRouter, service: Service, votes: Votes) -> None:
                 for name, each in service.offered.items()
             ],
             votes=Counts(**votes.counts()),
-            examples=[Example(id=each.id, text=each.text) for each in example_queries(opened.dataset, _EXAMPLES)],
+            examples=[Example(id=each.id, text=each.text) for each in examples],
         )

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
-from starlette.responses import FileResponse
+from starlette.requests import Request
+from starlette.responses import FileResponse, HTMLResponse
 from starlette.staticfiles import StaticFiles
 
 from rankstill.serve.api import routes
 from rankstill.serve.batching import Limits
 from rankstill.serve.guard import Guard
 from rankstill.serve.problems import tell_problems
+from rankstill.serve.reference import reference_page
 from rankstill.serve.service import Service
 from rankstill.serve.votes import Votes
 
@@ -59,7 +61,7 @@ def create_app(
         version="1",
         description="A distilled retriever, and the other systems of its run: search, reranking and embeddings.",
         lifespan=lifespan,
-        # Their pages load scripts from elsewhere.
+        # Their pages load scripts from elsewhere; ours is at /docs.
         docs_url=None,
         redoc_url=None,
     )
@@ -67,8 +69,21 @@ def create_app(
     app.include_router(routes(service, votes))
     app.mount("/page", StaticFiles(directory=_PAGE))
     app.get("/", include_in_schema=False)(_index)
+
+    @app.get("/docs", include_in_schema=False)
+    async def docs(request: Request) -> HTMLResponse:
+        address = f"{request.url.scheme}://{request.url.netloc}"
+        return HTMLResponse(reference_page(app.openapi(), address))
+
+    _document_dimensions(app, opened.after.passages.shape[1])  # last: another path has the document made anew
     return Guard(app, hosts, largest_body)
 
 
 async def _index() -> FileResponse:
     return FileResponse(_PAGE / "index.html")
+
+
+def _document_dimensions(app: FastAPI, own: int) -> None:
+    """Have the OpenAPI document say which number of dimensions can be had: that is known only now."""
+    request = app.openapi()["components"]["schemas"]["EmbeddingsRequest"]
+    request["properties"]["dimensions"]["anyOf"] = [{"const": own}, {"type": "null"}]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 RETRY_AFTER = "1"
 _FIELD = re.compile(r"[a-z_]{1,40}")
-_TOLD = {404: "There is nothing at this path. See /openapi.json.", 405: "This path does not take that method."}
+_TOLD = {404: "There is nothing at this path. See /docs.", 405: "This path does not take that method."}
 
 
 def problem(
@@ -68,7 +68,7 @@ def tell_problems(app: FastAPI) -> None:
 def _plainly(kind: str, message: str, place: Sequence[Any]) -> str:
     where = _place(place)
     if kind == "extra_forbidden":
-        return "There is a field that this request does not have. See /openapi.json."
+        return "There is a field that this request does not have. See /docs."
     if kind in ("json_invalid", "json_type"):
         return "The body is not valid JSON."
     told = message.removeprefix("Value error, ")

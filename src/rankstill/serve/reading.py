@@ -20,6 +20,7 @@ from rankstill.errors import DataError, RankstillError, WorkspaceError
 from rankstill.models import load_bi_encoder, load_multi_vector
 from rankstill.parts import Parts
 from rankstill.progress import say
+from rankstill.steps import title
 from rankstill.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ class ReadOnlyWorkspace(Workspace):
         for step in NEEDED:
             if step not in self._records:
                 raise WorkspaceError(
-                    f'{self.folder}: its step "{step}" is not finished, so there is nothing to compare yet. '
+                    f'{self.folder}: its step "{title(step)}" is not finished, so there is nothing to compare yet. '
                     f"Run it to the end: rankstill run {self.path('config.yaml')} -w {self.folder}"
                 )
         return {step: self._records[step].fingerprint for step in SERVED if step in self._records}

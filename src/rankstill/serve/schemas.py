@@ -126,6 +126,9 @@ class EmbeddingsRequest(BaseModel):
     )
     model: str | None = Field(None, max_length=200, description="Any name: there is one model here.")
     encoding_format: Literal["float", "base64"] = Field("float", description="base64: little-endian float32.")
+    dimensions: Count | None = Field(
+        None, description="The vectors' own number (see /about) or null: shorter ones are refused, not cut."
+    )
     input_type: Literal["query", "document"] = Field(
         "document", description="An extension: this retriever reads queries and documents differently."
     )
@@ -163,6 +166,22 @@ class EmbeddingsResponse(BaseModel):
     data: list[Embedding]
     model: str
     usage: Usage
+
+
+class Model(BaseModel):
+    """A model that is served."""
+
+    id: str = Field(description="The workspace's name.")
+    object: Literal["model"] = "model"
+    created: int = Field(description="When it was made: seconds since 1970.")
+    owned_by: Literal["rankstill"] = "rankstill"
+
+
+class Models(BaseModel):
+    """OpenAI's list of models."""
+
+    object: Literal["list"] = "list"
+    data: list[Model]
 
 
 class VoteRequest(_Request):
@@ -224,7 +243,7 @@ class About(BaseModel):
     ranker: bool = Field(description="Whether there is one: some baselines do without.")
     systems: list[Offered] = Field(description="What a search can be made with.")
     votes: Counts
-    examples: list[Example] = Field(description="Queries of the test set, or of the training set if there is none.")
+    examples: list[Example] = Field(description="Queries to try: test queries first that changed most.")
 
 
 class Health(BaseModel):

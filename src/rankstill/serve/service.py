@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from rankstill.errors import RankstillError
 from rankstill.serve.batching import Batcher, Limits
+from rankstill.serve.measured import MeasuredRuns
 from rankstill.serve.reading import Kind, Opened
 from rankstill.serve.systems import LOADED, SYSTEMS, Search, SystemName
 
@@ -56,6 +57,7 @@ class Service:
 
     Attributes:
         offered: the systems that the workspace has.
+        measured: what the run found for its test queries.
     """
 
     def __init__(self, opened: Opened, limits: Limits) -> None:
@@ -72,6 +74,9 @@ class Service:
         few = _at_most(limits, SYSTEMS["ranker"].at_once)
         self._reranking = Batcher(self._rerank_all, self._executor, few)
         self._loading = asyncio.Lock()
+        self.measured = MeasuredRuns(opened.workspace.folder)
+        dataset = opened.dataset
+        self._asked_in_test = {dataset.queries[each].text: each for each in (*dataset.test, *dataset.unjudged)}
 
     def close(self) -> None:
         """End the thread of the models, after what it is doing."""
@@ -142,7 +147,16 @@ class Service:
         run = self._searches[name](named)
         milliseconds = (time.perf_counter() - started) * 1000
         position = self.opened.dataset.corpus.position
-        return [Found(tuple(map(position, run[row])), tuple(run[row].values()), milliseconds) for row in named]
+        lists = [self._as_measured(name, query, run[row]) for row, query in named.items()]
+        return [Found(tuple(map(position, each)), tuple(each.values()), milliseconds) for each in lists]
+
+    def _as_measured(self, name: SystemName, query: str, found: Mapping[str, float]) -> Mapping[str, float]:
+        """A test query's list in the report's order."""
+        query_id = self._asked_in_test.get(query)
+        if query_id is None:
+            return found
+        settled = self.measured.settle(SYSTEMS[name].row, query_id, found)
+        return settled if all(passage in self.opened.dataset.corpus for passage in settled) else found
 
     def _rerank_all(self, items: Sequence[tuple[str, tuple[str, ...]]]) -> list[list[Ranked]]:
         _, ranker = self.opened.reranking

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Literal
 
+from rankstill.evaluation import systems as measured
 from rankstill.evaluation.systems import hybrid_run, multi_vector_runs, nearest_run, reranked_run
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ class System:
         title: what the page calls it.
         what: what it is, in a line.
         scores: what its scores are.
+        row: of the run's table, which it is there.
         is_there: whether a workspace has it.
         open: loads what it searches with, which may be slow.
         at_once: queries in a batch, at most; None: as many as the server takes. Whoever scores the whole corpus holds
@@ -38,6 +40,7 @@ class System:
     title: str
     what: str
     scores: str
+    row: str
     is_there: Callable[[Opened], bool]
     open: Callable[[Opened], Search]
     at_once: int | None = 8
@@ -84,6 +87,7 @@ SYSTEMS: Mapping[SystemName, System] = {
         "Before",
         "the retriever as it was",
         "cosine",
+        measured.BEFORE,
         is_there=lambda _: True,
         open=lambda opened: _by_cosine(opened, opened.before),
         at_once=None,
@@ -92,6 +96,7 @@ SYSTEMS: Mapping[SystemName, System] = {
         "Hybrid before",
         "BM25 and the retriever as it was, with weights from the LLM's rankings",
         "weighted sum of cosine and BM25",
+        measured.HYBRID_BEFORE,
         is_there=lambda opened: opened.has_hybrid("hybrid.json"),
         open=lambda opened: _by_hybrid(opened, opened.before, "hybrid.json"),
     ),
@@ -99,6 +104,7 @@ SYSTEMS: Mapping[SystemName, System] = {
         "Multi-vector",
         "token vectors of the encoder as it was, matched by late interaction",
         "MaxSim",
+        measured.MULTI_VECTOR,
         is_there=lambda opened: opened.has_multi_vector,
         open=lambda opened: _by_tokens(opened, with_bm25=False),
     ),
@@ -106,6 +112,7 @@ SYSTEMS: Mapping[SystemName, System] = {
         "Multi-vector hybrid",
         "BM25 and the multi-vector retriever, with weights from the LLM's rankings",
         "weighted sum of MaxSim and BM25",
+        measured.MULTI_VECTOR_HYBRID,
         is_there=lambda opened: opened.has_multi_vector,
         open=lambda opened: _by_tokens(opened, with_bm25=True),
     ),
@@ -113,6 +120,7 @@ SYSTEMS: Mapping[SystemName, System] = {
         "After",
         "the distilled retriever",
         "cosine",
+        measured.AFTER,
         is_there=lambda _: True,
         open=lambda opened: _by_cosine(opened, opened.after),
         at_once=None,
@@ -121,6 +129,7 @@ SYSTEMS: Mapping[SystemName, System] = {
         "Hybrid after",
         "BM25 and the distilled retriever, with weights from the LLM's rankings",
         "weighted sum of cosine and BM25",
+        measured.HYBRID_AFTER,
         is_there=lambda opened: opened.has_hybrid("hybrid-distilled.json"),
         open=lambda opened: _by_hybrid(opened, opened.after, "hybrid-distilled.json"),
     ),
@@ -128,6 +137,7 @@ SYSTEMS: Mapping[SystemName, System] = {
         "Ranker",
         "the ranker on top of the distilled retriever",
         "log-odds",
+        measured.RANKER_ON_AFTER,
         is_there=lambda opened: opened.has_ranker,
         open=_by_ranker,
     ),

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankstill.errors import DataError
-from rankstill.progress import say
+from rankstill.progress import note, say
 from rankstill.teacher import write_rankings
 from rankstill.workspace import write_atomically
 
@@ -63,6 +63,6 @@ def take_rankings(parts: Parts, folder: Path) -> Sequence[str]:
     missing = [query_id for query_id in parts.dataset.train if query_id not in ranked]
     if missing:
         notes.append(f"{len(missing):,} training queries have no ranking and teach nothing ({missing[0]}, ...)")
-    for note in notes:
-        say(f"note: {note}")
+    for each in notes:
+        note(each)
     return notes

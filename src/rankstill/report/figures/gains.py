@@ -1,4 +1,4 @@
-"""Gains and losses query by query: one dot a query, stacked where they are alike."""
+"""Gains and losses query by query: one dot a query that changed, stacked where they are alike."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from rankstill.report.showing import signed
 from rankstill.report.svg import NARROW, Drawing, Figure, element, line, number, text, ticks
 
 _HEIGHT, _DOT, _TIGHTEST = 250, 7.0, 5.0
@@ -22,10 +23,12 @@ class Gain:
     Args:
         value: after minus before.
         key: by which the page opens the query; None if it holds no details of it.
+        text: of the query, to be read while the mouse is on its dot.
     """
 
     value: float
     key: int | None = None
+    text: str = ""
 
 
 def gains(name: str, title: str, measure: str, queries: Sequence[Gain]) -> Figure:
@@ -46,7 +49,7 @@ def gains(name: str, title: str, measure: str, queries: Sequence[Gain]) -> Figur
     reach = 1.0 if 0.5 < reach <= 1 else reach
     description = (
         f"Of {len(queries):,} queries {better:,} got better in {measure}, {worse:,} got worse and {same:,} stayed the "
-        "same. Each dot is a query, placed by its difference."
+        "same. Each dot is a query that changed, placed by its difference."
     )
 
     def draw(width: int) -> Drawing:
@@ -90,9 +93,9 @@ def _column(stack: Sequence[Gain], x: float, floor: float, unit: float, step: fl
     column = [] if unit >= _TIGHTEST else [_count(x, floor, height, radius)]
     for row, query in enumerate(dots):
         opens = {} if query.key is None else {"data_query": query.key}
-        column.append(
-            element("circle", cx=x, cy=floor - apart * (row + 0.5) - 1, r=radius, class_=f"dot {kind}", **opens)
-        )
+        told = [element("title", f"{signed(query.value)}  {query.text}")] if query.text else []
+        place = {"cx": x, "cy": floor - apart * (row + 0.5) - 1, "r": radius}
+        column.append(element("circle", *told, **place, class_=f"dot {kind}", **opens))
     return column
 
 

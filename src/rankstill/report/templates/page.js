@@ -205,14 +205,13 @@ function startExplorer() {
     dot.setAttribute("role", "button");
     dot.setAttribute("aria-label", `${change(query.gain)}: ${query.text.slice(0, 100)}`);
     if (!dot.hasAttribute("tabindex")) dot.setAttribute("tabindex", "-1");
-    const tip = document.createElementNS("http://www.w3.org/2000/svg", "title");
-    tip.textContent = `${change(query.gain)}  ${query.text.slice(0, 160)}`;
-    dot.append(tip);
   }
 
   function fill() {
     const shown = kept();
-    find("count").textContent = `${shown.length} of ${queries.length}, greatest gain first`;
+    find("count").textContent = shown.length
+      ? `${shown.length} of ${queries.length}, greatest gain first`
+      : `No query of ${queries.length} matches both filters.`;
     list.replaceChildren(...shown.map((key) => {
       const query = queries[key];
       const button = make("button", "", make("span", `number ${direction(query.gain)}`, change(query.gain)), told(query.text));
@@ -222,6 +221,12 @@ function startExplorer() {
       button.addEventListener("click", () => show(key, true));
       return make("li", "", button);
     }));
+    if (!shown.length) {
+      const reset = make("button", "", "Show all queries");
+      reset.type = "button";
+      reset.addEventListener("click", () => { which.value = "all"; holds.value = ""; fill(); which.focus(); });
+      list.replaceChildren(make("li", "nothing", make("p", "", "No query matches. "), reset));
+    }
   }
   which.addEventListener("change", fill);
   holds.addEventListener("input", fill);

@@ -32,15 +32,34 @@ function nameOf(system) {
 
 // ---- searching
 
-async function search(query) {
+/** The page's address for a query, or for none: to be kept, sent on, and gone back to. */
+function address(query) {
+  return query ? `?${new URLSearchParams({ q: query, systems: state.chosen })}` : location.pathname;
+}
+
+/** What an address asks for; links made before queries stood in the address proper have them behind a #. */
+function asked() {
+  return new URLSearchParams(location.search || location.hash.slice(1));
+}
+
+/** Search, and put it into the browser's history, unless it is where the history already stands. */
+async function search(query, { remember = true } = {}) {
   query = query.trim();
-  if (!query) return;
-  byId("query").value = query;
-  const systems = wanted();
-  history.replaceState(null, "", `#${new URLSearchParams({ q: query, systems: state.chosen })}`);
   const turn = ++state.turn;
-  document.body.setAttribute("aria-busy", "true");
+  const there = new URL(address(query), location.href).href;
+  if (remember && there !== location.href) history.pushState(null, "", there);
+  byId("query").value = query;
+  document.title = query ? `${query} · Rankstill` : "Rankstill: before and after";
   tell("problem", "");
+  if (!query) {
+    clear();
+    byId("welcome").hidden = false;
+    tell("status", "");
+    document.body.removeAttribute("aria-busy");
+    return;
+  }
+  const systems = wanted();
+  document.body.setAttribute("aria-busy", "true");
   tell("status", "Searching …"); // what is asked for the first time is loaded now
   try {
     const found = await client.search(query, systems);
@@ -51,11 +70,30 @@ async function search(query) {
     show();
   } catch (error) {
     if (turn !== state.turn) return;
+    clear();
     tell("problem", error.message);
     tell("status", "");
   } finally {
     if (turn === state.turn) document.body.removeAttribute("aria-busy");
   }
+}
+
+/** Take away what an earlier search found. */
+function clear() {
+  state.found = null;
+  state.hidden = false;
+  const lists = byId("lists");
+  lists.replaceChildren(byId("lines"));
+  byId("lines").replaceChildren();
+  for (const id of ["lists", "tabs", "gold", "vote"]) byId(id).hidden = true;
+  byId("tabs").replaceChildren();
+  byId("gold").replaceChildren();
+}
+
+/** Show what the address asks for, as after Back and Forward. */
+function follow() {
+  choose(asked().get("systems")?.split(",") ?? VOTED_ON);
+  search(asked().get("q") ?? "", { remember: false });
 }
 
 // ---- showing
@@ -300,11 +338,10 @@ async function start() {
   }
   const { dataset, passages, workspace } = state.about;
   byId("about").replaceChildren(foreign(dataset), ` · ${passages.toLocaleString("en")} passages · `, foreign(workspace));
-  const asked = new URLSearchParams(location.hash.slice(1));
   showSystems();
-  choose((asked.get("systems") ?? "").split(","));
   showExamples();
-  if (asked.has("q")) search(asked.get("q"));
+  follow();
+  addEventListener("popstate", follow);
 }
 
 start();
