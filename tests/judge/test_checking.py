@@ -65,6 +65,13 @@ def test_a_judge_that_prefers_what_is_shown_first_is_named_so(check: Check) -> N
     assert "it prefers what is shown first" in found.why
 
 
+def test_the_first_of_each_prompt_counts_where_a_query_takes_several(check: Check) -> None:
+    found = check(prefers_first(true_grade), **{"judge.answer_tokens": 60})  # which hold ten grades
+    assert found.verdict == "cannot judge"
+    assert "it prefers what is shown first" in found.why
+    assert found.itself.earlier == found.itself.changed > 0
+
+
 def test_a_judge_that_prefers_what_is_shown_last_is_named_so(check: Check) -> None:
     def last(messages: Messages) -> str:
         query, passages = shown_in(messages)
