@@ -45,6 +45,11 @@ class Graded:
         return any(self.grades)
 
     @property
+    def prompts(self) -> int:
+        """How many it took, over all orders."""
+        return sum(place == 0 for each in self.places for place in each.values())
+
+    @property
     def failed(self) -> tuple[str, ...]:
         """Ids of passages without a grade in the first order."""
         return tuple(each for each in self.of.ids if each not in self.grades[0])
