@@ -50,6 +50,8 @@ MADE_ANEW = ("agreement", "evaluation")
 """Steps that read judgements, or what stands for them; the others are carried over."""
 HIGHEST_BY_PEOPLE = {1: {1: 3}, 2: {1: 2, 2: 3}}
 """By the highest grade that people gave on a corpus: the judge's grades for theirs."""
+DEFAULT_QUERIES = 100
+"""That `rankstill judge` has judged, its default."""
 CHECKED = 30
 """Queries of `check-judge`, its default."""
 
@@ -152,17 +154,21 @@ def measure(workspace: Path, folder: Path, people: Dataset, local: int) -> dict[
         "checks": {},
     }
     grade = judge_of(people, config.judge.llm(config.teacher.model_copy(update={"model": "x"})).passage_tokens)
-    for share in NOISE:
-        name = f"{share:.0%} of the grades random"
+    several = [(share, len(people.test)) for share in NOISE]
+    if len(people.test) > DEFAULT_QUERIES:
+        several.insert(1, (0.0, DEFAULT_QUERIES))
+    for share, queries in several:
+        name = f"{share:.0%} of its grades random" + (f", {queries} queries" if queries < len(people.test) else "")
         say(f"{people.name}, judged by people's grades, {name}")
-        respond = with_noise(grade, share)
-        judged, checked = asked(config, unjudged.workspace, folder / f"judged-{share:.0%}", respond, len(people.test))
-        known = read_judgements(folder / f"judged-{share:.0%}", load_dataset(config.dataset))
+        copy = folder / f"judged-{share:.0%}-{queries}"
+        judged, checked = asked(config, unjudged.workspace, copy, with_noise(grade, share), queries)
+        known = read_judgements(copy, load_dataset(config.dataset))
         beside = with_people(known.grades if known else {}, people.test_qrels(), runs, config)
         assert judged.table is not None
         assert beside is not None
         found["judges"][name] = {**described(judged.table, by_people), "kappa": beside.kappa}
-        found["checks"][name] = checked
+        if queries == len(people.test):
+            found["checks"][name] = checked
     for name, respond in {
         "always 3": judge_by(lambda query, passage: 3),
         "prefers the first shown": prefers_first(grade),
