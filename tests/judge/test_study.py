@@ -1,4 +1,4 @@
-"""`benchmarks/judged.py`: a finished workspace's verdict by people, and by judges of known noise that never see them."""
+"""`benchmarks/judged.py`: a finished workspace's verdict by people, and by judges that answer from their grades with noise."""
 
 from __future__ import annotations
 
