@@ -1,4 +1,4 @@
-"""`benchmarks/judged.py`: a finished workspace's verdict by people, and by judges that answer from their grades with noise."""
+"""`benchmarks/judged.py`: the verdict by people, and by judges that answer as people did, with noise."""
 
 from __future__ import annotations
 
