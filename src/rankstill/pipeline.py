@@ -79,6 +79,12 @@ def distill(
     Raises:
         RankstillError: something that the user can mend; the message says what and where.
     """
+    if config.judge.after_run and until == STEPS[-1] and leads():
+        dataset = dataset or load_dataset(config.dataset)
+        if dataset.unjudged and not dataset.test:
+            from rankstill.judge import run_and_judge
+
+            return run_and_judge(config, workspace, dataset, replace=replace)
     with open_chain(config, workspace, dataset, replace=replace) as chain:
         return chain.run(until)
 

@@ -41,10 +41,11 @@ def twice(first: list[list[int]], second: list[list[int]]) -> list[Graded]:
     graded = []
     for number, (one, other) in enumerate(zip(first, second, strict=True)):
         ids = tuple(f"p{each}" for each in range(len(one)))
-        there = tuple(range(len(one)))
+        there = {each: place for place, each in enumerate(ids)}
+        back = {each: place for place, each in enumerate(reversed(ids))}
         grades = (dict(zip(ids, one, strict=True)), dict(zip(ids, other, strict=True)))
         listed = CandidateList(f"q{number}", "", ids, ids)
-        graded.append(Graded(listed, (there, there[::-1]), grades, 0))
+        graded.append(Graded(listed, (there, back), grades, 0))
     return graded
 
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 from judges import Respond, judge_by, prefers_first, shown_in, true_grade, with_noise, written
-from llm_server import FakeLLM, Messages
+from llm_server import FakeLLM, Messages, Reply, completion
 
 from rankstill import judge as judging
 from rankstill.config import Config
@@ -65,6 +66,13 @@ def test_a_judge_that_prefers_what_is_shown_first_is_named_so(check: Check) -> N
     assert "it prefers what is shown first" in found.why
 
 
+def test_the_first_of_each_prompt_counts_where_a_query_takes_several(check: Check) -> None:
+    found = check(prefers_first(true_grade), **{"judge.answer_tokens": 60})  # which hold ten grades
+    assert found.verdict == "cannot judge"
+    assert "it prefers what is shown first" in found.why
+    assert found.itself.earlier == found.itself.changed > 0
+
+
 def test_a_judge_that_prefers_what_is_shown_last_is_named_so(check: Check) -> None:
     def last(messages: Messages) -> str:
         query, passages = shown_in(messages)
@@ -78,6 +86,20 @@ def test_a_judge_that_cannot_be_read_is_a_finding_and_no_error(check: Check) -> 
     found = check(lambda messages: "All of them are good.")
     assert (found.verdict, found.why) == ("cannot judge", "none of its answers could be read as grades")
     assert found.unreadable > 0
+
+
+@pytest.mark.parametrize(("cut_off", "verdict"), [(0.8, "not sure"), (0.2, "cannot judge")])
+def test_answers_that_are_cut_off_are_an_excuse_where_most_of_them_are(
+    workspace: Path, asking: Callable[..., Config], cut_off: float, verdict: str
+) -> None:
+    def rambling(body: dict[str, Any]) -> Reply:
+        cut = random.Random(repr(body["messages"])).random() < cut_off
+        return Reply(200, completion("1. 1. 1. 1.", finish="length" if cut else "stop"))
+
+    with FakeLLM(reply=rambling) as server:
+        found = judging.check_judge(asking(workspace, server.url, {"teacher.ask_again": 0}), workspace, 8)
+    assert found.verdict == verdict
+    assert ("raise judge.answer_tokens" in found.why) == (verdict == "not sure")
 
 
 def test_a_few_queries_are_too_few(check: Check) -> None:

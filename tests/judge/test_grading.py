@@ -23,7 +23,7 @@ from rankstill.errors import RankstillError
 from rankstill.judge.grading import Graded, Judge
 from rankstill.teacher import batch_api
 from rankstill.teacher.asking import CandidateList
-from rankstill.teacher.budget import BudgetReached
+from rankstill.teacher.budget import Budget, BudgetReached
 from rankstill.teacher.by_hand import export_prompts, import_answers
 from rankstill.teacher.failures import TeacherError
 from rankstill.teacher.prompts import count_tokens
@@ -142,6 +142,36 @@ def test_the_teachers_limits_hold_for_the_judge(tmp_path: Path, limit: str, valu
         assert server.answered.total() == paid
         assert len(grade(config(server.url, tmp_path, **options), lists)) == 10
         assert server.answered.total() == 10
+
+
+@pytest.mark.parametrize("limit", ["max_calls", "max_tokens", "max_cost"])
+def test_a_limit_stops_before_it_is_passed_and_the_same_command_goes_on(tmp_path: Path, limit: str) -> None:
+    lists = [a_list(number) for number in range(20)]
+    options: dict[str, Any] = {"teacher__prices": {"fake": {"input": 1.0, "output": 1.0}}, "judge__answer_tokens": 100}
+    with FakeLLM(oracle) as server:
+        with Judge(config(server.url, tmp_path, **options), "w") as judge:
+            calls = [call for _, each in judge.pending(lists) for call in each]
+        # Calls take 10 tokens each, so the last one that may be made leaves room for the worst of one.
+        worst = [Budget().reserve(call) for call in calls]
+        tokens = max(each.tokens_in + each.tokens_out for each in worst if each is not None) + 65
+        limits: dict[str, float] = {"max_calls": 7, "max_tokens": tokens, "max_cost": tokens / 1e6}
+        for _ in range(2):  # the second run has what the first has spent against it
+            with pytest.raises(BudgetReached, match=f"teacher.{limit}"):
+                grade(config(server.url, tmp_path, **options, **{f"teacher__{limit}": limits[limit]}), lists)
+            assert server.answered.total() == 7
+        graded = grade(config(server.url, tmp_path, **options), lists)
+        assert server.answered.total() == 20
+    assert [each.grades[0] for each in graded] == [right(each) for each in lists]
+
+
+def test_with_injected_faults_every_query_is_answered_once_and_none_is_lost(tmp_path: Path) -> None:
+    faults = {"429": 0.05, "500": 0.05, "drop": 0.05, "truncate": 0.03, "cut": 0.02}
+    lists = [a_list(number) for number in range(100)]
+    with FakeLLM(oracle, faults=faults, seed=3) as server:
+        graded = grade(config(server.url, tmp_path, teacher__concurrency=32, teacher__tries=10), lists)
+        assert server.requests.total() > 110
+        assert set(server.answered.values()) == {1}
+    assert [each.grades[0] for each in graded] == [right(each) for each in lists]
 
 
 def test_a_refused_prompt_costs_its_query_and_no_other(tmp_path: Path) -> None:

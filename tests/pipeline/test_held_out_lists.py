@@ -13,10 +13,11 @@ from typing import Any
 import pytest
 
 import rankstill
-from rankstill.config import Config
+from rankstill.config import Config, read_config
 from rankstill.evaluation.chain_agreement import read_agreement
 from rankstill.labels import read_labels
 from rankstill.outcome import Outcome
+from rankstill.proof import prove
 from toy import passages, teach
 
 MakeConfig = Callable[..., Config]
@@ -126,6 +127,32 @@ def test_the_order_of_any_other_list_does_reach_what_learns(
     assert {"labels.parquet", "hybrid.json", "ranker/prior.json", "multi-vector.json"} <= differ
 
 
+def test_without_the_test_queries_judgements_everything_is_made_and_found_alike(
+    sixty: Path, toy_config: MakeConfig, tmp_path: Path
+) -> None:
+    write_lists(sixty, good_lists())
+    judged = run(toy_config, sixty, tmp_path / "judged", {})
+    hidden = shutil.copytree(sixty, tmp_path / "hidden")
+    shutil.rmtree(hidden / "qrels")
+    lines = (hidden / "queries.jsonl").read_text().splitlines(keepends=True)
+    (hidden / "queries.jsonl").write_text("".join(lines[: len(passages())]))
+    (tmp_path / "asked.jsonl").write_text("".join(lines[len(passages()) :]))
+    unjudged = run(toy_config, hidden, tmp_path / "unjudged", {"dataset.test_queries": str(tmp_path / "asked.jsonl")})
+    steps = json.loads((judged.workspace / "manifest.json").read_text())["steps"]
+    made = [each for name, step in steps.items() if name not in ("agreement", "evaluation") for each in step["outputs"]]
+    said, other = (
+        {name: content for name, content in artefacts(each.workspace).items() if name.split("/")[0] in made}
+        for each in (judged, unjudged)
+    )
+    differ = {name for name in said.keys() | other.keys() if said.get(name) != other.get(name)}
+    assert differ == {"runs/qrels.trec"}  # by what the runs are measured
+    assert {"runs/retriever-AFTER.trec", "labels.parquet", "candidates.parquet"} <= said.keys()
+    assert judged.agreement is not None
+    assert unjudged.agreement is not None
+    assert judged.agreement.table == unjudged.agreement.table
+    assert (judged.table is None, unjudged.table is None) == (False, True)
+
+
 def test_held_out_queries_are_not_labelled_and_measured_everywhere_under_their_own_name(
     sixty: Path, toy_config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -133,6 +160,7 @@ def test_held_out_queries_are_not_labelled_and_measured_everywhere_under_their_o
 
     write_lists(sixty, good_lists())
     found = run(toy_config, sixty, tmp_path / "w", {})
+    proven = prove(read_config(tmp_path / "w" / "config.yaml"), tmp_path / "w")
     held = held_out(found.workspace)
     labelled = {query.id for query in read_labels(found.workspace / "labels.parquet")}
     assert labelled.isdisjoint(held)
@@ -150,7 +178,7 @@ def test_held_out_queries_are_not_labelled_and_measured_everywhere_under_their_o
     name = "Agreement with the LLM on 20 lists that taught nothing"
     show(found)
     report = (found.workspace / "report.html").read_text()
-    for place in (capsys.readouterr().out, (found.retriever / "README.md").read_text(), report):
+    for place in (capsys.readouterr().out, proven, (found.retriever / "README.md").read_text(), report):
         assert name in " ".join(place.split())
         assert "nothing is said of passages outside them" in " ".join(place.split())
     assert '<th scope="row">lists that taught</th><td>40,' in report

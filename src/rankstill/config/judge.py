@@ -12,7 +12,7 @@ from rankstill.errors import RankstillError
 
 
 class JudgeConfig(Section):
-    """Proof without labels, for `rankstill judge` and `check-judge` alone; what is not set is as for the teacher."""
+    """Proof without labels, for `rankstill judge` and `check-judge`; what is not set is as for the teacher."""
 
     model_config = ConfigDict(hide_input_in_errors=True)  # it may be a key, put where its variable's name belongs
 
@@ -25,6 +25,11 @@ class JudgeConfig(Section):
     endpoint: Address = Field(None, description="as teacher.endpoint; null: the teacher's, where the kind is its too")
     api_key_env: KeyName = Field(
         None, description="as teacher.api_key_env; null: the teacher's, where kind and endpoint are its too"
+    )
+    after_run: bool = Field(
+        False,
+        description="`rankstill run` has its unjudged queries judged too, within teacher.max_cost; false: it ends with "
+        "the command and its price",
     )
     queries: int = Field(100, ge=1, description="unjudged queries to judge, at most")
     k: int = Field(10, ge=1, description="passages of each system to judge")

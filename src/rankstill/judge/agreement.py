@@ -55,7 +55,7 @@ class WithItself:
         far: passages whose two grades differ by 2 or 3.
         by_chance: the share of grades that, drawn by chance, would make as many passages differ so far.
         changed: passages whose two grades differ.
-        earlier: of these, those that got the higher grade where they stood earlier.
+        earlier: of these, those that got the higher grade where they stood earlier in their prompt.
     """
 
     queries: int
@@ -164,13 +164,13 @@ def with_itself(graded: Sequence[Graded]) -> WithItself:
         first, second = each.grades[:2]
         given += [*first.values(), *second.values()]
         told_apart += len(set(first.values())) > 1 or len(set(second.values())) > 1
-        places = [{each.of.ids[number]: place for place, number in enumerate(shown)} for shown in each.shown[:2]]
+        one_place, other_place = each.places[:2]
         for passage_id in first.keys() & second.keys():
             one, other = first[passage_id], second[passage_id]
             pairs.append((one, other))
-            if one != other and places[0][passage_id] != places[1][passage_id]:
+            if one != other and one_place[passage_id] != other_place[passage_id]:
                 changed += 1
-                earlier += (one > other) == (places[0][passage_id] < places[1][passage_id])
+                earlier += (one > other) == (one_place[passage_id] < other_place[passage_id])
     far = sum(abs(one - other) > 1 for one, other in pairs)
     return WithItself(
         queries=len(graded),

@@ -142,7 +142,7 @@ def check(
 def _verdict(found: WithItself, people: WithPeople | None, graded: Sequence[Graded]) -> tuple[Verdict, str]:
     """The first fault, else whether the agreement is enough."""
     if not any(each.decided for each in graded):
-        if any(each.cut for each in graded):
+        if 2 * sum(each.cut for each in graded) > sum(each.prompts for each in graded):
             return "not sure", "its answers are cut off before they can be read: raise judge.answer_tokens"
         return "cannot judge", "none of its answers could be read as grades"
     if found.queries < _FEWEST:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankstill.errors import DataError
+from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation.chain_runs import searched_queries
 from rankstill.evaluation.judged import FILE, QRELS, Judgements, read_judgements
 from rankstill.evaluation.runs import Run
@@ -25,7 +26,7 @@ from rankstill.teacher.health import paid
 
 if TYPE_CHECKING:
     from rankstill.config import Config
-    from rankstill.datasets import Query
+    from rankstill.datasets import Dataset, Query
     from rankstill.outcome import Outcome
     from rankstill.teacher.asking import CandidateList
 
@@ -80,18 +81,38 @@ def judge(config: Config, workspace: str | Path, others: Sequence[Path] = ()) ->
         RankstillError: the chain cannot run, or the judge not be asked; its limit is reached: what is done is kept.
     """
     with _at_work(config, workspace, others, must_ask=True) as work:
-        chain, llm = work.chain, work.judge
-        say(f"to be asked: {llm.quote(work.lists)}")
-        missing = llm.ask(work.lists)
-        graded = llm.settled(work.lists, missing)
-        judged = _merged(work, graded, missing)
-        chain.workspace.write(FILE, judged.to_json())
-        chain.workspace.write(QRELS, judged.to_qrels())
-        lines = [*_lines(judged), paid(llm.ledger.own())]
-        people = with_people(judged.grades, chain.dataset.qrels, work.runs, config)
+        judged = _graded(work)
+        lines = [*_lines(judged), paid(work.judge.ledger.own())]
+        people = with_people(judged.grades, work.chain.dataset.qrels, work.runs, config)
         if people is not None:
             lines += people_lines(people)
-        return Judging(tuple(lines), None if chain.dataset.test else chain.run())
+        return Judging(tuple(lines), None if work.chain.dataset.test else work.chain.run())
+
+
+def run_and_judge(config: Config, workspace: str | Path, dataset: Dataset, *, replace: bool = False) -> Outcome:
+    """The whole chain, judged before it is measured: `judge.after_run`.
+
+    A judge that cannot be asked at all is an error before anything is trained. One that stops on the way, at a limit or
+    because calls fail, costs the run nothing but its judgement: a note says why, and what is answered is kept.
+
+    Args:
+        config: the experiment.
+        workspace: its folder.
+        dataset: with unjudged queries, and none that is judged.
+        replace: as for `distill`.
+
+    Raises:
+        RankstillError: the chain cannot run, or there is no judge to ask.
+    """
+    with _at_work(config, workspace, (), must_ask=True, dataset=dataset, replace=replace) as work:
+        try:
+            lines = [*_lines(_graded(work)), paid(work.judge.ledger.own())]
+        except RankstillError as error:
+            outcome = work.chain.run()
+            return dataclasses.replace(outcome, notes=(*outcome.notes, f"the judge did not finish: {error}"))
+        for line in lines:
+            say(line)
+        return work.chain.run()
 
 
 def quote(config: Config, workspace: str | Path, others: Sequence[Path] = ()) -> list[str]:
@@ -147,10 +168,20 @@ def check_judge(config: Config, workspace: str | Path, count: int) -> JudgeCheck
 
 @contextmanager
 def _at_work(
-    config: Config, workspace: str | Path, others: Sequence[Path], *, must_ask: bool = False, orders: int = 1
+    config: Config,
+    workspace: str | Path,
+    others: Sequence[Path],
+    *,
+    must_ask: bool = False,
+    orders: int = 1,
+    dataset: Dataset | None = None,
+    replace: bool = False,
 ) -> Iterator[_Work]:
     """The judge and what it is to grade, once every system has searched; a mistake in its options shows first."""
-    with open_chain(config, workspace) as chain, Judge(config, chain.parts.account, orders) as llm:
+    with (
+        open_chain(config, workspace, dataset, replace=replace) as chain,
+        Judge(config, chain.parts.account, orders) as llm,
+    ):
         dataset, folder = chain.dataset, chain.workspace.folder
         if not (dataset.test or dataset.unjudged):
             raise DataError(
@@ -170,6 +201,17 @@ def _at_work(
         systems = [*runs.values(), *runs_of(others, queries).values()]
         lists = pool(queries, systems, dataset, config.judge.k, config.seed, known.grades if known else {})
         yield _Work(chain, llm, queries, runs, lists, known)
+
+
+def _graded(work: _Work) -> Judgements:
+    """Have everything graded, and put the grades into the workspace."""
+    llm, workspace = work.judge, work.chain.workspace
+    say(f"to be asked: {llm.quote(work.lists)}")
+    missing = llm.ask(work.lists)
+    judged = _merged(work, llm.settled(work.lists, missing), missing)
+    workspace.write(FILE, judged.to_json())
+    workspace.write(QRELS, judged.to_qrels())
+    return judged
 
 
 def _merged(work: _Work, graded: Sequence[Graded], missing: dict[str, str]) -> Judgements:

@@ -12,7 +12,7 @@ from rankstill.teacher.asking import SHORTEST, WARMER, CandidateList, Lookup
 from rankstill.teacher.black_box import BlackBox
 from rankstill.teacher.calls import Call
 from rankstill.teacher.endpoint import named
-from rankstill.teacher.prompts import Template, count_tokens, cut, defuse, load_template, prompt_budget, render_ask
+from rankstill.teacher.prompts import Template, as_shown, count_tokens, load_template, prompt_budget, render_ask
 from rankstill.teacher.strategies import shuffles
 
 if TYPE_CHECKING:
@@ -29,13 +29,13 @@ class Graded:
 
     Args:
         of: the passages.
-        shown: orders in which they were shown, as numbers of passages from 0.
+        places: for each order in which they were shown, passage id -> place in its prompt, from 0.
         grades: for each order, passage id -> grade, 0 to 3; without those whose answer could not be read.
         cut: answers that could not be read and had reached the longest answer allowed.
     """
 
     of: CandidateList
-    shown: tuple[tuple[int, ...], ...]
+    places: tuple[dict[str, int], ...]
     grades: tuple[dict[str, int], ...]
     cut: int
 
@@ -43,6 +43,11 @@ class Graded:
     def decided(self) -> bool:
         """Whether any passage got a grade."""
         return any(self.grades)
+
+    @property
+    def prompts(self) -> int:
+        """How many it took, over all orders."""
+        return sum(place == 0 for each in self.places for place in each.values())
 
     @property
     def failed(self) -> tuple[str, ...]:
@@ -73,16 +78,19 @@ class Grader:
         self._orders = orders
         self._seed = seed
         self.template: Template = load_template(template or TEMPLATE)
+        self._known: dict[tuple[str, tuple[str, ...], tuple[int, ...]], list[tuple[int, ...]]] = {}
 
     def advance(self, listed: CandidateList, lookup: Lookup) -> Graded | tuple[Call, ...]:
         """As `Inquiry.advance`."""
         missing: list[Call] = []
         grades: list[dict[str, int]] = []
+        places: list[dict[str, int]] = []
         cut = 0
-        orders = self._shown(listed)
-        for shown in orders:
+        for shown in self._shown(listed):
             grades.append({})
+            places.append({})
             for part in self._parts(listed, shown):
+                places[-1].update({listed.ids[each]: place for place, each in enumerate(part)})
                 read = self._read(part, listed, lookup)
                 if isinstance(read, Call):
                     missing.append(read)
@@ -90,7 +98,7 @@ class Grader:
                     cut += self._was_cut(part, listed, lookup)
                 else:
                     grades[-1].update({listed.ids[each]: grade for each, grade in zip(part, read, strict=True)})
-        return tuple(missing) or Graded(listed, tuple(orders), tuple(grades), cut)
+        return tuple(missing) or Graded(listed, tuple(places), tuple(grades), cut)
 
     def expected(self, listed: CandidateList, lookup: Lookup, mean: float | None = None) -> Iterator[tuple[Call, int]]:
         """As `Inquiry.expected`: every answer can be read."""
@@ -121,8 +129,14 @@ class Grader:
 
     def _parts(self, listed: CandidateList, shown: Sequence[int]) -> list[tuple[int, ...]]:
         """The passages of each prompt, in the order shown."""
+        key = (listed.query_id, listed.ids, tuple(shown))
+        if key not in self._known:
+            self._known[key] = self._split(listed, shown)
+        return self._known[key]
+
+    def _split(self, listed: CandidateList, shown: Sequence[int]) -> list[tuple[int, ...]]:
         limit = self._config.passage_tokens
-        lengths = [count_tokens(cut(defuse(listed.passages[number]), limit)) + _GRADE_TOKENS for number in shown]
+        lengths = [count_tokens(as_shown(listed.passages[number], limit)) + _GRADE_TOKENS for number in shown]
         alone = self._call(shown[:1], listed, 0).messages
         frame = sum(count_tokens(message["content"]) for message in alone) - lengths[0]
         room = prompt_budget(self._config.context, self._config.answer_tokens) - frame

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import string
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from rankstill.teacher.calls import Kind, Labels
@@ -13,6 +14,7 @@ from rankstill.teacher.template import PromptError, Shown, Template, load_templa
 __all__ = [
     "PromptError",
     "Template",
+    "as_shown",
     "count_tokens",
     "cut",
     "defuse",
@@ -26,6 +28,17 @@ __all__ = [
 
 _ROOM = 0.8
 """Share of the context that the estimated tokens may fill: tokenizers differ, and the estimate is of none of them."""
+
+
+@lru_cache(maxsize=1024)
+def as_shown(passage: str, tokens: int) -> str:
+    """A passage as a prompt shows it. It is remembered: quoting, asking and reading render the same prompt again.
+
+    Args:
+        passage: its text.
+        tokens: budget, as `count_tokens` estimates; the rest is cut away.
+    """
+    return cut(defuse(passage), tokens)
 
 
 def render_ask(
@@ -56,7 +69,7 @@ def render_ask(
             "ask for JSON under {% if structured %}, or ask for plain answers."
         )
     shown = [
-        Shown(f"[{identifier}]", cut(defuse(text), passage_tokens))
+        Shown(f"[{identifier}]", as_shown(text, passage_tokens))
         for identifier, text in zip(identifiers(len(passages), labels), passages, strict=True)
     ]
     return render(template, {"query": defuse(query), "passages": shown, "structured": structured})
@@ -78,7 +91,7 @@ def render_query_request(
     """
     return render(
         template,
-        {"passage": cut(defuse(passage), passage_tokens), "examples": [defuse(example) for example in examples]},
+        {"passage": as_shown(passage, passage_tokens), "examples": [defuse(example) for example in examples]},
     )
 
 
