@@ -65,7 +65,7 @@ def test_a_missing_key_shows_before_anything_is_made(
 def test_where_people_judged_nothing_is_asked(
     toy_config: Callable[..., Config], asking: Asking, tmp_path: Path
 ) -> None:
-    config = toy_config({"retriever.epochs": 0, "ranker.cross_encoder": False})
+    config = toy_config({"ranker.cross_encoder": False})
     before = rankstill.distill(config, tmp_path / "human")
     again = asking(tmp_path / "human", "http://127.0.0.1:9/v1", {"judge.after_run": True})
     assert rankstill.distill(again, tmp_path / "human").table == before.table

@@ -23,7 +23,7 @@ def test_a_judge_without_noise_gives_peoples_figures_and_bad_ones_are_named(
 ) -> None:
     monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
     study = importlib.import_module("benchmarks.judged")
-    config = toy_config({"retriever.epochs": 0, "ranker.cross_encoder": False, "multi_vector.make": False})
+    config = toy_config({"ranker.cross_encoder": False, "multi_vector.make": False})
     made = rankstill.distill(config, tmp_path / "w")
     before = (tmp_path / "w" / "metrics.json").read_bytes()
     found = study.measure(tmp_path / "w", tmp_path / "study", load_dataset(config.dataset), 0)
