@@ -179,7 +179,7 @@ BASES: tuple[dict[str, Any], ...] = (
 def test_every_variant_of_every_study_is_another_configuration(
     toy_config: MakeConfig, base: dict[str, Any], answers: bool, lists: int
 ) -> None:
-    config = toy_config(base)
+    config = toy_config({"labels.ranked_by": "ranker", "retriever.blend": None, **base})
     material = Material(lists, answers, config, has_ranker=True)
     for study in STUDIES.values():
         variants = study.variants(material)

@@ -53,7 +53,7 @@ def ablations(material: Material) -> tuple[Variant, ...]:
 def _other_rankers(config: Config) -> _Parts:
     """Those that the configuration does not have already."""
     parts: _Parts = {}
-    if config.preset != "paper":
+    if config.ranker.prior:
         parts["paper"] = ("the paper's plain chain", _PAPER)
     if not config.ranker.cross_encoder:
         parts["cross-encoder"] = ("the ranker with a cross-encoder on top", {"ranker.cross_encoder": True})
