@@ -163,14 +163,14 @@ def test_every_import_shown_works(page: Path) -> None:
                 assert all(hasattr(module, name.name) for name in node.names), ast.unparse(node)
 
 
-def test_the_front_pages_figures_are_the_studys() -> None:
-    with (DOCS / "studies" / "baselines.csv").open(encoding="utf-8") as file:
-        rows = {row["variant"]: row for row in csv.DictReader(file)}
-    systems = ["before", "bm25", "gold", "llm", "chain", "first-stage", "ranker-on-after"]
-    measured = [[f"{float(rows[each][name]):.3f}" for name in ("nDCG@10", "Hit@1", "Recall@100")] for each in systems]
-    text = (DOCS / "index.md").read_text(encoding="utf-8")
-    shown = re.findall(r"\| \**([\d.]+)\** \| ([\d.]+) \| ([\d.]+) \|$", text, re.MULTILINE)
-    assert [list(each) for each in shown] == measured
+def test_the_table_of_the_corpora_says_what_its_file_says_on_every_page() -> None:
+    corpora = runpy.run_path(str(ROOT / "benchmarks" / "corpora.py"))
+    with corpora["FIGURES"].open(encoding="utf-8") as file:
+        table = corpora["table_of"](list(csv.DictReader(file)))
+    assert len(table.splitlines()) == 2 + len(corpora["ROWS"])
+    for page in corpora["PAGES"]:
+        shown = page.read_text(encoding="utf-8").split(corpora["BEGIN"])[1].split(corpora["END"])[0]
+        assert shown.strip() == table, page
 
 
 def test_every_number_of_the_losses_page_is_that_of_the_loss_functions() -> None:
