@@ -43,12 +43,12 @@ def test_the_turned_retriever_loads_anywhere_and_gives_short_vectors(finished: F
     from sentence_transformers import SentenceTransformer
 
     config, folder = finished
-    table = measure_truncation(config, folder, [48, 16, 8], keep=16)
-    assert [cut.dimensions for cut in table.cuts] == [48, 16, 8]
+    table = measure_truncation(config, folder, [32, 16, 8], keep=16)
+    assert [cut.dimensions for cut in table.cuts] == [32, 16, 8]
     texts = ["The magma of the volcano", "yeast and dough", "a crane"]
     before = SentenceTransformer(str(folder / "retriever"), device="cpu")
     short = SentenceTransformer(str(folder / "export" / "matryoshka"), device="cpu")
-    whole = SentenceTransformer(str(folder / "export" / "matryoshka"), device="cpu", truncate_dim=48)
+    whole = SentenceTransformer(str(folder / "export" / "matryoshka"), device="cpu", truncate_dim=32)
     assert short.encode_query(texts).shape == (3, 16)
     cosines = [model.similarity(model.encode_query(texts), model.encode_document(texts)) for model in (before, whole)]
     np.testing.assert_allclose(*cosines, atol=1e-4)  # turned alike, nothing changes
@@ -63,8 +63,8 @@ def test_vectors_go_to_parquet_whole_or_short(finished: Finished, tmp_path: Path
     short = next(read_parquet(tmp_path / "short.parquet"))
     assert short.vectors.shape == (60, 12)
     np.testing.assert_allclose(np.linalg.norm(short.vectors, axis=1), 1.0, atol=1e-5)
-    with pytest.raises(RankstillError, match="cannot keep 49 dimensions of 48"):
-        export_vectors(config, folder, tmp_path / "long.parquet", dimensions=49)
+    with pytest.raises(RankstillError, match="cannot keep 33 dimensions of 32"):
+        export_vectors(config, folder, tmp_path / "long.parquet", dimensions=33)
 
 
 def test_vectors_go_to_a_store_by_its_name(finished: Finished, tmp_path: Path) -> None:

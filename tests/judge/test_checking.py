@@ -50,7 +50,7 @@ def test_a_judge_of_whose_grades_a_fifth_are_chance_is_named_noisy(check: Check)
     found = check(with_noise(true_grade, 0.2))
     assert found.verdict == "cannot judge"
     assert "its grades are noise in part" in found.why
-    assert found.itself.by_chance == pytest.approx(0.2, abs=0.08)
+    assert found.itself.by_chance == pytest.approx(0.2, abs=0.12)
 
 
 @pytest.mark.parametrize("grade", [0, 3])

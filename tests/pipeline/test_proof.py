@@ -118,7 +118,7 @@ def test_an_unfinished_chain_is_refused(toy_config, tmp_path: Path) -> None:
         forgetting_of_workspace(parts, parts.dataset)
 
 
-def test_forgetting_is_measured_elsewhere_and_says_what_becomes_of_the_head(chain_copy: Path, toy_copy: Path) -> None:
+def test_forgetting_is_measured_elsewhere(chain_copy: Path, toy_copy: Path) -> None:
     corpus = toy_copy / "corpus.jsonl"
     corpus.write_text(corpus.read_text().replace("Every ", "Any "))
     parts = parts_of(chain_copy)
@@ -126,7 +126,6 @@ def test_forgetting_is_measured_elsewhere_and_says_what_becomes_of_the_head(chai
     found = forgetting_of_workspace(parts, other)
     assert found.table.n == 8
     assert [system.name for system in found.table.systems] == ["retriever before", "retriever AFTER"]
-    assert "The head was trained on the 60 passages of toy" in found.notes[-1]
 
 
 def test_the_runs_of_a_chain_are_sliced_by_what_taught(chain: Path, leaky: Path) -> None:

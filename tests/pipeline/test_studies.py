@@ -92,7 +92,7 @@ def test_the_chains_systems_are_measured_as_the_chain_measures_them_by_one_train
     config = toy_config(SMALL)
     table = run_study(STUDIES["baselines"], config, tmp_path / "study", seeds=2, only=names)
     said = capsys.readouterr().err
-    assert (said.count("retriever: done"), said.count("--- study")) == (2, 2 + 2)  # two seeds, two that need none
+    assert (said.count("train-retriever: done"), said.count("--- study")) == (2, 2 + 2)  # two seeds, two that need none
     chains = distill(config, tmp_path / "chain").table
     assert chains is not None
     mine = {row.variant.name: row.by_seed[0] for row in table.rows} | {"before": table.before.values["nDCG@10"]}

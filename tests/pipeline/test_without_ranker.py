@@ -44,24 +44,18 @@ def test_the_llms_own_word_needs_rankings_and_no_ranker(ranked_by: str, toy_conf
 
 
 def test_the_llms_order_is_labelled_alike_with_and_without_a_ranker(toy_config: MakeConfig, tmp_path: Path) -> None:
-    alone, beside = (
-        [
-            query
-            for query in read_labels(
-                rankstill.distill(
-                    toy_config({"labels.ranked_by": "llm", "labels.pseudo_queries": count}),
-                    tmp_path / str(count),
-                    until="labels",
-                ).workspace
-                / "labels.parquet"
-            )
-            if query.source == "teacher"
-        ]
-        for count in (0, 5)
-    )
-    assert "ranker" in steps_of(tmp_path / "5")
-    assert "ranker" not in steps_of(tmp_path / "0")
-    for one, other in zip(alone, beside, strict=True):
+    asked = tmp_path / "asked.txt"
+    asked.write_text("how does lava flow\nwhat is in bread\n", encoding="utf-8")
+    labelled = []
+    for name, extra in (("alone", None), ("beside", str(asked))):
+        config = toy_config({"labels.ranked_by": "llm", "dataset.extra_queries": extra})
+        rankstill.distill(config, tmp_path / name, until="labels")
+        labelled.append(read_labels(tmp_path / name / "labels.parquet"))
+    assert "ranker" in steps_of(tmp_path / "beside")
+    assert "ranker" not in steps_of(tmp_path / "alone")
+    alone, beside = labelled
+    assert [each.source for each in beside[len(alone) :]] == ["extra", "extra"]
+    for one, other in zip(alone, beside, strict=False):
         assert one.id == other.id
         np.testing.assert_array_equal(one.positions, other.positions)
         np.testing.assert_allclose(one.scores, other.scores)

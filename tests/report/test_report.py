@@ -161,7 +161,7 @@ def test_only_what_is_inside_the_page_may_run_or_be_loaded(toy_workspace: Path) 
 def test_figures_lie_beside_the_page_for_papers(toy_workspace: Path) -> None:
     write_report(toy_workspace)
     names = {path.stem for path in (toy_workspace / "figures").glob("*.svg")}
-    assert names == {"systems", "difference", "chain", "gains", "training-head"}
+    assert names == {"systems", "difference", "chain", "gains"}
     for path in (toy_workspace / "figures").glob("*.svg"):
         root = ElementTree.parse(path).getroot()
         assert root.find("{http://www.w3.org/2000/svg}title") is not None
