@@ -260,7 +260,7 @@ def test_run_ends_with_the_table_and_the_lines_that_load_the_new_retriever(
         assert told in ran.out
     of_tables = [line for line in ran.out.splitlines() if "   " in line]  # prose is the terminal's to wrap
     assert max(map(len, of_tables)) <= 120
-    lines = [line.removeprefix("    ") for line in ran.out.splitlines() if line.startswith("    ")]
+    lines = [line.removeprefix("    ") for line in ran.out.splitlines() if re.match(r"    \S", line)]
     snippet = "\n".join(lines[-3:])
     shown = python("-c", f"{snippet}\nprint(passages.shape, query.shape)")
     assert shown.stdout == "(1, 32) (32,)\n", shown.stderr
