@@ -64,6 +64,8 @@ def test_the_docs_page_tells_every_path_and_its_examples_work(server: Served) ->
             assert name in text
     examples = re.findall(r">(curl .*)</pre>", text)
     assert len(examples) >= 8
+    labels = re.findall(r'aria-label="(.*?)"', text)
+    assert len(labels) == len(set(labels))
     for command in examples:
         marked = command.replace('"p1"', f'"{server.opened.dataset.corpus.ids[0]}"')
         run = subprocess.run([*shlex.split(marked), "--silent", "--fail-with-body"], capture_output=True, check=False)
