@@ -254,7 +254,9 @@ def test_interrupted_says_that_nothing_is_lost(tmp_path: Path) -> None:
 def test_run_ends_with_the_table_and_the_lines_that_load_the_new_retriever(
     cli: Callable[..., Ran], config: Path, tmp_path: Path
 ) -> None:
-    ran = cli("run", config, "--workspace", "mine", "--seed", "3", "--set", "evaluation.resamples=200")
+    learning = {"learning_rate": 3e-3, "epochs": 20, "blend": 1.0, "student_temperature": 0.05}
+    words = [word for name, value in learning.items() for word in ("--set", f"retriever.{name}={value}")]
+    ran = cli("run", config, "--workspace", "mine", "--seed", "3", "--set", "evaluation.resamples=200", *words)
     assert ran.code == 0, ran.err
     for told in ("nDCG@10", "retriever before", "retriever AFTER", "BM25", "Workspace: mine"):
         assert told in ran.out
