@@ -27,8 +27,8 @@ ROWS = {
     "hybrid before": "**both, weights from the LLM's lists** (hybrid)",
     "multi-vector": "**multi-vector retriever**, not trained",
     "multi-vector hybrid": "it and BM25, weights from the LLM's lists",
-    "retriever AFTER": "**distilled retriever**, one vector",
-    "hybrid AFTER": "it and BM25, weights from the LLM's lists",
+    "distilled retriever": "**distilled retriever**, one vector",
+    "distilled hybrid": "it and BM25, weights from the LLM's lists",
     "ranker": "**ranker** on top of the first stage",
 }
 """System -> its name in the table."""

@@ -29,7 +29,7 @@ from rankstill.datasets import Dataset, bundled, is_bundled, load_dataset
 from rankstill.datasets.writing import write_beir
 from rankstill.evaluation import EvaluationTable, evaluate_runs
 from rankstill.evaluation.judged import read_judgements
-from rankstill.evaluation.systems import AFTER, BEFORE, read_runs
+from rankstill.evaluation.systems import BEFORE, DISTILLED, read_runs
 from rankstill.judge.agreement import order_agreement, with_people
 from rankstill.outcome import Outcome
 from rankstill.pipeline import STEPS, distill, identity
@@ -216,15 +216,15 @@ def checked_locally(config: Config, unjudged: Path, copy: Path, queries: int) ->
 def described(table: EvaluationTable, people: EvaluationTable) -> dict[str, Any]:
     """A way's verdict, beside people's."""
     main = table.measures[0]
-    comparisons = table.system(AFTER).comparisons
+    comparisons = table.system(DISTILLED).comparisons
     assert comparisons is not None
     ours, theirs = kinds(table), kinds(people)
     return {
         "n": table.n,
         "measure": main,
         **{name: getattr(comparisons[main], name) for name in ("before", "after", "difference", "low", "high")},
-        "p": table.adjusted_p(main)[AFTER],
-        "kind": ours[AFTER],
+        "p": table.adjusted_p(main)[DISTILLED],
+        "kind": ours[DISTILLED],
         "rivals": verdict(table, Path()).sentence.partition(").")[2].strip(),
         "tau": order_agreement(table, people),
         "same": sum(ours[name] == theirs[name] for name in ours),
@@ -252,7 +252,7 @@ def to_markdown(measured: Sequence[Mapping[str, Any]]) -> str:
         "corpus",
         "by",
         "n",
-        "before -> AFTER",
+        "before -> distilled",
         "difference [95 %]",
         "p",
         "verdict",

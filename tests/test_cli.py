@@ -258,7 +258,7 @@ def test_run_ends_with_the_table_and_the_lines_that_load_the_new_retriever(
     words = [word for name, value in learning.items() for word in ("--set", f"retriever.{name}={value}")]
     ran = cli("run", config, "--workspace", "mine", "--seed", "3", "--set", "evaluation.resamples=200", *words)
     assert ran.code == 0, ran.err
-    for told in ("nDCG@10", "retriever before", "retriever AFTER", "BM25", "Workspace: mine"):
+    for told in ("nDCG@10", "retriever before", "distilled retriever", "BM25", "Workspace: mine"):
         assert told in ran.out
     of_tables = [line for line in ran.out.splitlines() if "   " in line]  # prose is the terminal's to wrap
     assert max(map(len, of_tables)) <= 120

@@ -258,7 +258,7 @@ def test_start_here_leads_to_a_retriever_on_ones_own_data(
     assert said[1].startswith("my-data: 60 passages, 24 training, 8 test")
     assert any(said[2].startswith(verdict) for verdict in ("can help", "cannot help", "not sure"))
     assert "expected: " in said[3]
-    assert "retriever AFTER" in said[4]
+    assert "distilled retriever" in said[4]
     assert Path("my-workspace/report.html").is_file()
     deploy = (DOCS / "guides" / "deploy.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", START + deploy, flags=re.DOTALL)
@@ -315,4 +315,4 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
     notebook = nbformat.read(DOCS / "notebook.ipynb", as_version=4)
     NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = json.dumps(notebook)
-    assert "retriever AFTER" in shown
+    assert "distilled retriever" in shown

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankstill.evaluation.systems import AFTER
+from rankstill.evaluation.systems import DISTILLED
 from rankstill.notebook import outcome_html, outcome_markdown
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class Outcome:
     offer: str = ""
     agreement: Agreement | None = None
 
-    def verdict(self, system: str = AFTER) -> Verdict:
-        """What may be said of a new retriever, `AFTER` or `MULTI_VECTOR`."""
+    def verdict(self, system: str = DISTILLED) -> Verdict:
+        """What may be said of a new retriever, `DISTILLED` or `MULTI_VECTOR`."""
         from rankstill.report.verdict import verdict
 
         return verdict(self.table, self.workspace, offer=self.offer, agreement=self.agreement, system=system)

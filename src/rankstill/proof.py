@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, get_args
 
 from rankstill.config import Config, DatasetConfig, System
 from rankstill.errors import RankstillError
-from rankstill.evaluation.systems import BEFORE, run_name
+from rankstill.evaluation.systems import BEFORE, DISTILLED, run_name
 
 if TYPE_CHECKING:
     from rankstill.datasets import Dataset
@@ -50,7 +50,7 @@ def prove(config: Config, workspace: str | Path) -> str:
             agreement = read_agreement(opened.folder)
             pages.append((agreement.heading, agreement.to_markdown(), agreement.to_json()))
         if dataset.test:
-            before, after = (read_run(opened.path(f"runs/retriever-{each}.trec")) for each in ("before", "AFTER"))
+            before, after = (read_run(opened.path(f"runs/{run_name(each)}.trec")) for each in (BEFORE, DISTILLED))
             labels = read_labels(opened.path("labels.parquet"))
             slices = slice_runs(
                 before,

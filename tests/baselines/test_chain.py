@@ -83,7 +83,7 @@ def test_the_whole_chain_measures_every_system_but_the_ranker(white_box_config: 
         "BM25",
         "retriever before",
         "first stage",
-        "retriever AFTER",
+        "distilled retriever",
     ]
     assert len(read_labels(tmp_path / "w" / "labels.parquet")) == 8
     assert not (tmp_path / "w" / "reranker").exists()

@@ -10,7 +10,7 @@ import pytest
 
 from rankstill.evaluation.agreement import Agreement, agreement_table, by_chance, list_values
 from rankstill.evaluation.symptoms import Symptoms, evenness
-from rankstill.evaluation.systems import AFTER, BEFORE
+from rankstill.evaluation.systems import BEFORE, DISTILLED
 from rankstill.labels import LabelledQuery
 from rankstill.teacher import Ranking
 
@@ -61,7 +61,7 @@ def test_it_says_what_it_is_and_what_it_cannot_see() -> None:
         [np.array([1.0, 2, 3, 4]), np.array([0.0, 1, 2, 3])],
         [np.array([4.0, 3, 2, 1]), np.array([4.0, 3, 0, 0])],
     )
-    found = Agreement(agreement_table(LISTS, {BEFORE: old, AFTER: new}, 4, 0, 100), "", 0.7, NOTHING)
+    found = Agreement(agreement_table(LISTS, {BEFORE: old, DISTILLED: new}, 4, 0, 100), "", 0.7, NOTHING)
     told = found.to_markdown()
     assert "**Agreement with the LLM on 2 lists that taught nothing" in told
     assert "nothing is said of passages outside them, nor of whether the LLM is right" in told

@@ -11,7 +11,7 @@ import torch
 from rankstill.datasets import Corpus
 from rankstill.errors import DataError
 from rankstill.evaluation.forgetting import measure_forgetting
-from rankstill.evaluation.systems import AFTER, BEFORE, dense_run, encoded_run
+from rankstill.evaluation.systems import BEFORE, DISTILLED, dense_run, encoded_run
 from rankstill.models import load_bi_encoder
 
 ELSEWHERE = Corpus(["p"], [""], ["a passage of the corpus that training saw"])
@@ -45,7 +45,7 @@ def test_a_run_without_a_first_stage_is_the_dense_run(tiny_model, toy_dataset, t
 def test_the_same_retriever_forgot_nothing(tiny_model, toy_dataset):
     found = measure_forgetting(tiny_model, tiny_model, toy_dataset, ELSEWHERE, resamples=200)
     assert found.table.n == len(toy_dataset.test)
-    assert found.table.system(AFTER).comparisons["nDCG@10"].difference == 0
+    assert found.table.system(DISTILLED).comparisons["nDCG@10"].difference == 0
     assert "no change that this many queries could show" in found.conclusion()
     assert found.notes == ()
 
@@ -55,7 +55,7 @@ def test_a_retriever_that_got_worse_is_seen_to_have_forgotten(tiny_model_folder,
     # The forgetful one has every passage tied: eight test queries are too few to tell that from luck.
     asked = replace(toy_dataset, train=(), test=(*toy_dataset.train, *toy_dataset.test))
     found = measure_forgetting(good, forgetful, asked, ELSEWHERE, resamples=200)
-    before, after = (found.table.system(name).values["nDCG@10"] for name in (BEFORE, AFTER))
+    before, after = (found.table.system(name).values["nDCG@10"] for name in (BEFORE, DISTILLED))
     assert after < before - 0.2
     assert "something was forgotten" in found.conclusion()
     better = measure_forgetting(forgetful, good, asked, ELSEWHERE, resamples=200)

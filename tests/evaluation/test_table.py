@@ -23,7 +23,7 @@ from rankstill.evaluation import (
 )
 
 QRELS = {f"q{i}": {f"gold{i}": 1} for i in range(40)}
-NAMES = ["BM25", "dense before", "fused [rrf|sum]", "ranker over the new retriever", "dense AFTER"]
+NAMES = ["BM25", "dense before", "fused [rrf|sum]", "ranker over the new retriever", "dense distilled"]
 
 
 def run_of(strength: float, seed: int) -> dict[str, dict[str, float]]:
@@ -49,8 +49,8 @@ def table(runs):
 
 
 def test_every_figure_is_the_one_that_the_parts_give(runs, table):
-    before, after = (per_query(runs[name], QRELS) for name in ("dense before", "dense AFTER"))
-    result = table.system("dense AFTER")
+    before, after = (per_query(runs[name], QRELS) for name in ("dense before", "dense distilled"))
+    result = table.system("dense distilled")
     assert table.n == 40
     assert table.measures == DEFAULT_MEASURES
     assert result.values == aggregate(after)
@@ -113,7 +113,7 @@ def test_the_terminal_table_cuts_no_figure(table):
 @pytest.mark.parametrize(("width", "measures"), [(80, 0), (100, 3), (120, 6), (60, 1)])
 def test_at_every_width_names_differences_and_p_are_whole_and_measures_give_way(runs, width, measures):
     named = dict(
-        zip(["BM25", "retriever before", "multi-vector hybrid", "ranker on AFTER"], runs.values(), strict=False)
+        zip(["BM25", "retriever before", "multi-vector hybrid", "ranker on distilled"], runs.values(), strict=False)
     )
     table = evaluate_runs(named, QRELS, baseline="retriever before")
     console = Console(file=io.StringIO(), width=width, legacy_windows=False)
@@ -150,7 +150,7 @@ def test_a_slice_is_measured_by_its_qrels_alone(runs):
     part = {query_id: QRELS[query_id] for query_id in ("q1", "q2")}
     found = evaluate_runs(runs, part, "BM25")
     assert found.n == 2
-    assert found.system("dense AFTER").values == aggregate(per_query(runs["dense AFTER"], part))
+    assert found.system("dense distilled").values == aggregate(per_query(runs["dense distilled"], part))
 
 
 def test_a_baseline_or_measures_that_are_not_there_are_named(runs):

@@ -125,6 +125,6 @@ def test_a_chain_run_in_a_notebook_shows_progress_and_its_outcome(
     assert "evaluate: done" in said
     assert "\x1b[" not in said
     (result,) = [output for output in outputs if output.output_type == "execute_result"]
-    assert "retriever AFTER" in Page(result.data["text/html"]).text
+    assert "distilled retriever" in Page(result.data["text/html"]).text
     bars = [output for output in outputs if "application/vnd.jupyter.widget-view+json" in output.get("data", {})]
     assert bool(bars) == (importlib.util.find_spec("ipywidgets") is not None)

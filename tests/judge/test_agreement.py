@@ -82,7 +82,7 @@ def measured(judged: dict[str, dict[str, int]], people: dict[str, dict[str, int]
     """Kappa and tau, with a system that ranks a, b, c and one that ranks c, b, a."""
     forth = {query: {"a": 3.0, "b": 2.0, "c": 1.0} for query in people}
     back = {query: {"c": 3.0, "b": 2.0, "a": 1.0} for query in people}
-    found = with_people(judged, people, {"retriever before": forth, "retriever AFTER": back}, CONFIG)
+    found = with_people(judged, people, {"retriever before": forth, "distilled retriever": back}, CONFIG)
     assert found is not None
     return found.kappa, found.tau
 
@@ -101,7 +101,7 @@ def test_a_judge_that_turns_relevance_round_turns_the_order_of_the_systems_round
 
 
 def test_where_people_named_relevant_passages_alone_the_others_count_as_not_relevant() -> None:
-    runs = {name: {"q": {"a": 1.0}} for name in ("retriever before", "retriever AFTER")}
+    runs = {name: {"q": {"a": 1.0}} for name in ("retriever before", "distilled retriever")}
     judged = {"q": {"a": 3, "b": 0, "c": 2}}
     alone = with_people(judged, {"q": {"a": 1}}, runs, CONFIG)
     both = with_people(judged, {"q": {"a": 1, "b": 0}}, runs, CONFIG)

@@ -148,14 +148,14 @@ def test_holes_are_counted_and_beyond_a_twentieth_measured_around(
 ) -> None:
     folder, config, _ = judged
     found: dict[str, Any] = json.loads((folder / "judged.json").read_text())
-    run = read_run(folder / "runs" / "retriever-AFTER.trec")
+    run = read_run(folder / "runs" / "distilled-retriever.trec")
     for query_id in list(found["grades"])[:4]:
         gone = max(run[query_id], key=run[query_id].__getitem__)
         found["grades"][query_id].pop(gone)
     (folder / "judged.json").write_text(json.dumps(found))
     outcome = rankstill.distill(config, folder)
     assert any(
-        "unjudged passages among the best 10" in note and "retriever AFTER 5.0%" in note for note in outcome.notes
+        "unjudged passages among the best 10" in note and "distilled retriever 5.0%" in note for note in outcome.notes
     )
     assert outcome.table is not None
     assert "nDCG(judged_only=True)@10" not in outcome.table.measures
@@ -165,8 +165,8 @@ def test_holes_are_counted_and_beyond_a_twentieth_measured_around(
     (folder / "judged.json").write_text(json.dumps(found))
     outcome = rankstill.distill(config, folder)
     assert outcome.table is not None
-    condensed = outcome.table.system("retriever AFTER").values["nDCG(judged_only=True)@10"]
-    assert condensed > outcome.table.system("retriever AFTER").values["nDCG@10"]
+    condensed = outcome.table.system("distilled retriever").values["nDCG(judged_only=True)@10"]
+    assert condensed > outcome.table.system("distilled retriever").values["nDCG@10"]
     assert any("condensed lists" in note for note in outcome.notes)
 
 

@@ -58,7 +58,7 @@ def test_a_passage_of_another_corpus_is_refused(toy_dataset: Dataset) -> None:
 
 
 def test_another_workspace_adds_its_runs_if_it_searched_for_the_same_queries(tmp_path: Path) -> None:
-    write_run(B, tmp_path / "w" / "runs" / "retriever-AFTER.trec", "x")
-    assert runs_of([tmp_path / "w"], [QUERY]) == {f"{tmp_path / 'w'}: retriever AFTER": B}
+    write_run(B, tmp_path / "w" / "runs" / "distilled-retriever.trec", "x")
+    assert runs_of([tmp_path / "w"], [QUERY]) == {f"{tmp_path / 'w'}: distilled retriever": B}
     with pytest.raises(WorkspaceError, match="has not searched for the queries"):
         runs_of([tmp_path / "w"], [Query("other", "")])

@@ -29,7 +29,7 @@ def test_a_judge_without_noise_gives_peoples_figures_and_bad_ones_are_named(
     found = study.measure(tmp_path / "w", tmp_path / "study", load_dataset(config.dataset), 0)
     assert (tmp_path / "w" / "metrics.json").read_bytes() == before
     assert made.table is not None
-    assert found["people"]["after"] == pytest.approx(made.table.system("retriever AFTER").values["nDCG@10"])
+    assert found["people"]["after"] == pytest.approx(made.table.system("distilled retriever").values["nDCG@10"])
     assert "8 queries that taught nothing" in found["offer"]
     assert not list((tmp_path / "study" / "dataset" / "qrels").iterdir())
     judge = found["judges"]["0% of its grades random"]

@@ -160,7 +160,7 @@ def test_passages_are_pooled_again_after_training(model: MultiVectorEncoder) -> 
     assert len(again) == len(whole)
 
 
-ROWS = ("multi-vector AFTER", "multi-vector hybrid AFTER")
+ROWS = ("distilled multi-vector", "distilled multi-vector hybrid")
 
 
 def test_a_chain_trains_it_measures_it_and_saves_it_for_plain_sentence_transformers(
@@ -189,7 +189,7 @@ def test_where_training_does_harm_the_rankings_that_judge_undo_it(
     outcome = rankstill.distill(toy_config(changes), tmp_path / "w")
     assert outcome.table is not None
     assert any(note.startswith("multi-vector: training left the encoder as it was") for note in outcome.notes)
-    values = [outcome.table.system(name).values for name in ("multi-vector", "multi-vector AFTER")]
+    values = [outcome.table.system(name).values for name in ("multi-vector", "distilled multi-vector")]
     assert values[0] == values[1]
     folders = [tmp_path / "w" / f"multi-vector{after}-index" for after in ("", "-distilled")]
     assert (folders[0] / "codes").read_bytes() == (folders[1] / "codes").read_bytes()

@@ -146,7 +146,7 @@ def test_without_the_test_queries_judgements_everything_is_made_and_found_alike(
     )
     differ = {name for name in said.keys() | other.keys() if said.get(name) != other.get(name)}
     assert differ == {"runs/qrels.trec"}  # by what the runs are measured
-    assert {"runs/retriever-AFTER.trec", "labels.parquet", "candidates.parquet"} <= said.keys()
+    assert {"runs/distilled-retriever.trec", "labels.parquet", "candidates.parquet"} <= said.keys()
     assert judged.agreement is not None
     assert unjudged.agreement is not None
     assert judged.agreement.table == unjudged.agreement.table

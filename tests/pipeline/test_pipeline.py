@@ -31,9 +31,9 @@ SYSTEMS = (
     "first stage",
     "hybrid before",
     "ranker",
-    "retriever AFTER",
-    "hybrid AFTER",
-    "ranker on AFTER",
+    "distilled retriever",
+    "distilled hybrid",
+    "ranker on distilled",
     "multi-vector",
     "multi-vector hybrid",
 )
@@ -135,9 +135,9 @@ def test_any_two_systems_are_compared_by_the_main_measure(finished: Outcome) -> 
         pairs = {(line["system"], line["against"]): line for line in csv.DictReader(file)}
     assert list(pairs) == [(other, one) for one, other in combinations(SYSTEMS, 2)]
     assert finished.table is not None
-    comparisons = finished.table.system("retriever AFTER").comparisons
+    comparisons = finished.table.system("distilled retriever").comparisons
     assert comparisons is not None
-    found, line = comparisons["nDCG@10"], pairs["retriever AFTER", "retriever before"]
+    found, line = comparisons["nDCG@10"], pairs["distilled retriever", "retriever before"]
     assert [float(line[each]) for each in ("difference", "low", "high")] == [found.difference, found.low, found.high]
     assert [int(line[each]) for each in ("better", "worse", "equal")] == [found.wins, found.losses, found.ties]
 
@@ -168,7 +168,7 @@ def test_a_retriever_that_reads_less_is_trained_and_measured_as_it_reads(
     assert (vectors * np.load(made.workspace / "vectors-after" / "passages.npy")).sum(axis=1).min() > 0.995
 
 
-@pytest.mark.parametrize(("folder", "run"), [("ranker", "ranker"), ("reranker", "ranker-on-AFTER")])
+@pytest.mark.parametrize(("folder", "run"), [("ranker", "ranker"), ("reranker", "ranker-on-distilled")])
 def test_the_ranker_folders_load_and_rank_as_they_were_measured(
     finished: Outcome, toy_dataset: Dataset, folder: str, run: str
 ) -> None:

@@ -77,9 +77,9 @@ def test_every_row_of_the_table_is_read_for_unless_some_are_named(
         assert measured == list(get_args(System))
         names = [system.name for system in everything.table.systems]
         assert names == ["closed book", *measured, "gold passage"]
-        named = toy_config({**changes, "rag.systems": ["hybrid AFTER", "multi-vector"]}, source=with_answers)
+        named = toy_config({**changes, "rag.systems": ["distilled hybrid", "multi-vector"]}, source=with_answers)
         some = proof.answer_questions(named, tmp_path / "w")
-        rows = ["closed book", "retriever before", "hybrid AFTER", "multi-vector", "gold passage"]
+        rows = ["closed book", "retriever before", "distilled hybrid", "multi-vector", "gold passage"]
         assert [system.name for system in some.table.systems] == rows
         assert {row.call for row in some.rows} < {row.call for row in everything.rows}
 

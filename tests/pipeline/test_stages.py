@@ -63,7 +63,7 @@ def test_the_stages_one_after_another_make_the_chain_and_repeat_no_step(
         before = after
         outputs = [workspace / name for record in after.values() for name in record["outputs"]]
         written = {path: path.stat().st_mtime_ns for path in outputs if path.is_file()}
-    assert "retriever AFTER" in said.output
+    assert "distilled retriever" in said.output
     assert str(workspace / "retriever") in said.output
 
 

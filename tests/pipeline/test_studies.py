@@ -74,13 +74,13 @@ def test_what_two_studies_have_in_common_is_run_once(
     capsys.readouterr()
     run_study(STUDIES["size"], toy_config(SMALL), tmp_path, seeds=1, only=["direct-24"])
     assert "--- study" not in capsys.readouterr().err
-    assert len(list((tmp_path / "runs").glob("*-retriever-AFTER.trec"))) == 1
+    assert len(list((tmp_path / "runs").glob("*-distilled-retriever.trec"))) == 1
 
 
 def test_a_variant_trains_on_the_lists_that_its_name_says(toy_config: MakeConfig, tmp_path: Path) -> None:
     names = ["direct-llm", "direct-random", "direct-gold-alone"]
     run_study(STUDIES["lists"], toy_config(SMALL), tmp_path, seeds=1, only=names)
-    runs = [read_run(path) for path in (tmp_path / "runs").glob("*-retriever-AFTER.trec")]
+    runs = [read_run(path) for path in (tmp_path / "runs").glob("*-distilled-retriever.trec")]
     assert len(runs) == 3
     assert all(one != other for number, one in enumerate(runs) for other in runs[:number])
 
@@ -88,7 +88,7 @@ def test_a_variant_trains_on_the_lists_that_its_name_says(toy_config: MakeConfig
 def test_the_chains_systems_are_measured_as_the_chain_measures_them_by_one_training(
     toy_config: MakeConfig, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    names = ["bm25", "ranker", "ranker-on-after"]
+    names = ["bm25", "ranker", "ranker-on-distilled"]
     config = toy_config(SMALL)
     table = run_study(STUDIES["baselines"], config, tmp_path / "study", seeds=2, only=names)
     said = capsys.readouterr().err
@@ -101,9 +101,9 @@ def test_the_chains_systems_are_measured_as_the_chain_measures_them_by_one_train
             "before": chains.system("retriever before").values["nDCG@10"],
             "bm25": chains.system("BM25").values["nDCG@10"],
             "first-stage": chains.system("first stage").values["nDCG@10"],
-            "chain": chains.system("retriever AFTER").values["nDCG@10"],
+            "chain": chains.system("distilled retriever").values["nDCG@10"],
             "ranker": chains.system("ranker").values["nDCG@10"],
-            "ranker-on-after": chains.system("ranker on AFTER").values["nDCG@10"],
+            "ranker-on-distilled": chains.system("ranker on distilled").values["nDCG@10"],
         },
         abs=1e-12,
     )  # the order of the sum of 8 values
@@ -152,7 +152,7 @@ def test_white_box_methods_are_left_out_where_no_training_query_has_an_answer(
     config = toy_config(SMALL, source=toy_copy)
     with pytest.raises(
         RankstillError,
-        match=r"no variant pdist\. Name some of: hybrid, hybrid-after, maxsim, multi-vector, multi-vector-hybrid, bm25",
+        match=r"no variant pdist\. Name some of: hybrid, hybrid-distilled, maxsim, multi-vector, multi-vector-hybrid, bm25",
     ):
         run_study(STUDIES["baselines"], config, tmp_path / "study", seeds=1, only=["pdist"])
 

@@ -30,7 +30,7 @@ def test_gold_labels_teach_to_the_end_where_there_is_no_ranking_at_all(
     assert steps_of(outcome.workspace) == made
     assert outcome.table is not None
     names = [system.name for system in outcome.table.systems]
-    assert names == ["BM25", "retriever before", "first stage", "retriever AFTER"]
+    assert names == ["BM25", "retriever before", "first stage", "distilled retriever"]
     files = [*(name.replace(" ", "-") for name in names), "qrels"]
     assert sorted(path.stem for path in (outcome.workspace / "runs").iterdir()) == sorted(files)
     assert outcome.reranker is None

@@ -24,9 +24,9 @@ SYSTEMS = (
     "first stage",
     "hybrid before",
     "ranker",
-    "retriever AFTER",
-    "hybrid AFTER",
-    "ranker on AFTER",
+    "distilled retriever",
+    "distilled hybrid",
+    "ranker on distilled",
     "multi-vector",
     "multi-vector hybrid",
 )
@@ -71,7 +71,7 @@ def workspace_of(tmp_path: Path) -> MakeWorkspace:
         # Every fourth query gets worse, every fourth stays: a report of all kinds.
         old = _run(dataset, lambda number: (before, before, after, before)[number % 4])
         new = _run(dataset, lambda number: (after, after, before, before)[number % 4])
-        runs = {system: new if "AFTER" in system or system == "ranker" else old for system in SYSTEMS}
+        runs = {system: new if "distilled" in system or system == "ranker" else old for system in SYSTEMS}
         for system, run in runs.items():
             write_run(run, folder / "runs" / f"{system.replace(' ', '-')}.trec", system.replace(" ", "-"))
         table = evaluate_runs(runs, dataset.test_qrels(), "retriever before", resamples=200)

@@ -25,7 +25,7 @@ def test_workspaces_on_the_same_test_queries_are_compared_query_by_query(
         toy_dataset, toy_dataset_folder, "two", gold_ranks=(3, 1), changes={"seed": 5, "candidates.n": 33}
     )
     page = compare_workspaces([one, two], tmp_path / "out" / "compare.html").read_text(encoding="utf-8")
-    row = re.search(r'<tr class="strong"><th scope="row">retriever AFTER</th>(.*?)</tr>', page, re.DOTALL)
+    row = re.search(r'<tr class="strong"><th scope="row">distilled retriever</th>(.*?)</tr>', page, re.DOTALL)
     assert row
     numbers = re.findall(r'class="number">([+\u2212]?[\d.]+)', row[1])
     # Half of the queries have gold at the second and the first rank: 0.5 x (1 - 1/log2(3)) apart, beside a quarter

@@ -42,7 +42,7 @@ def test_the_page_says_what_was_measured_and_its_queries_add_up_to_it(toy_worksp
     page = path.read_text(encoding="utf-8")
     assert path == toy_workspace / "report.html"
     table = json.loads((toy_workspace / "metrics.json").read_text())["table"]
-    after = next(system for system in table["systems"] if system["name"] == "retriever AFTER")
+    after = next(system for system in table["systems"] if system["name"] == "distilled retriever")
     found = after["comparisons"]["nDCG@10"]
     assert f"nDCG@10 goes from {found['before']:.3f} to {found['after']:.3f}" in page
     queries = data_of(page)["queries"]
@@ -202,7 +202,7 @@ def test_a_proof_of_an_earlier_evaluation_is_left_aside(toy_workspace: Path) -> 
     page = write_report(toy_workspace).read_text(encoding="utf-8")
     assert "proof.json is older than the last evaluation" in page
     assert "teacher → ranker" not in page
-    assert "ranker → retriever AFTER" in page  # as the runs show it
+    assert "ranker → distilled retriever" in page  # as the runs show it
 
 
 @pytest.mark.parametrize("rank", [3, 12])

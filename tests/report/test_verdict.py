@@ -26,7 +26,7 @@ def ranked(positions: list[int]) -> dict[str, dict[str, float]]:
 
 def measured(before: list[int], after: list[int], **others: list[int]) -> EvaluationTable:
     qrels = {f"q{number}": {"gold": 1} for number in range(len(before))}
-    runs = {"retriever before": ranked(before), "retriever AFTER": ranked(after)}
+    runs = {"retriever before": ranked(before), "distilled retriever": ranked(after)}
     runs |= {name.replace("_", " "): ranked(positions) for name, positions in others.items()}
     return evaluate_runs(runs, qrels, "retriever before", ["nDCG@10"], resamples=1_000)
 
@@ -51,10 +51,10 @@ def test_better_and_worse_take_an_interval_without_zero_and_a_small_p(
 
 
 def test_another_retriever_of_the_run_is_named_where_it_scores_higher(capsys: pytest.CaptureFixture[str]) -> None:
-    others = {"hybrid_before": [2] * 30, "hybrid_AFTER": [1] * 30, "ranker": [1] * 30}
+    others = {"hybrid_before": [2] * 30, "hybrid_distilled": [1] * 30, "ranker": [1] * 30}
     table = measured([3] * 30, [2] * 30, **others)
     found = verdict(table, Path("w"))
-    assert "hybrid AFTER, with nDCG@10 1.000. It is `hybrid-distilled.json` with `retriever`" in found.advice
+    assert "distilled hybrid, with nDCG@10 1.000. It is `hybrid-distilled.json` with `retriever`" in found.advice
     show(Outcome(Path("w"), Path("w/retriever"), None, table, ()))
     said = " ".join(capsys.readouterr().out.split())
     assert " ".join(found.test.split()) in said
@@ -175,11 +175,11 @@ def test_the_headline_names_a_free_rival_that_is_better() -> None:
 @pytest.mark.parametrize(("resamples", "told"), [(1_000, "p ≤ 0.0010"), (2_000, "p ≤ 0.0005")])
 def test_at_the_tests_floor_p_is_said_to_be_at_most_that(resamples: int, told: str) -> None:
     qrels = {f"q{number}": {"gold": 1} for number in range(30)}
-    runs = {"retriever before": ranked([3] * 30), "retriever AFTER": ranked([1] * 30)}
+    runs = {"retriever before": ranked([3] * 30), "distilled retriever": ranked([1] * 30)}
     table = evaluate_runs(runs, qrels, "retriever before", ["nDCG@10"], resamples=resamples)
     assert told in verdict(table, Path("w")).test.replace("\u00a0", " ")
     assert f"| {told.removeprefix('p ').replace(' ', '')} |" in table.to_markdown()
-    unsure = evaluate_runs({**runs, "retriever AFTER": ranked([1, 5] * 15)}, qrels, "retriever before", ["nDCG@10"])
+    unsure = evaluate_runs({**runs, "distilled retriever": ranked([1, 5] * 15)}, qrels, "retriever before", ["nDCG@10"])
     assert "p = " in verdict(unsure, Path("w")).test.replace("\u00a0", " ")
 
 

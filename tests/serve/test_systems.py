@@ -36,7 +36,7 @@ def test_what_a_system_finds_is_the_evaluations_run(server: Served, system: Syst
 
 
 def test_near_ties_stand_in_the_reports_order_and_another_models_lists_are_left_alone(built_copy: Path) -> None:
-    path = built_copy / "runs" / f"{run_name(measured.AFTER)}.trec"
+    path = built_copy / "runs" / f"{run_name(measured.DISTILLED)}.trec"
     run = read_run(path)
     near, other = list(run)[:2]
     scores, ranked = run[near], rank_order(run[near])
@@ -57,7 +57,7 @@ def test_the_examples_are_the_queries_that_changed_most(built_copy: Path) -> Non
         rows = list(csv.DictReader(file))
     values = {(row["query"], row["system"]): float(row["nDCG@10"]) for row in rows}
     queries = list(dict.fromkeys(row["query"] for row in rows))
-    change = {query: abs(values[query, measured.AFTER] - values[query, measured.BEFORE]) for query in queries}
+    change = {query: abs(values[query, measured.DISTILLED] - values[query, measured.BEFORE]) for query in queries}
     with Served(built_copy) as served:
         shown = [each["id"] for each in served.ask("/about").body["examples"]]
     assert shown == sorted(queries, key=lambda query: -change[query])

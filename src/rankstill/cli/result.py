@@ -109,7 +109,7 @@ def export(
 ) -> None:
     """Export the new retriever to other runtimes, files or vector databases, and measure what it loses."""
     from rankstill import export
-    from rankstill.evaluation.systems import AFTER, MULTI_VECTOR
+    from rankstill.evaluation.systems import DISTILLED, MULTI_VECTOR
     from rankstill.report.refusing import refuse_if_not_better
 
     config, workspace = experiment.config, experiment.workspace
@@ -117,7 +117,7 @@ def export(
         raise RankstillError("--multi-vector says what goes into a store. Name one: --store qdrant.")
     only_measures = matryoshka and not (form or parquet or store)
     if not (even_if_worse or only_measures):
-        refuse_if_not_better(workspace, MULTI_VECTOR if multi_vector else AFTER)
+        refuse_if_not_better(workspace, MULTI_VECTOR if multi_vector else DISTILLED)
     if matryoshka:
         typer.echo(export.measure_truncation(config, workspace, keep=dimensions).to_markdown())
     if parquet:
@@ -143,12 +143,12 @@ def push(
     even_if_worse: EvenIfWorse = False,
 ) -> None:
     """Push the new retriever and its model card to the Hugging Face Hub."""
-    from rankstill.evaluation.systems import AFTER, MULTI_VECTOR
+    from rankstill.evaluation.systems import DISTILLED, MULTI_VECTOR
     from rankstill.export import push
     from rankstill.report.refusing import refuse_if_not_better
 
     held = one_workspace(workspace, also)
     if not even_if_worse:
-        refuse_if_not_better(held, MULTI_VECTOR if multi_vector else AFTER)
+        refuse_if_not_better(held, MULTI_VECTOR if multi_vector else DISTILLED)
     folder = held / ("multi-vector" if multi_vector else "retriever")
     say(f"pushed: {push(folder, repository, private=not public)}")

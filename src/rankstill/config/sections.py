@@ -256,9 +256,9 @@ System = Literal[
     "first stage",
     "hybrid before",
     "ranker",
-    "retriever AFTER",
-    "hybrid AFTER",
-    "ranker on AFTER",
+    "distilled retriever",
+    "distilled hybrid",
+    "ranker on distilled",
     "multi-vector",
     "multi-vector hybrid",
 ]

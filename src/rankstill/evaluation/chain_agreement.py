@@ -17,18 +17,18 @@ from rankstill.evaluation.runs import Run
 from rankstill.evaluation.significance import Comparison, compare
 from rankstill.evaluation.symptoms import Symptoms, evenness
 from rankstill.evaluation.systems import (
-    AFTER,
     BEFORE,
     BM25,
+    DISTILLED,
     FIRST_STAGE,
-    HYBRID_AFTER,
     HYBRID_BEFORE,
+    HYBRID_DISTILLED,
     MULTI_VECTOR,
-    MULTI_VECTOR_AFTER,
+    MULTI_VECTOR_DISTILLED,
     MULTI_VECTOR_HYBRID,
-    MULTI_VECTOR_HYBRID_AFTER,
+    MULTI_VECTOR_HYBRID_DISTILLED,
     RANKER,
-    RANKER_ON_AFTER,
+    RANKER_ON_DISTILLED,
     SYSTEMS,
 )
 from rankstill.workspace import write_atomically
@@ -108,17 +108,17 @@ def score_lists(parts: Parts, rankings: Sequence[Ranking], *, with_ranker: bool)
             _fused(each[:, [dense, bm25]], here, parts.config.candidates.rrf_k)
             for each, here in zip(known["before"], positions, strict=True)
         ],
-        AFTER: [each[:, dense] for each in known["after"]],
+        DISTILLED: [each[:, dense] for each in known["after"]],
     }
     if with_ranker:
         pairs = [
             (query, text) for query, here in zip(queries, positions, strict=True) for text in dataset.corpus.texts(here)
         ]
         ends = np.cumsum([len(here) for here in positions])[:-1]
-        for name, folder, when in ((RANKER, "ranker", "before"), (RANKER_ON_AFTER, "reranker", "after")):
+        for name, folder, when in ((RANKER, "ranker", "before"), (RANKER_ON_DISTILLED, "reranker", "after")):
             ranker = Ranker.load(path(folder), parts.config.device)
             scores[name] = list(np.split(ranker.score(pairs, np.concatenate(known[when])), ends))
-        for name, file, when in ((HYBRID_BEFORE, "hybrid", "before"), (HYBRID_AFTER, "hybrid-distilled", "after")):
+        for name, file, when in ((HYBRID_BEFORE, "hybrid", "before"), (HYBRID_DISTILLED, "hybrid-distilled", "after")):
             hybrid = Hybrid.load(path(f"{file}.json"))
             scores[name] = [hybrid.of_features(each) for each in known[when]]
     lexical = [each[:, bm25] for each in known["before"]]
@@ -126,7 +126,7 @@ def score_lists(parts: Parts, rankings: Sequence[Ranking], *, with_ranker: bool)
         names = (MULTI_VECTOR, MULTI_VECTOR_HYBRID)
         scores |= dict(zip(names, _late_scores(parts, queries, positions, lexical), strict=True))
     if parts.has_distilled_multi_vector:
-        names = (MULTI_VECTOR_AFTER, MULTI_VECTOR_HYBRID_AFTER)
+        names = (MULTI_VECTOR_DISTILLED, MULTI_VECTOR_HYBRID_DISTILLED)
         scores |= dict(zip(names, _late_scores(parts, queries, positions, lexical, "-distilled"), strict=True))
     return {name: scores[name] for name in SYSTEMS if name in scores}
 

@@ -14,18 +14,18 @@ from rankstill.evaluation.metrics import display_name, per_query
 from rankstill.evaluation.runs import Run, write_qrels, write_run
 from rankstill.evaluation.spreadsheets import write_pairs, write_values
 from rankstill.evaluation.systems import (
-    AFTER,
     BEFORE,
     BM25,
+    DISTILLED,
     FIRST_STAGE,
-    HYBRID_AFTER,
     HYBRID_BEFORE,
+    HYBRID_DISTILLED,
     MULTI_VECTOR,
-    MULTI_VECTOR_AFTER,
+    MULTI_VECTOR_DISTILLED,
     MULTI_VECTOR_HYBRID,
-    MULTI_VECTOR_HYBRID_AFTER,
+    MULTI_VECTOR_HYBRID_DISTILLED,
     RANKER,
-    RANKER_ON_AFTER,
+    RANKER_ON_DISTILLED,
     dense_run,
     fused_run,
     hybrid_run,
@@ -138,9 +138,9 @@ def _hits_by_answers(parts: Parts, runs: Mapping[str, Run], queries: Sequence[Qu
 
 
 def _in_words(table: EvaluationTable) -> str:
-    before, after = (table.system(name).values for name in (BEFORE, AFTER))
+    before, after = (table.system(name).values for name in (BEFORE, DISTILLED))
     hits = ", ".join(f"{measure} {before[measure]:.3f} to {after[measure]:.3f}" for measure in table.measures)
-    return f"by accepted answers in place of judgements, {BEFORE} to {AFTER}, n = {table.n:,}: {hits}"
+    return f"by accepted answers in place of judgements, {BEFORE} to {DISTILLED}, n = {table.n:,}: {hits}"
 
 
 def chain_systems(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool) -> dict[str, Callable[[], Run]]:
@@ -181,19 +181,19 @@ def chain_systems(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool
         FIRST_STAGE: lambda: fused_run(before, queries),
         HYBRID_BEFORE: lambda: weighed(before, "hybrid.json"),
         RANKER: lambda: reranked(before, "ranker"),
-        AFTER: lambda: dense_run(after(), queries),
-        HYBRID_AFTER: lambda: weighed(after(), "hybrid-distilled.json"),
-        RANKER_ON_AFTER: lambda: reranked(after(), "reranker"),
+        DISTILLED: lambda: dense_run(after(), queries),
+        HYBRID_DISTILLED: lambda: weighed(after(), "hybrid-distilled.json"),
+        RANKER_ON_DISTILLED: lambda: reranked(after(), "reranker"),
         MULTI_VECTOR: lambda: late()[0],
         MULTI_VECTOR_HYBRID: lambda: late()[1],
-        MULTI_VECTOR_AFTER: lambda: late("-distilled")[0],
-        MULTI_VECTOR_HYBRID_AFTER: lambda: late("-distilled")[1],
+        MULTI_VECTOR_DISTILLED: lambda: late("-distilled")[0],
+        MULTI_VECTOR_HYBRID_DISTILLED: lambda: late("-distilled")[1],
     }
     left_out: set[str] = set()
     if not with_ranker:
-        left_out |= {HYBRID_BEFORE, RANKER, HYBRID_AFTER, RANKER_ON_AFTER}
+        left_out |= {HYBRID_BEFORE, RANKER, HYBRID_DISTILLED, RANKER_ON_DISTILLED}
     if not parts.has_multi_vector:
         left_out |= {MULTI_VECTOR, MULTI_VECTOR_HYBRID}
     if not parts.has_distilled_multi_vector:
-        left_out |= {MULTI_VECTOR_AFTER, MULTI_VECTOR_HYBRID_AFTER}
+        left_out |= {MULTI_VECTOR_DISTILLED, MULTI_VECTOR_HYBRID_DISTILLED}
     return {name: search for name, search in systems.items() if name not in left_out}

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rankstill.datasets import Corpus, Dataset
 from rankstill.errors import DataError, WorkspaceError
 from rankstill.evaluation.metrics import DEFAULT_MEASURES
-from rankstill.evaluation.systems import AFTER, BEFORE, encoded_run
+from rankstill.evaluation.systems import BEFORE, DISTILLED, encoded_run
 from rankstill.evaluation.table import EvaluationTable, evaluate_runs
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Forgetting:
     def conclusion(self) -> str:
         """Whether something was forgotten, in one sentence, by the table's first measure."""
         measure = self.table.measures[0]
-        comparisons = self.table.system(AFTER).comparisons
+        comparisons = self.table.system(DISTILLED).comparisons
         assert comparisons is not None  # it is not the baseline
         found = comparisons[measure]
         if found.low <= 0 <= found.high:
@@ -91,7 +91,7 @@ def measure_forgetting(
         raise DataError(f"{dataset.name}: it has no judged test queries, so forgetting cannot be measured on it.")
     notes = _overlap(dataset, trained_on)
     queries = {query_id: dataset.queries[query_id].text for query_id in dataset.test}
-    runs = {name: encoded_run(model, dataset.corpus, queries) for name, model in ((BEFORE, before), (AFTER, after))}
+    runs = {name: encoded_run(model, dataset.corpus, queries) for name, model in ((BEFORE, before), (DISTILLED, after))}
     table = evaluate_runs(runs, dataset.test_qrels(), BEFORE, measures, seed, resamples)
     return Forgetting(dataset.name, table, notes)
 

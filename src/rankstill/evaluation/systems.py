@@ -25,27 +25,27 @@ if TYPE_CHECKING:
     from rankstill.ranker import Ranker
 
 BM25, FIRST_STAGE = "BM25", "first stage"
-BEFORE, AFTER = "retriever before", "retriever AFTER"
-HYBRID_BEFORE, HYBRID_AFTER = "hybrid before", "hybrid AFTER"
+BEFORE, DISTILLED = "retriever before", "distilled retriever"
+HYBRID_BEFORE, HYBRID_DISTILLED = "hybrid before", "distilled hybrid"
 """BM25 and the retriever, with weights from the LLM's rankings: what can be had without training anything."""
 MULTI_VECTOR, MULTI_VECTOR_HYBRID = "multi-vector", "multi-vector hybrid"
 """The old encoder's token vectors, matched as the LLM's rankings chose; alone, and with BM25."""
-MULTI_VECTOR_AFTER, MULTI_VECTOR_HYBRID_AFTER = "multi-vector AFTER", "multi-vector hybrid AFTER"
+MULTI_VECTOR_DISTILLED, MULTI_VECTOR_HYBRID_DISTILLED = "distilled multi-vector", "distilled multi-vector hybrid"
 """The same, trained on the ranker's labels."""
-RANKER, RANKER_ON_AFTER = "ranker", "ranker on AFTER"
+RANKER, RANKER_ON_DISTILLED = "ranker", "ranker on distilled"
 SYSTEMS = (
     BM25,
     BEFORE,
     FIRST_STAGE,
     HYBRID_BEFORE,
     RANKER,
-    AFTER,
-    HYBRID_AFTER,
-    RANKER_ON_AFTER,
+    DISTILLED,
+    HYBRID_DISTILLED,
+    RANKER_ON_DISTILLED,
     MULTI_VECTOR,
     MULTI_VECTOR_HYBRID,
-    MULTI_VECTOR_AFTER,
-    MULTI_VECTOR_HYBRID_AFTER,
+    MULTI_VECTOR_DISTILLED,
+    MULTI_VECTOR_HYBRID_DISTILLED,
 )
 """All of them, in the order of every table."""
 MEANINGS = {
@@ -55,13 +55,13 @@ MEANINGS = {
     HYBRID_BEFORE: "A weighted sum of BM25 and the retriever as it was. The LLM's rankings set the weights; nothing is "
     "trained.",
     RANKER: "The ranker, trained on the LLM's rankings, reorders what the first stage finds.",
-    AFTER: "The distilled retriever: the result of the run.",
-    HYBRID_AFTER: "A weighted sum of BM25 and the distilled retriever, with weights from the LLM's rankings.",
-    RANKER_ON_AFTER: "The ranker reorders what BM25 and the distilled retriever find.",
+    DISTILLED: "The distilled retriever: the result of the run.",
+    HYBRID_DISTILLED: "A weighted sum of BM25 and the distilled retriever, with weights from the LLM's rankings.",
+    RANKER_ON_DISTILLED: "The ranker reorders what BM25 and the distilled retriever find.",
     MULTI_VECTOR: "The old encoder with one vector for each token, matched by late interaction (MaxSim).",
     MULTI_VECTOR_HYBRID: "A weighted sum of BM25 and the multi-vector retriever, with weights from the LLM's rankings.",
-    MULTI_VECTOR_AFTER: "The multi-vector retriever, trained on the ranker's labels.",
-    MULTI_VECTOR_HYBRID_AFTER: "A weighted sum of BM25 and the trained multi-vector retriever.",
+    MULTI_VECTOR_DISTILLED: "The multi-vector retriever, trained on the ranker's labels.",
+    MULTI_VECTOR_HYBRID_DISTILLED: "A weighted sum of BM25 and the trained multi-vector retriever.",
 }
 """What each of them is, in one line."""
 FREE = (HYBRID_BEFORE, BM25, FIRST_STAGE)

@@ -16,7 +16,7 @@ from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation.metrics import DEFAULT_MEASURES, PerQuery, aggregate, per_query
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.significance import Comparison, compare, holm, interval
-from rankstill.evaluation.systems import AFTER, FREE
+from rankstill.evaluation.systems import DISTILLED, FREE
 from rankstill.notebook import table_html, table_markdown
 
 
@@ -50,8 +50,8 @@ class EvaluationTable:
         systems: in the order given.
         seed: of the resampling.
         judged_by: the LLM that judged, and when; empty where people did, or accepted answers.
-        rivals: of the systems that cost nothing, each compared with the retriever AFTER on the main measure: name ->
-            comparison, `before` being the rival's.
+        rivals: of the systems that cost nothing, each compared with the distilled retriever on the main measure: name
+            -> comparison, `before` being the rival's.
     """
 
     n: int
@@ -208,9 +208,9 @@ def tabulate(
         seed=seed,
         judged_by=judged_by,
         rivals={
-            name: compare(_column(values[name][main]), _column(values[AFTER][main]), seed, resamples)
+            name: compare(_column(values[name][main]), _column(values[DISTILLED][main]), seed, resamples)
             for name in FREE
-            if {name, AFTER} <= values.keys()
+            if {name, DISTILLED} <= values.keys()
         },
     )
 

@@ -11,7 +11,7 @@ from rankstill.datasets import Dataset, load_dataset
 from rankstill.errors import RankstillError
 from rankstill.evaluation import Comparison, EvaluationTable, compare, holm
 from rankstill.evaluation.judged import with_judgements
-from rankstill.evaluation.systems import AFTER, BEFORE
+from rankstill.evaluation.systems import BEFORE, DISTILLED
 from rankstill.report.figures import Bar, Difference, bars, differences
 from rankstill.report.measuring import Measured, measure_workspace
 from rankstill.report.page import render_page
@@ -92,7 +92,7 @@ def compare_workspaces(folders: Sequence[str | Path], out: str | Path) -> Path:
         notes=notes,
         figures=figures,
         settings=_differing(rows),
-        strong=(BEFORE, AFTER),
+        strong=(BEFORE, DISTILLED),
     )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -189,9 +189,15 @@ def _unpaired(rows: Sequence[Compared]) -> list[str]:
 
 
 def _figures(rows: Sequence[Compared], measure: str) -> list[Figure]:
-    kinds: list[tuple[str, Literal["before", "after"]]] = [(BEFORE, "before"), (AFTER, "after")]
+    kinds: list[tuple[str, Literal["before", "after"]]] = [(BEFORE, "before"), (DISTILLED, "after")]
     shown = [
-        Bar(f"{row.name}: {system}", result.values[measure], *result.intervals[measure], kind, strong=system == AFTER)
+        Bar(
+            f"{row.name}: {system}",
+            result.values[measure],
+            *result.intervals[measure],
+            kind,
+            strong=system == DISTILLED,
+        )
         for row in rows
         for system, kind in kinds
         if measure in (result := row.table.system(system)).values

@@ -8,7 +8,7 @@ from math import isfinite, nan
 from typing import Any
 
 from rankstill.evaluation import EvaluationTable
-from rankstill.evaluation.systems import AFTER, BEFORE
+from rankstill.evaluation.systems import BEFORE, DISTILLED
 from rankstill.report.explorer import Explorer
 from rankstill.report.figures import Bar, Curve, Difference, Gain, bars, curves, differences, gains
 from rankstill.report.links import Links
@@ -32,8 +32,8 @@ def systems_figure(table: EvaluationTable) -> Figure:
             system.name,
             system.values[measure],
             *system.intervals[measure],
-            kind="after" if "AFTER" in system.name else "before",
-            strong=system.name in (BEFORE, AFTER),
+            kind="after" if "distilled" in system.name else "before",
+            strong=system.name in (BEFORE, DISTILLED),
         )
         for system in table.systems
     ]
@@ -65,7 +65,7 @@ def chain_figure(links: Links) -> Figure:
 
 def gains_figure(measured: Measured, explorer: Explorer) -> Figure:
     """Every test query's difference."""
-    before, after = measured.values[BEFORE], measured.values[AFTER]
+    before, after = measured.values[BEFORE], measured.values[DISTILLED]
     rows = [
         Gain(after[each] - before[each], explorer.keys.get(each), shorten(measured.query(each).text, _HOVER)[0])
         for each in before

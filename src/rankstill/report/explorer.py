@@ -8,7 +8,7 @@ from typing import Any
 
 from rankstill.datasets import Corpus
 from rankstill.evaluation import rank_order
-from rankstill.evaluation.systems import AFTER, BEFORE
+from rankstill.evaluation.systems import BEFORE, DISTILLED
 from rankstill.report.measuring import Measured
 from rankstill.report.showing import ID_CHARACTERS, as_json, excerpt, shorten
 from rankstill.teacher import Ranking
@@ -40,7 +40,7 @@ def explore(measured: Measured, rankings: Sequence[Ranking]) -> Explorer:
         measured: the runs.
         rankings: of any queries; the test queries among them are shown with what the LLM said.
     """
-    before, after = measured.values[BEFORE], measured.values[AFTER]
+    before, after = measured.values[BEFORE], measured.values[DISTILLED]
     ranked = {ranking.query_id: ranking for ranking in rankings}
     by_change = sorted(before, key=lambda query_id: (-abs(after[query_id] - before[query_id]), query_id))
     shelf = _Shelf(measured.dataset.corpus)
@@ -91,7 +91,7 @@ def _details(measured: Measured, query_id: str, ranking: Ranking | None, shelf: 
     query = measured.query(query_id)
     least = measured.dataset.relevant_from
     gold = [passage_id for passage_id, grade in measured.qrels[query_id].items() if grade >= least]
-    orders = {name: rank_order(measured.runs[name].get(query_id, {})) for name in (BEFORE, AFTER)}
+    orders = {name: rank_order(measured.runs[name].get(query_id, {})) for name in (BEFORE, DISTILLED)}
     ranks = {name: {passage_id: rank for rank, passage_id in enumerate(order, 1)} for name, order in orders.items()}
     is_gold = frozenset(gold)
 
@@ -101,7 +101,7 @@ def _details(measured: Measured, query_id: str, ranking: Ranking | None, shelf: 
             for each in orders[name][:PASSAGES]
         ]
 
-    old, new = (measured.values[name][query_id] for name in (BEFORE, AFTER))
+    old, new = (measured.values[name][query_id] for name in (BEFORE, DISTILLED))
     said = None
     if ranking is not None:
         said = [[shelf.place(each, query.answers), int(each in is_gold)] for each in ranking.ranking[: 2 * PASSAGES]]
@@ -114,12 +114,12 @@ def _details(measured: Measured, query_id: str, ranking: Ranking | None, shelf: 
         "after": round(new, 4),
         "gain": round(new - old, 4),
         "gold": [
-            [shorten(each, ID_CHARACTERS)[0], ranks[BEFORE].get(each, 0), ranks[AFTER].get(each, 0)]
-            for each in sorted(gold, key=lambda each: ranks[AFTER].get(each, 10**9))[:_GOLD]
+            [shorten(each, ID_CHARACTERS)[0], ranks[BEFORE].get(each, 0), ranks[DISTILLED].get(each, 0)]
+            for each in sorted(gold, key=lambda each: ranks[DISTILLED].get(each, 10**9))[:_GOLD]
         ],
         "golds": len(gold),
         "best": [min((ranks[name][each] for each in gold if each in ranks[name]), default=0) for name in orders],
-        "lists": [listed(BEFORE, AFTER), listed(AFTER, BEFORE)],
+        "lists": [listed(BEFORE, DISTILLED), listed(DISTILLED, BEFORE)],
         "said": said,
     }
 

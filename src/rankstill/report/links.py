@@ -10,11 +10,11 @@ import numpy as np
 
 from rankstill.evaluation import Comparison, compare, holm
 from rankstill.evaluation.attribution import MEASURE, find_lead, worst_link_in_words
-from rankstill.evaluation.systems import AFTER, FIRST_STAGE, RANKER, RANKER_ON_AFTER
+from rankstill.evaluation.systems import DISTILLED, FIRST_STAGE, RANKER, RANKER_ON_DISTILLED
 from rankstill.report.measuring import Measured
 
 _PROVEN, _FORGOTTEN = "Which link lost most", "What was forgotten"
-_AS_SERVED = ((FIRST_STAGE, RANKER), (RANKER, AFTER), (AFTER, RANKER_ON_AFTER))
+_AS_SERVED = ((FIRST_STAGE, RANKER), (RANKER, DISTILLED), (DISTILLED, RANKER_ON_DISTILLED))
 _TEST = "p: paired randomisation test, Holm-corrected for the links of this table."
 
 

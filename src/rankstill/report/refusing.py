@@ -5,17 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 
 from rankstill.errors import RankstillError
-from rankstill.evaluation.systems import AFTER
+from rankstill.evaluation.systems import DISTILLED
 from rankstill.report.reading import read_workspace
 from rankstill.report.verdict import verdict
 
 
-def refuse_if_not_better(workspace: Path, system: str = AFTER) -> None:
+def refuse_if_not_better(workspace: Path, system: str = DISTILLED) -> None:
     """Whether a workspace's new retriever may go out: it is better than the old one, or nothing could be measured.
 
     Args:
         workspace: its folder.
-        system: the retriever in question, `AFTER` or `MULTI_VECTOR`.
+        system: the retriever in question, `DISTILLED` or `MULTI_VECTOR`.
 
     Raises:
         RankstillError: it is worse, or not shown to be better.

@@ -11,14 +11,14 @@ from typing import Literal
 from rankstill.evaluation import Comparison, EvaluationTable, holm
 from rankstill.evaluation.agreement import Agreement
 from rankstill.evaluation.systems import (
-    AFTER,
     BEFORE,
-    HYBRID_AFTER,
+    DISTILLED,
     HYBRID_BEFORE,
+    HYBRID_DISTILLED,
     MULTI_VECTOR,
-    MULTI_VECTOR_AFTER,
+    MULTI_VECTOR_DISTILLED,
     MULTI_VECTOR_HYBRID,
-    MULTI_VECTOR_HYBRID_AFTER,
+    MULTI_VECTOR_HYBRID_DISTILLED,
 )
 from rankstill.report.causes import likely_causes
 from rankstill.report.showing import signed
@@ -27,14 +27,14 @@ from rankstill.steps import title
 _SURE = 0.05
 _OTHERS = {
     HYBRID_BEFORE: "`hybrid.json` with the old retriever",
-    HYBRID_AFTER: "`hybrid-distilled.json` with `retriever`",
+    HYBRID_DISTILLED: "`hybrid-distilled.json` with `retriever`",
     MULTI_VECTOR: "`multi-vector`",
     MULTI_VECTOR_HYBRID: "`hybrid-multi-vector.json` with `multi-vector`",
-    MULTI_VECTOR_AFTER: "`multi-vector-distilled`",
-    MULTI_VECTOR_HYBRID_AFTER: "`hybrid-multi-vector-distilled.json` with `multi-vector-distilled`",
+    MULTI_VECTOR_DISTILLED: "`multi-vector-distilled`",
+    MULTI_VECTOR_HYBRID_DISTILLED: "`hybrid-multi-vector-distilled.json` with `multi-vector-distilled`",
 }
 """Retrievers that a run makes besides, and the files that they are, in the workspace."""
-_SUBJECTS = {AFTER: "the distilled retriever", MULTI_VECTOR: "the multi-vector retriever"}
+_SUBJECTS = {DISTILLED: "the distilled retriever", MULTI_VECTOR: "the multi-vector retriever"}
 
 Kind = Literal["better", "worse", "open", "none"]
 
@@ -86,7 +86,7 @@ def verdict(
     missing: str | None = None,
     offer: str = "",
     agreement: Agreement | None = None,
-    system: str = AFTER,
+    system: str = DISTILLED,
 ) -> Verdict:
     """Judge a new retriever against the one before: by judged queries, or, without any, by agreement with the LLM.
 
@@ -98,7 +98,7 @@ def verdict(
         missing: the step that the chain has to make next; None if it is finished.
         offer: how to have an LLM judge what nobody has judged.
         agreement: what was measured on the LLM's held-out lists; None if that step is not made.
-        system: the new retriever, `AFTER` or `MULTI_VECTOR`.
+        system: the new retriever, `DISTILLED` or `MULTI_VECTOR`.
     """
     by_lists = _by_lists(agreement, system) if agreement is not None else None
     if table is not None and _has(table, system):
@@ -191,7 +191,7 @@ def _counted(number: int, one: str, many: str) -> str:
 
 def _rivals(table: EvaluationTable, system: str) -> str:
     """How the distilled retriever compares with each search that needs no training; empty where none was measured."""
-    if system != AFTER or not table.rivals:
+    if system != DISTILLED or not table.rivals:
         return ""
     adjusted = holm([found.p_value for found in table.rivals.values()])
     by_kind: dict[Kind, list[str]] = {"better": [], "open": [], "worse": []}
@@ -206,8 +206,8 @@ def _higher(table: EvaluationTable) -> str:
     """Which other retriever of the run scores highest, if higher than both the distilled one and the old one."""
     measure = table.measures[0]
     values = {system.name: system.values[measure] for system in table.systems}
-    best = max((name for name in _OTHERS if name in values), key=values.__getitem__, default=AFTER)
-    if values[best] <= max(values[AFTER], values[BEFORE]):
+    best = max((name for name in _OTHERS if name in values), key=values.__getitem__, default=DISTILLED)
+    if values[best] <= max(values[DISTILLED], values[BEFORE]):
         return ""
     return (
         f"Of what this run made, another retriever scores highest: {best}, with {measure} {values[best]:.3f}. It is "

@@ -11,7 +11,7 @@ from rankstill.datasets import Dataset, load_dataset
 from rankstill.disk import disk_errors
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation.judged import with_judgements
-from rankstill.evaluation.systems import AFTER, BEFORE, MEANINGS
+from rankstill.evaluation.systems import BEFORE, DISTILLED, MEANINGS
 from rankstill.progress import say
 from rankstill.report.drawing import chain_figure, gains_figure, gap_figure, slices_figure, systems_figure, training
 from rankstill.report.explorer import PASSAGES, Explorer, explore
@@ -97,7 +97,7 @@ def _write(finished: Finished, dataset: Dataset | None, offer: str) -> Path:
         yaml=as_yaml(finished.config)[:_YAML_CHARACTERS],
         machine=machine(),
         versions={name: each for record in finished.steps.values() for name, each in record.versions.items()},
-        names=(BEFORE, AFTER),
+        names=(BEFORE, DISTILLED),
         passages=PASSAGES,
         with_png=with_png,
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rankstill.errors import DataError
 from rankstill.evaluation.runs import Run, rank_order, read_run
-from rankstill.evaluation.systems import AFTER, BEFORE, run_name
+from rankstill.evaluation.systems import BEFORE, DISTILLED, run_name
 
 _AT_LEAST_SHARED = 0.9
 _TOLERANCE = 0.05
@@ -54,7 +54,7 @@ class MeasuredRuns:
         """
         changes = self._changes_in_measure()
         if not any(changes.values()):
-            before, after = self._run(BEFORE), self._run(AFTER)
+            before, after = self._run(BEFORE), self._run(DISTILLED)
             changes = {
                 query_id: float(len(_first(after[query_id]) - _first(found)))
                 for query_id, found in before.items()
@@ -63,7 +63,7 @@ class MeasuredRuns:
         return sorted(changes, key=lambda query_id: -abs(changes[query_id]))
 
     def _changes_in_measure(self) -> dict[str, float]:
-        values: dict[str, dict[str, float]] = {BEFORE: {}, AFTER: {}}
+        values: dict[str, dict[str, float]] = {BEFORE: {}, DISTILLED: {}}
         try:
             with (self._workspace / "per-query.csv").open(encoding="utf-8", newline="") as file:
                 for query_id, system, *measured in list(csv.reader(file))[1:]:
@@ -71,7 +71,7 @@ class MeasuredRuns:
                         values[system][query_id] = float(measured[0])
         except (OSError, ValueError, IndexError):  # not measured yet, or written by another version
             return {}
-        before, after = values[BEFORE], values[AFTER]
+        before, after = values[BEFORE], values[DISTILLED]
         return {query_id: after[query_id] - value for query_id, value in before.items() if query_id in after}
 
     def _run(self, system: str) -> Run:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from rankstill.evaluation.systems import (
     BM25,
     FIRST_STAGE,
-    HYBRID_AFTER,
     HYBRID_BEFORE,
+    HYBRID_DISTILLED,
     MULTI_VECTOR,
     MULTI_VECTOR_HYBRID,
     RANKER,
-    RANKER_ON_AFTER,
+    RANKER_ON_DISTILLED,
 )
 from rankstill.studies.variants import BY_RANKER, DIRECT, Material, Variant
 
@@ -44,7 +44,13 @@ def baselines(material: Material) -> tuple[Variant, ...]:
     margin_mse = {**BY_RANKER, "retriever.loss": "margin-mse"}
     hybrids = (
         Variant("hybrid", "BM25 and the retriever before, weights from the LLM's lists", {}, system=HYBRID_BEFORE),
-        Variant("hybrid-after", "BM25 and the chain's retriever, weights likewise", {}, "hybrid", system=HYBRID_AFTER),
+        Variant(
+            "hybrid-distilled",
+            "BM25 and the chain's retriever, weights likewise",
+            {},
+            "hybrid",
+            system=HYBRID_DISTILLED,
+        ),
         Variant("maxsim", "the same encoder's token vectors as they are", _AS_THEY_ARE, system=MULTI_VECTOR),
         Variant("multi-vector", "matched as the LLM's lists choose", {}, "maxsim", system=MULTI_VECTOR),
         Variant(
@@ -61,7 +67,7 @@ def baselines(material: Material) -> tuple[Variant, ...]:
     )
     on_top = {
         "ranker": ("the chain's ranker on top of the first stage", RANKER),
-        "ranker-on-after": ("the chain's ranker on top of BM25 and its retriever, fused", RANKER_ON_AFTER),
+        "ranker-on-distilled": ("the chain's ranker on top of BM25 and its retriever, fused", RANKER_ON_DISTILLED),
     }
     reranked = (Variant(name, what, {}, "first-stage", system=system) for name, (what, system) in on_top.items())
     if not material.has_ranker:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from rankstill.evaluation.systems import AFTER, HYBRID_BEFORE, RANKER
+from rankstill.evaluation.systems import DISTILLED, HYBRID_BEFORE, RANKER
 from rankstill.studies.lists import ListKind
 from rankstill.studies.variants import DIRECT, Material, Variant
 
 _ROUTES: dict[str, tuple[str, dict[str, Any], str]] = {
-    "direct": ("straight into the encoder", DIRECT, AFTER),
-    "chain": ("through the chain", {}, AFTER),
+    "direct": ("straight into the encoder", DIRECT, DISTILLED),
+    "chain": ("through the chain", {}, DISTILLED),
     "hybrid": ("as the two weights of BM25 and the retriever before", {}, HYBRID_BEFORE),
     "ranker": ("as the ranker on the first stage", {}, RANKER),
 }

@@ -14,13 +14,13 @@ from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation import read_run, write_run
 from rankstill.evaluation.chain_runs import chain_systems
 from rankstill.evaluation.systems import (
-    AFTER,
-    HYBRID_AFTER,
+    DISTILLED,
     HYBRID_BEFORE,
+    HYBRID_DISTILLED,
     MULTI_VECTOR,
     MULTI_VECTOR_HYBRID,
     RANKER,
-    RANKER_ON_AFTER,
+    RANKER_ON_DISTILLED,
     dense_run,
     run_name,
 )
@@ -165,11 +165,11 @@ class _Bench:
             if variant.system in (HYBRID_BEFORE, RANKER):
                 made = (HYBRID_BEFORE, RANKER)
             elif variant.trained and not early:
-                made = (HYBRID_BEFORE, HYBRID_AFTER, RANKER, RANKER_ON_AFTER, AFTER)
+                made = (HYBRID_BEFORE, HYBRID_DISTILLED, RANKER, RANKER_ON_DISTILLED, DISTILLED)
             for system in made:
                 if system in systems:
                     write_run(systems[system](), self._path(config, lists, system), run_name(system))
-        ranker = read_run(of_ranker) if variant.system == AFTER and of_ranker.exists() else None
+        ranker = read_run(of_ranker) if variant.system == DISTILLED and of_ranker.exists() else None
         return Measured(variant, seed, read_run(path), ranker)
 
     def _config(self, variant: Variant, seed: int) -> Config:

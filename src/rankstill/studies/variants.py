@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from rankstill.config import Config
-from rankstill.evaluation.systems import AFTER, UNTRAINED
+from rankstill.evaluation.systems import DISTILLED, UNTRAINED
 from rankstill.studies.lists import ListKind
 
 DIRECT: dict[str, Any] = {
@@ -45,7 +45,7 @@ class Variant:
     lists: ListKind = "llm"
     size: int | None = None
     k: int | None = None
-    system: str = AFTER
+    system: str = DISTILLED
 
     @property
     def trained(self) -> bool:

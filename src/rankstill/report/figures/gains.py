@@ -77,7 +77,7 @@ def gains(name: str, title: str, measure: str, queries: Sequence[Gain]) -> Figur
         parts.append(text(12, 16, f"{worse:,} worse", class_="strong"))
         parts.append(text(centre, 16, f"{same:,} unchanged", class_="quiet", text_anchor="middle"))
         parts.append(text(width - 12, 16, f"{better:,} better", class_="strong", text_anchor="end"))
-        caption = f"difference in {measure} of a query, AFTER minus before"
+        caption = f"difference in {measure} of a query, distilled minus before"
         parts.append(text(centre, floor + 40, caption, 12, text_anchor="middle", class_="quiet"))
         return Markup("").join(parts), float(number(floor + 48))
 

@@ -90,7 +90,7 @@ function describe(query) {
   if (query.golds > query.gold.length) gold.append(`; and ${query.golds - query.gold.length} more`);
   parts.push(gold);
   parts.push(make("div", "columns",
-    column("Before", "old", query.lists[0], "after"), column("AFTER", "new", query.lists[1], "before")));
+    column("Before", "old", query.lists[0], "after"), column("Distilled", "new", query.lists[1], "before")));
   if (query.said) {
     parts.push(column("What the LLM said", "said", query.said, ""));
   } else {
