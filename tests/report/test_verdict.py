@@ -51,7 +51,7 @@ def test_better_and_worse_take_an_interval_without_zero_and_a_small_p(
 
 
 def test_another_retriever_of_the_run_is_named_where_it_scores_higher(capsys: pytest.CaptureFixture[str]) -> None:
-    others = {"hybrid_before": [2] * 30, "hybrid_distilled": [1] * 30, "ranker": [1] * 30}
+    others = {"hybrid_before": [2] * 30, "distilled_hybrid": [1] * 30, "ranker": [1] * 30}
     table = measured([3] * 30, [2] * 30, **others)
     found = verdict(table, Path("w"))
     assert "distilled hybrid, with nDCG@10 1.000. It is `hybrid-distilled.json` with `retriever`" in found.advice
