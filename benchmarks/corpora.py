@@ -2,8 +2,8 @@
 
     python -m benchmarks.corpora WORKSPACE...
 
-writes `docs/studies/corpora.csv` from the workspaces' metrics, and puts the table into the three pages, between
-`<!-- corpora: begin -->` and `<!-- corpora: end -->`. A test sees that the pages say what the file says.
+puts the workspaces' metrics into `docs/studies/corpora.csv`, in place of what it has of the same corpora, and the table into the
+three pages, between `<!-- corpora: begin -->` and `<!-- corpora: end -->`. A test sees that the pages say what the file says.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from datetime import date
 from pathlib import Path
 
 from rankstill.evaluation import EvaluationTable
@@ -19,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "docs" / "studies" / "corpora.csv"
 PAGES = (ROOT / "README.md", ROOT / "docs" / "index.md", ROOT / "docs" / "studies.md")
 BEGIN, END = "<!-- corpora: begin -->", "<!-- corpora: end -->"
-COLUMNS = ("corpus", "queries", "measure", "system", "value", "low", "high", "difference", "p")
+COLUMNS = ("corpus", "queries", "made", "measure", "system", "value", "low", "high", "difference", "p")
 ROWS = {
     "retriever before": "retriever before: all-MiniLM-L6-v2",
     "BM25": "BM25",
@@ -37,7 +38,8 @@ ROWS = {
 def read_metrics(workspace: Path) -> list[dict[str, str]]:
     """A row for each system of a workspace's table, by its main measure."""
     table = EvaluationTable.from_json(json.loads((workspace / "metrics.json").read_text(encoding="utf-8"))["table"])
-    corpus = json.loads((workspace / "manifest.json").read_text(encoding="utf-8"))["dataset"]["name"]
+    manifest = json.loads((workspace / "manifest.json").read_text(encoding="utf-8"))
+    corpus, made = manifest["dataset"]["name"], str(date.fromtimestamp((workspace / "metrics.json").stat().st_mtime))
     measure = table.measures[0]
     adjusted = table.adjusted_p(measure)
     rows = []
@@ -46,7 +48,8 @@ def read_metrics(workspace: Path) -> list[dict[str, str]]:
         compared = ["", ""]
         if system.comparisons:
             compared = [f"{system.comparisons[measure].difference:+.4f}", f"{adjusted[system.name]:.4f}"]
-        rows.append(dict(zip(COLUMNS, (corpus, str(table.n), measure, system.name, *figures, *compared), strict=True)))
+        row = (corpus, str(table.n), made, measure, system.name, *figures, *compared)
+        rows.append(dict(zip(COLUMNS, row, strict=True)))
     return rows
 
 
@@ -54,10 +57,13 @@ def table_of(rows: list[dict[str, str]]) -> str:
     """The rows as Markdown: a column for each corpus."""
     corpora = list(dict.fromkeys(row["corpus"] for row in rows))
     cells = {(row["system"], row["corpus"]): _cell(row) for row in rows}
-    counted = {row["corpus"]: row["queries"] for row in rows}
-    lines = [f"| {rows[0]['measure']} | {' | '.join(f'{each}, {counted[each]} queries' for each in corpora)} |"]
+    about = {row["corpus"]: f"{row['corpus']}, {row['queries']} queries, {row['made']}" for row in rows}
+    lines = [f"| {rows[0]['measure']} | {' | '.join(about[each] for each in corpora)} |"]
     lines += [f"| --- |{' --- |' * len(corpora)}"]
-    lines += [f"| {name} | {' | '.join(cells[system, each] for each in corpora)} |" for system, name in ROWS.items()]
+    lines += [
+        f"| {name} | {' | '.join(cells.get((system, each), 'not measured') for each in corpora)} |"
+        for system, name in ROWS.items()
+    ]
     return "\n".join(lines)
 
 
@@ -71,7 +77,10 @@ def _cell(row: dict[str, str]) -> str:
 
 def main() -> None:
     """Write the file and the pages."""
-    rows = [row for each in sys.argv[1:] for row in read_metrics(Path(each))]
+    new = [row for each in sys.argv[1:] for row in read_metrics(Path(each))]
+    with FIGURES.open(encoding="utf-8") as file:
+        known = [row for row in csv.DictReader(file) if row["corpus"] not in {each["corpus"] for each in new}]
+    rows = sorted(new + known, key=lambda row: ("scifact", "stackqa", "hotpot").index(row["corpus"]))
     with FIGURES.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
