@@ -2,8 +2,9 @@
 
     python -m benchmarks.corpora WORKSPACE...
 
-puts the workspaces' metrics into `docs/studies/corpora.csv`, in place of what it has of the same corpora, and the table into the
-three pages, between `<!-- corpora: begin -->` and `<!-- corpora: end -->`. A test sees that the pages say what the file says.
+puts the workspaces' metrics into `docs/studies/corpora.csv`, in place of what it has of the same corpora, and the table
+into the three pages, between `<!-- corpora: begin -->` and `<!-- corpora: end -->`. A test sees that the pages say what
+the file says.
 """
 
 from __future__ import annotations
@@ -60,10 +61,9 @@ def table_of(rows: list[dict[str, str]]) -> str:
     about = {row["corpus"]: f"{row['corpus']}, {row['queries']} queries, {row['made']}" for row in rows}
     lines = [f"| {rows[0]['measure']} | {' | '.join(about[each] for each in corpora)} |"]
     lines += [f"| --- |{' --- |' * len(corpora)}"]
-    lines += [
-        f"| {name} | {' | '.join(cells.get((system, each), 'not measured') for each in corpora)} |"
-        for system, name in ROWS.items()
-    ]
+    for system, name in ROWS.items():
+        shown = (cells.get((system, each), "not measured") for each in corpora)
+        lines.append(f"| {name} | {' | '.join(shown)} |")
     return "\n".join(lines)
 
 
