@@ -135,7 +135,7 @@ def judge_of(people: Dataset, tokens: int) -> Grade:
     return grade
 
 
-def measure(workspace: Path, folder: Path, people: Dataset, local: int) -> dict[str, Any]:
+def measure(workspace: Path, folder: Path, people: Dataset, local: int, system: str = AFTER) -> dict[str, Any]:
     """Every way's figures and verdict, and what `check-judge` says of each judge."""
     folder.mkdir(parents=True)
     config, unjudged = without_judgements(workspace, folder, people)
@@ -147,9 +147,10 @@ def measure(workspace: Path, folder: Path, people: Dataset, local: int) -> dict[
     agreement = unjudged.agreement
     found: dict[str, Any] = {
         "corpus": people.name,
+        "system": system,
         "offer": unjudged.offer,
-        "people": described(by_people, by_people),
-        "lists": described(agreement.table, by_people) if agreement is not None and agreement.table else None,
+        "people": described(by_people, by_people, system),
+        "lists": described(agreement.table, by_people, system) if agreement is not None and agreement.table else None,
         "judges": {},
         "checks": {},
     }
@@ -166,7 +167,7 @@ def measure(workspace: Path, folder: Path, people: Dataset, local: int) -> dict[
         beside = with_people(known.grades if known else {}, people.test_qrels(), runs, config)
         assert judged.table is not None
         assert beside is not None
-        found["judges"][name] = {**described(judged.table, by_people), "kappa": beside.kappa}
+        found["judges"][name] = {**described(judged.table, by_people, system), "kappa": beside.kappa}
         if queries == len(people.test):
             found["checks"][name] = checked
     for name, respond in {
@@ -213,19 +214,19 @@ def checked_locally(config: Config, unjudged: Path, copy: Path, queries: int) ->
     return judging.check_judge(own, copy, queries).lines()[0]
 
 
-def described(table: EvaluationTable, people: EvaluationTable) -> dict[str, Any]:
-    """A way's verdict, beside people's."""
+def described(table: EvaluationTable, people: EvaluationTable, system: str) -> dict[str, Any]:
+    """A way's verdict on a system, beside people's."""
     main = table.measures[0]
-    comparisons = table.system(AFTER).comparisons
+    comparisons = table.system(system).comparisons
     assert comparisons is not None
     ours, theirs = kinds(table), kinds(people)
     return {
         "n": table.n,
         "measure": main,
         **{name: getattr(comparisons[main], name) for name in ("before", "after", "difference", "low", "high")},
-        "p": table.adjusted_p(main)[AFTER],
-        "kind": ours[AFTER],
-        "rivals": verdict(table, Path()).sentence.partition(").")[2].strip(),
+        "p": table.adjusted_p(main)[system],
+        "kind": ours[system],
+        "rivals": verdict(table, Path(), system=system).sentence.partition(").")[2].strip() if system == AFTER else "",
         "tau": order_agreement(table, people),
         "same": sum(ours[name] == theirs[name] for name in ours),
         "opposite": sum({ours[name], theirs[name]} == {"better", "worse"} for name in ours),
@@ -264,7 +265,7 @@ def to_markdown(measured: Sequence[Mapping[str, Any]]) -> str:
     for one in measured:
         ways = {"people": one["people"], "held-out lists": one["lists"]}
         ways |= {f"judge, {name}": each for name, each in one["judges"].items()}
-        lines += [row(one["corpus"], name, each) for name, each in ways.items() if each]
+        lines += [row(f"{one['corpus']}, {one['system']}", name, each) for name, each in ways.items() if each]
     lines += ["", "| corpus | judge | `check-judge` says |", "| --- | --- | --- |"]
     for one in measured:
         lines += [f"| {one['corpus']} | {name} | {said} |" for name, said in one["checks"].items()]
@@ -301,6 +302,7 @@ def main() -> None:
     measuring.add_argument("folder", type=Path)
     measuring.add_argument("--people", required=True)
     measuring.add_argument("--local", type=int, default=0)
+    measuring.add_argument("--system", default=AFTER)
     printing = commands.add_parser("table")
     printing.add_argument("folders", type=Path, nargs="+")
     given = parser.parse_args()
@@ -314,7 +316,7 @@ def main() -> None:
         place = bundled(source) if is_bundled(source) else Path(source)
         hide(people, place / "rankings.jsonl", given.folder)
         return
-    measured = measure(given.workspace, given.folder, people, given.local)
+    measured = measure(given.workspace, given.folder, people, given.local, given.system)
     (given.folder / "judged-study.json").write_text(json.dumps(measured, indent=1), encoding="utf-8")
     sys.stdout.write(to_markdown([measured]))
 
