@@ -19,7 +19,7 @@ import dataclasses
 import json
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,8 @@ from rankstill.datasets import Dataset, bundled, is_bundled, load_dataset
 from rankstill.datasets.writing import write_beir
 from rankstill.evaluation import EvaluationTable, evaluate_runs
 from rankstill.evaluation.judged import read_judgements
-from rankstill.evaluation.systems import BEFORE, DISTILLED, read_runs
+from rankstill.evaluation.runs import Run, rank_order
+from rankstill.evaluation.systems import AFTER, BEFORE, read_runs
 from rankstill.judge.agreement import order_agreement, with_people
 from rankstill.outcome import Outcome
 from rankstill.pipeline import STEPS, distill, identity
@@ -135,21 +136,24 @@ def judge_of(people: Dataset, tokens: int) -> Grade:
     return grade
 
 
-def measure(workspace: Path, folder: Path, people: Dataset, local: int) -> dict[str, Any]:
+def measure(workspace: Path, folder: Path, people: Dataset, local: int, system: str = AFTER) -> dict[str, Any]:
     """Every way's figures and verdict, and what `check-judge` says of each judge."""
     folder.mkdir(parents=True)
     config, unjudged = without_judgements(workspace, folder, people)
     runs = read_runs(unjudged.workspace / "runs")
+    names = distinct(runs)
     by_people = evaluate_runs(
         runs, people.test_qrels(), BEFORE, config.evaluation.measures, config.seed, config.evaluation.resamples
     )
     assert unjudged.table is None
     agreement = unjudged.agreement
+    listed = agreement.table if agreement is not None else None
     found: dict[str, Any] = {
         "corpus": people.name,
+        "system": system,
         "offer": unjudged.offer,
-        "people": described(by_people, by_people),
-        "lists": described(agreement.table, by_people) if agreement is not None and agreement.table else None,
+        "people": described(by_people, by_people, system, names),
+        "lists": described(listed, by_people, system, names) if listed is not None else None,
         "judges": {},
         "checks": {},
     }
@@ -166,7 +170,7 @@ def measure(workspace: Path, folder: Path, people: Dataset, local: int) -> dict[
         beside = with_people(known.grades if known else {}, people.test_qrels(), runs, config)
         assert judged.table is not None
         assert beside is not None
-        found["judges"][name] = {**described(judged.table, by_people), "kappa": beside.kappa}
+        found["judges"][name] = {**described(judged.table, by_people, system, names), "kappa": beside.kappa}
         if queries == len(people.test):
             found["checks"][name] = checked
     for name, respond in {
@@ -213,23 +217,35 @@ def checked_locally(config: Config, unjudged: Path, copy: Path, queries: int) ->
     return judging.check_judge(own, copy, queries).lines()[0]
 
 
-def described(table: EvaluationTable, people: EvaluationTable) -> dict[str, Any]:
-    """A way's verdict, beside people's."""
+def distinct(runs: Mapping[str, Run]) -> set[str]:
+    """The systems, without those whose ten best are another's: a part that was not trained makes no second system."""
+    known: dict[str, str] = {}
+    for name, run in runs.items():
+        known.setdefault(repr([rank_order(found)[:10] for _, found in sorted(run.items())]), name)
+    return set(known.values())
+
+
+def described(table: EvaluationTable, people: EvaluationTable, system: str, names: Collection[str]) -> dict[str, Any]:
+    """A way's verdict on a system, beside people's, and on how many of the named systems it says what they say."""
     main = table.measures[0]
-    comparisons = table.system(DISTILLED).comparisons
+    one, other = (
+        dataclasses.replace(each, systems=tuple(found for found in each.systems if found.name in names))
+        for each in (table, people)
+    )
+    comparisons = table.system(system).comparisons
     assert comparisons is not None
-    ours, theirs = kinds(table), kinds(people)
+    ours, theirs = kinds(table), {name: kind for name, kind in kinds(people).items() if name in names}
     return {
         "n": table.n,
         "measure": main,
         **{name: getattr(comparisons[main], name) for name in ("before", "after", "difference", "low", "high")},
-        "p": table.adjusted_p(main)[DISTILLED],
-        "kind": ours[DISTILLED],
-        "rivals": verdict(table, Path()).sentence.partition(").")[2].strip(),
-        "tau": order_agreement(table, people),
-        "same": sum(ours[name] == theirs[name] for name in ours),
-        "opposite": sum({ours[name], theirs[name]} == {"better", "worse"} for name in ours),
-        "of": len(ours),
+        "p": table.adjusted_p(main)[system],
+        "kind": ours[system],
+        "rivals": verdict(table, Path(), system=system).sentence.partition(").")[2].strip() if system == AFTER else "",
+        "tau": order_agreement(one, other),
+        "same": sum(ours[name] == theirs[name] for name in theirs),
+        "opposite": sum({ours[name], theirs[name]} == {"better", "worse"} for name in theirs),
+        "of": len(theirs),
     }
 
 
@@ -252,7 +268,7 @@ def to_markdown(measured: Sequence[Mapping[str, Any]]) -> str:
         "corpus",
         "by",
         "n",
-        "before -> distilled",
+        "before -> after",
         "difference [95 %]",
         "p",
         "verdict",
@@ -264,7 +280,7 @@ def to_markdown(measured: Sequence[Mapping[str, Any]]) -> str:
     for one in measured:
         ways = {"people": one["people"], "held-out lists": one["lists"]}
         ways |= {f"judge, {name}": each for name, each in one["judges"].items()}
-        lines += [row(one["corpus"], name, each) for name, each in ways.items() if each]
+        lines += [row(f"{one['corpus']}, {one['system']}", name, each) for name, each in ways.items() if each]
     lines += ["", "| corpus | judge | `check-judge` says |", "| --- | --- | --- |"]
     for one in measured:
         lines += [f"| {one['corpus']} | {name} | {said} |" for name, said in one["checks"].items()]
@@ -301,6 +317,7 @@ def main() -> None:
     measuring.add_argument("folder", type=Path)
     measuring.add_argument("--people", required=True)
     measuring.add_argument("--local", type=int, default=0)
+    measuring.add_argument("--system", default=AFTER)
     printing = commands.add_parser("table")
     printing.add_argument("folders", type=Path, nargs="+")
     given = parser.parse_args()
@@ -314,7 +331,7 @@ def main() -> None:
         place = bundled(source) if is_bundled(source) else Path(source)
         hide(people, place / "rankings.jsonl", given.folder)
         return
-    measured = measure(given.workspace, given.folder, people, given.local)
+    measured = measure(given.workspace, given.folder, people, given.local, given.system)
     (given.folder / "judged-study.json").write_text(json.dumps(measured, indent=1), encoding="utf-8")
     sys.stdout.write(to_markdown([measured]))
 
