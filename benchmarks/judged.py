@@ -30,7 +30,7 @@ from rankstill.datasets.writing import write_beir
 from rankstill.evaluation import EvaluationTable, evaluate_runs
 from rankstill.evaluation.judged import read_judgements
 from rankstill.evaluation.runs import Run, rank_order
-from rankstill.evaluation.systems import AFTER, BEFORE, read_runs
+from rankstill.evaluation.systems import BEFORE, DISTILLED, read_runs
 from rankstill.judge.agreement import order_agreement, with_people
 from rankstill.outcome import Outcome
 from rankstill.pipeline import STEPS, distill, identity
@@ -136,7 +136,7 @@ def judge_of(people: Dataset, tokens: int) -> Grade:
     return grade
 
 
-def measure(workspace: Path, folder: Path, people: Dataset, local: int, system: str = AFTER) -> dict[str, Any]:
+def measure(workspace: Path, folder: Path, people: Dataset, local: int, system: str = DISTILLED) -> dict[str, Any]:
     """Every way's figures and verdict, and what `check-judge` says of each judge."""
     folder.mkdir(parents=True)
     config, unjudged = without_judgements(workspace, folder, people)
@@ -241,7 +241,9 @@ def described(table: EvaluationTable, people: EvaluationTable, system: str, name
         **{name: getattr(comparisons[main], name) for name in ("before", "after", "difference", "low", "high")},
         "p": table.adjusted_p(main)[system],
         "kind": ours[system],
-        "rivals": verdict(table, Path(), system=system).sentence.partition(").")[2].strip() if system == AFTER else "",
+        "rivals": verdict(table, Path(), system=system).sentence.partition(").")[2].strip()
+        if system == DISTILLED
+        else "",
         "tau": order_agreement(one, other),
         "same": sum(ours[name] == theirs[name] for name in theirs),
         "opposite": sum({ours[name], theirs[name]} == {"better", "worse"} for name in theirs),
@@ -317,7 +319,7 @@ def main() -> None:
     measuring.add_argument("folder", type=Path)
     measuring.add_argument("--people", required=True)
     measuring.add_argument("--local", type=int, default=0)
-    measuring.add_argument("--system", default=AFTER)
+    measuring.add_argument("--system", default=DISTILLED)
     printing = commands.add_parser("table")
     printing.add_argument("folders", type=Path, nargs="+")
     given = parser.parse_args()

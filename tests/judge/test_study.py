@@ -36,4 +36,4 @@ def test_a_judge_without_noise_gives_peoples_figures_and_bad_ones_are_named(
     assert (judge["same"], judge["tau"]) == (judge["of"], pytest.approx(1))
     assert found["checks"]["always 3"].startswith("cannot judge: it gives one grade, 3")
     assert "it prefers what is shown first" in found["checks"]["prefers the first shown"]
-    assert "| toy, retriever AFTER | people | 8 |" in study.to_markdown([json.loads(json.dumps(found))])
+    assert "| toy, distilled retriever | people | 8 |" in study.to_markdown([json.loads(json.dumps(found))])
