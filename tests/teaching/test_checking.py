@@ -319,7 +319,7 @@ def test_without_judgements_a_good_teacher_is_not_blamed_for_a_first_stage_that_
     check: Check, unjudged: Dataset
 ) -> None:
     def mostly(query: str, passage: str) -> float:
-        return holds(query, passage) if len(query) % 2 else 0.5
+        return holds(query, passage) if len(query) % 4 else 0.5
 
     found = check(ranker(mostly), dataset=unjudged)
     assert found.verdict == "not sure"
