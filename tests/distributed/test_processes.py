@@ -92,7 +92,6 @@ def _for_the_retriever(dataset: Dataset, first_stage: FirstStage, model_folder: 
         Unlabelled(query_id, text, "teacher", nothing, candidates.positions)
         for query_id, text, candidates in zip(dataset.train, asked, first_stage.search(asked, 10), strict=True)
     ]
-    queries += [Unlabelled(f"extra-{row}", title, "extra", nothing) for row, title in enumerate(corpus.titles[:40])]
     ranker = Ranker(Prior(FEATURES, (0.0, 20.0)), None)
     labels = list(label(queries, first_stage, ranker, folder / "labels", depth=10, ranked_by="ranker"))
     config = RetrieverConfig(
