@@ -45,7 +45,7 @@ def read_metrics(workspace: Path) -> list[dict[str, str]]:
     adjusted = table.adjusted_p(measure)
     rows = []
     for system in table.systems:
-        figures = [f"{each:.4f}" for each in (system.values[measure], *system.intervals[measure])]
+        figures = [f"{each:.6f}" for each in (system.values[measure], *system.intervals[measure])]
         compared = ["", ""]
         if system.comparisons:
             compared = [f"{system.comparisons[measure].difference:+.4f}", f"{adjusted[system.name]:.4f}"]
