@@ -72,7 +72,7 @@ def test_a_folder_can_go_before_its_process_does(temporary: Path) -> None:
 
 
 @pytest.mark.parametrize("place", ["memory://bucket/rows", "{here}/parts"])
-def test_rows_and_single_columns_are_read_without_the_vectors(
+def test_rows_are_counted_without_reading_the_vectors(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import numpy as np
@@ -80,10 +80,8 @@ def test_rows_and_single_columns_are_read_without_the_vectors(
     parts = PartFolder(place.format(here=tmp_path))
     assert parts.rows() == 0
     draw = np.random.default_rng(0)
-    parts.write_all(vector_table(draw.standard_normal((rows, 4)), list(range(rows))) for rows in (5, 2, 3))
+    parts.write_all(vector_table(draw.standard_normal((rows, 4))) for rows in (5, 2, 3))
     with monkeypatch.context() as patch:
         patch.setattr("pyarrow.parquet.read_table", None)
         assert parts.rows() == 10
-    columns = list(parts.tables(["passage"]))
-    assert [part.column_names for part in columns] == [["passage"]] * 3
-    assert [part["passage"].to_pylist() for part in columns] == [list(range(rows)) for rows in (5, 2, 3)]
+    assert [len(part) for part in parts.tables()] == [5, 2, 3]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -34,16 +34,13 @@ class PartFolder:
         names = (str(path).rsplit("/", 1)[-1] for path in files.ls(folder, detail=False))
         return sorted(name for name in names if name.startswith("part-") and name.endswith(".parquet"))
 
-    def read(self, name: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """A part; with `columns` no more of it than these."""
+    def read(self, name: str) -> pa.Table:
+        """A part."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
         files, folder = self._place()
-        if columns is None:
-            return pq.read_table(pa.BufferReader(files.cat_file(f"{folder}/{name}")))
-        with files.open(f"{folder}/{name}", "rb") as file:
-            return pq.read_table(file, columns=list(columns))
+        return pq.read_table(pa.BufferReader(files.cat_file(f"{folder}/{name}")))
 
     def rows(self) -> int:
         """Of all parts, as the end of each file says: the rest is not read."""
@@ -85,10 +82,10 @@ class PartFolder:
                 self.write(names[-1], table)
         return names
 
-    def tables(self, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
-        """All parts, in order, one at a time; with `columns` no more of them than these."""
+    def tables(self) -> Iterator[pa.Table]:
+        """All parts, in order, one at a time."""
         for name in self.names():
-            yield self.read(name, columns)
+            yield self.read(name)
 
     def _place(self) -> tuple[Any, str]:
         import fsspec
