@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from itertools import pairwise
@@ -90,25 +91,30 @@ def test_a_chain_without_a_ranker_has_neither_it_nor_a_hybrid(built_copy: Path) 
         assert served.search(QUERY, systems=["multi-vector-hybrid"])["multi-vector-hybrid"]
 
 
-def test_a_chain_that_left_the_multi_vector_retriever_out_says_so(built_copy: Path) -> None:
-    config = built_copy / "config.yaml"
+def left_out_by_the_config(workspace: Path) -> None:
+    config = workspace / "config.yaml"
     text = config.read_text()
     assert text.count("make: true") == 1
     config.write_text(text.replace("make: true", "make: false"))
-    _has_hybrids_but_no_multi_vector_retriever(built_copy)
 
 
-def test_a_chain_from_an_encoder_without_token_vectors_says_so(built_copy: Path) -> None:
+def from_an_encoder_without_token_vectors(workspace: Path) -> None:
     for folder in ("multi-vector", "multi-vector-index"):  # as `make_multi_vector` leaves them
-        shutil.rmtree(built_copy / folder)
-        (built_copy / folder).mkdir()
+        shutil.rmtree(workspace / folder)
+        (workspace / folder).mkdir()
     for file in ("multi-vector.json", "hybrid-multi-vector.json"):
-        (built_copy / file).write_text("null\n")
-    _has_hybrids_but_no_multi_vector_retriever(built_copy)
+        (workspace / file).write_text("null\n")
 
 
-def _has_hybrids_but_no_multi_vector_retriever(workspace: Path) -> None:
-    with Served(workspace) as served:
+@pytest.mark.parametrize("leave_out", [left_out_by_the_config, from_an_encoder_without_token_vectors])
+def test_a_chain_without_a_multi_vector_retriever_says_so_and_offers_its_hybrids(
+    leave_out: Callable[[Path], None], built_copy: Path
+) -> None:
+    leave_out(built_copy)
+    with Served(built_copy) as served:
+        offered = {each["name"] for each in served.ask("/about").body["systems"]}
+        assert offered >= {"hybrid-before", "hybrid-after"}
+        assert offered.isdisjoint({"multi-vector", "multi-vector-hybrid"})
         for system in ("multi-vector", "multi-vector-hybrid"):
             _refuses(served, system)
         for system in ("hybrid-before", "hybrid-after"):
