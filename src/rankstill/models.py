@@ -15,6 +15,9 @@ from rankstill.progress import say
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
 
+RANKS_ALREADY = "cross-encoder/ms-marco-MiniLM-L12-v2"
+"""A cross-encoder trained on the judgements of MS MARCO: a few hundred lists do not teach one to rank."""
+
 # Models that can also be had from the package index: name -> (module, folder in it, sha256 of its weights).
 _PACKAGED = {
     "sentence-transformers/all-MiniLM-L6-v2": (

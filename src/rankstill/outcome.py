@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,6 +14,7 @@ from rankstill.notebook import outcome_html, outcome_markdown
 if TYPE_CHECKING:
     from rankstill.evaluation import EvaluationTable
     from rankstill.evaluation.agreement import Agreement
+    from rankstill.parts import Parts
     from rankstill.report.verdict import Verdict
 
 
@@ -48,3 +51,33 @@ class Outcome:
 
     def _repr_markdown_(self) -> str:
         return outcome_markdown(self)
+
+
+def read_outcome(parts: Parts, steps: Collection[str], offer: str = "") -> Outcome:
+    """What a workspace holds by now.
+
+    Args:
+        parts: of the chain.
+        steps: that the chain needs.
+        offer: see `Outcome`.
+    """
+    from rankstill.evaluation import EvaluationTable
+    from rankstill.evaluation.chain_agreement import read_agreement
+
+    workspace, table = parts.workspace, None
+    if workspace.record("evaluation"):
+        measured = json.loads(workspace.path("metrics.json").read_text(encoding="utf-8"))["table"]
+        table = EvaluationTable.from_json(measured) if measured else None
+    agreed = "agreement" in steps and workspace.record("agreement") is not None
+    notes = [*parts.dataset.notes]
+    for name, record in workspace.records().items():
+        notes += record.notes if name in steps else ()
+    return Outcome(
+        workspace=workspace.folder,
+        retriever=workspace.path("retriever"),
+        reranker=workspace.path("reranker") if "ranker" in steps else None,
+        table=table,
+        notes=tuple(notes),
+        offer=offer,
+        agreement=read_agreement(workspace.folder) if agreed else None,
+    )

@@ -5,19 +5,25 @@ from __future__ import annotations
 import json
 import shutil
 import uuid
-from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rankstill.config import Config
 from rankstill.datasets import Dataset, bundled, find_leaks, is_bundled
-from rankstill.errors import DataError, WorkspaceError
-from rankstill.models import architecture_of, hub_has, load_bi_encoder, load_multi_vector, model_identity
+from rankstill.errors import DataError
+from rankstill.lists import Lists
+from rankstill.models import (
+    RANKS_ALREADY,
+    architecture_of,
+    hub_has,
+    load_bi_encoder,
+    load_multi_vector,
+    model_identity,
+)
 from rankstill.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -28,15 +34,10 @@ if TYPE_CHECKING:
     from rankstill.candidates.bm25 import BM25Index
     from rankstill.engine import RayEngine
     from rankstill.engine.cluster import Cluster
-    from rankstill.ranker import RankedList
-    from rankstill.retriever import Blend, JudgingList
+    from rankstill.retriever import Blend
     from rankstill.teacher import CandidateList, Ranking, Teacher
 
 _QUERIES_TO_MEASURE_WITH = 200
-_LEAST_TO_WEIGH_BY = 20
-"""Lists. Three weights need some twenty."""
-RANKS_ALREADY = "cross-encoder/ms-marco-MiniLM-L12-v2"
-"""A cross-encoder trained on the judgements of MS MARCO: a few hundred lists do not teach one to rank."""
 
 
 def check_corpus(config: Config, dataset: Dataset) -> None:
@@ -79,6 +80,11 @@ class Parts:
         self.config = config
         self.workspace = workspace
         self.dataset = dataset
+
+    @cached_property
+    def lists(self) -> Lists:
+        """The LLM's rankings."""
+        return Lists(self.config, self.workspace, self.dataset)
 
     @property
     def recorded_rankings(self) -> Path:
@@ -182,64 +188,6 @@ class Parts:
             )
             for query_id in asked
         ]
-
-    def ranked_lists(self, first_stage: FirstStage, rankings: Sequence[Ranking] | None = None) -> list[RankedList]:
-        """Rankings with what a first stage knows of their passages; None: all that may teach."""
-        from rankstill.ranker import RankedList
-
-        rankings = self.rankings if rankings is None else rankings
-        corpus = self.dataset.corpus
-        queries = self.dataset.texts_of(ranking.query_id for ranking in rankings)
-        positions = self.positions_of(rankings)
-        return [
-            RankedList(query, tuple(corpus.texts(here)), features, len(ranking.ranking), weight=ranking.weight)
-            for query, here, features, ranking in zip(
-                queries, positions, first_stage.features(queries, positions), rankings, strict=True
-            )
-        ]
-
-    @property
-    def judging_rankings(self) -> list[Ranking]:
-        """Those that do not teach the encoder but choose how much of its training is kept.
-
-        They have taught by that, and are others than those held out to measure on (`held_out_rankings`). Where
-        `ranker.holdout` is the same share, the cross-encoder is not trained on them either.
-        """
-        from rankstill.training import hold_out
-
-        if self.config.retriever.blend is not None:
-            return []
-        rankings = self.rankings
-        held, _ = hold_out(len(rankings), self.config.retriever.holdout, self.config.seed)
-        return [rankings[row] for row in held]
-
-    def rankings_to_weigh_by(self, blend: Blend | None) -> list[Ranking]:
-        """Those that say how much a distilled retriever counts beside other scores.
-
-        Lists that taught it would say too much. All are taken where nothing of its training was kept, or where too few
-        did not teach it.
-
-        Args:
-            blend: how much of its training was kept.
-        """
-        judging = self.judging_rankings
-        taught = blend is None or blend.share > 0
-        return judging if taught and len(judging) >= _LEAST_TO_WEIGH_BY else self.rankings
-
-    def judging_lists(self) -> list[JudgingList]:
-        """The texts of `judging_rankings`."""
-        from rankstill.retriever import JudgingList
-
-        rankings, texts = self.judging_rankings, self.dataset.corpus.texts
-        return [
-            JudgingList(self.dataset.queries[one.query_id].text, list(texts(here)), len(one.ranking))
-            for one, here in zip(rankings, self.positions_of(rankings), strict=True)
-        ]
-
-    def positions_of(self, rankings: Sequence[Ranking]) -> list[NDArray[np.int64]]:
-        """Positions of each ranking's passages in the corpus, best first, then those that were not ranked."""
-        position = self.dataset.corpus.position
-        return [np.array([position(each) for each in (*one.ranking, *one.unranked)]) for one in rankings]
 
     def leaks(self) -> str:
         """How far the training queries leak into the test queries, in one sentence."""
@@ -445,59 +393,3 @@ class Parts:
             replace(self.cluster, encoder=encoder).encode_corpus(folder)
         else:
             encode_passages(model, self.dataset.corpus, folder)
-
-    @property
-    def rankings(self) -> list[Ranking]:
-        """The teacher's that may teach: all but those held out. Nothing that learns reads any others."""
-        held = self.held_out_queries
-        return [each for each in self._every_ranking() if each.query_id not in held]
-
-    @property
-    def held_out_rankings(self) -> list[Ranking]:
-        """The teacher's that teach nothing: what every link is measured on."""
-        held = self.held_out_queries
-        return [each for each in self._every_ranking() if each.query_id in held]
-
-    @property
-    def held_out_queries(self) -> Collection[str]:
-        """Ids of the queries of `held_out_rankings`; none in a chain that reads no ranking.
-
-        Raises:
-            WorkspaceError: the step `held_out` is not made, so that nobody knows what may teach.
-        """
-        from rankstill.baselines import unneeded_steps
-        from rankstill.evaluation.holding_out import FILE, HeldOutLists
-
-        if "held_out" in unneeded_steps(self.config, self.dataset):
-            return frozenset()
-        if self.workspace.record("held_out") is None:
-            raise WorkspaceError(f"{self.workspace.folder}: which lists are held out is not drawn yet. Run the chain.")
-        return frozenset(HeldOutLists.load(self.workspace.path(FILE)).queries)
-
-    @property
-    def teaching_set(self) -> Dataset:
-        """The dataset, without the queries whose lists are held out among those that may teach."""
-        held = self.held_out_queries
-        return replace(self.dataset, train=tuple(each for each in self.dataset.train if each not in held))
-
-    def hold_out(self, folder: Path) -> list[str]:
-        """Draw the lists that teach nothing, into `folder`; returns what a reader of the figures must know."""
-        from rankstill.candidates import encode
-        from rankstill.evaluation.holding_out import FILE, hold_out_lists
-
-        rankings = self._every_ranking()
-        texts = self.dataset.texts_of(each.query_id for each in rankings)
-        found = hold_out_lists(
-            rankings,
-            lambda: encode(self.model_before, texts, "query", "encoding queries", 128),
-            self.config.evaluation.holdout,
-            self.config.seed,
-        )
-        found.save(folder / FILE)
-        return [found.describe()]
-
-    def _every_ranking(self) -> list[Ranking]:
-        from rankstill.teacher import read_rankings
-
-        rankings, _ = read_rankings(self.workspace.path("rankings.jsonl"), self.dataset)
-        return rankings

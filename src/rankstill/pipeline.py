@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rankstill.compute.memory import release_memory
 from rankstill.config import Config, write_config
 from rankstill.datasets import Dataset, lasting_source, load_dataset
-from rankstill.distributed.processes import leads, trained_by
+from rankstill.distributed.processes import leads
 from rankstill.distributed.workspaces import open_workspace
-from rankstill.models import save_model
-from rankstill.outcome import Outcome
-from rankstill.parts import RANKS_ALREADY, Parts, check_corpus, check_queries
+from rankstill.outcome import Outcome, read_outcome
+from rankstill.parts import Parts, check_corpus, check_queries
 from rankstill.progress import forget_notes, note
 from rankstill.reporting import Reports
 from rankstill.steps import Plan
 from rankstill.workspace import DatasetIdentity, Workspace
 
 if TYPE_CHECKING:
-    from rankstill.labels import LabelledQuery
-    from rankstill.retriever import JudgingList, Lessons
+    pass
 
 STEPS = (
     "vectors",
@@ -161,10 +156,12 @@ class Chain:
     @_once
     def vectors(self) -> str:
         """First stage: the corpus by the retriever as it is."""
+        from rankstill.candidates.making import make_vectors
+
         retriever = self.config.retriever
         return self.workspace.step(
             "vectors",
-            self._encode_corpus,
+            lambda folder: make_vectors(self.parts, folder),
             outputs=("vectors",),
             settings=[
                 self.parts.retriever_identity,
@@ -174,38 +171,18 @@ class Chain:
             inputs=[self.dataset.corpus.fingerprint],
         )
 
-    def _encode_corpus(self, folder: Path) -> None:
-        from rankstill.candidates import encode_passages
-
-        if self.parts.cluster is not None:
-            self.parts.cluster.encode_corpus(folder / "vectors")
-            return
-        encode_passages(self.parts.model_before, self.dataset.corpus, folder / "vectors")
-
     @_once
     def candidates(self) -> str:
         """First stage: candidates of every query that may teach or be labelled."""
+        from rankstill.candidates.making import make_candidates
+
         return self.workspace.step(
             "candidates",
-            self._find_candidates,
+            lambda folder: make_candidates(self.parts, folder),
             outputs=("candidates.parquet",),
             settings=[self._section("candidates")],
             inputs=[self.vectors(), self.parts.dataset_fingerprint],
         )
-
-    def _find_candidates(self, folder: Path) -> Sequence[str]:
-        from rankstill.candidates import write_candidates
-
-        asked = [*self.dataset.train, *self.dataset.extra]
-        n = max(self.config.candidates.k, self.config.candidates.n)
-        first_stage = self.parts.cluster or self.parts.before
-        found = first_stage.search(self.dataset.texts_of(asked), n)
-        write_candidates(dict(zip(asked, found, strict=True)), self.dataset.corpus, folder / "candidates.parquet")
-        if self.parts.index is None:
-            return []
-        told = self.parts.index[1].describe()
-        note(told)
-        return [told]
 
     @_once
     def rankings(self) -> str:
@@ -237,7 +214,7 @@ class Chain:
 
         return self.workspace.step(
             "held_out",
-            self.parts.hold_out,
+            lambda folder: self.parts.lists.hold_out(folder, lambda: self.parts.model_before),
             outputs=(FILE,),
             settings=[
                 self.config.evaluation.holdout,
@@ -280,59 +257,26 @@ class Chain:
     @_once
     def ranker(self) -> str:
         """LLM -> ranker."""
+        from rankstill.ranker.making import make_ranker
+
         return self.workspace.step(
             "ranker",
-            self._train_ranker,
+            lambda folder: make_ranker(self.parts, folder, self.reports),
             outputs=("ranker", "ranker-losses.json", "hybrid.json", *self._made_with_late()),
             settings=[self._section("ranker"), self.config.seed, "with hybrids"],
             inputs=[self.candidates(), self.held_out(), *self.parts.ranker_identity, *self._made_late()],
         )
 
-    def _train_ranker(self, folder: Path) -> Sequence[str]:
-        from rankstill.candidates import PassageScorer
-        from rankstill.hybrid import fit_hybrid
-        from rankstill.multi_vector import TokenIndex
-        from rankstill.multi_vector.making import fit_multi_vector_hybrid
-        from rankstill.ranker import train_ranker
-
-        lists = self.parts.ranked_lists(self.parts.with_late(self.parts.before))
-        ranker = train_ranker(
-            lists,
-            self.config.ranker,
-            self.parts.cross_encoder_start,
-            folder,
-            seed=self.config.seed,
-            device=self.config.device,
-            reports=self.reports,
-        )
-        bm25, late = self.parts.before.bm25.statistics, self.parts.late_model
-        ranker.first_stage = PassageScorer(self.parts.model_before, bm25, late=late)
-        ranker.save(folder / "ranker")
-        fit_hybrid(lists, self.config.candidates).save(folder / "hybrid.json")
-        if self.parts.has_multi_vector:
-            index = TokenIndex.load(self.workspace.path("multi-vector-index"))
-            weights = fit_multi_vector_hybrid(self.parts, self.parts.rankings, self.parts.multi_vector, index)
-            weights.save(folder / "hybrid-multi-vector.json")
-        config, start = self.config.ranker, self.parts.cross_encoder_start
-        if not config.cross_encoder:
-            return []
-        notes = list(trained_by(config.lists_per_step, "ranker") if start else ())
-        if start and ranker.cross_encoder is None:
-            notes = [f"the ranker has no cross-encoder: {start} adds nothing to the prior on the LLM's rankings"]
-        if config.model or start == RANKS_ALREADY:
-            return notes
-        instead = "the cross-encoder started from the retriever" if start else "the ranker has no cross-encoder"
-        return [*notes, f"{instead}: {RANKS_ALREADY} could not be had from the hub. ranker.model names another one"]
-
     @_once
     def labels(self) -> str:
         """Ranker -> labels; or, where a baseline is configured, the labels that it learns from."""
         from rankstill.baselines import white_box_identity
+        from rankstill.labels.making import make_labels
 
         made_from = [getattr(self, name)() for name in ("candidates", "held_out") if name in self.steps]
         return self.workspace.step(
             "labels",
-            self._label,
+            lambda folder: make_labels(self.parts, folder, self.candidates(), has_ranker=self.has_ranker),
             outputs=("labels.parquet",),
             settings=[
                 self._section("labels"),
@@ -343,103 +287,47 @@ class Chain:
             inputs=[self.ranker()] if self.has_ranker else made_from,
         )
 
-    def _label(self, folder: Path) -> None:
-        from rankstill.baselines import label_without_ranker
-        from rankstill.candidates import read_candidates
-        from rankstill.labels import write_labels
-        from rankstill.labels.by_ranker import label_by_ranker
-
-        found = read_candidates(self.workspace.path("candidates.parquet"), self.dataset.corpus)
-        labelled: Iterable[LabelledQuery] = label_without_ranker(self.parts, found, self.candidates())
-        if self.has_ranker:
-            labelled = itertools.chain(labelled, label_by_ranker(self.parts, found, folder))
-        write_labels(labelled, folder / "labels.parquet")
-        release_memory()
-
     @_once
     def retriever(self) -> str:
         """Labels -> retriever."""
+        from rankstill.retriever.making import make_retriever
+
         return self.workspace.step(
             "retriever",
-            self._train_retriever,
+            lambda folder: make_retriever(self.parts, folder, self.reports),
             outputs=("retriever", "retriever-losses.json", "retriever-blend.json"),
             settings=[self._section("retriever"), self.config.seed],
             inputs=[self.labels()],
         )
 
-    def _train_retriever(self, folder: Path) -> Sequence[str]:
-        from rankstill.retriever import Blend, train_retriever
-
-        model = train_retriever(self._lessons(), folder, self.config.device, self.reports)
-        save_model(model, folder / "retriever")
-        blend = json.loads((folder / "retriever-blend.json").read_text(encoding="utf-8"))
-        notes = trained_by(self.config.retriever.lists_per_step, "retriever")
-        return [*notes, *([Blend(**blend).describe()] if blend else [])]
-
-    def _lessons(self) -> Lessons:
-        """What a student learns from: labels, and the rankings that do not teach but judge what was learned."""
-        from rankstill.baselines import query_loss
-        from rankstill.labels import read_labels
-        from rankstill.retriever import Lessons
-
-        labels = read_labels(self.workspace.path("labels.parquet"))
-        judges: list[JudgingList] = []
-        if "rankings" in self.steps:
-            judges, held = self.parts.judging_lists(), {each.query_id for each in self.parts.judging_rankings}
-            labels = [query for query in labels if query.id not in held]
-        divergence = query_loss(self.config)
-        return Lessons(labels, self.dataset.corpus, self.config.retriever, self.config.seed, divergence, judges)
-
     @_once
     def reranker(self) -> str:
         """The corpus by the new retriever, and the ranker once more, its prior refitted: what goes on top of it."""
+        from rankstill.ranker.making import make_reranker
+
         return self.workspace.step(
             "reranker",
-            self._refit_ranker,
+            lambda folder: make_reranker(self.parts, folder, has_ranker=self.has_ranker),
             outputs=("vectors-after", *(("reranker", "hybrid-distilled.json") if self.has_ranker else ())),
             settings=[],
             inputs=[self.retriever()],
         )
 
-    def _refit_ranker(self, folder: Path) -> None:
-        from rankstill.candidates import PassageScorer
-        from rankstill.hybrid import fit_hybrid
-        from rankstill.ranker import Ranker, refit_prior
-
-        model = self.parts.model_after
-        self.parts.encode_corpus_after(model, folder / "vectors-after")
-        if not self.has_ranker:
-            return
-        first_stage = self.parts.with_late(self.parts.after(folder / "vectors-after", model))
-        ranker = Ranker.load(self.workspace.path("ranker"), self.config.device)
-        weigh_by = self.parts.rankings_to_weigh_by(self.parts.retriever_blend)
-        lists = self.parts.ranked_lists(first_stage, weigh_by)
-        refitted = refit_prior(ranker, lists)
-        bm25, late = first_stage.bm25.statistics, self.parts.late_model
-        refitted.first_stage = PassageScorer(model, bm25, late=late)
-        refitted.save(folder / "reranker")
-        fit_hybrid(lists, self.config.candidates).save(folder / "hybrid-distilled.json")
-
     @_once
     def multi_vector_distilled(self) -> str:
         """Labels -> multi-vector retriever."""
+        from rankstill.multi_vector.making import make_distilled
+
         made = self._made_late()  # first: whether there is one at all
         names = ("multi-vector-losses.json", "multi-vector-blend.json", "hybrid-multi-vector-distilled.json")
         folders = ("multi-vector-distilled", "multi-vector-distilled-index")
         return self.workspace.step(
             "multi_vector_distilled",
-            self._distil_multi_vector,
+            lambda folder: make_distilled(self.parts, folder, self.reports),
             outputs=(*folders, *names) if self.parts.has_multi_vector else (),
             settings=[self._section("multi_vector"), self._section("retriever"), self.config.seed],
             inputs=[self.labels(), *made],
         )
-
-    def _distil_multi_vector(self, folder: Path) -> Sequence[str]:
-        from rankstill.multi_vector.making import make_distilled
-
-        if not self.parts.has_multi_vector:
-            return []
-        return make_distilled(self.parts, self._lessons(), folder, self.reports)
 
     @_once
     def agreement(self) -> str:
@@ -475,6 +363,7 @@ class Chain:
         from rankstill.evaluation.judged import read_judgements
         from rankstill.judge.offer import offer
         from rankstill.report import write_report
+        from rankstill.retriever.card import write_cards
 
         dataset = self.parts.test_set
         judged = read_judgements(self.workspace.folder, self.dataset) if dataset.judged_by else None
@@ -487,7 +376,7 @@ class Chain:
         )
         if leads():
             self._offer = offer(self.parts)
-            self._write_card()
+            write_cards(self.parts, self.outcome())
             write_report(self.workspace.folder, dataset, self._offer)
         return fingerprint
 
@@ -503,38 +392,7 @@ class Chain:
 
     def outcome(self) -> Outcome:
         """What the workspace holds by now."""
-        from rankstill.evaluation import EvaluationTable
-        from rankstill.evaluation.chain_agreement import read_agreement
-
-        metrics = self.workspace.path("metrics.json")
-        table = None
-        if self.workspace.record("evaluation"):
-            measured = json.loads(metrics.read_text(encoding="utf-8"))["table"]
-            table = EvaluationTable.from_json(measured) if measured else None
-        agreed = "agreement" in self.steps and self.workspace.record("agreement") is not None
-        notes = [*self.dataset.notes]
-        for name, record in self.workspace.records().items():
-            notes += record.notes if name in self.steps else ()
-        return Outcome(
-            workspace=self.workspace.folder,
-            retriever=self.workspace.path("retriever"),
-            reranker=self.workspace.path("reranker") if self.has_ranker else None,
-            table=table,
-            notes=tuple(notes),
-            offer=self._offer,
-            agreement=read_agreement(self.workspace.folder) if agreed else None,
-        )
-
-    def _write_card(self) -> None:
-        from rankstill.multi_vector.making import read_choice
-        from rankstill.retriever.card import model_card, multi_vector_card
-
-        outcome = self.outcome()
-        self.workspace.write("retriever/README.md", model_card(self.config, self.dataset, outcome))
-        chosen = read_choice(self.parts) if self.parts.has_multi_vector else None
-        if chosen is not None:
-            text = multi_vector_card(self.config, self.dataset, outcome, chosen)
-            self.workspace.write("multi-vector/README.md", text)
+        return read_outcome(self.parts, self.steps, self._offer)
 
     def _section(self, name: str) -> Any:
         return getattr(self.config, name).model_dump(mode="json")

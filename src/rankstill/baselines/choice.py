@@ -85,14 +85,14 @@ def label_without_ranker(parts: Parts, found: Mapping[str, NDArray[np.int64]], c
     Raises:
         RankstillError: as `label_by_lm`.
     """
-    config, dataset, n = parts.config, parts.teaching_set, parts.config.candidates.n
+    config, dataset, n = parts.config, parts.lists.teaching_set, parts.config.candidates.n
     ranked_by, white_box = config.labels.ranked_by, config.white_box
     if ranked_by == "gold":
         return gold_labels(dataset.train, found, dataset, n)
     if ranked_by == "first-choice":
-        return first_choice_labels(parts.rankings, found, dataset, n)
+        return first_choice_labels(parts.lists.that_teach, found, dataset, n)
     if ranked_by == "llm" and not needs_ranker(config, dataset):
-        return order_labels(asked_queries(dataset, parts.rankings, found, n), dataset)
+        return order_labels(asked_queries(dataset, parts.lists.that_teach, found, n), dataset)
     if (method := config.labels.white_box) is None:
         return []
     read = digest(lm_identity(white_box.model), white_box.passages, white_box.passage_tokens, candidates)

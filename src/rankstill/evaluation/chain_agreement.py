@@ -57,7 +57,7 @@ def measure_agreement(parts: Parts, folder: Path, *, with_ranker: bool) -> list[
     """
     from rankstill.evaluation.holding_out import FILE, HeldOutLists
 
-    rankings, config = parts.held_out_rankings, parts.config
+    rankings, config = parts.lists.held_out, parts.config
     k, seed, resamples = config.candidates.k, config.seed, config.evaluation.resamples
     scores = score_lists(parts, rankings, with_ranker=with_ranker) if rankings else {}
     found = Agreement(
@@ -177,7 +177,7 @@ def _symptoms(parts: Parts, rankings: Sequence[Ranking], scores: dict[str, list[
         )
         carried_over = compare(first, taught, config.seed, config.evaluation.resamples)
     return Symptoms(
-        lists=len(parts.rankings),
+        lists=len(parts.lists.that_teach),
         enough=_ENOUGH,
         evenness=evenness([labels[row] for row in drawn.tolist()], config.retriever.teacher_temperature),
         by_people=_by_people(parts, rankings, scores[FIRST_STAGE]) if rankings else None,

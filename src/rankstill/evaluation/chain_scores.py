@@ -65,7 +65,7 @@ def attribute_workspace(parts: Parts) -> Attribution:
     for name, proof, lists in (
         ("held-out queries", True, _ranked_lists(dataset, _held_out(parts))),
         (tested, True, _found_lists(dataset, parts.before, config.candidates.k)),
-        ("training queries", False, _ranked_lists(dataset, parts.rankings)),
+        ("training queries", False, _ranked_lists(dataset, parts.lists.that_teach)),
     ):
         judged = [each for each in lists if _is_judged(dataset, each.query_id)]
         if judged:
@@ -82,12 +82,12 @@ def _held_out(parts: Parts) -> list[Ranking]:
     """Rankings of queries that neither taught nor share a gold passage with one that did."""
     from rankstill.teacher import read_rankings
 
-    teaching = parts.teaching_set
+    teaching = parts.lists.teaching_set
     taught = {*teaching.train, *teaching.extra}
     others = tuple(each for each in teaching.queries if each not in taught)
     wanted = _unseen(teaching, others)
     if parts.config.teacher.kind != "recorded":
-        return [each for each in parts.held_out_rankings if each.query_id in wanted]
+        return [each for each in parts.lists.held_out if each.query_id in wanted]
     rankings, _ = read_rankings(parts.recorded_rankings, replace(parts.dataset, train=wanted))
     return rankings
 

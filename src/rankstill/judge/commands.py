@@ -227,7 +227,7 @@ def _merged(work: _Work, graded: Sequence[Graded], missing: dict[str, str]) -> J
     failed |= {each.query_id: each.ids for each in work.lists if each.query_id in missing}
     dates = dict.fromkeys([*(known.dates if known else ()), *([date.today().isoformat()] if work.lists else ())])
     parts, dataset = work.chain.parts, work.chain.dataset
-    teachers = {ranking.teacher for ranking in parts.rankings} if "rankings" in work.chain.steps else set()
+    teachers = {ranking.teacher for ranking in parts.lists.that_teach} if "rankings" in work.chain.steps else set()
     return Judgements(
         model=llm.asker.model,
         prompt=llm.asker.template.identity,

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from rankstill.parts import Parts
     from rankstill.reporting import Reports
-    from rankstill.retriever import Lessons
     from rankstill.teacher import Ranking
 
 _QUERIES_TO_MEASURE_WITH = 50
@@ -48,7 +47,7 @@ def make_multi_vector(parts: Parts, folder: Path) -> Sequence[str]:
         write_atomically(folder / "multi-vector.json", "null\n")
         return [f"no multi-vector retriever: {parts.config.retriever.model} has no vectors of tokens"]
     idf = inverse_document_frequency(start, parts.dataset.corpus.texts())
-    chosen = choose(start, parts.ranked_lists(parts.before), idf, config)
+    chosen = choose(start, parts.lists.with_scores(parts.before), idf, config)
     model = multi_vector_encoder(start, idf**chosen.idf_power, chosen.context, config.pooling)
     save_model(model, folder / "multi-vector")
     write_atomically(folder / "multi-vector.json", json.dumps(asdict(chosen)) + "\n")
@@ -77,12 +76,11 @@ def _encode(parts: Parts, model: MultiVectorEncoder, folder: Path) -> TokenIndex
     return index
 
 
-def make_distilled(parts: Parts, lessons: Lessons, folder: Path, reports: Reports) -> Sequence[str]:
-    """Train the multi-vector retriever on the ranker's labels, and encode the corpus by it.
+def make_distilled(parts: Parts, folder: Path, reports: Reports) -> Sequence[str]:
+    """Train the multi-vector retriever on the bi-encoder's lessons, and encode the corpus by it; if there is one.
 
     Args:
-        parts: of a chain that has labels and a multi-vector retriever.
-        lessons: those of the bi-encoder.
+        parts: of a chain that has labels.
         folder: for `multi-vector-distilled/`, its index, its hybrid, its training curve and what chose the blend.
         reports: where else the training curve goes.
 
@@ -91,8 +89,12 @@ def make_distilled(parts: Parts, lessons: Lessons, folder: Path, reports: Report
     """
     from rankstill.multi_vector.student import MULTI_VECTOR
     from rankstill.retriever import Blend
+    from rankstill.retriever.making import read_lessons
     from rankstill.retriever.training import train_student
 
+    if not parts.has_multi_vector:
+        return []
+    lessons = read_lessons(parts)
     config, model = parts.config.multi_vector, parts.multi_vector
     changes = {"epochs": config.epochs, "learning_rate": config.learning_rate, "student_temperature": None}
     with every_token(model):
@@ -109,7 +111,7 @@ def make_distilled(parts: Parts, lessons: Lessons, folder: Path, reports: Report
     if blend is not None and not blend.share:
         shutil.copytree(former, place, dirs_exist_ok=True)  # the same model has the same vectors
     index = _encode(parts, model, place)
-    hybrid = fit_multi_vector_hybrid(parts, parts.rankings_to_weigh_by(blend), model, index)
+    hybrid = fit_multi_vector_hybrid(parts, parts.lists.to_weigh_by(blend), model, index)
     hybrid.save(folder / "hybrid-multi-vector-distilled.json")
     return [f"multi-vector: {blend.describe()}"] if blend else []
 
@@ -125,7 +127,7 @@ def fit_multi_vector_hybrid(
         model: encodes the queries.
         index: the passages' token vectors.
     """
-    lists = parts.ranked_lists(parts.before, rankings)
+    lists = parts.lists.with_scores(parts.before, rankings)
     asked = encode_queries(model, [each.query for each in lists])
-    maxsim = list(index.scores_of(asked, parts.positions_of(rankings), str(model.device)))
+    maxsim = list(index.scores_of(asked, parts.lists.positions_of(rankings), str(model.device)))
     return fit_hybrid(lists, parts.config.candidates, maxsim)

@@ -11,6 +11,7 @@ from rankstill.evaluation.systems import MULTI_VECTOR
 if TYPE_CHECKING:
     from rankstill.multi_vector import Choice
     from rankstill.outcome import Outcome
+    from rankstill.parts import Parts
     from rankstill.report.verdict import Verdict
 
 _CITATION = """@misc{li2024intermediate,
@@ -32,6 +33,22 @@ model = MultiVectorEncoder("path/to/this/folder")
 passages = model.encode_document(["a passage"])  # a vector for each token
 query = model.encode_query(["a query"])
 print(model.similarity(query, passages))  # MaxSim"""
+
+
+def write_cards(parts: Parts, outcome: Outcome) -> None:
+    """Into the folders of a chain's retrievers.
+
+    Args:
+        parts: of the chain.
+        outcome: what came of it.
+    """
+    from rankstill.multi_vector.making import read_choice
+
+    config, dataset, workspace = parts.config, parts.dataset, parts.workspace
+    workspace.write("retriever/README.md", model_card(config, dataset, outcome))
+    chosen = read_choice(parts) if parts.has_multi_vector else None
+    if chosen is not None:
+        workspace.write("multi-vector/README.md", multi_vector_card(config, dataset, outcome, chosen))
 
 
 def model_card(config: Config, dataset: Dataset, outcome: Outcome) -> str:

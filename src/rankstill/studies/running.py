@@ -131,7 +131,7 @@ class _Bench:
         self.workspace = workspace
         chain = Chain(config, workspace, dataset)
         chain.run("held_out" if "rankings" in chain.steps else "candidates")
-        self.rankings = chain.parts.rankings if "rankings" in chain.steps else []
+        self.rankings = chain.parts.lists.that_teach if "rankings" in chain.steps else []
         answers = any(dataset.queries[query_id].answers for query_id in dataset.train)
         self.material = Material(len(self.rankings), answers, config, chain.has_ranker)
         self.dataset = replace(dataset, notes=())  # they were said once

@@ -1,0 +1,58 @@
+"""The labels of a chain: by the ranker, of the queries that the LLM ranked and of unlabelled ones; or a baseline's."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankstill.compute.memory import release_memory
+from rankstill.labels.labelling import RankedBy, Unlabelled, label
+from rankstill.labels.queries import asked_queries
+from rankstill.labels.table import LabelledQuery, write_labels
+
+if TYPE_CHECKING:
+    from rankstill.parts import Parts
+
+
+def make_labels(parts: Parts, folder: Path, candidates: str, *, has_ranker: bool) -> None:
+    """Write the labels that teach: the ranker's, or those that a configured baseline learns from.
+
+    Args:
+        parts: of a chain that has candidates and, where it needs one, a ranker.
+        folder: for `labels.parquet`, and for what is finished of it, to go on from after a kill; on a cluster that lies
+            in the cluster's store.
+        candidates: fingerprint of the candidates.
+        has_ranker: whether the chain has one.
+    """
+    from rankstill.baselines import label_without_ranker
+    from rankstill.candidates import read_candidates
+
+    found = read_candidates(parts.workspace.path("candidates.parquet"), parts.dataset.corpus)
+    labelled: Iterable[LabelledQuery] = label_without_ranker(parts, found, candidates)
+    if has_ranker:
+        labelled = itertools.chain(labelled, _by_ranker(parts, found, folder))
+    write_labels(labelled, folder / "labels.parquet")
+    release_memory()
+
+
+def _by_ranker(parts: Parts, listed: Mapping[str, NDArray[np.int64]], folder: Path) -> Iterator[LabelledQuery]:
+    """Of every query that the chain has for its ranker: not of the training queries, where a baseline labels these."""
+    from rankstill.ranker import Ranker
+
+    config, dataset = parts.config.labels, parts.lists.teaching_set
+    asked: list[Unlabelled] = []
+    ranked_by: RankedBy = "ranker"
+    if config.ranked_by in ("both", "ranker", "llm"):
+        ranked_by = config.ranked_by
+        asked = asked_queries(dataset, parts.lists.that_teach, listed, parts.config.candidates.n)
+    ranker, first_stage = parts.workspace.path("ranker"), parts.with_late(parts.before)
+    if parts.cluster is not None:
+        yield from parts.cluster.label(asked, ranker, depth=config.depth, ranked_by=ranked_by, late=first_stage.late)
+        return
+    loaded = Ranker.load(ranker, parts.config.device)
+    yield from label(asked, first_stage, loaded, folder / "asked", depth=config.depth, ranked_by=ranked_by)

@@ -1,0 +1,79 @@
+"""The rankers of a chain: the one that labels, and the one that goes on top of the distilled retriever."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankstill.candidates import PassageScorer
+from rankstill.distributed.processes import trained_by
+from rankstill.hybrid import fit_hybrid
+from rankstill.models import RANKS_ALREADY
+from rankstill.ranker.model import Ranker
+from rankstill.ranker.training import refit_prior, train_ranker
+
+if TYPE_CHECKING:
+    from rankstill.parts import Parts
+    from rankstill.reporting import Reports
+
+
+def make_ranker(parts: Parts, folder: Path, reports: Reports) -> Sequence[str]:
+    """Train the ranker, and fit the hybrids of what it starts from.
+
+    Args:
+        parts: of a chain that has rankings.
+        folder: for `ranker/`, its training curve, `hybrid.json` and `hybrid-multi-vector.json`.
+        reports: where else the training curve goes.
+
+    Returns:
+        What a reader of the figures must know.
+    """
+    from rankstill.multi_vector import TokenIndex
+    from rankstill.multi_vector.making import fit_multi_vector_hybrid
+
+    config, start = parts.config.ranker, parts.cross_encoder_start
+    lists = parts.lists.with_scores(parts.with_late(parts.before))
+    seed, device = parts.config.seed, parts.config.device
+    ranker = train_ranker(lists, config, start, folder, seed=seed, device=device, reports=reports)
+    ranker.first_stage = PassageScorer(parts.model_before, parts.before.bm25.statistics, late=parts.late_model)
+    ranker.save(folder / "ranker")
+    fit_hybrid(lists, parts.config.candidates).save(folder / "hybrid.json")
+    if parts.has_multi_vector:
+        index = TokenIndex.load(parts.workspace.path("multi-vector-index"))
+        weights = fit_multi_vector_hybrid(parts, parts.lists.that_teach, parts.multi_vector, index)
+        weights.save(folder / "hybrid-multi-vector.json")
+    return _notes(parts, has_cross_encoder=ranker.cross_encoder is not None)
+
+
+def _notes(parts: Parts, *, has_cross_encoder: bool) -> list[str]:
+    config, start = parts.config.ranker, parts.cross_encoder_start
+    if not config.cross_encoder:
+        return []
+    notes = list(trained_by(config.lists_per_step, "ranker") if start else ())
+    if start and not has_cross_encoder:
+        notes = [f"the ranker has no cross-encoder: {start} adds nothing to the prior on the LLM's rankings"]
+    if config.model or start == RANKS_ALREADY:
+        return notes
+    instead = "the cross-encoder started from the retriever" if start else "the ranker has no cross-encoder"
+    return [*notes, f"{instead}: {RANKS_ALREADY} could not be had from the hub. ranker.model names another one"]
+
+
+def make_reranker(parts: Parts, folder: Path, *, has_ranker: bool) -> None:
+    """Encode the corpus by the distilled retriever, and refit the ranker's prior to its cosine.
+
+    Args:
+        parts: of a chain that has a distilled retriever.
+        folder: for `vectors-after/`, `reranker/` and `hybrid-distilled.json`.
+        has_ranker: whether the chain has one; else the vectors are all.
+    """
+    model = parts.model_after
+    parts.encode_corpus_after(model, folder / "vectors-after")
+    if not has_ranker:
+        return
+    first_stage = parts.with_late(parts.after(folder / "vectors-after", model))
+    lists = parts.lists.with_scores(first_stage, parts.lists.to_weigh_by(parts.retriever_blend))
+    reranker = refit_prior(Ranker.load(parts.workspace.path("ranker"), parts.config.device), lists)
+    reranker.first_stage = PassageScorer(model, first_stage.bm25.statistics, late=parts.late_model)
+    reranker.save(folder / "reranker")
+    fit_hybrid(lists, parts.config.candidates).save(folder / "hybrid-distilled.json")

@@ -1,0 +1,52 @@
+"""The distilled retriever of a chain, and what it and the multi-vector retriever learn from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankstill.distributed.processes import trained_by
+from rankstill.models import save_model
+from rankstill.retriever.blending import Blend
+from rankstill.retriever.training import Lessons, train_retriever
+
+if TYPE_CHECKING:
+    from rankstill.parts import Parts
+    from rankstill.reporting import Reports
+
+
+def make_retriever(parts: Parts, folder: Path, reports: Reports) -> Sequence[str]:
+    """Train the retriever on the labels.
+
+    Args:
+        parts: of a chain that has labels.
+        folder: for `retriever/`, its training curve and what chose the blend.
+        reports: where else the training curve goes.
+
+    Returns:
+        What a reader of the figures must know.
+    """
+    model = train_retriever(read_lessons(parts), folder, parts.config.device, reports)
+    save_model(model, folder / "retriever")
+    blend = json.loads((folder / "retriever-blend.json").read_text(encoding="utf-8"))
+    notes = trained_by(parts.config.retriever.lists_per_step, "retriever")
+    return [*notes, *([Blend(**blend).describe()] if blend else [])]
+
+
+def read_lessons(parts: Parts) -> Lessons:
+    """What a student learns from: labels, and the rankings that do not teach but judge what was learned."""
+    from rankstill.baselines import query_loss
+    from rankstill.labels import read_labels
+
+    choosing = {each.query_id for each in parts.lists.that_choose}
+    labels = read_labels(parts.workspace.path("labels.parquet"))
+    return Lessons(
+        [query for query in labels if query.id not in choosing],
+        parts.dataset.corpus,
+        parts.config.retriever,
+        parts.config.seed,
+        query_loss(parts.config),
+        parts.lists.judges(),
+    )
