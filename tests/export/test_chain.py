@@ -74,7 +74,7 @@ def test_vectors_go_to_a_store_by_its_name(finished: Finished, tmp_path: Path) -
     assert export_to_store(config, folder, "qdrant", "tokens", str(tmp_path), multi_vector=True) == 60
     with pytest.raises(RankstillError, match="--multi-vector puts whole token vectors into qdrant or lancedb"):
         export_to_store(config, folder, "pgvector", "tokens", "", multi_vector=True)
-    with pytest.raises(RankstillError, match=r"no store oracle\. Use one of qdrant, lancedb, pgvector"):
+    with pytest.raises(RankstillError, match=r"no database oracle\. Use parquet or one of qdrant, lancedb, pgvector"):
         export_to_store(config, folder, "oracle", "toy", "")
 
 

@@ -257,13 +257,13 @@ def test_push_and_export_refuse_what_is_not_better_in_one_line(
 ) -> None:
     monkeypatch.delenv("HF_TOKEN", raising=False)
     workspace = random_run.workspace
-    for words in (("push", "me/it", workspace), ("export", "-w", workspace, "--parquet")):
+    for words in (("push", "me/it", workspace), ("export", "-w", workspace), ("export-vectors", "-w", workspace)):
         refused = command(*words).one_error()
         assert refused.startswith(random_run.verdict().sentence)
         assert refused.endswith("--even-if-worse.")
     assert not (workspace / "export").exists()
     assert "HF_TOKEN" in command("push", "me/it", workspace, "--even-if-worse").one_error()  # as far as it gets
-    assert command("export", "-w", workspace, "--parquet", "--even-if-worse").code == 0
+    assert command("export-vectors", "-w", workspace, "--even-if-worse").code == 0
     assert (workspace / "export" / "vectors.parquet").exists()
     assert command("export", "-w", workspace, "--matryoshka").code == 0  # which only measures
 
@@ -275,4 +275,4 @@ def test_what_was_measured_nowhere_is_not_refused(
     manifest = json.loads((copied / "manifest.json").read_text())
     del manifest["steps"]["evaluation"], manifest["steps"]["agreement"]
     (copied / "manifest.json").write_text(json.dumps(manifest))
-    assert command("export", "-w", copied, "--parquet").code == 0
+    assert command("export-vectors", "-w", copied).code == 0

@@ -26,7 +26,7 @@ Command = Callable[..., Any]
         ("run", "Workspace: {w}"),
         ("evaluate", "Workspace: {w}"),
         ("candidates", "candidates: already done"),
-        ("export --parquet --even-if-worse", "passages written to {w}/export/vectors.parquet"),
+        ("export-vectors --even-if-worse", "passages written to {w}/export/vectors.parquet"),
         ("votes --to {w}-judged", "1 judged queries"),
         ("check", "60 passages, 24 training, 8 test"),
     ],
@@ -39,7 +39,7 @@ def test_a_command_finds_the_workspace_that_it_is_given_either_way(
     ran = command(name, *options, *way, finished_copy)
     assert ran.code == 0, ran.errors
     assert told.format(w=finished_copy) in ran.output + ran.errors
-    assert "already done" in ran.errors or name in ("report", "votes", "export", "check")
+    assert "already done" in ran.errors or name in ("report", "votes", "export-vectors", "check")
 
 
 def test_a_config_may_stand_where_a_workspace_is_named(command: Command, finished_copy: Path) -> None:

@@ -18,7 +18,7 @@ _GROUPS = {
     "Single steps": ("candidates", "teach", "train-ranker", "label", "train-retriever", "evaluate"),
     "Judge": ("judge", "check-judge"),
     "Inspect": ("prove", "rag", "report", "compare", "serve", "votes", "ledger"),
-    "Ship": ("export", "push"),
+    "Ship": ("export", "export-vectors", "push"),
     "Research": ("study",),
 }
 """What `--help` shows together."""

@@ -37,6 +37,9 @@ Named = Annotated[
     ),
 ]
 AlsoNamed = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace.")]
+Dimensions = Annotated[
+    int | None, typer.Option(min=1, help="Length of shorter vectors, which are rotated before they are cut.")
+]
 EvenIfWorse = Annotated[
     bool,
     typer.Option("--even-if-worse", help="Go on even if the new retriever is not shown to be better than the old one."),

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from rankstill.cli.app import app
-from rankstill.cli.options import AlsoNamed, EvenIfWorse, Experiment, Named, on_workspace, one_workspace
+from rankstill.cli.options import AlsoNamed, Dimensions, EvenIfWorse, Experiment, Named, on_workspace, one_workspace
 from rankstill.errors import RankstillError
 from rankstill.progress import say
 
@@ -84,53 +84,57 @@ def export(
         list[str] | None,
         typer.Option(help="onnx, onnx-int8, openvino or openvino-int8; may be repeated. The first two if left out."),
     ] = None,
-    dimensions: Annotated[
-        int | None, typer.Option(min=1, help="Length of shorter vectors, which are rotated before they are cut.")
-    ] = None,
+    dimensions: Dimensions = None,
     matryoshka: Annotated[bool, typer.Option("--matryoshka", help="Measure shorter vectors; export no model.")] = False,
-    parquet: Annotated[
-        bool, typer.Option("--parquet", help="Write the corpus with its vectors; export no model.")
-    ] = False,
-    store: Annotated[
-        str | None,
-        typer.Option(help="Put the corpus with its vectors into qdrant, lancedb or pgvector; export no model."),
-    ] = None,
+    even_if_worse: EvenIfWorse = False,
+) -> None:
+    """Export the new retriever to other runtimes, and measure what it loses."""
+    from rankstill import export
+    from rankstill.report.refusing import refuse_if_not_better
+
+    config, workspace = experiment.config, experiment.workspace
+    if not even_if_worse and (form or not matryoshka):  # measuring hands nothing over
+        refuse_if_not_better(workspace)
+    if matryoshka:
+        typer.echo(export.measure_truncation(config, workspace, keep=dimensions).to_markdown())
+    if form or not matryoshka:
+        forms = form or ["onnx", "onnx-int8"]
+        typer.echo(export.export_retriever(config, workspace, forms, dimensions=dimensions).to_markdown())
+
+
+@on_workspace("export-vectors")
+def export_vectors(
+    experiment: Experiment,
+    to: Annotated[str, typer.Option(help="parquet, qdrant, lancedb or pgvector.")] = "parquet",
+    dimensions: Dimensions = None,
     multi_vector: Annotated[
-        bool, typer.Option("--multi-vector", help="Put the multi-vector retriever's token vectors into the store.")
+        bool, typer.Option("--multi-vector", help="The multi-vector retriever's token vectors, in a database.")
     ] = False,
     even_if_worse: EvenIfWorse = False,
-    name: Annotated[str, typer.Option(help="Name of the store's collection or table.")] = "rankstill",
+    name: Annotated[str, typer.Option(help="Name of the database's collection or table.")] = "rankstill",
     location: Annotated[
-        str,
-        typer.Option(
-            help="Location of the store: a folder, a URL or a connection string. Default: the workspace, or PGHOST."
-        ),
+        str, typer.Option(help="A file, a folder, a URL or a connection string. Default: the workspace, or PGHOST.")
     ] = "",
 ) -> None:
-    """Export the new retriever to other runtimes, files or vector databases, and measure what it loses."""
+    """Export the corpus with its vectors to a Parquet file or a vector database."""
     from rankstill import export
     from rankstill.evaluation.systems import DISTILLED, MULTI_VECTOR
     from rankstill.report.refusing import refuse_if_not_better
 
     config, workspace = experiment.config, experiment.workspace
-    if multi_vector and not store:
-        raise RankstillError("--multi-vector says what goes into a store. Name one: --store qdrant.")
-    only_measures = matryoshka and not (form or parquet or store)
-    if not (even_if_worse or only_measures):
+    if to == "parquet" and multi_vector:
+        raise RankstillError("token vectors go into a database. Name one: --to qdrant or --to lancedb.")
+    if not even_if_worse:
         refuse_if_not_better(workspace, MULTI_VECTOR if multi_vector else DISTILLED)
-    if matryoshka:
-        typer.echo(export.measure_truncation(config, workspace, keep=dimensions).to_markdown())
-    if parquet:
-        count = export.export_vectors(config, workspace, dimensions=dimensions)
-        say(f"{count:,} passages written to {workspace / 'export' / 'vectors.parquet'}")
-    if store:
-        count = export.export_to_store(
-            config, workspace, store, name, location, dimensions=dimensions, multi_vector=multi_vector
-        )
-        say(f"{count:,} passages put into {store}, {name}")
-    if form or not (matryoshka or parquet or store):
-        forms = form or ["onnx", "onnx-int8"]
-        typer.echo(export.export_retriever(config, workspace, forms, dimensions=dimensions).to_markdown())
+    if to == "parquet":
+        path = Path(location) if location else workspace / "export" / "vectors.parquet"
+        count = export.export_vectors(config, workspace, path, dimensions=dimensions)
+        say(f"{count:,} passages written to {path}")
+        return
+    count = export.export_to_store(
+        config, workspace, to, name, location, dimensions=dimensions, multi_vector=multi_vector
+    )
+    say(f"{count:,} passages put into {to}, {name}")
 
 
 @app.command()

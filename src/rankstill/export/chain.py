@@ -157,10 +157,11 @@ def export_to_store(
         WorkspaceError: there is no multi-vector retriever.
     """
     if store not in STORES:
-        raise RankstillError(f"export: no store {store}. Use one of {', '.join(STORES)}.")
+        raise RankstillError(f"export-vectors: no database {store}. Use parquet or one of {', '.join(STORES)}.")
     if multi_vector and (store not in _OF_TOKENS or dimensions is not None):
         raise RankstillError(
-            f"export: --multi-vector puts whole token vectors into {' or '.join(_OF_TOKENS)}. Leave --dimensions out."
+            f"export-vectors: --multi-vector puts whole token vectors into {' or '.join(_OF_TOKENS)}. Leave --dimensions "
+            "out."
         )
     with open_held(config, workspace) as chain:
         if not location and store != "pgvector":
