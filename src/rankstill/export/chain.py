@@ -160,8 +160,8 @@ def export_to_store(
         raise RankstillError(f"export-vectors: no database {store}. Use parquet or one of {', '.join(STORES)}.")
     if multi_vector and (store not in _OF_TOKENS or dimensions is not None):
         raise RankstillError(
-            f"export-vectors: --multi-vector puts whole token vectors into {' or '.join(_OF_TOKENS)}. Leave --dimensions "
-            "out."
+            f"export-vectors: --multi-vector puts whole token vectors into {' or '.join(_OF_TOKENS)}. Leave "
+            "--dimensions out."
         )
     with open_held(config, workspace) as chain:
         if not location and store != "pgvector":
