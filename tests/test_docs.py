@@ -173,8 +173,9 @@ def what_it_makes(words: list[str], place: Path) -> list[Path]:
         "openvino": "export/openvino/model.xml",
         "--matryoshka": "export/matryoshka.md",
     }
-    vectors = f"{after['--location']}/meta.json" if "--to" in words else f"{workspace}/export/vectors.parquet"
-    by_command["export-vectors"] = [vectors]
+    by_command["export-vectors"] = [
+        f"{after['--location']}/meta.json" if to == "qdrant" else f"{workspace}/export/vectors.parquet"
+    ]
     by_command["export"] = [f"{workspace}/{path}" for word, path in exported.items() if word in words]
     return [place / path for path in by_command[words[1]]]
 

@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from rankstill.retriever import Blend, JudgingList
     from rankstill.teacher import Ranking
 
-_LEAST_TO_WEIGH_BY = 20
-"""Lists. Three weights need some twenty."""
+ENOUGH_TO_FIT = 20
+"""Lists, for a number or three that are fitted to them: a temperature, the weights of a sum."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +99,6 @@ class Lists:
         found.save(folder / FILE)
         return [found.describe()]
 
-    def _every(self) -> list[Ranking]:
-        from rankstill.teacher import read_rankings
-
-        rankings, _ = read_rankings(self.workspace.path("rankings.jsonl"), self.dataset)
-        return rankings
-
     def with_scores(self, first_stage: FirstStage, rankings: Sequence[Ranking] | None = None) -> list[RankedList]:
         """Rankings with what a first stage knows of their passages; None: all that may teach."""
         from rankstill.ranker import RankedList
@@ -148,7 +142,7 @@ class Lists:
         """
         judging = self.that_choose
         taught = blend is None or blend.share > 0
-        return judging if taught and len(judging) >= _LEAST_TO_WEIGH_BY else self.that_teach
+        return judging if taught and len(judging) >= ENOUGH_TO_FIT else self.that_teach
 
     def judges(self) -> list[JudgingList]:
         """The texts of `that_choose`."""
@@ -164,3 +158,9 @@ class Lists:
         """Positions of each ranking's passages in the corpus, best first, then those that were not ranked."""
         position = self.dataset.corpus.position
         return [np.array([position(each) for each in (*one.ranking, *one.unranked)]) for one in rankings]
+
+    def _every(self) -> list[Ranking]:
+        from rankstill.teacher import read_rankings
+
+        rankings, _ = read_rankings(self.workspace.path("rankings.jsonl"), self.dataset)
+        return rankings

@@ -15,7 +15,7 @@ from rankstill.config import RetrieverConfig
 from rankstill.errors import DataError, ModelError
 from rankstill.labels import LabelledQuery, Unlabelled, label
 from rankstill.ranker import Prior, Ranker
-from rankstill.retriever import Lessons, load_retriever, train_retriever
+from rankstill.retriever import USUAL_TEMPERATURE, JudgingList, Lessons, load_retriever, train_retriever
 from rankstill.retriever.loss import kl_to_ranker
 
 if TYPE_CHECKING:
@@ -186,6 +186,26 @@ def test_the_saved_weights_are_the_configured_blend(
     )
     assert not torch.allclose(new, old, atol=1e-4)
     torch.testing.assert_close(mixed, 0.25 * new + 0.75 * old)
+
+
+@pytest.mark.parametrize(("judging", "usual"), [(3, True), (24, False)])
+def test_the_students_temperature_is_fitted_where_twenty_rankings_judge(
+    judging: int,
+    usual: bool,
+    toy_labels: list[LabelledQuery],
+    toy_dataset: Dataset,
+    quick: RetrieverConfig,
+    tmp_path: Path,
+) -> None:
+    rankings = [
+        JudgingList(query.text, list(toy_dataset.corpus.texts(query.positions[np.argsort(-query.scores)])), 10)
+        for query in toy_labels[:judging]
+    ]
+    config = quick.model_copy(update={"epochs": 1, "student_temperature": None})
+    train_retriever(Lessons(toy_labels[:24], toy_dataset.corpus, config, 0, rankings), tmp_path, "cpu")
+    blend = json.loads((tmp_path / "retriever-blend.json").read_text())
+    assert blend["lists"] == judging
+    assert (blend["temperature"] == USUAL_TEMPERATURE) == usual
 
 
 def test_the_new_retriever_reads_as_many_tokens_as_configured(

@@ -171,7 +171,7 @@ class RetrieverConfig(Section):
         None,
         gt=0,
         description="cosines are divided by it; null: that under which the LLM's rankings that choose the blend are "
-        "likeliest before training, or 0.1 where there are none",
+        "likeliest before training, or 0.1 where they are fewer than 20",
     )
     in_batch: bool = Field(
         True, description="a step's other passages count as irrelevant; false: KL over the query's own passages alone"

@@ -13,6 +13,7 @@ from rankstill.datasets import Corpus
 from rankstill.distributed.processes import averaging, check_first_step
 from rankstill.errors import DataError, ModelError
 from rankstill.labels.table import LabelledQuery
+from rankstill.lists import ENOUGH_TO_FIT
 from rankstill.models import load_bi_encoder
 from rankstill.reporting import NOWHERE, Reports
 from rankstill.retriever.blending import choose_blend, mix, plackett_luce_fit
@@ -131,8 +132,8 @@ def train_student(
 
 
 def _temperature(model: Any, student: Student, lessons: Lessons) -> float:
-    """Of the student's softmax."""
-    if lessons.config.student_temperature or not lessons.judges:
+    """Of the student's softmax: the configured one, or that under which enough rankings are likeliest."""
+    if lessons.config.student_temperature or len(lessons.judges) < ENOUGH_TO_FIT:
         return lessons.config.student_temperature or USUAL_TEMPERATURE
     scores = student.score(model, lessons.judges)
     return plackett_luce_fit(scores, [each.known for each in lessons.judges])[1]
