@@ -202,7 +202,7 @@ def test_the_students_temperature_is_fitted_where_twenty_rankings_judge(
         for query in toy_labels[:judging]
     ]
     config = quick.model_copy(update={"epochs": 1, "student_temperature": None})
-    train_retriever(Lessons(toy_labels[:24], toy_dataset.corpus, config, 0, rankings), tmp_path, "cpu")
+    train_retriever(Lessons(toy_labels[:24], toy_dataset.corpus, config, 0, judges=rankings), tmp_path, "cpu")
     blend = json.loads((tmp_path / "retriever-blend.json").read_text())
     assert blend["lists"] == judging
     assert (blend["temperature"] == USUAL_TEMPERATURE) == usual
