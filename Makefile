@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# A test takes one core. A file's tests share what is costly to make, so they stay together.
+BESIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
 .PHONY: demo test test-slow lint study bench docs clean
 
@@ -10,7 +12,7 @@ demo: $(STAMP)
 	$(BIN)/rankstill demo
 
 test: $(STAMP) lint
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" $(BESIDE)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[integrations,tracking]"

@@ -50,16 +50,25 @@ def test_a_training_step_is_one_part_on_a_gpu_that_holds_it() -> None:
     assert replace(BASE, free=1 * GB).texts_a_part(20) == 1
 
 
-def test_a_model_on_a_gpu_is_measured(tiny_model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_processor_keeps_the_activations_of_a_step_that_two_gigabytes_hold() -> None:
+    minilm = Room("cpu", width=384, layers=6)
+    # A token holds 384 x 6 x 64 bytes = 147 kB.
+    assert minilm.keeps(50 * 160)
+    assert not minilm.keeps(100 * 160)
+    assert not Room("cpu", width=768, layers=12).keeps(50 * 160)
+    assert not replace(BASE, free=80 * GB).keeps(1)  # there a part is all that fits
+
+
+def test_a_model_is_measured_and_its_gpu(tiny_model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    assert Room.of(tiny_model) == Room("cpu")
-    monkeypatch.setattr(type(tiny_model), "device", torch.device("cuda:1"))
-    monkeypatch.setattr(memory, "_free", {torch.device("cuda:1"): 5 * GB}.get)
     config = tiny_model[0].auto_model.config
     weights = sum(weight.numel() for weight in tiny_model.parameters())
-    expected = Room("cuda", 5 * GB, tiny_model.max_seq_length, config.hidden_size, config.num_hidden_layers, weights)
-    assert Room.of(tiny_model) == expected
+    size = (tiny_model.max_seq_length, config.hidden_size, config.num_hidden_layers, weights)
+    assert Room.of(tiny_model) == Room("cpu", 0, *size)
+    monkeypatch.setattr(type(tiny_model), "device", torch.device("cuda:1"))
+    monkeypatch.setattr(memory, "_free", {torch.device("cuda:1"): 5 * GB}.get)
+    assert Room.of(tiny_model) == Room("cuda", 5 * GB, *size)
 
 
 def test_the_peak_of_a_process_is_not_that_of_the_one_that_started_it() -> None:

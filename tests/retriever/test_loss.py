@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankstill.baselines import emdr2_nll, margin_mse, replug_kl
+from rankstill.compute.memory import Room
 from rankstill.retriever.loss import (
     UNLABELLED,
     DistillationLoss,
@@ -169,7 +170,11 @@ def test_every_weight_of_the_model_gets_a_finite_gradient(tiny_model: SentenceTr
     assert sum(float(gradient.abs().sum()) for gradient in gradients) > 0
 
 
-def test_gradients_in_micro_batches_are_those_of_the_whole_step_at_once(tiny_model: SentenceTransformer) -> None:
+@pytest.mark.parametrize("kept", [True, False])
+def test_gradients_in_micro_batches_are_those_of_the_whole_step_at_once(
+    kept: bool, tiny_model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Room, "keeps", lambda room, tokens: kept)
     tiny_model.double()  # in single precision sums of another order differ, by how much depends on the processor
     sum(run(tiny_model).values()).backward()
     got = {name: weight.grad.clone() for name, weight in tiny_model.named_parameters() if weight.grad is not None}
@@ -187,6 +192,8 @@ def test_gradients_in_micro_batches_are_those_of_the_whole_step_at_once(tiny_mod
 
 class _Vectors(torch.nn.Module):
     """A model whose texts are their own vectors."""
+
+    device, max_seq_length = torch.device("cpu"), 2
 
     def forward(self, texts: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         return {"sentence_embedding": texts["vectors"]}

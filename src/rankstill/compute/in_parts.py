@@ -11,20 +11,19 @@ from torch import Tensor
 Part = TypeVar("Part")
 
 
-def in_parts(forward: Callable[[Part], Tensor], parts: Sequence[Part], device: str) -> Tensor:
+def in_parts(forward: Callable[[Part], Tensor], parts: Sequence[Part], device: str, *, kept: bool) -> Tensor:
     """What a forward pass gives for each part, one below the other; its gradients are those of all parts at once.
-
-    Each of several parts goes through the model again in the backward pass (GradCache: Gao et al. 2021, arXiv
-    2101.06983), which costs a fifth of the time. A model that draws at random, as dropout does, would not give the
-    same again.
 
     Args:
         forward: a part -> [rows, ...].
         parts: in the order wanted.
         device: the kind that the model is on: "cpu", "cuda".
+        kept: keep the activations of all parts (see `Room.keeps`). Otherwise each part goes through the model again in
+            the backward pass (GradCache: Gao et al. 2021, arXiv 2101.06983), which costs a quarter of the time. A
+            model that draws at random, as dropout does, would not give the same again.
     """
-    if len(parts) == 1:
-        return forward(parts[0])
+    if kept or len(parts) == 1:
+        return torch.cat([forward(part) for part in parts])
     traced = torch.zeros((), requires_grad=True)  # so that there is a backward pass
     given: Tensor = _InParts.apply(traced, forward, parts, device)  # type: ignore[no-untyped-call]
     return given

@@ -46,6 +46,8 @@ _BYTES_A_NUMBER = 64
 4.1, without the attention's weights, which fused attention does not keep), the rest for autocast's copies."""
 _BYTES_A_WEIGHT = 12
 """In training besides the weight: its gradient and AdamW's two moments, in single precision."""
+_KEPT_ON_A_PROCESSOR = 2 * 2**30
+"""Bytes of a training step's activations."""
 _SHARE = 0.5
 """Of the free memory: the other half is for fragments, texts of more tokens than guessed, and others on the GPU."""
 _CHARACTERS_A_TOKEN = 2
@@ -77,12 +79,10 @@ class Room:
         """The room that a model has where it is now; one that says nothing of its size counts as a large one."""
         device = str(model.device)
         kind = device.split(":")[0]
-        if kind != "cuda":
-            return cls(kind)
         config = next((module.config for module in model.modules() if hasattr(module, "config")), None)
         return cls(
             kind,
-            _free(model.device),
+            _free(model.device) if kind == "cuda" else 0,
             tokens=model.max_seq_length or cls.tokens,
             width=getattr(config, "hidden_size", cls.width),
             layers=getattr(config, "num_hidden_layers", cls.layers),
@@ -113,6 +113,14 @@ class Room:
             return few
         fit = int(_SHARE * (self.free - _BYTES_A_WEIGHT * self.weights))
         return max(1, fit // (self.tokens * self.width * self.layers * _BYTES_A_NUMBER))
+
+    def keeps(self, tokens: int) -> bool:
+        """Whether a processor keeps the activations of a whole training step: a GPU's part is all that fits as it is.
+
+        Args:
+            tokens: of all its texts, with padding.
+        """
+        return self.device == "cpu" and tokens * self.width * self.layers * _BYTES_A_NUMBER <= _KEPT_ON_A_PROCESSOR
 
 
 def _free(gpu: torch.device) -> int:

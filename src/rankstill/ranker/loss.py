@@ -72,7 +72,8 @@ class ListwiseLoss(nn.Module):
         super().__init__()
         self.model: Any = model
         self.name = name
-        self.micro_batch = micro_batch or Room.of(model).texts_a_part(_FEW)
+        self.room = Room.of(model)
+        self.micro_batch = micro_batch or self.room.texts_a_part(_FEW)
 
     def forward(self, inputs: list[Any], labels: Tensor, **_: Any) -> Tensor:
         """The mean loss of the lists."""
@@ -101,7 +102,8 @@ class ListwiseLoss(nn.Module):
             self.model.preprocess(sorted_pairs[start : start + self.micro_batch])
             for start in range(0, len(order), self.micro_batch)
         ]
-        scores = in_parts(self._scores, parts, self.model.device.type)
+        kept = self.room.keeps(sum(part["attention_mask"].numel() for part in parts))
+        scores = in_parts(self._scores, parts, self.model.device.type, kept=kept)
         return scores[torch.as_tensor(order, device=scores.device).argsort()]
 
     def _scores(self, tokens: dict[str, Any]) -> Tensor:

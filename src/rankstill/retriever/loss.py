@@ -91,7 +91,8 @@ class DistillationLoss(nn.Module):
         self.teacher_temperature = teacher_temperature
         self.student_temperature = student_temperature
         self.in_batch = in_batch
-        self.micro_batch = micro_batch or Room.of(model).texts_a_part(_FEW)
+        self.room = Room.of(model)
+        self.micro_batch = micro_batch or self.room.texts_a_part(_FEW)
 
     def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> dict[str, Tensor]:
         """The loss of a step, by its name."""
@@ -117,5 +118,10 @@ class DistillationLoss(nn.Module):
                     for name, values in texts.items()
                 }
             )
-        made = in_parts(lambda part: self.student.embed(self.model, dict(part), task), parts, lengths.device.type)
+        made = in_parts(
+            lambda part: self.student.embed(self.model, dict(part), task),
+            parts,
+            lengths.device.type,
+            kept=self.room.keeps(sum(part["attention_mask"].numel() for part in parts)),
+        )
         return made[torch.argsort(order)]
