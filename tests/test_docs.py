@@ -143,6 +143,9 @@ def test_a_command_in_a_block_makes_what_its_reader_wants(
         assert path.stat().st_mtime_ns != before.get(path), f"{path} is of an earlier command"
     if words[1] in ("judge", "check-judge") and not wanted:
         assert re.search(r"expected: \d+ calls|cannot judge|can judge|not sure", said)
+    elif words[1] == "run" and not wanted:
+        assert re.search(r"^time, .* \d+ s$", said, re.M)
+        assert not (place / "my-workspace" / ".making").exists()
     elif not wanted:
         assert "60 passages, 24 training, 8 test" in said
         assert "leaks: 0 of 8 test queries" in said
@@ -164,7 +167,7 @@ def what_it_makes(words: list[str], place: Path) -> list[Path]:
             for ending in ("md", "csv", "json")
         ],
         "report": [f"{workspace}/report.html"],
-        "run": [f"{workspace}/report.html", f"{workspace}/retriever/README.md"],
+        "run": [] if "--dry-run" in words else [f"{workspace}/report.html", f"{workspace}/retriever/README.md"],
         "study": [f"{workspace}/{words[2]}.{ending}" for ending in ("md", "csv", "svg")],
         "votes": [f"{to}/qrels/votes.tsv"],
     }

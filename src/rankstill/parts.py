@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rankstill.config import Config
 from rankstill.datasets import Dataset, bundled, find_leaks, is_bundled
@@ -170,24 +171,34 @@ class Parts:
     def candidate_lists(self) -> list[CandidateList]:
         """What the teacher is to rank: the k candidates of every training query, or of as many as configured."""
         from rankstill.candidates import read_candidates
+
+        found = read_candidates(self.workspace.path("candidates.parquet"), self.dataset.corpus)
+        return [self._candidate_list(query_id, found[query_id]) for query_id in self.queries_to_rank]
+
+    def drawn_lists(self) -> list[CandidateList]:
+        """As `candidate_lists`, of passages drawn at random: as long as those that a search would find, about."""
+        draw, passages = np.random.default_rng(self.config.seed), len(self.dataset.corpus)
+        return [
+            self._candidate_list(query_id, draw.choice(passages, self.config.candidates.k, replace=False))
+            for query_id in self.queries_to_rank
+        ]
+
+    def _candidate_list(self, query_id: str, positions: NDArray[np.int64]) -> CandidateList:
         from rankstill.teacher import CandidateList
 
-        corpus, k = self.dataset.corpus, self.config.candidates.k
-        found = read_candidates(self.workspace.path("candidates.parquet"), corpus)
+        corpus, first = self.dataset.corpus, [int(position) for position in positions[: self.config.candidates.k]]
+        ids = tuple(corpus.ids[position] for position in first)
+        return CandidateList(query_id, self.dataset.queries[query_id].text, ids, tuple(corpus.texts(first)))
+
+    @property
+    def queries_to_rank(self) -> list[str]:
+        """The training queries that the teacher is asked about: all, or as many as configured."""
         asked = list(self.dataset.train)
-        if self.config.teacher.queries is not None:
-            # The first of a fixed order: to ask for more later pays for the new ones alone.
-            order = np.random.default_rng(self.config.seed).permutation(len(asked))
-            asked = [asked[row] for row in order[: self.config.teacher.queries]]
-        return [
-            CandidateList(
-                query_id,
-                self.dataset.queries[query_id].text,
-                tuple(corpus.ids[int(position)] for position in found[query_id][:k]),
-                tuple(corpus.texts(int(position) for position in found[query_id][:k])),
-            )
-            for query_id in asked
-        ]
+        if self.config.teacher.queries is None:
+            return asked
+        # The first of a fixed order: to ask for more later pays for the new ones alone.
+        order = np.random.default_rng(self.config.seed).permutation(len(asked))
+        return [asked[row] for row in order[: self.config.teacher.queries]]
 
     def leaks(self) -> str:
         """How far the training queries leak into the test queries, in one sentence."""

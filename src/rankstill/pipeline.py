@@ -13,6 +13,7 @@ from rankstill.config import Config, write_config
 from rankstill.datasets import Dataset, lasting_source, load_dataset
 from rankstill.distributed.processes import leads
 from rankstill.distributed.workspaces import open_workspace
+from rankstill.forecast import expected_seconds
 from rankstill.outcome import Outcome, read_outcome
 from rankstill.parts import Parts, check_corpus, check_queries
 from rankstill.progress import forget_notes, note
@@ -141,17 +142,22 @@ class Chain:
         check_queries(self.dataset)
         if until == "evaluation":
             check_measures(self.config.evaluation.measures)  # now, and not after an hour of training
-        names = [name for name in STEPS[: STEPS.index(until) + 1] if name == until or name in self.steps]
+        names = self.planned(until)
         if leads() and ("rankings" in names or "ranker" in names):
             self.parts.check_teacher()
         if "ranker" in names:
             self.parts.check_cross_encoder()
         if "labels" in names:
             check_white_box(self.config, self.dataset)
-        self.workspace.plan = Plan(names)
+        here = self.config.engine.kind == "local" and leads()  # workers' machines are not measured
+        self.workspace.plan = Plan(names, (lambda: expected_seconds(self.parts, names)) if here else None)
         for name in names:
             getattr(self, name)()
         return self.outcome()
+
+    def planned(self, until: str = "evaluation") -> tuple[str, ...]:
+        """The steps that this one needs, and it."""
+        return tuple(name for name in STEPS[: STEPS.index(until) + 1] if name == until or name in self.steps)
 
     @_once
     def vectors(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 TITLES: Mapping[str, str] = {
     "vectors": "encode the corpus",
@@ -22,6 +22,9 @@ TITLES: Mapping[str, str] = {
     "evaluation": "evaluate",
 }
 """By the steps' names in the manifest. Where a command makes the step, its title is the command's name."""
+_TRUST = 30.0
+"""Seconds of a run that count as well expected before any was measured."""
+_WORTH_SAYING = 10.0
 
 
 def title(step: str) -> str:
@@ -39,14 +42,19 @@ def duration(seconds: float) -> str:
 
 
 class Plan:
-    """The steps of one run, in their order.
+    """The steps of one run, in their order, and how long what remains will take.
 
     Args:
         steps: by name; without any, steps are not counted.
+        expect: measures this machine: gives the seconds that each step is expected to take. Asked once, when the first
+            step is made.
     """
 
-    def __init__(self, steps: Sequence[str] = ()) -> None:
+    def __init__(self, steps: Sequence[str] = (), expect: Callable[[], Mapping[str, float]] | None = None) -> None:
         self._places = {step: place for place, step in enumerate(steps, start=1)}
+        self._expect = expect
+        self._expected: Mapping[str, float] = {}
+        self._took = {"expected": _TRUST, "really": _TRUST}
         self._started = time.monotonic()
 
     def place(self, step: str) -> str:
@@ -55,6 +63,30 @@ class Plan:
             return title(step)
         return f"step {self._places[step]} of {len(self._places)}, {title(step)}"
 
-    def elapsed(self) -> str:
-        """How long the run has taken so far; empty if nothing was planned."""
-        return duration(time.monotonic() - self._started) if self._places else ""
+    def begin(self, step: str) -> str:
+        """What is said when a step begins: the first one of a run says how long all will take."""
+        if self._expect is None or self._expected or step not in self._places:
+            return ""
+        self._expected = self._expect()
+        left = self._left(self._places[step] - 1)
+        return f" (the run takes about {duration(left)} from here)" if left >= _WORTH_SAYING else ""
+
+    def end(self, step: str, seconds: float) -> str:
+        """What is said when a step has ended: how long the run has taken, and what is left of it.
+
+        Args:
+            step: by name.
+            seconds: that it took.
+        """
+        if step not in self._places:
+            return ""
+        self._took["expected"] += self._expected.get(step, 0.0)
+        self._took["really"] += seconds
+        left = self._left(self._places[step])
+        told = f", {duration(time.monotonic() - self._started)} in all"
+        return f"{told}, about {duration(left)} left" if left >= _WORTH_SAYING else told
+
+    def _left(self, done: int) -> float:
+        """Seconds of the steps after so many, by what was expected and how true that has been so far."""
+        ahead = sum(self._expected.get(step, 0.0) for step, place in self._places.items() if place > done)
+        return ahead * self._took["really"] / self._took["expected"]

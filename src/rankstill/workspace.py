@@ -234,7 +234,7 @@ class Workspace:
         outputs: Sequence[str],
         fingerprint: str,
     ) -> None:
-        say(f"{self.plan.place(name)} ...")
+        say(f"{self.plan.place(name)} ...{self.plan.begin(name)}")
         started = time.monotonic()
         with disk_errors(self.folder, f'in step "{title(name)}"'):
             self._forget_other_attempts(name, keep=making)
@@ -242,9 +242,8 @@ class Workspace:
             notes = tuple(make(making) or ())
             self._commit(name, making, outputs, fingerprint, started, notes)
         self._seen.add(name)
-        elapsed = self.plan.elapsed()
-        so_far = f", {elapsed} in all" if elapsed else ""
-        say(f"{self.plan.place(name)}: done in {duration(self._records[name].seconds)}{so_far}")
+        seconds = self._records[name].seconds
+        say(f"{self.plan.place(name)}: done in {duration(seconds)}{self.plan.end(name, seconds)}")
 
     def _forget_other_attempts(self, name: str, keep: Path) -> None:
         for attempt in (self.folder / ".making").glob(f"{name}-*"):

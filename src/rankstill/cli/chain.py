@@ -49,7 +49,24 @@ def _step(name: str, until: str, what: str) -> None:
         experiment.run(until, replace=replace)
 
 
-_step("run", "evaluation", "Run the whole chain on your own data, or continue where it stopped.")
+@on_workspace("run")
+def run(
+    experiment: Experiment,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Estimate time, memory, disk and price; make nothing.")
+    ] = False,
+    replace: Replace = False,
+) -> None:
+    """Run the whole chain on your own data, or continue where it stopped."""
+    if not dry_run:
+        experiment.run("evaluation", replace=replace)
+        return
+    from rankstill.forecast import forecast
+
+    for line in forecast(experiment.settled(), experiment.workspace):
+        typer.echo(line)
+
+
 _step("candidates", "candidates", "Find candidate passages for every query, with BM25 and the retriever.")
 _step("train-ranker", "ranker", "Train the ranker on the LLM's rankings.")
 _step("label", "labels", "Let the ranker label queries and passages.")

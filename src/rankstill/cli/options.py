@@ -79,6 +79,20 @@ class Experiment:
         """The configuration."""
         return config_of(self.path, self.changes)
 
+    def settled(self) -> Config:
+        """The configuration, once no option that was set is without use in it.
+
+        Raises:
+            ConfigError: one is.
+        """
+        from rankstill.config import refuse_unused
+
+        config = self.config
+        # What a workspace holds was written whole, perhaps when the defaults were others.
+        kept = self.path is not None and self.path.is_dir()
+        refuse_unused(config, "flags" if kept else str(self.path or "flags"), self.changes if kept else None)
+        return config
+
     def run(self, until: str, *, replace: bool = False) -> None:
         """The chain up to a step; steps before it that are missing are made first.
 
@@ -86,16 +100,11 @@ class Experiment:
             until: the step.
             replace: see `distill`.
         """
-        from rankstill.config import refuse_unused
         from rankstill.distributed.processes import leads, one_speaks
         from rankstill.pipeline import distill
 
         with one_speaks():
-            config = self.config
-            # What a workspace holds was written whole, perhaps when the defaults were others.
-            kept = self.path is not None and self.path.is_dir()
-            refuse_unused(config, "flags" if kept else str(self.path or "flags"), self.changes if kept else None)
-            outcome = distill(config, self.workspace, until=until, replace=replace)
+            outcome = distill(self.settled(), self.workspace, until=until, replace=replace)
         if until == "evaluation" and leads():
             show(outcome)
 

@@ -1,0 +1,149 @@
+"""What a run will take, told before it starts: minutes, memory, disk and the LLM's price."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rankstill.config import Config
+from rankstill.steps import duration, title
+
+if TYPE_CHECKING:
+    from rankstill.parts import Parts
+    from rankstill.pipeline import Chain
+
+_SAMPLE = 48
+"""Passages that are encoded to measure this machine: two seconds of two cores."""
+_WARM = 16
+_TRAINED = 3.0
+"""Forward passes that a forward and a backward pass take the time of."""
+_SHARES = 5
+"""Mixtures of new and old weights that the held-out lists compare (`choose_blend`)."""
+_CROSS_ENCODER = 3.0
+"""Forward passes of the default bi-encoder that one of the default cross-encoder, of twice the layers, takes."""
+_TOKENS_INDEXED = 1.5
+"""Encoding a passage with a vector for each token, and packing these, to encoding it with one."""
+_QUERY = 0.1
+"""Encoding a query, to encoding a passage."""
+_LIBRARIES = 1.3e9
+"""Bytes of memory: what the libraries take, and the work on a batch."""
+_COPIES = 4
+"""Models that a workspace holds, about: the ranker's, the distilled one, and the multi-vector ones."""
+
+
+def expected_seconds(parts: Parts, steps: tuple[str, ...]) -> dict[str, float]:
+    """How long each step will take on this machine, by its encoding rate. An LLM's answers are not counted.
+
+    Args:
+        parts: of the chain.
+        steps: that it makes.
+
+    Returns:
+        Seconds, by step.
+    """
+    work, a_passage = _work(parts, steps), _seconds_a_passage(parts)
+    return {step: 1.0 + a_passage * work.get(step, 0.0) for step in steps}
+
+
+def forecast(config: Config, workspace: str | Path) -> list[str]:
+    """What `rankstill run` would take, for people; encodes a few passages, and asks no LLM.
+
+    Args:
+        config: the experiment.
+        workspace: its folder.
+
+    Raises:
+        RankstillError: as `distill`, where that could not begin.
+    """
+    from rankstill.pipeline import open_chain
+
+    with open_chain(config, workspace) as chain:
+        planned = chain.planned()
+        seconds = expected_seconds(chain.parts, planned)
+        held = [step for step in planned if chain.workspace.record(step)]
+        lines = [f"{title(step):32} {duration(each):>12}" for step, each in seconds.items() if each >= 2]
+        lines.append(f"{'time, without an LLM’s answers':32} {duration(sum(seconds.values())):>12}")
+        lines += _room(chain)
+        if held:
+            lines.append(f"The workspace holds {len(held)} steps already; those that still fit are not made again.")
+        return lines + _asking(chain)
+
+
+def _work(parts: Parts, steps: tuple[str, ...]) -> Mapping[str, float]:
+    """Of each step that takes long, in encoded passages."""
+    config, dataset = parts.config, parts.dataset
+    corpus, k, n = float(len(dataset.corpus)), config.candidates.k, config.candidates.n
+    recorded = config.teacher.kind == "recorded" and "rankings" in steps
+    asked = len(parts.recorded()[0] if recorded else parts.queries_to_rank)
+    taught = asked * (1 - config.evaluation.holdout)
+    teaching, judging = taught * (1 - config.retriever.holdout), taught * config.retriever.holdout
+    labelled = teaching + len(dataset.extra)
+    measured = len(dataset.test) + asked - taught
+    cross = _CROSS_ENCODER if parts.cross_encoder_start else 0.0
+    depth = config.evaluation.rerank_depth
+    length = min(1.0, config.retriever.training_length / _tokens_a_passage(parts))
+    judged = _SHARES * judging * k
+    trained = labelled * config.retriever.passages_per_query * _TRAINED * length
+    epochs = config.multi_vector.epochs
+    return {
+        "vectors": corpus,
+        "candidates": _QUERY * (len(dataset.train) + len(dataset.extra)),
+        "held_out": _QUERY * asked,
+        "multi_vector": min(100, asked) * k,
+        "token_index": _TOKENS_INDEXED * corpus,
+        "ranker": taught * (_QUERY + cross * k * (1 + _TRAINED)),
+        "labels": labelled * (_QUERY + cross * n),
+        "retriever": judged + config.retriever.epochs * trained,
+        "reranker": corpus + judging * k,
+        "multi_vector_distilled": judged + epochs * trained + _TOKENS_INDEXED * corpus if epochs else 0.0,
+        "agreement": (asked - taught) * (_QUERY + 2 * cross * k),
+        "runs": measured * (4 * _QUERY + 2 * cross * depth),
+    }
+
+
+def _seconds_a_passage(parts: Parts) -> float:
+    from rankstill.candidates import encode
+
+    corpus = parts.dataset.corpus
+    rows = np.random.default_rng(parts.config.seed).choice(len(corpus), min(_SAMPLE + _WARM, len(corpus)), False)
+    texts = list(corpus.texts(int(row) for row in rows))
+    encode(parts.model_before, texts[:_WARM], "document", "warming up")
+    started = time.monotonic()
+    encode(parts.model_before, texts[_WARM:] or texts, "document", "measuring this machine")
+    return (time.monotonic() - started) / len(texts[_WARM:] or texts)
+
+
+def _tokens_a_passage(parts: Parts) -> float:
+    corpus = parts.dataset.corpus
+    rows = np.random.default_rng(parts.config.seed).choice(len(corpus), min(_SAMPLE, len(corpus)), False)
+    read = parts.model_before.tokenizer(list(corpus.texts(int(row) for row in rows)))["input_ids"]
+    most = parts.model_before.max_seq_length or np.inf
+    return float(np.mean([min(len(each), most) for each in read]))
+
+
+def _room(chain: Chain) -> list[str]:
+    parts, config = chain.parts, chain.config
+    dimensions = int(parts.model_before.get_embedding_dimension() or 0)
+    weights = 4.0 * sum(weight.numel() for weight in parts.model_before.parameters())
+    vectors = 4.0 * len(parts.dataset.corpus) * dimensions
+    tokens = len(parts.dataset.corpus) * _tokens_a_passage(parts) / config.multi_vector.pooling
+    indexes = sum(step in chain.steps for step in ("token_index", "multi_vector_distilled"))
+    disk = _COPIES * weights + 2 * vectors + indexes * tokens * dimensions * config.multi_vector.bits / 8
+    memory = _LIBRARIES + 4 * weights + 2 * vectors
+    return [f"{'memory':32} {_bytes(memory):>12}", f"{'disk':32} {_bytes(disk):>12}"]
+
+
+def _asking(chain: Chain) -> list[str]:
+    """The LLM's part, as if the candidates were passages drawn at random: before a search nobody knows them."""
+    if chain.config.teacher.kind == "recorded" or chain.workspace.record("rankings"):
+        return []
+    with chain.parts.teacher() as teacher:
+        return teacher.quoted(chain.parts.drawn_lists())
+
+
+def _bytes(count: float) -> str:
+    return f"{count / 1e9:.1f} GB" if count >= 1e8 else f"{count / 1e6:.0f} MB"

@@ -1,0 +1,64 @@
+"""`rankstill run --dry-run`: what a run will take, before anything is made or paid."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from llm_server import FakeLLM
+
+import rankstill
+from rankstill.config import Config, write_config
+from rankstill.forecast import expected_seconds, forecast
+from rankstill.pipeline import open_chain
+from rankstill.teaching import quote
+
+MakeConfig = Callable[..., Config]
+
+
+def test_a_dry_run_makes_no_step_and_names_time_memory_and_disk(
+    command: Callable[..., Any], toy_config: MakeConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "config.yaml").write_text(write_config(toy_config()))
+    said = command("run", tmp_path / "config.yaml", "-w", tmp_path / "w", "--dry-run")
+    assert said.code == 0, said.errors
+    for told in ("time", "memory", "disk"):
+        assert re.search(rf"^{told}.* \d", said.output, re.M)
+    assert not (tmp_path / "w" / "manifest.json").exists()
+    assert "expected: " not in said.output  # recorded rankings are paid
+
+
+def test_a_dry_run_quotes_the_llm_as_the_candidates_themselves_would_be_and_asks_nothing(
+    toy_config: MakeConfig, tmp_path: Path
+) -> None:
+    with FakeLLM(lambda messages: "") as server:
+        asking: dict[str, Any] = {"kind": "api", "model": "fake", "endpoint": server.url, "ledger": str(tmp_path / "ledger.sqlite")}
+        asking |= {"prices": {"fake": {"input": 1.0, "output": 2.0}}, "queries": 20}
+        config = toy_config({f"teacher.{name}": value for name, value in asking.items()})
+        drawn = forecast(config, tmp_path / "w")
+        found = quote(config, tmp_path / "w")
+        assert server.answered.total() == 0
+    (told,) = (line for line in drawn if line.startswith("expected: "))
+    counts, of_candidates = (list(map(float, re.findall(r"[\d.]+", line.replace(",", "")))) for line in (told, found[0]))
+    assert counts[0] == of_candidates[0] == 20
+    assert counts == pytest.approx(of_candidates, rel=0.15)
+
+
+def test_a_finished_workspace_says_that_its_steps_are_there(toy_config: MakeConfig, tmp_path: Path) -> None:
+    rankstill.distill(toy_config(), tmp_path / "w")
+    assert any("holds 13 steps already" in line for line in forecast(toy_config(), tmp_path / "w"))
+
+
+def test_more_work_is_expected_to_take_longer(toy_config: MakeConfig, tmp_path: Path) -> None:
+    def seconds(**changes: Any) -> dict[str, float]:
+        with open_chain(toy_config(changes), tmp_path / "w") as chain:
+            return expected_seconds(chain.parts, chain.planned())
+
+    once = seconds(**{"retriever.epochs": 1, "retriever.training_length": 512})
+    twice = seconds(**{"retriever.epochs": 40, "retriever.training_length": 512})
+    assert twice["retriever"] > 5 * once["retriever"]
+    trained = seconds(**{"multi_vector.epochs": 20})
+    assert trained["multi_vector_distilled"] > 2 * once["token_index"]
