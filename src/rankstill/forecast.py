@@ -29,6 +29,10 @@ _TOKENS_INDEXED = 1.5
 """Encoding a passage with a vector for each token, and packing these, to encoding it with one."""
 _QUERY = 0.1
 """Encoding a query, to encoding a passage."""
+_MAXSIM = 0.0025
+"""Matching a query's tokens with those of a passage, to encoding the passage."""
+_STARTING = 2.0
+"""Seconds of a step, whatever there is to do."""
 _LIBRARIES = 1.3e9
 """Bytes of memory: what the libraries take, and the work on a batch."""
 _COPIES = 4
@@ -46,7 +50,7 @@ def expected_seconds(parts: Parts, steps: tuple[str, ...]) -> dict[str, float]:
         Seconds, by step.
     """
     work, a_passage = _work(parts, steps), _seconds_a_passage(parts)
-    return {step: 1.0 + a_passage * work.get(step, 0.0) for step in steps}
+    return {step: _STARTING + a_passage * work.get(step, 0.0) for step in steps}
 
 
 def forecast(config: Config, workspace: str | Path) -> list[str]:
@@ -65,7 +69,7 @@ def forecast(config: Config, workspace: str | Path) -> list[str]:
         planned = chain.planned()
         seconds = expected_seconds(chain.parts, planned)
         held = [step for step in planned if chain.workspace.record(step)]
-        lines = [f"{title(step):32} {duration(each):>12}" for step, each in seconds.items() if each >= 2]
+        lines = [f"{title(step):32} {duration(each):>12}" for step, each in seconds.items() if each >= 5]
         lines.append(f"{'time, without an LLM’s answers':32} {duration(sum(seconds.values())):>12}")
         lines += _room(chain)
         if held:
@@ -89,6 +93,7 @@ def _work(parts: Parts, steps: tuple[str, ...]) -> Mapping[str, float]:
     judged = _SHARES * judging * k
     trained = labelled * config.retriever.passages_per_query * _TRAINED * length
     epochs = config.multi_vector.epochs
+    late = ("token_index" in steps) + ("multi_vector_distilled" in steps)
     return {
         "vectors": corpus,
         "candidates": _QUERY * (len(dataset.train) + len(dataset.extra)),
@@ -101,7 +106,7 @@ def _work(parts: Parts, steps: tuple[str, ...]) -> Mapping[str, float]:
         "reranker": corpus + judging * k,
         "multi_vector_distilled": judged + epochs * trained + _TOKENS_INDEXED * corpus if epochs else 0.0,
         "agreement": (asked - taught) * (_QUERY + 2 * cross * k),
-        "runs": measured * (4 * _QUERY + 2 * cross * depth),
+        "runs": measured * (4 * _QUERY + 2 * cross * depth + late * _MAXSIM * corpus),
     }
 
 
@@ -120,9 +125,10 @@ def _seconds_a_passage(parts: Parts) -> float:
 def _tokens_a_passage(parts: Parts) -> float:
     corpus = parts.dataset.corpus
     rows = np.random.default_rng(parts.config.seed).choice(len(corpus), min(_SAMPLE, len(corpus)), False)
-    read = parts.model_before.tokenizer(list(corpus.texts(int(row) for row in rows)))["input_ids"]
-    most = parts.model_before.max_seq_length or np.inf
-    return float(np.mean([min(len(each), most) for each in read]))
+    most = parts.model_before.max_seq_length
+    cut = {"truncation": True, "max_length": most} if most else {}
+    read = parts.model_before.tokenizer(list(corpus.texts(int(row) for row in rows)), **cut)["input_ids"]
+    return float(np.mean([len(each) for each in read]))
 
 
 def _room(chain: Chain) -> list[str]:
