@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from rankstill.cache import cache_of_all
 from rankstill.config import Config, write_config
 from rankstill.datasets import Dataset, lasting_source, load_dataset
-from rankstill.distributed.processes import leads
+from rankstill.distributed.processes import is_rank_zero
 from rankstill.distributed.workspaces import open_workspace
 from rankstill.forecast import expected_seconds
 from rankstill.outcome import Outcome, read_outcome
@@ -76,7 +76,7 @@ def distill(
     Raises:
         RankstillError: something that the user can mend; the message says what and where.
     """
-    if config.judge.after_run and until == STEPS[-1] and leads():
+    if config.judge.after_run and until == STEPS[-1] and is_rank_zero():
         dataset = dataset or load_dataset(config.dataset)
         if dataset.unjudged and not dataset.test:
             from rankstill.judge import run_and_judge
@@ -145,13 +145,13 @@ class Chain:
         if until == "evaluation":
             check_measures(self.config.evaluation.measures)  # now, and not after an hour of training
         names = self.planned(until)
-        if leads() and ("rankings" in names or "ranker" in names):
+        if is_rank_zero() and ("rankings" in names or "ranker" in names):
             self.parts.check_teacher()
         if "ranker" in names:
             self.parts.check_cross_encoder()
         if "labels" in names:
             check_white_box(self.config, self.dataset)
-        here = self.config.engine.kind == "local" and leads()  # workers' machines are not measured
+        here = self.config.engine.kind == "local" and is_rank_zero()  # workers' machines are not measured
         self.workspace.plan = Plan(names, (lambda: expected_seconds(self.parts, names)) if here else None)
         for name in names:
             getattr(self, name)()
@@ -384,7 +384,7 @@ class Chain:
             settings=[self._section("evaluation"), self.config.seed, *([judged.fingerprint] if judged else [])],
             inputs=[self.runs()],
         )
-        if leads():
+        if is_rank_zero():
             self._offer = offer(self.parts)
             write_cards(self.parts, self.outcome())
             write_report(self.workspace.folder, dataset, self._offer)

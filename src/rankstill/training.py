@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rankstill.compute.memory import release_memory
 from rankstill.compute.precision import fast_precision
-from rankstill.distributed.processes import meet
+from rankstill.distributed.processes import init_process_group
 from rankstill.progress import Advance, progress
 from rankstill.reporting import Reports
 
@@ -58,7 +58,7 @@ def training_arguments(
         seed: of shuffling.
         reports: as `Reports.arguments` gives them.
     """
-    meet()  # or the trainer would, with less patience
+    init_process_group()  # or the trainer would, with less patience
     return kind(
         output_dir=str(scratch),
         num_train_epochs=epochs,

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rankstill.candidates.dense import encode
-from rankstill.compute.memory import Room
+from rankstill.compute.memory import DeviceMemory
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -63,8 +63,8 @@ def test_a_gpu_encodes_as_many_texts_at_once_as_its_memory_holds(
 
     monkeypatch.setattr(tiny_model, "forward", counted)
     for free, expected in ((0, [2] * 25), (10**9, [50]), (2_000_000, [30, 20])):
-        room = Room("cuda" if free else "cpu", free, tokens=64, width=130)  # 4 tokens of 8 characters: 33 kB
-        monkeypatch.setattr(Room, "of", lambda model, room=room: room)
+        memory = DeviceMemory("cuda" if free else "cpu", free, tokens=64, width=130)  # 4 tokens of 8 characters: 33 kB
+        monkeypatch.setattr(DeviceMemory, "of", lambda model, memory=memory: memory)
         sizes.clear()
         vectors = encode(tiny_model, texts, "document", "encoding", batch_size=2)
         np.testing.assert_allclose(vectors, tiny_model.encode(texts, normalize_embeddings=True), atol=1e-5)

@@ -14,13 +14,20 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from rankstill.distributed.processes import average_gradients, leads, meet, share, together, weight_here
+from rankstill.distributed.processes import (
+    all_gather_vectors,
+    average_gradients,
+    init_process_group,
+    is_rank_zero,
+    rank_shard,
+    rank_weight,
+)
 from rankstill.ranker.plackett_luce import weighted_mean
 
 
 def main(folder: Path, kinds: str, lists: int, name: str) -> None:
     torch.set_num_threads(1)
-    made = folder / (name if leads() else "follower")
+    made = folder / (name if is_rank_zero() else "follower")
     made.mkdir(exist_ok=True)
     for kind in kinds.split(","):
         values = [*gradients(), unweighted()] if kind == "gradients" else trained(folder, kind, lists, made)
@@ -61,14 +68,14 @@ def trained(folder: Path, kind: str, lists: int, made: Path) -> list[torch.Tenso
 
 def gradients() -> list[torch.Tensor]:
     """Of a model that embeds five texts, so two processes have unlike shares, for a loss over all their cosines."""
-    meet()
+    init_process_group()
     draw = torch.Generator().manual_seed(0)
     texts, target = torch.randn(5, 4, generator=draw), torch.randn(5, 5, generator=draw)
     model = torch.nn.Linear(4, 3)
     with torch.no_grad():
         for weight in model.parameters():
             weight.copy_(torch.randn(weight.shape, generator=draw))
-    vectors = together(model(texts[share(5)]), 5)
+    vectors = all_gather_vectors(model(texts[rank_shard(5)]), 5)
     (vectors @ vectors.T - target).square().mean().backward()
     average_gradients(model)
     return [weight.grad for weight in model.parameters() if weight.grad is not None]
@@ -77,7 +84,7 @@ def gradients() -> list[torch.Tensor]:
 def unweighted() -> torch.Tensor:
     """The loss of a step whose lists all have weight 0."""
     losses, weights = torch.ones(3), torch.zeros(3)
-    return weighted_mean(losses, weights) * weight_here(weights.sum())
+    return weighted_mean(losses, weights) * rank_weight(weights.sum())
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import pytest
 import torch
 from sentence_transformers.cross_encoder import losses
 
-from rankstill.compute.memory import Room
+from rankstill.compute.memory import DeviceMemory
 from rankstill.ranker.loss import ListwiseLoss
 from rankstill.ranker.model import start_cross_encoder
 from rankstill.ranker.plackett_luce import plackett_luce_nll
@@ -101,7 +101,7 @@ def test_the_size_of_a_forward_pass_does_not_change_the_loss(
 def test_gradients_in_micro_batches_are_those_of_all_pairs_at_once(
     cross_encoder: CrossEncoder, batch: Batch, name: str, kept: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Room, "keeps", lambda room, tokens: kept)
+    monkeypatch.setattr(DeviceMemory, "fits_step", lambda memory, tokens: kept)
     cross_encoder.double()
     loss = ListwiseLoss(cross_encoder, name, micro_batch=5)
     pairs = [(query, each) for query, listed in zip(batch.queries, batch.passages, strict=True) for each in listed]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankstill.baselines import emdr2_nll, margin_mse, replug_kl
-from rankstill.compute.memory import Room
+from rankstill.compute.memory import DeviceMemory
 from rankstill.retriever.loss import (
     UNLABELLED,
     DistillationLoss,
@@ -174,7 +174,7 @@ def test_every_weight_of_the_model_gets_a_finite_gradient(tiny_model: SentenceTr
 def test_gradients_in_micro_batches_are_those_of_the_whole_step_at_once(
     kept: bool, tiny_model: SentenceTransformer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Room, "keeps", lambda room, tokens: kept)
+    monkeypatch.setattr(DeviceMemory, "fits_step", lambda memory, tokens: kept)
     tiny_model.double()  # in single precision sums of another order differ, by how much depends on the processor
     sum(run(tiny_model).values()).backward()
     got = {name: weight.grad.clone() for name, weight in tiny_model.named_parameters() if weight.grad is not None}

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.compute.compiled import compiled
-from rankstill.compute.memory import Room, release_memory
+from rankstill.compute.memory import DeviceMemory, release_memory
 from rankstill.compute.precision import autocast
 from rankstill.progress import Advance, progress
 
@@ -29,7 +29,7 @@ def encode(model: SentenceTransformer, texts: Sequence[str], kind: str, what: st
         kind: "query" or "document": whose prompt to prepend.
         what: for the progress line.
         batch_size: texts a forward pass, at most, on a processor; fewer of long ones, so that memory stays flat.
-            A GPU takes what its memory holds (`Room`).
+            A GPU takes what its memory holds (`DeviceMemory`).
 
     Returns:
         Unit vectors in the order of `texts`. [texts, dimensions]
@@ -45,10 +45,10 @@ def encode_each(
     vectors = np.zeros((len(texts), int(model.get_embedding_dimension() or 0)), dtype=np.float32)
     order = sorted(range(len(texts)), key=lambda position: -len(texts[position]))
     encode_batch = model.encode_query if kind == "query" else model.encode_document
-    room, start = Room.of(model), 0
+    memory, start = DeviceMemory.of(model), 0
     with autocast(str(model.device)), compiled(model, sum(map(len, texts))):
         while start < len(order):
-            together = room.texts_a_pass(len(texts[order[start]]), batch_size)
+            together = memory.inference_batch_size(len(texts[order[start]]), batch_size)
             rows = order[start : start + 8 * max(batch_size, together)]
             vectors[rows] = encode_batch(
                 [texts[row] for row in rows],

@@ -100,12 +100,12 @@ class Experiment:
             until: the step.
             replace: see `distill`.
         """
-        from rankstill.distributed.processes import leads, one_speaks
+        from rankstill.distributed.processes import is_rank_zero, only_rank_zero_prints
         from rankstill.pipeline import distill
 
-        with one_speaks():
+        with only_rank_zero_prints():
             outcome = distill(self.settled(), self.workspace, until=until, replace=replace)
-        if until == "evaluation" and leads():
+        if until == "evaluation" and is_rank_zero():
             show(outcome)
 
 

@@ -45,26 +45,28 @@ _BYTES_A_NUMBER = 64
 """Activations of a layer for each number of a token's vector: 34 in half precision (Korthikanti et al. 2022, section
 4.1, without the attention's weights, which fused attention does not keep), the rest for autocast's copies."""
 _BYTES_A_WEIGHT = 12
-"""In training besides the weight: its gradient and AdamW's two moments, in single precision."""
+"""What training holds for each weight, besides the weight: its gradient and AdamW's two moments, in single
+precision."""
 _KEPT_ON_A_PROCESSOR = 1.25 * 2**30
 """Bytes of a training step's activations."""
 _SHARE = 0.5
-"""Of the free memory: the other half is for fragments, texts of more tokens than guessed, and others on the GPU."""
+"""The part of the free memory that is planned for: the other half is for fragments, texts of more tokens than guessed,
+and others on the GPU."""
 _CHARACTERS_A_TOKEN = 2
 """Few, to be safe: English has four."""
 
 
 @dataclass(frozen=True)
-class Room:
-    """What a device has for a model's activations. Nothing was run on a GPU: its figures are arithmetic.
+class DeviceMemory:
+    """How much memory a device has for a model's activations. The figures of a GPU are computed, not measured.
 
     Args:
-        device: its kind: "cpu", "cuda".
-        free: bytes of a GPU that nothing is in; 0 on a processor, and where torch cannot tell.
-        tokens: of a text, at most.
-        width: numbers of a token's vector between layers.
-        layers: of the model.
-        weights: of the model.
+        device: The device's kind: "cpu", "cuda".
+        free: Free bytes of a GPU; 0 on a processor, and where torch cannot tell.
+        tokens: How many tokens of a text the model reads at most.
+        width: The hidden size: numbers in a token's vector between layers.
+        layers: How many layers the model has.
+        weights: How many weights the model has.
     """
 
     device: str
@@ -75,8 +77,8 @@ class Room:
     weights: int = 0
 
     @classmethod
-    def of(cls, model: SentenceTransformer | CrossEncoder) -> Room:
-        """The room that a model has where it is now; one that says nothing of its size counts as a large one."""
+    def of(cls, model: SentenceTransformer | CrossEncoder) -> DeviceMemory:
+        """The memory of the device that a model is on. A model that does not state its size counts as a large one."""
         device = str(model.device)
         kind = device.split(":")[0]
         config = next((module.config for module in model.modules() if hasattr(module, "config")), None)
@@ -89,12 +91,12 @@ class Room:
             weights=sum(weight.numel() for weight in model.parameters()),
         )
 
-    def texts_a_pass(self, longest: int, most: int) -> int:
+    def inference_batch_size(self, longest: int, most: int) -> int:
         """How many texts a forward pass without gradients should take.
 
         Args:
-            longest: characters of the longest.
-            most: texts on a processor, whatever their length.
+            longest: Characters of the longest text.
+            most: The most texts that a processor takes, however short they are.
         """
         if not self.free:
             characters = _CHARACTERS_A_PASS.get(self.device, _CHARACTERS_A_PASS_ELSEWHERE)
@@ -103,28 +105,30 @@ class Room:
         fit = int(_SHARE * self.free) // (tokens * self.width * _BYTES_A_NUMBER)
         return max(1, min(most * _TIMES_AS_MANY, fit))
 
-    def texts_a_part(self, few: int) -> int:
-        """How many texts of a training step go through the model together (see `in_parts`): on a GPU all that fit.
+    def micro_batch_size(self, few: int) -> int:
+        """How many texts of a training step go through the model at once (see `in_micro_batches`): on a GPU all that
+        fit.
 
         Args:
-            few: texts where memory is not the GPU's own.
+            few: The number of texts on any device but a GPU.
         """
         if not self.free:
             return few
         fit = int(_SHARE * (self.free - _BYTES_A_WEIGHT * self.weights))
         return max(1, fit // (self.tokens * self.width * self.layers * _BYTES_A_NUMBER))
 
-    def keeps(self, tokens: int) -> bool:
-        """Whether a processor keeps the activations of a whole training step: a GPU's part is all that fits as it is.
+    def fits_step(self, tokens: int) -> bool:
+        """Whether a processor's memory holds the activations of a whole training step. On a GPU a micro-batch already
+        fills it.
 
         Args:
-            tokens: of all its texts, with padding.
+            tokens: Tokens of all texts of the step, with padding.
         """
         return self.device == "cpu" and tokens * self.width * self.layers * _BYTES_A_NUMBER <= _KEPT_ON_A_PROCESSOR
 
 
 def _free(gpu: torch.device) -> int:
-    """Bytes of a GPU that nothing is in: the driver's, and what torch keeps for its next tensors."""
+    """Free bytes of a GPU: those of the driver, and those that torch has reserved but does not use."""
     import torch
 
     kept = torch.cuda.memory_reserved(gpu) - torch.cuda.memory_allocated(gpu)

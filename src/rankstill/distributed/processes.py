@@ -1,8 +1,8 @@
-"""Training over several processes, as `torchrun` starts them: one leads and owns the workspace, all of them train.
+"""Training over several processes, as `torchrun` starts them: rank zero owns the workspace, every rank trains.
 
-A step of the retriever's training stays one step: every process builds it whole from the rows of all, encodes its share
-of the texts, and gets the others' vectors from the others. So in-batch negatives and draws are those of one
-process whose batch is as large as all of theirs together, and so is the training curve.
+A step of the retriever's training stays one step: every rank builds the whole step from the rows of all ranks, encodes
+its shard of the texts, and gathers the other ranks' vectors. So the in-batch negatives, the random draws and the
+training curve are those of one process with the whole batch.
 """
 
 from __future__ import annotations
@@ -22,125 +22,125 @@ from rankstill.progress import console
 
 T = TypeVar("T")
 
-_PATIENCE = timedelta(days=30)
-"""For whoever waits while the leader makes a step alone: encoding a large corpus takes days."""
+_TIMEOUT = timedelta(days=30)
+"""How long a rank waits for rank zero, which makes most steps alone: encoding a large corpus takes days."""
 
 
-def processes() -> int:
-    """How many train together: 1 unless torchrun started more."""
+def get_world_size() -> int:
+    """How many processes train: 1 unless torchrun started more."""
     return int(os.environ.get("WORLD_SIZE", "1"))
 
 
-def number() -> int:
-    """This process's number among them, from 0."""
-    return int(os.environ.get("RANK", "0")) if processes() > 1 else 0
+def get_rank() -> int:
+    """This process's rank, from 0."""
+    return int(os.environ.get("RANK", "0")) if get_world_size() > 1 else 0
 
 
-def leads() -> bool:
-    """Whether this process owns the workspace, asks the LLM and speaks."""
-    return number() == 0
+def is_rank_zero() -> bool:
+    """Whether this process owns the workspace, asks the LLM and prints."""
+    return get_rank() == 0
 
 
 @contextmanager
-def one_speaks() -> Iterator[None]:
-    """The leader's progress and notes are shown, the others' are not; errors are everyone's."""
+def only_rank_zero_prints() -> Iterator[None]:
+    """Show the progress and notes of rank zero only; every rank still shows its errors."""
     before = console.quiet
-    console.quiet = not leads()
+    console.quiet = not is_rank_zero()
     try:
         yield
     finally:
         console.quiet = before
 
 
-def meet() -> None:
-    """Join the others, once; nothing to do for one process alone."""
+def init_process_group() -> None:
+    """Join the process group of torch.distributed, unless this process is in it or trains alone."""
     import torch
 
-    if processes() == 1 or torch.distributed.is_initialized():
+    if get_world_size() == 1 or torch.distributed.is_initialized():
         return
     if torch.cuda.is_available():
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
-    torch.distributed.init_process_group(backend, timeout=_PATIENCE)
+    torch.distributed.init_process_group(backend, timeout=_TIMEOUT)
     # Left to the interpreter's end, the group's threads outlive what they need, and the process aborts now and then.
     atexit.register(torch.distributed.destroy_process_group)
 
 
-def from_leader(make: Callable[[], T]) -> T:
-    """What `make` returns to the leader, which alone calls it; the others wait for it.
+def broadcast_from_rank_zero(make: Callable[[], T]) -> T:
+    """What `make` returns on rank zero, which alone calls it; every other rank waits for the result.
 
     Args:
-        make: called by the leader. What it returns must be picklable.
+        make: Called on rank zero. Its result must be picklable.
     """
     import torch
 
-    if processes() == 1:
+    if get_world_size() == 1:
         return make()
-    meet()
-    told = [make() if leads() else None]
-    torch.distributed.broadcast_object_list(told, src=0, device=torch.device("cpu"))
-    return told[0]  # type: ignore[return-value]
+    init_process_group()
+    result = [make() if is_rank_zero() else None]
+    torch.distributed.broadcast_object_list(result, src=0, device=torch.device("cpu"))
+    return result[0]  # type: ignore[return-value]
 
 
-def of_all(rows: Sequence[int]) -> list[int]:
-    """The rows of all processes, in the order of their numbers; each must give as many."""
+def all_gather_rows(rows: Sequence[int]) -> list[int]:
+    """The rows of all ranks, in the order of ranks. Every rank must pass equally many."""
     import torch
 
-    if processes() == 1:
+    if get_world_size() == 1:
         return list(rows)
     mine = torch.tensor(rows, dtype=torch.long)
-    each = [torch.empty_like(mine) for _ in range(processes())]
+    each = [torch.empty_like(mine) for _ in range(get_world_size())]
     torch.distributed.all_gather(each, mine)
     return torch.cat(each).tolist()
 
 
 def check_first_step(lists: int, lists_per_step: int, what: str) -> None:
-    """Whether there are lists for one step at least: the trainers leave out a batch that not every process gets whole.
+    """Check that there are enough lists for one step: trainers drop a batch that does not fill every rank.
 
     Args:
-        lists: to train on.
-        lists_per_step: of each process.
-        what: "ranker" or "retriever", whose section of the config it is.
+        lists: How many lists there are to train on.
+        lists_per_step: How many lists each rank takes a step.
+        what: The section of the config, "ranker" or "retriever", for the message.
 
     Raises:
         DataError: there are too few, so nothing would be trained.
     """
-    needed = lists_per_step * processes()
-    if processes() > 1 and lists < needed:
+    needed = lists_per_step * get_world_size()
+    if get_world_size() > 1 and lists < needed:
         raise DataError(
-            f"{what}: {lists} lists to train on, but {processes()} processes with {what}.lists_per_step: "
+            f"{what}: {lists} lists to train on, but {get_world_size()} processes with {what}.lists_per_step: "
             f"{lists_per_step} need {needed} for one step. Start fewer processes or lower lists_per_step."
         )
 
 
-def trained_by(lists_per_step: int, what: str) -> list[str]:
-    """A note of how many processes trained, which multiplies the batch; none of one alone."""
-    if processes() == 1:
+def note_world_size(lists_per_step: int, what: str) -> list[str]:
+    """A note that several processes train, which multiplies the batch; no note for a single one."""
+    if get_world_size() == 1:
         return []
-    return [f"{what}: trained by {processes()} processes: batches of {processes()} x {lists_per_step} lists"]
+    return [f"{what}: trained by {get_world_size()} processes: batches of {get_world_size()} x {lists_per_step} lists"]
 
 
-def share(count: int) -> slice:
-    """Which of so many texts this process encodes: every n-th one."""
-    return slice(number(), count, processes())
+def rank_shard(count: int) -> slice:
+    """The texts of `count` that this rank encodes: every n-th one, where n is the number of ranks."""
+    return slice(get_rank(), count, get_world_size())
 
 
-def together(mine: Tensor, count: int) -> Tensor:
-    """The vectors of all texts, of which this process has encoded its `share`.
+def all_gather_vectors(mine: Tensor, count: int) -> Tensor:
+    """The vectors of all texts, of which this rank has encoded its `rank_shard`.
 
-    Every process computes the same loss from them, and its gradient flows into its own vectors alone. What these give
-    is to be added up, and `average_gradients` takes the mean, so the gradient is multiplied by how many they are.
+    Every rank computes the same loss from them, and the gradient flows into its own vectors only. The ranks' gradients
+    should be summed, but `average_gradients` takes their mean, so the gradient is multiplied by the number of ranks.
 
     Args:
-        mine: vectors of this process's share. [share, ...]
-        count: of all texts.
+        mine: The vectors of this rank's shard. [shard, ...]
+        count: How many texts all ranks have.
 
     Returns:
         All vectors, in order. [count, ...]
     """
     import torch
 
-    n = processes()
+    n = get_world_size()
     if n == 1:
         return mine
     most = -(-count // n)
@@ -148,52 +148,52 @@ def together(mine: Tensor, count: int) -> Tensor:
     padded[: len(mine)] = mine.detach()
     each = [torch.empty_like(padded) for _ in range(n)]
     torch.distributed.all_gather(each, padded)
-    each[number()] = torch.cat([_times(mine, n), padded[len(mine) :]])
+    each[get_rank()] = torch.cat([_scale_gradient(mine, n), padded[len(mine) :]])
     return torch.stack(each, dim=1).flatten(0, 1)[:count]
 
 
-def weight_here(total: Tensor) -> Tensor:
-    """By how much to multiply a weighted mean over this process's lists, so that the processes' mean is that over all.
+def rank_weight(total: Tensor) -> Tensor:
+    """The factor for this rank's weighted mean, such that the mean over ranks is the weighted mean over all lists.
 
     Args:
-        total: the sum of the weights here.
+        total: The sum of this rank's weights.
     """
     import torch
 
-    if processes() == 1:
+    if get_world_size() == 1:
         return torch.ones_like(total)
     everywhere = total.detach().clone()
     torch.distributed.all_reduce(everywhere)
-    return total * processes() / everywhere.clamp_min(1e-9)  # all weights may be 0
+    return total * get_world_size() / everywhere.clamp_min(1e-9)  # all weights may be 0
 
 
 def average_gradients(model: nn.Module) -> None:
-    """Replace every gradient by the processes' mean; a weight that got none here counts as 0."""
+    """Replace every gradient by its mean over all ranks (all-reduce); a missing gradient counts as 0."""
     import torch
 
-    if processes() == 1:
+    if get_world_size() == 1:
         return
     weights: list[Tensor] = [weight for weight in model.parameters() if weight.requires_grad]
     flat = torch.cat([(torch.zeros_like(each) if each.grad is None else each.grad).flatten() for each in weights])
     torch.distributed.all_reduce(flat)
-    flat /= processes()
+    flat /= get_world_size()
     for weight, mean in zip(weights, torch.split(flat, [each.numel() for each in weights]), strict=True):
         weight.grad = mean.view_as(weight).clone()
 
 
-def _times(vectors: Tensor, factor: int) -> Tensor:
-    """The same vectors, through which `factor` times the gradient flows."""
+def _scale_gradient(vectors: Tensor, factor: int) -> Tensor:
+    """The same vectors, whose gradient is multiplied by `factor` in the backward pass."""
     return vectors * factor - (vectors * (factor - 1)).detach()
 
 
-def averaging(trainer: Any) -> Any:
-    """A trainer's class whose steps end with the mean of all processes' gradients.
+def with_averaged_gradients(trainer: Any) -> Any:
+    """A subclass of a trainer that averages the gradients over all ranks after each step.
 
     Not by DistributedDataParallel, which wants to see each forward pass and as many of them in every process: losses
-    here embed in parts, some of them again in the backward pass, and shares differ by a text.
+    here embed in micro-batches, some of them again in the backward pass, and shards differ by a text.
 
     Args:
-        trainer: class of a sentence-transformers trainer.
+        trainer: The class of a sentence-transformers trainer.
     """
 
     class Averaging(trainer):  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""One workspace for several processes: the leader owns it, the others look on, and train where it says so."""
+"""One workspace for several processes: rank zero owns it, and the other ranks join the steps that train."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from rankstill.distributed.processes import from_leader, leads, processes
+from rankstill.distributed.processes import broadcast_from_rank_zero, get_world_size, is_rank_zero
 from rankstill.workspace import DatasetIdentity, Workspace
 
-TOGETHER = ("ranker", "retriever", "multi_vector_distilled")
-"""Steps that all processes make; the leader makes the others alone."""
+COLLECTIVE_STEPS = ("ranker", "retriever", "multi_vector_distilled")
+"""Steps that all ranks make together; rank zero makes the others alone."""
 
-_MAKE = "make it with me"
+_JOIN = "make it with me"
 
 
 def open_workspace(folder: str | Path) -> Workspace:
@@ -26,44 +26,44 @@ def open_workspace(folder: str | Path) -> Workspace:
     Raises:
         WorkspaceError: see `Workspace`.
     """
-    return Workspace(folder) if processes() == 1 else SharedWorkspace(folder)
+    return Workspace(folder) if get_world_size() == 1 else SharedWorkspace(folder)
 
 
 class SharedWorkspace(Workspace):
     """The arguments are those of `Workspace`. Every process must ask for the same steps in the same order."""
 
     def hold(self, dataset: DatasetIdentity, *, replace: bool = False) -> None:
-        """As `Workspace.hold`, by the leader."""
-        if leads():
+        """As `Workspace.hold`, on rank zero."""
+        if is_rank_zero():
             super().hold(dataset, replace=replace)
 
     def write(self, name: str, text: str) -> None:
-        """As `Workspace.write`, by the leader."""
-        if leads():
+        """As `Workspace.write`, on rank zero."""
+        if is_rank_zero():
             super().write(name, text)
 
     def step(self, name: str, make: Callable[[Path], Sequence[str] | None], **described: Any) -> str:
-        """As `Workspace.step`. What the others make goes into a folder that is thrown away."""
-        if leads():
+        """As `Workspace.step`. What the other ranks make goes into a folder that is thrown away."""
+        if is_rank_zero():
 
-            def make_together(folder: Path) -> Sequence[str] | None:
-                if name in TOGETHER:
-                    from_leader(lambda: _MAKE)
+            def make_collectively(folder: Path) -> Sequence[str] | None:
+                if name in COLLECTIVE_STEPS:
+                    broadcast_from_rank_zero(lambda: _JOIN)
                 return make(folder)
 
-            fingerprint = super().step(name, make_together, **described)
-            return from_leader(lambda: fingerprint)
-        told = from_leader(str)
-        if told == _MAKE:
+            fingerprint = super().step(name, make_collectively, **described)
+            return broadcast_from_rank_zero(lambda: fingerprint)
+        message = broadcast_from_rank_zero(str)
+        if message == _JOIN:
             with tempfile.TemporaryDirectory(prefix=f"rankstill-{name}-") as scratch:
                 make(Path(scratch))
-            told = from_leader(str)
+            message = broadcast_from_rank_zero(str)
         self._records = self._read_manifest()
-        return told
+        return message
 
     def _claim_folder(self) -> None:
-        if leads():
+        if is_rank_zero():
             super()._claim_folder()
 
     def _take_lock(self) -> IO[str]:
-        return super()._take_lock() if leads() else io.StringIO()
+        return super()._take_lock() if is_rank_zero() else io.StringIO()

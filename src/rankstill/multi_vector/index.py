@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.candidates.vectors import read_pieces
-from rankstill.compute.memory import Room, release_memory
+from rankstill.compute.memory import DeviceMemory, release_memory
 from rankstill.compute.precision import fast_precision
 from rankstill.multi_vector.codes import Bits, Codec
 from rankstill.multi_vector.model import encoder_in_bfloat16
@@ -63,11 +63,11 @@ class TokenIndex:
             folder: made if it is not there.
             bits: of a dimension.
         """
-        room = Room.of(model)
+        memory = DeviceMemory.of(model)
 
         def encoded(stretch: slice) -> list[Tokens]:
             texts = list(passages[stretch])
-            together = room.texts_a_pass(max(map(len, texts)), 32)
+            together = memory.inference_batch_size(max(map(len, texts)), 32)
             made = model.encode_document(texts, batch_size=together, show_progress_bar=False, convert_to_numpy=True)
             release_memory()
             return [np.asarray(each, dtype=np.float32) for each in made]

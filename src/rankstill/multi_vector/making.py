@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankstill.distributed.processes import leads
+from rankstill.distributed.processes import is_rank_zero
 from rankstill.hybrid import Hybrid, fit_hybrid
 from rankstill.models import load_multi_vector, save_model
 from rankstill.multi_vector.choosing import Choice, choose
@@ -100,7 +100,7 @@ def make_distilled(parts: Parts, folder: Path, reports: Reports) -> Sequence[str
     with every_token(model):
         taught = replace(lessons, config=lessons.config.model_copy(update=changes))
         train_student(model, MULTI_VECTOR, taught, folder, "multi-vector", reports)
-    if not leads():
+    if not is_rank_zero():
         return []
     chosen = json.loads((folder / "multi-vector-blend.json").read_text(encoding="utf-8"))
     blend = Blend(**chosen) if chosen else None

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rankstill.compute.in_parts import in_parts
-from rankstill.compute.memory import Room
-from rankstill.distributed.processes import weight_here
+from rankstill.compute.memory import DeviceMemory
+from rankstill.compute.micro_batches import in_micro_batches
+from rankstill.distributed.processes import rank_weight
 from rankstill.ranker.plackett_luce import plackett_luce_nll, weighted_mean
 
 _PADDING = -1e30
@@ -60,7 +60,7 @@ class ListwiseLoss(nn.Module):
         model: the CrossEncoder in training.
         name: "listmle", or one of the library's: "plistmle", "listnet", "ranknet", "lambda".
         micro_batch: pairs a forward pass; pairs are sorted by length, so that little is padding.
-            None: 20 on a processor, on a GPU what its memory holds (`Room`).
+            None: 20 on a processor, on a GPU what its memory holds (`DeviceMemory`).
 
     Inputs:
         inputs: queries, their passages in the teacher's order, and the prior's scores of these. Each [lists]
@@ -72,8 +72,8 @@ class ListwiseLoss(nn.Module):
         super().__init__()
         self.model: Any = model
         self.name = name
-        self.room = Room.of(model)
-        self.micro_batch = micro_batch or self.room.texts_a_part(_FEW)
+        self.memory = DeviceMemory.of(model)
+        self.micro_batch = micro_batch or self.memory.micro_batch_size(_FEW)
 
     def forward(self, inputs: list[Any], labels: Tensor, **_: Any) -> Tensor:
         """The mean loss of the lists."""
@@ -86,7 +86,7 @@ class ListwiseLoss(nn.Module):
         if self.name == "listmle":
             lists = list(torch.split(scores, sizes))
             padded = nn.utils.rnn.pad_sequence(lists, batch_first=True, padding_value=_PADDING)
-            return weighted_mean(plackett_luce_nll(padded, known), weights) * weight_here(weights.sum())
+            return weighted_mean(plackett_luce_nll(padded, known), weights) * rank_weight(weights.sum())
         # The library's losses know grades, not positions: the tail, which has no order, shares grade 0.
         grades = [
             torch.clamp(leading - torch.arange(size, device=leading.device), min=0)
@@ -102,8 +102,8 @@ class ListwiseLoss(nn.Module):
             self.model.preprocess(sorted_pairs[start : start + self.micro_batch])
             for start in range(0, len(order), self.micro_batch)
         ]
-        kept = self.room.keeps(sum(part["attention_mask"].numel() for part in parts))
-        scores = in_parts(self._scores, parts, self.model.device.type, kept=kept)
+        kept = self.memory.fits_step(sum(part["attention_mask"].numel() for part in parts))
+        scores = in_micro_batches(self._scores, parts, self.model.device.type, kept=kept)
         return scores[torch.as_tensor(order, device=scores.device).argsort()]
 
     def _scores(self, tokens: dict[str, Any]) -> Tensor:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankstill.candidates import PassageScorer
-from rankstill.distributed.processes import trained_by
+from rankstill.distributed.processes import note_world_size
 from rankstill.hybrid import fit_hybrid
 from rankstill.models import RANKS_ALREADY
 from rankstill.ranker.model import Ranker
@@ -50,7 +50,7 @@ def _notes(parts: Parts, *, has_cross_encoder: bool) -> list[str]:
     config, start = parts.config.ranker, parts.cross_encoder_start
     if not config.cross_encoder:
         return []
-    notes = list(trained_by(config.lists_per_step, "ranker") if start else ())
+    notes = list(note_world_size(config.lists_per_step, "ranker") if start else ())
     if start and not has_cross_encoder:
         notes = [f"the ranker has no cross-encoder: {start} adds nothing to the prior on the LLM's rankings"]
     if config.model or start == RANKS_ALREADY:

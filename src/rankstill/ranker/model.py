@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rankstill.candidates import FEATURES, LATE, PassageScorer
 from rankstill.compute.compiled import compiled
-from rankstill.compute.memory import Room, release_memory
+from rankstill.compute.memory import DeviceMemory, release_memory
 from rankstill.compute.precision import autocast
 from rankstill.errors import ModelError
 from rankstill.models import architecture_of, load_bi_encoder, load_cross_encoder, save_model
@@ -73,7 +73,8 @@ class Ranker:
         Args:
             pairs: (query, passage) texts.
             features: first-stage scores, columns as the prior names them; None if there is no prior. [pairs, features]
-            batch_size: pairs a forward pass, at most, on a processor; a GPU takes what its memory holds (`Room`).
+            batch_size: pairs a forward pass, at most, on a processor; a GPU takes what its memory holds
+                (`DeviceMemory`).
 
         Returns:
             Real-valued scores; higher is better. [pairs]
@@ -98,7 +99,7 @@ class Ranker:
         assert self.cross_encoder is not None
         scores = np.zeros(len(pairs), dtype=np.float32)
         order = sorted(range(len(pairs)), key=lambda row: -len(pairs[row][0]) - len(pairs[row][1]))
-        room, start = Room.of(self.cross_encoder), 0
+        memory, start = DeviceMemory.of(self.cross_encoder), 0
         characters = sum(len(query) + len(passage) for query, passage in pairs)
         with (
             progress("scoring pairs", len(pairs)) as advance,
@@ -106,7 +107,7 @@ class Ranker:
             compiled(self.cross_encoder, characters),
         ):
             while start < len(order):
-                together = room.texts_a_pass(sum(map(len, pairs[order[start]])), batch_size)
+                together = memory.inference_batch_size(sum(map(len, pairs[order[start]])), batch_size)
                 rows = order[start : start + 8 * max(batch_size, together)]
                 scores[rows] = self.cross_encoder.predict(
                     [pairs[row] for row in rows],

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rankstill.candidates.first_stage import feature_names
 from rankstill.compute.training_mode import without_dropout
-from rankstill.distributed.processes import averaging, check_first_step
+from rankstill.distributed.processes import check_first_step, with_averaged_gradients
 from rankstill.errors import DataError
 from rankstill.ranker.model import Ranker, has_fresh_head, start_cross_encoder
 from rankstill.ranker.prior import Features, Prior, fit_prior
@@ -137,7 +137,7 @@ def _train_cross_encoder(
     )
     if fresh:
         arguments.learning_rate_mapping = {rf"^model\.{len(model) - 1}\.": _FRESH_HEAD_RATE * rate}
-    trainer = averaging(CrossEncoderTrainer)(
+    trainer = with_averaged_gradients(CrossEncoderTrainer)(
         model=model,
         args=arguments,
         train_dataset=Rows.from_dict({"row": list(range(len(lists)))}),

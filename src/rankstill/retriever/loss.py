@@ -7,9 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from rankstill.compute.in_parts import in_parts
-from rankstill.compute.memory import Room
-from rankstill.distributed.processes import together
+from rankstill.compute.memory import DeviceMemory
+from rankstill.compute.micro_batches import in_micro_batches
+from rankstill.distributed.processes import all_gather_vectors
 from rankstill.retriever.student import Student, Task
 
 UNLABELLED = float("-inf")
@@ -65,7 +65,7 @@ class DistillationLoss(nn.Module):
         student_temperature: tau_s.
         in_batch: see above; False is the paper's loss over the query's own passages.
         micro_batch: texts a forward pass; texts are sorted by length, so that little is padding.
-            None: 32 on a processor, on a GPU what its memory holds (`Room`).
+            None: 32 on a processor, on a GPU what its memory holds (`DeviceMemory`).
 
     Inputs:
         features: tokens of the queries and of the passages; where several processes train, of this one's share of both.
@@ -91,13 +91,13 @@ class DistillationLoss(nn.Module):
         self.teacher_temperature = teacher_temperature
         self.student_temperature = student_temperature
         self.in_batch = in_batch
-        self.room = Room.of(model)
-        self.micro_batch = micro_batch or self.room.texts_a_part(_FEW)
+        self.memory = DeviceMemory.of(model)
+        self.micro_batch = micro_batch or self.memory.micro_batch_size(_FEW)
 
     def forward(self, features: list[dict[str, Tensor]], labels: Tensor) -> dict[str, Tensor]:
         """The loss of a step, by its name."""
         queries, passages = (
-            together(self._embed(texts, task), count)
+            all_gather_vectors(self._embed(texts, task), count)
             for texts, task, count in zip(features, _TASKS, labels.shape, strict=True)
         )
         similarities = self.student.compare(queries, passages)
@@ -118,10 +118,10 @@ class DistillationLoss(nn.Module):
                     for name, values in texts.items()
                 }
             )
-        made = in_parts(
+        made = in_micro_batches(
             lambda part: self.student.embed(self.model, dict(part), task),
             parts,
             lengths.device.type,
-            kept=self.room.keeps(sum(part["attention_mask"].numel() for part in parts)),
+            kept=self.memory.fits_step(sum(part["attention_mask"].numel() for part in parts)),
         )
         return made[torch.argsort(order)]

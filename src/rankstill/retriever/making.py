@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankstill.distributed.processes import trained_by
+from rankstill.distributed.processes import note_world_size
 from rankstill.models import save_model
 from rankstill.retriever.blending import Blend
 from rankstill.retriever.training import Lessons, train_retriever
@@ -31,7 +31,7 @@ def make_retriever(parts: Parts, folder: Path, reports: Reports) -> Sequence[str
     model = train_retriever(read_lessons(parts), folder, parts.config.device, reports)
     save_model(model, folder / "retriever")
     blend = json.loads((folder / "retriever-blend.json").read_text(encoding="utf-8"))
-    notes = trained_by(parts.config.retriever.lists_per_step, "retriever")
+    notes = note_world_size(parts.config.retriever.lists_per_step, "retriever")
     return [*notes, *([Blend(**blend).describe()] if blend else [])]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from rankstill.distributed.processes import of_all, share
+from rankstill.distributed.processes import all_gather_rows, rank_shard
 from rankstill.labels.table import LabelledQuery
 from rankstill.retriever.loss import UNLABELLED
 
@@ -89,11 +89,11 @@ class StepCollator:
 
     def __call__(self, rows: list[dict[str, int]]) -> dict[str, Any]:
         """Tokens of queries and passages, and `label`: the step's labels."""
-        step = self._builder.build(of_all([row["row"] for row in rows]))
+        step = self._builder.build(all_gather_rows([row["row"] for row in rows]))
         batch: dict[str, Any] = {"label": torch.from_numpy(step.labels)}
         passages = [self._text(int(position)) for position in step.positions]
         for column, task, texts in (("query", "query", step.queries), ("passage", "document", passages)):
             prompt = self._model.prompts.get(task) or None
-            tokens = self._model.preprocess(texts[share(len(texts))], prompt=prompt, task=task)
+            tokens = self._model.preprocess(texts[rank_shard(len(texts))], prompt=prompt, task=task)
             batch.update({f"{column}_{name}": value for name, value in tokens.items()})
         return batch

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from rankstill.compute.training_mode import attention_for_training, without_dropout
 from rankstill.datasets import Corpus
-from rankstill.distributed.processes import averaging, check_first_step
+from rankstill.distributed.processes import check_first_step, with_averaged_gradients
 from rankstill.errors import DataError, ModelError
 from rankstill.labels.table import LabelledQuery
 from rankstill.lists import ENOUGH_TO_FIT
@@ -156,7 +156,7 @@ def _trainer(
     check_first_step(len(queries), config.lists_per_step, "retriever")
     builder = StepBuilder(queries, config.passages_per_query, lessons.seed)
     trainer, arguments = student.trainer()
-    return averaging(trainer)(
+    return with_averaged_gradients(trainer)(
         model=model,
         args=training_arguments(
             arguments,
