@@ -263,7 +263,7 @@ class Parts:
         config, retriever = self.config.engine, self.config.retriever
         if config.kind == "local":
             return None
-        from rankstill.engine import PartFolder
+        from rankstill.engine import ShardFolder
         from rankstill.engine.cluster import Cluster
         from rankstill.engine.encoding import Encoder
 
@@ -272,7 +272,7 @@ class Parts:
         place = store if "://" in store else str(Path(store).expanduser().resolve())
         return Cluster(
             self.ray,
-            PartFolder(place),
+            ShardFolder(place),
             self.dataset.corpus,
             Encoder(retriever.model, retriever.query_prompt, retriever.passage_prompt, self.config.device),
             self.config.candidates,

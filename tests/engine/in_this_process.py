@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rankstill.engine import Function, PartFolder, Work, part_name
+from rankstill.engine import Function, ShardFolder, Task, shard_name
 from rankstill.progress import progress
 
 if TYPE_CHECKING:
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class LocalEngine:
-    """One part after the other. See `Engine`."""
+    """One shard after the other. See `Engine`."""
 
-    def fill(self, work: Work, source: PartFolder, target: PartFolder, what: str) -> None:
+    def fill(self, work: Task, source: ShardFolder, target: ShardFolder, what: str) -> None:
         """As `Engine.fill`."""
         names, loaded, there = source.names(), _Loaded(work), set(target.names())
         with progress(what, len(names)) as advance:
@@ -25,20 +25,20 @@ class LocalEngine:
                     target.write(name, loaded.function(source.read(name)))
                 advance(1)
 
-    def map(self, work: Work, tables: Iterable[pa.Table], kept: PartFolder, what: str) -> Iterator[pa.Table]:
+    def map(self, work: Task, tables: Iterable[pa.Table], kept: ShardFolder, what: str) -> Iterator[pa.Table]:
         """As `Engine.map`."""
         loaded, there = _Loaded(work), set(kept.names())
         for number, table in enumerate(tables):
-            name = part_name(number)
+            name = shard_name(number)
             if name not in there:
                 kept.write(name, loaded.function(table))
             yield kept.read(name)
 
 
 class _Loaded:
-    """Work that is loaded when the first part needs it: where all are made, no model is."""
+    """Work that is loaded when the first shard needs it: where all are made, no model is."""
 
-    def __init__(self, work: Work) -> None:
+    def __init__(self, work: Task) -> None:
         self._work = work
 
     @cached_property

@@ -16,7 +16,7 @@ from works import FullPrecision
 from rankstill.candidates import FEATURES, FirstStage, load_vectors
 from rankstill.config import CandidatesConfig, Config
 from rankstill.datasets import Dataset
-from rankstill.engine import PartFolder, Work
+from rankstill.engine import ShardFolder, Task
 from rankstill.engine.cluster import Cluster
 from rankstill.engine.encoding import Encoder
 from rankstill.engine.folders import get_folder, put_folder
@@ -30,25 +30,25 @@ NOTHING = np.empty(0, dtype=np.int64)
 
 @dataclass
 class Counting(LocalEngine):
-    """The local engine in full precision; counts the parts that are made."""
+    """The local engine in full precision; counts the shards that are made."""
 
     made: list[str] = field(default_factory=list)
 
-    def fill(self, work: Work, source: PartFolder, target: PartFolder, what: str) -> None:
+    def fill(self, work: Task, source: ShardFolder, target: ShardFolder, what: str) -> None:
         self.made += [what] * len(set(source.names()) - set(target.names()))
         super().fill(FullPrecision(work), source, target, what)
 
 
 @pytest.fixture
-def store() -> PartFolder:
+def store() -> ShardFolder:
     files = fsspec.filesystem("memory")
     if files.exists("/bucket"):
         files.rm("/bucket", recursive=True)
-    return PartFolder("memory://bucket/experiment")
+    return ShardFolder("memory://bucket/experiment")
 
 
 def test_a_chain_on_a_store_that_is_no_disk_gets_what_it_gets_here(
-    store: PartFolder, toy_dataset: Dataset, toy_first_stage: FirstStage, encoder: Encoder, tmp_path: Path
+    store: ShardFolder, toy_dataset: Dataset, toy_first_stage: FirstStage, encoder: Encoder, tmp_path: Path
 ) -> None:
     engine = Counting()
     cluster = Cluster(engine, store, toy_dataset.corpus, encoder, CandidatesConfig())
@@ -81,7 +81,7 @@ def test_a_chain_on_a_store_that_is_no_disk_gets_what_it_gets_here(
 
 
 def test_parts_of_another_format_or_size_are_not_taken_for_these(
-    store: PartFolder, toy_dataset: Dataset, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    store: ShardFolder, toy_dataset: Dataset, encoder: Encoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def kept() -> Counter[str]:
         cluster = Cluster(Counting(), store, toy_dataset.corpus, encoder, CandidatesConfig())
@@ -110,7 +110,7 @@ def test_a_store_that_is_a_relative_path_is_the_same_folder_for_every_worker(
         assert cluster.store.url == used
 
 
-def test_a_folder_comes_back_as_it_went(store: PartFolder, tmp_path: Path) -> None:
+def test_a_folder_comes_back_as_it_went(store: ShardFolder, tmp_path: Path) -> None:
     (tmp_path / "model" / "1_Pooling").mkdir(parents=True)
     (tmp_path / "model" / "config.json").write_text("{}")
     (tmp_path / "model" / "1_Pooling" / "config.json").write_text('{"mean": true}')

@@ -1,4 +1,4 @@
-"""One loop here, one pipeline on Ray: the same parts, made once, whoever dies."""
+"""One loop here, one pipeline on Ray: the same shards, made once, whoever dies."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ import pytest
 from in_this_process import LocalEngine
 from works import Die, Double, Refuse
 
-from rankstill.engine import Engine, EngineError, PartFolder, RayEngine, part_name
+from rankstill.engine import Engine, EngineError, RayEngine, ShardFolder, shard_name
 from rankstill.engine.on_ray import _room
 from rankstill.errors import RankstillError
 
 PARTS = 8
 
 
-def tables(parts: int = PARTS) -> Iterator[pa.Table]:
-    for number in range(parts):
+def tables(shards: int = PARTS) -> Iterator[pa.Table]:
+    for number in range(shards):
         yield pa.table({"number": [number, 10 + number]})
 
 
 def numbers(made: Iterator[pa.Table]) -> list[list[int]]:
-    return [part["number"].to_pylist() for part in made]
+    return [shard["number"].to_pylist() for shard in made]
 
 
 def calls(log: Path) -> Counter[str]:
@@ -45,13 +45,13 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 def test_parts_come_out_in_the_order_in_which_they_went_in(engine: Engine, tmp_path: Path) -> None:
     work = Double(str(tmp_path / "log"))
-    assert numbers(engine.map(work, tables(), PartFolder(str(tmp_path / "kept")), "doubling")) == EXPECTED
+    assert numbers(engine.map(work, tables(), ShardFolder(str(tmp_path / "kept")), "doubling")) == EXPECTED
 
 
 def test_parts_that_are_made_are_not_made_again_and_nothing_is_loaded_for_them(engine: Engine, tmp_path: Path) -> None:
-    kept = PartFolder(str(tmp_path / "kept"))
+    kept = ShardFolder(str(tmp_path / "kept"))
     list(engine.map(Double(str(tmp_path / "first")), tables(), kept, "doubling"))
-    (tmp_path / "kept" / part_name(5)).unlink()
+    (tmp_path / "kept" / shard_name(5)).unlink()
     assert numbers(engine.map(Double(str(tmp_path / "second")), tables(), kept, "doubling")) == EXPECTED
     made = calls(tmp_path / "second")
     assert made.pop("load") == 1
@@ -61,31 +61,31 @@ def test_parts_that_are_made_are_not_made_again_and_nothing_is_loaded_for_them(e
 
 
 def test_what_a_part_is_refused_for_is_told_and_the_others_stay(engine: Engine, tmp_path: Path) -> None:
-    kept = PartFolder(str(tmp_path / "kept"))
+    kept = ShardFolder(str(tmp_path / "kept"))
     with pytest.raises(RankstillError, match=r"row 3: cannot be read\. Mend it\."):
         list(engine.map(Refuse(), tables(), kept, "reading"))
-    assert part_name(3) not in kept.names()
+    assert shard_name(3) not in kept.names()
 
 
 def test_parts_go_from_object_storage_to_object_storage(tmp_path: Path) -> None:
-    source, target = PartFolder("memory://bucket/in"), PartFolder("memory://bucket/out")
+    source, target = ShardFolder("memory://bucket/in"), ShardFolder("memory://bucket/out")
     source.write_all(tables())
     LocalEngine().fill(Double(str(tmp_path / "log")), source, target, "doubling")
     assert numbers(target.tables()) == EXPECTED
-    assert target.names() == source.names() == [part_name(number) for number in range(PARTS)]
+    assert target.names() == source.names() == [shard_name(number) for number in range(PARTS)]
 
 
 def test_a_killed_write_leaves_no_part(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = PartFolder(str(tmp_path))
+    folder = ShardFolder(str(tmp_path))
     monkeypatch.setattr("fsspec.implementations.local.LocalFileSystem.mv", lambda *_: (_ for _ in ()).throw(OSError))
     with pytest.raises(OSError):  # noqa: PT011 - that is all that is raised
-        folder.write(part_name(0), next(tables()))
+        folder.write(shard_name(0), next(tables()))
     assert folder.names() == []
 
 
 def test_every_worker_loads_once_and_both_have_their_share(ray_engine: RayEngine, tmp_path: Path) -> None:
     log = tmp_path / "log"
-    list(ray_engine.map(Double(str(log), 0.3), tables(), PartFolder(str(tmp_path / "kept")), "doubling"))
+    list(ray_engine.map(Double(str(log), 0.3), tables(), ShardFolder(str(tmp_path / "kept")), "doubling"))
     workers = {path.name.split(".")[1] for path in log.iterdir() if path.name.startswith("part-")}
     assert len(workers) == 2
     assert calls(log)["load"] == 2
@@ -105,7 +105,7 @@ def test_a_killed_worker_costs_the_part_that_it_was_at(ray_engine: RayEngine, tm
     murderer = threading.Thread(target=kill)
     log.mkdir()
     murderer.start()
-    made = ray_engine.map(Double(str(log), 0.5), tables(), PartFolder(str(tmp_path / "kept")), "doubling")
+    made = ray_engine.map(Double(str(log), 0.5), tables(), ShardFolder(str(tmp_path / "kept")), "doubling")
     assert numbers(made) == EXPECTED
     murderer.join()
     counted = calls(log)
@@ -121,11 +121,11 @@ def test_a_part_that_no_worker_survives_is_given_up_and_the_others_stay(
     how: str, ray_engine: RayEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("rankstill.engine.on_ray._RETRIES", 1)
-    kept = PartFolder(str(tmp_path / "kept"))
+    kept = ShardFolder(str(tmp_path / "kept"))
     with pytest.raises(EngineError, match=r"doing: a worker failed .* run the same command again"):
         list(ray_engine.map(Die(how), tables(4), kept, "doing"))
-    assert part_name(3) not in kept.names()
-    assert part_name(0) in kept.names()
+    assert shard_name(3) not in kept.names()
+    assert shard_name(0) in kept.names()
 
 
 @pytest.mark.parametrize(("cpus", "gpus", "workers"), [(1, 0, 3), (2, 0, 1), (0.5, 0, 7), (1, 0.25, 1), (4, 0, 0)])

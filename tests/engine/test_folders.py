@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from rankstill.engine import PartFolder
+from rankstill.engine import ShardFolder
 from rankstill.engine.encoding import vector_table
-from rankstill.engine.folders import OwnFolder, get_folder
+from rankstill.engine.folders import ScratchFolder, get_folder
 
 GET = """
 import os, sys
@@ -64,24 +64,24 @@ def test_what_a_killed_process_left_goes_with_the_next_copy_and_no_other_does(mo
 
 
 def test_a_folder_can_go_before_its_process_does(temporary: Path) -> None:
-    folder = OwnFolder("first-stage")
+    folder = ScratchFolder("first-stage")
     (folder.path / "vectors.npy").touch()
     folder.remove()
     folder.remove()
     assert not list(temporary.iterdir())
 
 
-@pytest.mark.parametrize("place", ["memory://bucket/rows", "{here}/parts"])
+@pytest.mark.parametrize("place", ["memory://bucket/rows", "{here}/shards"])
 def test_rows_are_counted_without_reading_the_vectors(
     place: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     import numpy as np
 
-    parts = PartFolder(place.format(here=tmp_path))
-    assert parts.rows() == 0
+    shards = ShardFolder(place.format(here=tmp_path))
+    assert shards.rows() == 0
     draw = np.random.default_rng(0)
-    parts.write_all(vector_table(draw.standard_normal((rows, 4))) for rows in (5, 2, 3))
+    shards.write_all(vector_table(draw.standard_normal((rows, 4))) for rows in (5, 2, 3))
     with monkeypatch.context() as patch:
         patch.setattr("pyarrow.parquet.read_table", None)
-        assert parts.rows() == 10
-    assert [len(part) for part in parts.tables()] == [5, 2, 3]
+        assert shards.rows() == 10
+    assert [len(shard) for shard in shards.tables()] == [5, 2, 3]

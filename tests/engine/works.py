@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute
 
-from rankstill.engine import Function, Work
+from rankstill.engine import Function, Task
 from rankstill.errors import DataError
 
 
@@ -21,7 +21,7 @@ class Double:
 
     Args:
         log: the folder.
-        seconds: that a part takes.
+        seconds: that a shard takes.
     """
 
     log: str
@@ -30,30 +30,30 @@ class Double:
     def load(self) -> Function:
         note(self.log, "load")
 
-        def double(part: pa.Table) -> pa.Table:
-            note(self.log, f"part-{part['number'][0].as_py()}")
+        def double(shard: pa.Table) -> pa.Table:
+            note(self.log, f"part-{shard['number'][0].as_py()}")
             time.sleep(self.seconds)
-            return pa.table({"number": pa.compute.multiply(part["number"], 2)})
+            return pa.table({"number": pa.compute.multiply(shard["number"], 2)})
 
         return double
 
 
 @dataclass(frozen=True)
 class Refuse:
-    """Raises one of our errors at one part."""
+    """Raises one of our errors at one shard."""
 
     def load(self) -> Function:
-        def refuse(part: pa.Table) -> pa.Table:
-            if part["number"][0].as_py() == 3:
+        def refuse(shard: pa.Table) -> pa.Table:
+            if shard["number"][0].as_py() == 3:
                 raise DataError("row 3: cannot be read. Mend it.")
-            return part
+            return shard
 
         return refuse
 
 
 @dataclass(frozen=True)
 class Die:
-    """Ends its process at part 3, or raises an error there that is not ours.
+    """Ends its process at shard 3, or raises an error there that is not ours.
 
     Args:
         how: "killed" or "raising".
@@ -62,12 +62,12 @@ class Die:
     how: str
 
     def load(self) -> Function:
-        def die(part: pa.Table) -> pa.Table:
-            if part["number"][0].as_py() == 3:
+        def die(shard: pa.Table) -> pa.Table:
+            if shard["number"][0].as_py() == 3:
                 if self.how == "killed":
                     os.kill(os.getpid(), signal.SIGKILL)
                 raise ZeroDivisionError("nothing of ours")
-            return pa.table({"number": pa.compute.multiply(part["number"], 2)})
+            return pa.table({"number": pa.compute.multiply(shard["number"], 2)})
 
         return die
 
@@ -76,7 +76,7 @@ class Die:
 class FullPrecision:
     """Other work as on a machine without bfloat16, so that figures can be compared closely."""
 
-    work: Work
+    work: Task
 
     def load(self) -> Function:
         from rankstill.compute import precision
@@ -87,7 +87,7 @@ class FullPrecision:
 
 @dataclass(frozen=True)
 class Slowly:
-    """Other work, a part of which takes a while, and leaves a note when it is begun.
+    """Other work, a shard of which takes a while, and leaves a note when it is begun.
 
     Args:
         work: it.
@@ -95,17 +95,17 @@ class Slowly:
         seconds: the while.
     """
 
-    work: Work
+    work: Task
     log: str
     seconds: float
 
     def load(self) -> Function:
         function = self.work.load()
 
-        def slowly(part: pa.Table) -> pa.Table:
-            note(self.log, "part")
+        def slowly(shard: pa.Table) -> pa.Table:
+            note(self.log, "shard")
             time.sleep(self.seconds)
-            return function(part)
+            return function(shard)
 
         return slowly
 

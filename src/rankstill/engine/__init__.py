@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rankstill.engine.on_ray import RayEngine
-from rankstill.engine.parts import PartFolder, part_name
-from rankstill.engine.work import Engine, EngineError, Function, Work
+from rankstill.engine.shards import ShardFolder, shard_name
+from rankstill.engine.work import Engine, EngineError, Function, Task
 
-__all__ = ["Engine", "EngineError", "Function", "PartFolder", "RayEngine", "Work", "part_name"]
+__all__ = ["Engine", "EngineError", "Function", "RayEngine", "ShardFolder", "Task", "shard_name"]

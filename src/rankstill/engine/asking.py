@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from rankstill.engine.on_ray import RayEngine
 
 
-class FailedThereError(BadReplyError):
+class RemoteCallError(BadReplyError):
     """What a worker made of a failed request: openai's own errors cannot be sent from process to process.
 
     Args:
@@ -41,7 +41,7 @@ class FailedThereError(BadReplyError):
 
 
 @dataclass(frozen=True)
-class Place:
+class CallTarget:
     """Whom a worker asks.
 
     Args:
@@ -63,7 +63,7 @@ class Place:
     at_once: int = 4
 
 
-class Senders:
+class CallWorkers:
     """Workers on a Ray cluster that send calls; a `Send` for a `ChatClient`. A context manager, which ends them.
 
     Entering it waits until every worker is there, with its model if it holds one: a call's time runs from when it is
@@ -80,7 +80,7 @@ class Senders:
         TeacherError: on entering: a worker has no key, no such model or not the package that it needs.
     """
 
-    def __init__(self, place: Place, workers: int, *, cpus: float = 1.0, gpus: float = 0.0) -> None:
+    def __init__(self, place: CallTarget, workers: int, *, cpus: float = 1.0, gpus: float = 0.0) -> None:
         import ray
 
         # A call is never sent again behind the ledger's back: it may have been paid.
@@ -104,12 +104,12 @@ class Senders:
             ray.cancel(sent)  # or the worker would send it all the same, and it would be paid twice
             raise
         except ray.exceptions.RayActorError as error:
-            raise FailedThereError(Failure("the worker that sent the call was lost", "again")) from error
+            raise RemoteCallError(Failure("the worker that sent the call was lost", "again")) from error
         if isinstance(told, Failure):
-            raise FailedThereError(told)
+            raise RemoteCallError(told)
         return told
 
-    def __enter__(self) -> Senders:
+    def __enter__(self) -> CallWorkers:
         try:
             self._wait()
         except BaseException:
@@ -141,7 +141,7 @@ class Senders:
 
 
 @contextmanager
-def reach_by_workers(config: TeacherConfig, engine: RayEngine) -> Iterator[tuple[Endpoint, Senders]]:
+def reach_by_workers(config: TeacherConfig, engine: RayEngine) -> Iterator[tuple[Endpoint, CallWorkers]]:
     """The teacher's endpoint, as `rankstill.teacher.endpoint.reach` has it, and the workers who ask it.
 
     Args:
@@ -149,7 +149,7 @@ def reach_by_workers(config: TeacherConfig, engine: RayEngine) -> Iterator[tuple
         engine: whose workers.
     """
     local = config.kind == "local"
-    place = Place(
+    place = CallTarget(
         endpoint=config.base_url() or "",
         api_key_env=config.key_name(),
         provider="litellm" if config.kind == "litellm" else "openai",
@@ -159,14 +159,14 @@ def reach_by_workers(config: TeacherConfig, engine: RayEngine) -> Iterator[tuple
         at_once=at_once_locally(config),
     )
     at_once = place.at_once * engine.workers if local else config.concurrency
-    with Senders(place, engine.workers, cpus=engine.cpus, gpus=engine.gpus) as senders:
+    with CallWorkers(place, engine.workers, cpus=engine.cpus, gpus=engine.gpus) as senders:
         yield Endpoint(place.endpoint, at_once), senders
 
 
 class _Sender:
     """An actor: makes requests, and holds the local model if there is one."""
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: CallTarget) -> None:
         self._place, self._stack = place, ExitStack()
         self._refusal: Failure | None = None
         try:
@@ -175,7 +175,7 @@ class _Sender:
             where = f"on {socket.gethostname()}, where a worker is to ask the LLM"
             self._refusal = Failure(f"{where}: {error}", "stop")
 
-    def _open(self, place: Place, endpoint: str) -> None:
+    def _open(self, place: CallTarget, endpoint: str) -> None:
         if place.local_model is not None:
             from rankstill.teacher.local import LocalServer
 

@@ -15,10 +15,10 @@ from rankstill.candidates.first_stage import LateScores
 from rankstill.config import CandidatesConfig
 from rankstill.datasets import Corpus
 from rankstill.engine.encoding import PASSAGES_A_PART, Encoder, corpus_tables, encode_corpus_on
-from rankstill.engine.finding import Find, SharedFirstStage, found_in, query_tables
+from rankstill.engine.finding import FindTask, SharedFirstStage, candidates_in, query_tables
 from rankstill.engine.folders import put_folder
-from rankstill.engine.parts import PartFolder
-from rankstill.engine.scoring import Score, SharedRanker, add_late, beside, labels_in
+from rankstill.engine.scoring import ScoreTask, SharedRanker, add_late, join_columns, labels_in
+from rankstill.engine.shards import ShardFolder
 from rankstill.engine.work import Engine
 from rankstill.labels.labelling import RankedBy, Unlabelled
 from rankstill.labels.table import LabelledQuery
@@ -42,7 +42,7 @@ class Cluster:
     """
 
     engine: Engine
-    store: PartFolder
+    store: ShardFolder
     corpus: Corpus
     encoder: Encoder
     candidates: CandidatesConfig
@@ -56,8 +56,8 @@ class Cluster:
         nothing = np.empty(0, dtype=np.int64)
         queries = [Unlabelled(str(row), text, "extra", nothing) for row, text in enumerate(texts)]
         _, found = self._find(list(query_tables(queries)), n)
-        for part in found:
-            for each in found_in(part):
+        for shard in found:
+            for each in candidates_in(shard):
                 yield Candidates(*each)
 
     def label(
@@ -76,21 +76,21 @@ class Cluster:
         asked = list(query_tables(queries))
         key, found = self._find(asked, depth)
         if late is not None:
-            found = iter([add_late(*part, late) for part in zip(asked, found, strict=True)])
+            found = iter([add_late(*shard, late) for shard in zip(asked, found, strict=True)])
         identity = digest(model_identity(str(ranker)))
         shared = put_folder(ranker, self.store / f"ranker-{identity}")
-        score = Score(SharedRanker(shared, self._shared_corpus, self.encoder.device), ranked_by)
+        score = ScoreTask(SharedRanker(shared, self._shared_corpus, self.encoder.device), ranked_by)
         kept = self.store / f"labels-{_made_from(key, identity, late is not None, ranked_by)}"
-        made = self.engine.map(score, beside(asked, found), kept, "labelling, part by part")
-        for part in made:
-            yield from labels_in(part)
+        made = self.engine.map(score, join_columns(asked, found), kept, "labelling, part by part")
+        for shard in made:
+            yield from labels_in(shard)
 
     def _find(self, asked: Sequence[pa.Table], depth: int) -> tuple[str, Iterator[pa.Table]]:
         first_stage = SharedFirstStage(self._shared_corpus, self._vectors, self._shared_encoder, self.candidates)
         settings = self.candidates.model_dump(mode="json")
-        key = _made_from(self._vectors_key, settings, depth, [part.to_pylist() for part in asked])
+        key = _made_from(self._vectors_key, settings, depth, [shard.to_pylist() for shard in asked])
         kept = self.store / f"found-{key}"
-        return key, self.engine.map(Find(first_stage, depth), asked, kept, "finding candidates, part by part")
+        return key, self.engine.map(FindTask(first_stage, depth), asked, kept, "finding candidates, part by part")
 
     @property
     def _vectors_key(self) -> str:
@@ -98,7 +98,7 @@ class Cluster:
         return _made_from(self.corpus.fingerprint, self._encoder_identity, prompts)
 
     @property
-    def _vectors(self) -> PartFolder:
+    def _vectors(self) -> ShardFolder:
         return self.store / f"vectors-{self._vectors_key}"
 
     @cached_property
@@ -106,10 +106,10 @@ class Cluster:
         return model_identity(self.encoder.name)
 
     @cached_property
-    def _shared_corpus(self) -> PartFolder:
-        parts = self.store / f"corpus-{_made_from(self.corpus.fingerprint)}"
-        parts.write_all(corpus_tables(self.corpus))
-        return parts
+    def _shared_corpus(self) -> ShardFolder:
+        shards = self.store / f"corpus-{_made_from(self.corpus.fingerprint)}"
+        shards.write_all(corpus_tables(self.corpus))
+        return shards
 
     @cached_property
     def _shared_encoder(self) -> Encoder:
@@ -120,5 +120,5 @@ class Cluster:
 
 
 def _made_from(*what: Any) -> str:
-    """A name for parts: of what they were made from, of what they mean, and of how long they are."""
+    """A name for shards: of what they were made from, of what they mean, and of how long they are."""
     return digest(FORMAT, PASSAGES_A_PART, *what)

@@ -1,4 +1,4 @@
-"""Encoding a corpus by parts: passages to vectors, on whatever engine."""
+"""Encoding a corpus by shards: passages to vectors, on whatever engine."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.engine.folders import get_folder
-from rankstill.engine.parts import PartFolder
+from rankstill.engine.shards import ShardFolder
 from rankstill.engine.work import Engine, Function
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ class Encoder:
 
 
 @dataclass(frozen=True)
-class Encode:
+class EncodeTask:
     """Work: passages as `corpus_tables` gives them -> `vector`, one a passage."""
 
     encoder: Encoder
@@ -61,77 +61,77 @@ class Encode:
 
         model = self.encoder.model()
 
-        def encode(part: pa.Table) -> pa.Table:
-            titles, bodies = part["title"].to_pylist(), part["text"].to_pylist()
+        def encode(shard: pa.Table) -> pa.Table:
+            titles, bodies = shard["title"].to_pylist(), shard["text"].to_pylist()
             texts = [f"{title} {body}" if title else body for title, body in zip(titles, bodies, strict=True)]
             return vector_table(encode_each(model, texts, "document", _TEXTS_A_BATCH, lambda done: None))
 
         return encode
 
 
-def encode_corpus_on(engine: Engine, encoder: Encoder, corpus: PartFolder, vectors: PartFolder, folder: Path) -> None:
+def encode_corpus_on(engine: Engine, encoder: Encoder, corpus: ShardFolder, vectors: ShardFolder, folder: Path) -> None:
     """A vector of every passage, for `load_vectors`.
 
     Args:
         engine: where to encode.
         encoder: the model.
         corpus: as `corpus_tables` gives it.
-        vectors: where parts that are made stay.
+        vectors: where shards that are made stay.
         folder: for the file, here; made if it is not there.
     """
-    engine.fill(Encode(encoder), corpus, vectors, "encoding passages, part by part")
+    engine.fill(EncodeTask(encoder), corpus, vectors, "encoding passages, part by part")
     folder.mkdir(parents=True, exist_ok=True)
     gather(vectors, folder / "passages.npy")
 
 
 def corpus_tables(corpus: Corpus, rows: int = PASSAGES_A_PART) -> Iterator[pa.Table]:
-    """A corpus as parts: `id`, `title` and `text` of each passage.
+    """A corpus as shards: `id`, `title` and `text` of each passage.
 
     Args:
         corpus: the passages.
-        rows: passages a part.
+        rows: passages a shard.
     """
     import pyarrow as pa
 
     for start in range(0, len(corpus), rows):
         columns = (corpus.ids, corpus.titles, corpus.bodies)
-        part = [pa.array(column[start : start + rows], pa.string()) for column in columns]
-        yield pa.table(part, names=["id", "title", "text"])
+        shard = [pa.array(column[start : start + rows], pa.string()) for column in columns]
+        yield pa.table(shard, names=["id", "title", "text"])
 
 
-def read_corpus(parts: PartFolder) -> Corpus:
+def read_corpus(shards: ShardFolder) -> Corpus:
     """The corpus of `corpus_tables`, on this machine."""
     from rankstill.datasets.corpus import Corpus, CorpusWriter
 
     writer = CorpusWriter()
-    for part in parts.tables():
-        for record in zip(*(part[name].to_pylist() for name in ("id", "title", "text")), strict=True):
+    for shard in shards.tables():
+        for record in zip(*(shard[name].to_pylist() for name in ("id", "title", "text")), strict=True):
             writer.add(*record)
     return Corpus.written(writer)
 
 
 def vector_table(vectors: NDArray[np.float32]) -> pa.Table:
-    """Vectors as a part: `vector`, a list of fixed size."""
+    """Vectors as a shard: `vector`, a list of fixed size."""
     import pyarrow as pa
 
     flat = pa.array(vectors.astype(np.float32).reshape(-1))
     return pa.table({"vector": pa.FixedSizeListArray.from_arrays(flat, vectors.shape[1])})
 
 
-def vectors_in(part: pa.Table) -> NDArray[np.float32]:
-    """The vectors of a part. [texts, dimensions]"""
-    column = part["vector"].combine_chunks()
+def vectors_in(shard: pa.Table) -> NDArray[np.float32]:
+    """The vectors of a shard. [texts, dimensions]"""
+    column = shard["vector"].combine_chunks()
     flat: NDArray[np.float32] = column.flatten().to_numpy()
     return flat.reshape(len(column), -1)
 
 
-def gather(parts: PartFolder, path: Path) -> None:
-    """The vectors of all parts as one NumPy file, written part by part, whole or not at all."""
-    rows = parts.rows()
+def gather(shards: ShardFolder, path: Path) -> None:
+    """The vectors of all shards as one NumPy file, written part by part, whole or not at all."""
+    rows = shards.rows()
     unfinished = path.with_name("unfinished-" + path.name)
     with unfinished.open("wb") as file:
-        for number, part in enumerate(parts.tables()):
-            vectors = np.ascontiguousarray(vectors_in(part))
+        for number, shard in enumerate(shards.tables()):
+            vectors = np.ascontiguousarray(vectors_in(shard))
             if number == 0:
                 shape = (rows, vectors.shape[1])
                 header = {"descr": vectors.dtype.str, "fortran_order": False, "shape": shape}

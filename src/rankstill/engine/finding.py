@@ -1,4 +1,4 @@
-"""The first stage by parts of the queries: candidates and their scores, on workers that each hold a first stage."""
+"""The first stage by shards of the queries: candidates and their scores, on workers that each hold a first stage."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from rankstill.candidates import Candidates, FirstStage
 from rankstill.config import CandidatesConfig
 from rankstill.engine.encoding import Encoder, gather, read_corpus
-from rankstill.engine.folders import OwnFolder
-from rankstill.engine.parts import PartFolder
+from rankstill.engine.folders import ScratchFolder
+from rankstill.engine.shards import ShardFolder
 from rankstill.engine.work import Function
 from rankstill.labels.labelling import Unlabelled, passages_of
 
@@ -28,13 +28,13 @@ class SharedFirstStage:
 
     Args:
         corpus: as `corpus_tables` gives it.
-        vectors: in parts, as `encode_corpus_on` keeps them.
+        vectors: in shards, as `encode_corpus_on` keeps them.
         encoder: that made the vectors.
         config: as of `FirstStage`.
     """
 
-    corpus: PartFolder
-    vectors: PartFolder
+    corpus: ShardFolder
+    vectors: ShardFolder
     encoder: Encoder
     config: CandidatesConfig
 
@@ -43,7 +43,7 @@ class SharedFirstStage:
         from rankstill.candidates import load_vectors
         from rankstill.candidates.bm25 import kept_index
 
-        here = OwnFolder("first-stage")
+        here = ScratchFolder("first-stage")
         gather(self.vectors, here.path / "passages.npy")
         vectors = load_vectors(here.path)
         corpus = read_corpus(self.corpus)
@@ -54,7 +54,7 @@ class SharedFirstStage:
 
 
 @dataclass(frozen=True)
-class Find:
+class FindTask:
     """Work: queries as `query_tables` gives them -> `positions`, `features` and `fused` of each one's passages.
 
     Args:
@@ -69,37 +69,37 @@ class Find:
         """The first stage, once a worker."""
         first_stage = self.first_stage.load()
 
-        def find(part: pa.Table) -> pa.Table:
-            return _found_table(passages_of(queries_in(part), first_stage, self.depth))
+        def find(shard: pa.Table) -> pa.Table:
+            return _found_table(passages_of(queries_in(shard), first_stage, self.depth))
 
         return find
 
 
 def query_tables(queries: Sequence[Unlabelled], rows: int = 512) -> Iterator[pa.Table]:
-    """Queries as parts.
+    """Queries as shards.
 
     Args:
         queries: what to search for or to label.
-        rows: queries a part.
+        rows: queries a shard.
     """
     import pyarrow as pa
 
     lists = pa.list_(pa.int64())
     for start in range(0, len(queries), rows):
-        part = queries[start : start + rows]
+        shard = queries[start : start + rows]
         yield pa.table(
             {
-                "id": pa.array([query.id for query in part], pa.string()),
-                "text": pa.array([query.text for query in part], pa.string()),
-                "source": pa.array([query.source for query in part], pa.string()),
-                "ranked": pa.array([query.ranked for query in part], lists),
-                "others": pa.array([query.others for query in part], lists),
+                "id": pa.array([query.id for query in shard], pa.string()),
+                "text": pa.array([query.text for query in shard], pa.string()),
+                "source": pa.array([query.source for query in shard], pa.string()),
+                "ranked": pa.array([query.ranked for query in shard], lists),
+                "others": pa.array([query.others for query in shard], lists),
             }
         )
 
 
-def queries_in(part: pa.Table) -> list[Unlabelled]:
-    """The queries of a part."""
+def queries_in(shard: pa.Table) -> list[Unlabelled]:
+    """The queries of a shard."""
 
     def positions(listed: list[int] | None) -> NDArray[np.int64] | None:
         return None if listed is None else np.array(listed, dtype=np.int64)
@@ -112,13 +112,13 @@ def queries_in(part: pa.Table) -> list[Unlabelled]:
             np.array(row["ranked"], dtype=np.int64),
             positions(row["others"]),
         )
-        for row in part.to_pylist()
+        for row in shard.to_pylist()
     ]
 
 
-def found_in(part: pa.Table) -> list[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]]:
-    """Positions [passages], features [passages, features] and fused scores [passages] of each query of a part."""
-    positions, features, fused = (part[name].combine_chunks() for name in ("positions", "features", "fused"))
+def candidates_in(shard: pa.Table) -> list[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]]:
+    """Positions [passages], features [passages, features] and fused scores [passages] of each query of a shard."""
+    positions, features, fused = (shard[name].combine_chunks() for name in ("positions", "features", "fused"))
     ends = positions.offsets.to_numpy()[1:-1]
     columns = features.values.to_numpy().reshape(len(positions.values), -1)
     split = (np.split(each, ends) for each in (positions.values.to_numpy(), columns, fused.values.to_numpy()))

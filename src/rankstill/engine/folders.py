@@ -10,12 +10,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rankstill.engine.parts import PartFolder
+from rankstill.engine.shards import ShardFolder
 
 _LOCK = "lock"
 
 
-def put_folder(folder: Path, place: PartFolder) -> str:
+def put_folder(folder: Path, place: ShardFolder) -> str:
     """Copy a folder's files to a place, unless all of it is there; returns its address, for `get_folder`.
 
     Args:
@@ -44,7 +44,7 @@ def get_folder(address: str) -> str:
     if "://" not in address:
         return address
     files, source = _place(address)
-    here = OwnFolder("model").path
+    here = ScratchFolder("model").path
     for path in files.find(source):
         target = here / str(path).removeprefix(source).lstrip("/")
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ def get_folder(address: str) -> str:
     return str(here)
 
 
-class OwnFolder:
+class ScratchFolder:
     """A folder for this process alone. It goes when the process ends; if that is killed, when another wants one too.
 
     Args:

@@ -1,8 +1,8 @@
-"""The engine of many machines: a Ray Data pipeline whose rows are parts and whose actors hold the models.
+"""The engine of many machines: a Ray Data pipeline whose rows are shards and whose actors hold the models.
 
-What flows through Ray are the parts' names. Each actor reads its part where it lies, and writes what it makes before it
-says so. So the driver sees no data, a lost actor costs the part that it was at, which another one makes, and a lost
-driver costs no finished part.
+What flows through Ray are the shards' names. Each actor reads its shard where it lies, and writes what it makes before
+it says so. So the driver sees no data, a lost actor costs the shard that it was at, which another one makes, and a lost
+driver costs no finished shard.
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rankstill.engine.parts import PartFolder
-from rankstill.engine.work import EngineError, Work
+from rankstill.engine.shards import ShardFolder
+from rankstill.engine.work import EngineError, Task
 from rankstill.errors import RankstillError
 from rankstill.progress import progress
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _RETRIES = 5
-"""Of a part whose worker died under it. By default Ray tries for ever, even a part that kills every worker."""
+"""Of a shard whose worker died under it. By default Ray tries for ever, even a shard that kills every worker."""
 
 
 class RayEngine:
-    """Parts on a Ray cluster. See `Engine`.
+    """Shards on a Ray cluster. See `Engine`.
 
     Args:
         address: of the cluster, as `ray.init` takes it: "auto" for the one that this machine belongs to; None starts
@@ -52,16 +52,16 @@ class RayEngine:
                     f"engine: no Ray cluster at {address} ({error}). Start one with `ray start --head`, or leave the "
                     "address out to use this machine alone."
                 ) from error
-        room = _room([node["Resources"] for node in ray.nodes() if node["Alive"]], cpus, gpus)
-        if not room:
+        capacity = _worker_capacity([node["Resources"] for node in ray.nodes() if node["Alive"]], cpus, gpus)
+        if not capacity:
             raise EngineError(
                 f"engine: no machine of the cluster has the {cpus:g} cores and {gpus:g} GPUs of a worker. Lower "
                 "engine.cpus or engine.gpus, or add machines."
             )
-        self.workers = min(workers or room, room)
+        self.workers = min(workers or capacity, capacity)
         self.cpus, self.gpus = cpus, gpus
 
-    def fill(self, work: Work, source: PartFolder, target: PartFolder, what: str) -> None:
+    def fill(self, work: Task, source: ShardFolder, target: ShardFolder, what: str) -> None:
         """As `Engine.fill`."""
         import ray
 
@@ -72,9 +72,9 @@ class RayEngine:
             advance(len(names) - len(missing))
             if not missing:
                 return
-            parts = ray.data.from_items([{"part": name} for name in missing], override_num_blocks=len(missing))
+            shards = ray.data.from_items([{"shard": name} for name in missing], override_num_blocks=len(missing))
             workers = min(self.workers, len(missing))
-            made = parts.map_batches(
+            made = shards.map_batches(
                 _Worker,
                 fn_constructor_args=(work, source, target),
                 batch_size=1,
@@ -93,11 +93,11 @@ class RayEngine:
                 there = set(target.names())
                 first = next((name for name in missing if name not in there), "none")
                 raise EngineError(
-                    f"{what}: a worker failed ({last}). The first part that is missing in {target.url} is {first}; "
+                    f"{what}: a worker failed ({last}). The first shard that is missing in {target.url} is {first}; "
                     "those that were made are kept: mend it and run the same command again."
                 ) from error
 
-    def map(self, work: Work, tables: Iterable[pa.Table], kept: PartFolder, what: str) -> Iterator[pa.Table]:
+    def map(self, work: Task, tables: Iterable[pa.Table], kept: ShardFolder, what: str) -> Iterator[pa.Table]:
         """As `Engine.map`. The tables go to `kept`, in a folder of its own, from where the workers read them."""
         source = kept / "source"
         names = source.write_all(tables)
@@ -107,24 +107,24 @@ class RayEngine:
 
 
 class _Worker:
-    """An actor: loads the work once, then makes parts."""
+    """An actor: loads the work once, then makes shards."""
 
-    def __init__(self, work: Work, source: PartFolder, target: PartFolder) -> None:
+    def __init__(self, work: Task, source: ShardFolder, target: ShardFolder) -> None:
         self._function = work.load()
         self._source, self._target = source, target
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Makes one part; `refused` is why it cannot be made by anyone, in our own words, or empty."""
-        (name,) = map(str, batch["part"])
+        """Makes one shard; `refused` is why it cannot be made by anyone, in our own words, or empty."""
+        (name,) = map(str, batch["shard"])
         refused = ""
         try:
             self._target.write(name, self._function(self._source.read(name)))
         except RankstillError as error:
             refused = str(error)  # as an exception it would come back as a page of Ray's
-        return {"part": [name], "refused": [refused]}
+        return {"shard": [name], "refused": [refused]}
 
 
-def _room(machines: Sequence[dict[str, float]], cpus: float, gpus: float) -> int:
+def _worker_capacity(machines: Sequence[dict[str, float]], cpus: float, gpus: float) -> int:
     """How many workers fit into a cluster, each onto one of its machines."""
     shares = [(name, share) for name, share in (("CPU", cpus), ("GPU", gpus)) if share]
     return sum(min(int(each.get(name, 0.0) / share + 1e-9) for name, share in shares) for each in machines)

@@ -1,4 +1,4 @@
-"""Labels by parts of the queries: what the ranker thinks of the passages that the first stage found."""
+"""Labels by shards of the queries: what the ranker thinks of the passages that the first stage found."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import numpy as np
 from rankstill.candidates.first_stage import LateScores
 from rankstill.datasets import Corpus
 from rankstill.engine.encoding import read_corpus
-from rankstill.engine.finding import found_in, queries_in
+from rankstill.engine.finding import candidates_in, queries_in
 from rankstill.engine.folders import get_folder
-from rankstill.engine.parts import PartFolder
+from rankstill.engine.shards import ShardFolder
 from rankstill.engine.work import Function
-from rankstill.labels.labelling import RankedBy, label_part
+from rankstill.labels.labelling import RankedBy, label_shard
 from rankstill.labels.table import LabelledQuery, read_labels, write_labels
 from rankstill.ranker.model import Ranker
 
@@ -35,7 +35,7 @@ class SharedRanker:
     """
 
     folder: str
-    corpus: PartFolder
+    corpus: ShardFolder
     device: str | None = None
 
     def load(self) -> tuple[Ranker, Corpus | None]:
@@ -45,8 +45,9 @@ class SharedRanker:
 
 
 @dataclass(frozen=True)
-class Score:
-    """Work: a part of queries beside what was found for them (`beside`) -> their labels, as `write_labels` writes them.
+class ScoreTask:
+    """Work: a shard of queries beside what was found for them (`join_columns`) -> their labels, as `write_labels`
+    writes them.
 
     Args:
         ranker: gives the scores.
@@ -60,25 +61,25 @@ class Score:
         """The ranker, once a worker."""
         ranker, corpus = self.ranker.load()
 
-        def score(part: pa.Table) -> pa.Table:
-            passages = [(positions, features) for positions, features, _ in found_in(part)]
-            return _table(label_part(queries_in(part), passages, corpus, ranker, self.ranked_by))
+        def score(shard: pa.Table) -> pa.Table:
+            passages = [(positions, features) for positions, features, _ in candidates_in(shard)]
+            return _table(label_shard(queries_in(shard), passages, corpus, ranker, self.ranked_by))
 
         return score
 
 
-def labels_in(part: pa.Table) -> list[LabelledQuery]:
-    """The labels of a part that `Score` made."""
+def labels_in(shard: pa.Table) -> list[LabelledQuery]:
+    """The labels of a shard that `ScoreTask` made."""
     import pyarrow.parquet as pq
 
     file: Any = io.BytesIO()
-    pq.write_table(part, file)
+    pq.write_table(shard, file)
     file.seek(0)
     return read_labels(file)
 
 
-def beside(queries: Iterable[pa.Table], found: Iterable[pa.Table]) -> Iterator[pa.Table]:
-    """Parts of queries with the columns of what was found for them."""
+def join_columns(queries: Iterable[pa.Table], found: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Shards of queries with the columns of what was found for them."""
     for asked, here in zip(queries, found, strict=True):
         table = asked
         for name in here.column_names:
@@ -87,13 +88,13 @@ def beside(queries: Iterable[pa.Table], found: Iterable[pa.Table]) -> Iterator[p
 
 
 def add_late(queries: pa.Table, found: pa.Table, late: LateScores) -> pa.Table:
-    """What was found for a part of queries, with late interaction as the last of its features."""
+    """What was found for a shard of queries, with late interaction as the last of its features."""
     import pyarrow as pa
 
     asked = late.encode(queries["text"].to_pylist())
     features = [
         np.column_stack([known, late.mean_maxsim(tokens, positions)]).ravel()
-        for tokens, (positions, known, _) in zip(asked, found_in(found), strict=True)
+        for tokens, (positions, known, _) in zip(asked, candidates_in(found), strict=True)
     ]
     place = found.column_names.index("features")
     return found.set_column(place, "features", pa.array(features, pa.list_(pa.float32())))

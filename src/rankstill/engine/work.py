@@ -1,52 +1,52 @@
-"""What an engine runs: a function from a part to a part, and the state that it holds between parts."""
+"""What an engine runs: a function from a shard to a shard, and the state that it holds between shards."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Protocol
 
-from rankstill.engine.parts import PartFolder
+from rankstill.engine.shards import ShardFolder
 from rankstill.errors import RankstillError
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
 Function = Callable[["pa.Table"], "pa.Table"]
-"""Makes one part from another. It must not matter on which worker, or how often, it is called."""
+"""Makes one shard from another. It must not matter on which worker, or how often, it is called."""
 
 
 class EngineError(RankstillError):
-    """A cluster that cannot be reached, or a part that no worker could make."""
+    """A cluster that cannot be reached, or a shard that no worker could make."""
 
 
-class Work(Protocol):
-    """What to do with every part. It is pickled and sent to the workers, so it holds names and numbers, no model."""
+class Task(Protocol):
+    """What to do with every shard. It is pickled and sent to the workers, so it holds names and numbers, no model."""
 
     def load(self) -> Function:
         """Load whatever the work needs, once a worker."""
 
 
 class Engine(Protocol):
-    """Runs work on parts, somewhere. Parts that are made are not made again, whoever was killed when."""
+    """Runs work on shards, somewhere. Shards that are made are not made again, whoever was killed when."""
 
-    def fill(self, work: Work, source: PartFolder, target: PartFolder, what: str) -> None:
-        """Make a part in `target` of every part in `source`, under the same name.
+    def fill(self, work: Task, source: ShardFolder, target: ShardFolder, what: str) -> None:
+        """Make a shard in `target` of every shard in `source`, under the same name.
 
         Args:
-            work: from a part to a part.
+            work: from a shard to a shard.
             source: what there is.
             target: what is to be.
             what: for the progress line.
 
         Raises:
-            EngineError: a part cannot be made. Those that were made stay.
+            EngineError: a shard cannot be made. Those that were made stay.
         """
 
-    def map(self, work: Work, tables: Iterable[pa.Table], kept: PartFolder, what: str) -> Iterator[pa.Table]:
-        """Work on tables that are here, as on parts; what comes of each, in order.
+    def map(self, work: Task, tables: Iterable[pa.Table], kept: ShardFolder, what: str) -> Iterator[pa.Table]:
+        """Work on tables that are here, as on shards; what comes of each, in order.
 
         Args:
-            work: from a part to a part.
+            work: from a shard to a shard.
             tables: read one at a time.
             kept: where what is made stays.
             what: for the progress line.

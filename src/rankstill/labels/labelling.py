@@ -71,7 +71,7 @@ def label(
             if not path.exists():
                 passages = [(each.positions, each.features) for each in passages_of(part, first_stage, depth)]
                 unfinished = path.with_suffix(".tmp")
-                write_labels(label_part(part, passages, first_stage.corpus, ranker, ranked_by), unfinished)
+                write_labels(label_shard(part, passages, first_stage.corpus, ranker, ranked_by), unfinished)
                 unfinished.replace(path)
             yield from read_labels(path)
             advance(len(part))
@@ -133,7 +133,7 @@ def passages_of(part: Sequence[Unlabelled], first_stage: FirstStage, depth: int)
     return [passages[row] for row in range(len(part))]
 
 
-def label_part(
+def label_shard(
     part: Sequence[Unlabelled],
     passages: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]],
     corpus: Corpus | None,

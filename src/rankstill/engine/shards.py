@@ -1,4 +1,4 @@
-"""A folder of Parquet parts, on a disk or in object storage: what goes into a pipeline and what comes out of it."""
+"""A folder of Parquet shards, on a disk or in object storage: what goes into a pipeline and what comes out of it."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class PartFolder:
-    """Parts by their names, each written whole or not at all. It is sent to other machines as its address alone.
+class ShardFolder:
+    """Shards by their names, each written whole or not at all. It is sent to other machines as its address alone.
 
     Args:
         url: a path, or an address that fsspec knows, such as s3://bucket/folder. What a store wants to know besides,
@@ -22,11 +22,11 @@ class PartFolder:
 
     url: str
 
-    def __truediv__(self, name: str) -> PartFolder:
-        return PartFolder(f"{self.url.rstrip('/')}/{name}")
+    def __truediv__(self, name: str) -> ShardFolder:
+        return ShardFolder(f"{self.url.rstrip('/')}/{name}")
 
     def names(self) -> list[str]:
-        """Of the parts that are there, in order."""
+        """Of the shards that are there, in order."""
         files, folder = self._place()
         files.invalidate_cache()  # other machines write here too
         if not files.exists(folder):
@@ -35,7 +35,7 @@ class PartFolder:
         return sorted(name for name in names if name.startswith("part-") and name.endswith(".parquet"))
 
     def read(self, name: str) -> pa.Table:
-        """A part."""
+        """A shard."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -43,7 +43,7 @@ class PartFolder:
         return pq.read_table(pa.BufferReader(files.cat_file(f"{folder}/{name}")))
 
     def rows(self) -> int:
-        """Of all parts, as the end of each file says: the rest is not read."""
+        """Of all shards, as the end of each file says: the rest is not read."""
         import pyarrow.parquet as pq
 
         files, folder = self._place()
@@ -54,7 +54,7 @@ class PartFolder:
         return rows
 
     def write(self, name: str, table: pa.Table) -> None:
-        """Write a part, so that a reader, or a kill, sees all of it or nothing."""
+        """Write a shard, so that a reader, or a kill, sees all of it or nothing."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -67,23 +67,23 @@ class PartFolder:
         if not _on_a_disk(files):  # an object is there when its upload is finished, and not before
             files.pipe_file(path, content)
             return
-        # A name of its own: a worker that was given up for lost may still be writing the same part.
+        # A name of its own: a worker that was given up for lost may still be writing the same shard.
         unfinished = f"{folder}/{uuid.uuid4().hex}.tmp"
         files.pipe_file(unfinished, content)
         files.mv(unfinished, path)
 
     def write_all(self, tables: Iterable[pa.Table]) -> list[str]:
-        """Write tables as parts in their order, but for those that are there; returns all their names."""
+        """Write tables as shards in their order, but for those that are there; returns all their names."""
         there = set(self.names())
         names = []
         for number, table in enumerate(tables):
-            names.append(part_name(number))
+            names.append(shard_name(number))
             if names[-1] not in there:
                 self.write(names[-1], table)
         return names
 
     def tables(self) -> Iterator[pa.Table]:
-        """All parts, in order, one at a time."""
+        """All shards, in order, one at a time."""
         for name in self.names():
             yield self.read(name)
 
@@ -94,8 +94,8 @@ class PartFolder:
         return files, str(folder).rstrip("/")
 
 
-def part_name(number: int) -> str:
-    """The file name of a part, such that names sort as numbers do."""
+def shard_name(number: int) -> str:
+    """The file name of a shard, such that names sort as numbers do."""
     return f"part-{number:06}.parquet"
 
 
