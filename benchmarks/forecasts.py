@@ -20,7 +20,7 @@ def main() -> None:
     """Print the table of each workspace."""
     for place in map(Path, sys.argv[1:]):
         with open_chain(read_config(place / "config.yaml", {}), place) as chain:
-            expected = expected_seconds(chain.parts, chain.planned())
+            expected = expected_seconds(chain.components, chain.planned())
             took = {step: record.seconds for step in expected if (record := chain.workspace.record(step))}
         rows = [(step, expected[step], seconds) for step, seconds in took.items()]
         rows.append(("all", sum(row[1] for row in rows), sum(row[2] for row in rows)))

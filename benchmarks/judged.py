@@ -31,7 +31,7 @@ from rankstill.evaluation import EvaluationTable, evaluate_runs
 from rankstill.evaluation.judged import read_judgements
 from rankstill.evaluation.runs import Run, rank_order
 from rankstill.evaluation.systems import BEFORE, DISTILLED, read_runs
-from rankstill.judge.agreement import order_agreement, with_people
+from rankstill.judge.agreement import human_agreement, order_agreement
 from rankstill.outcome import Outcome
 from rankstill.pipeline import STEPS, distill, identity
 from rankstill.progress import say
@@ -167,7 +167,7 @@ def measure(workspace: Path, folder: Path, people: Dataset, local: int, system: 
         copy = folder / f"judged-{share:.0%}-{queries}"
         judged, checked = asked(config, unjudged.workspace, copy, with_noise(grade, share), queries)
         known = read_judgements(copy, load_dataset(config.dataset))
-        beside = with_people(known.grades if known else {}, people.test_qrels(), runs, config)
+        beside = human_agreement(known.grades if known else {}, people.test_qrels(), runs, config)
         assert judged.table is not None
         assert beside is not None
         found["judges"][name] = {**described(judged.table, by_people, system, names), "kappa": beside.kappa}

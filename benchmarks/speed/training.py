@@ -16,11 +16,11 @@ from rankstill.candidates import encode
 from rankstill.config import RankerConfig, RetrieverConfig
 from rankstill.datasets import bundled
 from rankstill.evaluation import Run, aggregate, per_query
-from rankstill.labels.labelling import order_alone
+from rankstill.labels.labelling import order_scores
 from rankstill.labels.table import LabelledQuery
 from rankstill.models import load_bi_encoder
 from rankstill.ranker import RankedList, Ranker, train_ranker
-from rankstill.retriever import Lessons, train_retriever
+from rankstill.retriever import TrainingData, train_retriever
 from rankstill.teacher import read_rankings
 
 LISTS, ROUNDS = 32, 3
@@ -55,14 +55,14 @@ def retriever_training() -> list[Result]:
     lists = _lists()
     corpus = scifact().corpus
     position = {corpus.text(row): row for row in range(len(corpus))}
-    scores = [order_alone(len(each.passages), len(each.passages)) for each in lists]
+    scores = [order_scores(len(each.passages), len(each.passages)) for each in lists]
     labels = [
         LabelledQuery(str(number), each.query, "teacher", np.array([position[text] for text in each.passages]), known)
         for number, (each, known) in enumerate(zip(lists, scores, strict=True))
     ]
     config = RetrieverConfig(model=MINILM, epochs=1)
     seconds, ours, theirs = _beside(
-        lambda folder: train_retriever(Lessons(labels, corpus, config, 0), folder, "cpu"),
+        lambda folder: train_retriever(TrainingData(labels, corpus, config, 0), folder, "cpu"),
         lambda: stock_retriever([each.query for each in lists], [each.passages for each in lists], scores),
     )
     mine, stock = (retrieved_ndcg(model) for model in (ours, theirs))

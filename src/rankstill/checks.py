@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rankstill.config import Config
-from rankstill.datasets import drop_leaks, find_leaks, load_with_leaks, treat_leaks
+from rankstill.datasets import drop_leaks, drop_or_mark_leaks, find_leaks, load_with_leaks
 
 
 def check_dataset(config: Config, *, near_duplicates: bool) -> list[str]:
@@ -32,7 +32,7 @@ def check_dataset(config: Config, *, near_duplicates: bool) -> list[str]:
         f"{whole.name}: {len(whole.corpus):,} passages, {len(whole.train):,} training, {len(whole.test):,} test and "
         f"{len(whole.extra):,} unlabelled queries"
         + (f"; {len(whole.unjudged):,} for `rankstill judge`" if whole.unjudged else ""),
-        *(f"note: {note}" for note in treat_leaks(whole, config.dataset.leaks).notes),
+        *(f"note: {note}" for note in drop_or_mark_leaks(whole, config.dataset.leaks).notes),
         f"leaks: {find_leaks(whole, train_vectors, test_vectors).describe()}",
     ]
     clean = len(drop_leaks(whole).train)

@@ -13,7 +13,7 @@ from rankstill.config import Config
 from rankstill.steps import duration, title
 
 if TYPE_CHECKING:
-    from rankstill.parts import Parts
+    from rankstill.components import Components
     from rankstill.pipeline import Chain
 
 _SAMPLE = 48
@@ -39,17 +39,17 @@ _COPIES = 4
 """Models that a workspace holds, about: the ranker's, the distilled one, and the multi-vector ones."""
 
 
-def expected_seconds(parts: Parts, steps: tuple[str, ...]) -> dict[str, float]:
+def expected_seconds(components: Components, steps: tuple[str, ...]) -> dict[str, float]:
     """How long each step will take on this machine, by its encoding rate. An LLM's answers are not counted.
 
     Args:
-        parts: of the chain.
+        components: of the chain.
         steps: that it makes.
 
     Returns:
         Seconds, by step.
     """
-    work, a_passage = _work(parts, steps), _seconds_a_passage(parts)
+    work, a_passage = _work(components, steps), _seconds_a_passage(components)
     return {step: _STARTING + a_passage * work.get(step, 0.0) for step in steps}
 
 
@@ -67,7 +67,7 @@ def forecast(config: Config, workspace: str | Path) -> list[str]:
 
     with open_chain(config, workspace) as chain:
         planned = chain.planned()
-        seconds = expected_seconds(chain.parts, planned)
+        seconds = expected_seconds(chain.components, planned)
         held = [step for step in planned if chain.workspace.record(step)]
         lines = [f"{title(step):32} {duration(each):>12}" for step, each in seconds.items() if each >= 5]
         lines.append(f"{'time, without an LLM’s answers':32} {duration(sum(seconds.values())):>12}")
@@ -77,19 +77,19 @@ def forecast(config: Config, workspace: str | Path) -> list[str]:
         return lines + _asking(chain)
 
 
-def _work(parts: Parts, steps: tuple[str, ...]) -> Mapping[str, float]:
+def _work(components: Components, steps: tuple[str, ...]) -> Mapping[str, float]:
     """Of each step that takes long, in encoded passages."""
-    config, dataset = parts.config, parts.dataset
+    config, dataset = components.config, components.dataset
     corpus, k, n = float(len(dataset.corpus)), config.candidates.k, config.candidates.n
     recorded = config.teacher.kind == "recorded" and "rankings" in steps
-    asked = len(parts.recorded()[0] if recorded else parts.queries_to_rank)
+    asked = len(components.recorded()[0] if recorded else components.queries_to_rank)
     taught = asked * (1 - config.evaluation.holdout)
     teaching, judging = taught * (1 - config.retriever.holdout), taught * config.retriever.holdout
     labelled = teaching + len(dataset.extra)
     searched = len(dataset.test) or len(dataset.unjudged)
-    cross = _CROSS_ENCODER if parts.cross_encoder_start else 0.0
+    cross = _CROSS_ENCODER if components.cross_encoder_start else 0.0
     depth = config.evaluation.rerank_depth
-    length = min(1.0, config.retriever.training_length / _tokens_a_passage(parts))
+    length = min(1.0, config.retriever.training_length / _tokens_a_passage(components))
     judged = _SHARES * judging * k
     trained = labelled * config.retriever.passages_per_query * _TRAINED * length
     epochs = config.multi_vector.epochs
@@ -110,33 +110,33 @@ def _work(parts: Parts, steps: tuple[str, ...]) -> Mapping[str, float]:
     }
 
 
-def _seconds_a_passage(parts: Parts) -> float:
+def _seconds_a_passage(components: Components) -> float:
     from rankstill.candidates import encode
 
-    corpus = parts.dataset.corpus
-    rows = np.random.default_rng(parts.config.seed).choice(len(corpus), min(_SAMPLE + _WARM, len(corpus)), False)
+    corpus = components.dataset.corpus
+    rows = np.random.default_rng(components.config.seed).choice(len(corpus), min(_SAMPLE + _WARM, len(corpus)), False)
     texts = list(corpus.texts(int(row) for row in rows))
-    encode(parts.model_before, texts[:_WARM], "document", "warming up")
+    encode(components.model_before, texts[:_WARM], "document", "warming up")
     started = time.monotonic()
-    encode(parts.model_before, texts[_WARM:] or texts, "document", "measuring this machine")
+    encode(components.model_before, texts[_WARM:] or texts, "document", "measuring this machine")
     return (time.monotonic() - started) / len(texts[_WARM:] or texts)
 
 
-def _tokens_a_passage(parts: Parts) -> float:
-    corpus = parts.dataset.corpus
-    rows = np.random.default_rng(parts.config.seed).choice(len(corpus), min(_SAMPLE, len(corpus)), False)
-    most = parts.model_before.max_seq_length
+def _tokens_a_passage(components: Components) -> float:
+    corpus = components.dataset.corpus
+    rows = np.random.default_rng(components.config.seed).choice(len(corpus), min(_SAMPLE, len(corpus)), False)
+    most = components.model_before.max_seq_length
     cut = {"truncation": True, "max_length": most} if most else {}
-    read = parts.model_before.tokenizer(list(corpus.texts(int(row) for row in rows)), **cut)["input_ids"]
+    read = components.model_before.tokenizer(list(corpus.texts(int(row) for row in rows)), **cut)["input_ids"]
     return float(np.mean([len(each) for each in read]))
 
 
 def _room(chain: Chain) -> list[str]:
-    parts, config = chain.parts, chain.config
-    dimensions = int(parts.model_before.get_embedding_dimension() or 0)
-    weights = 4.0 * sum(weight.numel() for weight in parts.model_before.parameters())
-    vectors = 4.0 * len(parts.dataset.corpus) * dimensions
-    tokens = len(parts.dataset.corpus) * _tokens_a_passage(parts) / config.multi_vector.pooling
+    components, config = chain.components, chain.config
+    dimensions = int(components.model_before.get_embedding_dimension() or 0)
+    weights = 4.0 * sum(weight.numel() for weight in components.model_before.parameters())
+    vectors = 4.0 * len(components.dataset.corpus) * dimensions
+    tokens = len(components.dataset.corpus) * _tokens_a_passage(components) / config.multi_vector.pooling
     indexes = sum(step in chain.steps for step in ("token_index", "multi_vector_distilled"))
     disk = _COPIES * weights + 2 * vectors + indexes * tokens * dimensions * config.multi_vector.bits / 8
     memory = _LIBRARIES + 4 * weights + 2 * vectors
@@ -147,8 +147,8 @@ def _asking(chain: Chain) -> list[str]:
     """The LLM's part, as if the candidates were passages drawn at random: before a search nobody knows them."""
     if chain.config.teacher.kind == "recorded" or chain.workspace.record("rankings"):
         return []
-    with chain.parts.teacher() as teacher:
-        return teacher.quoted(chain.parts.drawn_lists())
+    with chain.components.teacher() as teacher:
+        return teacher.quoted(chain.components.drawn_lists())
 
 
 def _bytes(count: float) -> str:

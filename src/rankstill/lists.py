@@ -1,4 +1,4 @@
-"""The LLM's lists in a workspace: which of them teach, which choose, and which only measure."""
+"""The LLM's lists in a workspace: training, validation (a part of training), and held out."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
     from rankstill.candidates import FirstStage
     from rankstill.ranker import RankedList
-    from rankstill.retriever import Blend, JudgingList
+    from rankstill.retriever import Blend, ValidationList
     from rankstill.teacher import Ranking
 
 ENOUGH_TO_FIT = 20
-"""Lists, for a number or three that are fitted to them: a temperature, the weights of a sum."""
+"""How many lists it takes to fit one to three numbers: a temperature, or the weights of a sum."""
 
 
 @dataclass(frozen=True)
-class Lists:
+class TeacherLists:
     """The LLM's rankings of one experiment.
 
     Args:
@@ -42,14 +42,17 @@ class Lists:
     dataset: Dataset
 
     @property
-    def that_teach(self) -> list[Ranking]:
-        """The teacher's that may teach: all but those held out. Nothing that learns reads any others."""
+    def training(self) -> list[Ranking]:
+        """The rankings that may teach: all but those held out. `validation` is a part of them.
+
+        The ranker learns from all of them, the retriever from those outside `validation`.
+        """
         held = self.held_out_queries
         return [each for each in self._every() if each.query_id not in held]
 
     @property
     def held_out(self) -> list[Ranking]:
-        """The teacher's that teach nothing: what every link is measured on."""
+        """The rankings that nothing learns from: every system is measured on them."""
         held = self.held_out_queries
         return [each for each in self._every() if each.query_id in held]
 
@@ -71,16 +74,16 @@ class Lists:
 
     @property
     def teaching_set(self) -> Dataset:
-        """The dataset, without the queries whose lists are held out among those that may teach."""
+        """The dataset, whose training queries are those without held-out lists."""
         held = self.held_out_queries
         return replace(self.dataset, train=tuple(each for each in self.dataset.train if each not in held))
 
     def hold_out(self, folder: Path, model: Callable[[], SentenceTransformer]) -> list[str]:
-        """Draw the lists that teach nothing.
+        """Sample the held-out lists.
 
         Args:
-            folder: for the draw.
-            model: gives the retriever as it was, by which queries are alike.
+            folder: Where the sample is written.
+            model: Returns the retriever before training, which tells which queries are similar.
 
         Returns:
             What a reader of the figures must know.
@@ -103,7 +106,7 @@ class Lists:
         """Rankings with what a first stage knows of their passages; None: all that may teach."""
         from rankstill.ranker import RankedList
 
-        rankings = self.that_teach if rankings is None else rankings
+        rankings = self.training if rankings is None else rankings
         corpus = self.dataset.corpus
         queries = self.dataset.texts_of(ranking.query_id for ranking in rankings)
         positions = self.positions_of(rankings)
@@ -115,11 +118,11 @@ class Lists:
         ]
 
     @property
-    def that_choose(self) -> list[Ranking]:
-        """Those that do not teach the encoder but choose how much of its training is kept.
+    def validation(self) -> list[Ranking]:
+        """The rankings that do not train the retriever but choose how much of its training is kept.
 
-        They have taught by that, and are others than those held out to measure on (`held_out`). Where
-        `ranker.holdout` is the same share, the cross-encoder is not trained on them either.
+        Choosing is a way of learning, so these are not the lists that measure (`held_out`). Where `ranker.holdout` is
+        the same share, the cross-encoder is not trained on them either.
         """
         from rankstill.baselines import unneeded_steps
         from rankstill.training import hold_out
@@ -127,30 +130,30 @@ class Lists:
         unread = "rankings" in unneeded_steps(self.config, self.dataset)
         if self.config.retriever.blend is not None or unread:
             return []
-        rankings = self.that_teach
+        rankings = self.training
         held, _ = hold_out(len(rankings), self.config.retriever.holdout, self.config.seed)
         return [rankings[row] for row in held]
 
-    def to_weigh_by(self, blend: Blend | None) -> list[Ranking]:
-        """Those that say how much a distilled retriever counts beside other scores.
+    def for_hybrid_weights(self, blend: Blend | None) -> list[Ranking]:
+        """The rankings that the weights of a hybrid with the distilled retriever are fitted on.
 
-        Lists that taught it would say too much. All are taken where nothing of its training was kept, or where too few
-        did not teach it.
+        On lists that trained the retriever its score looks too good, so `validation` is taken. All training lists are
+        taken where nothing of its training was kept, or where `validation` is too small.
 
         Args:
-            blend: how much of its training was kept.
+            blend: How much of the retriever's training was kept.
         """
-        judging = self.that_choose
+        judging = self.validation
         taught = blend is None or blend.share > 0
-        return judging if taught and len(judging) >= ENOUGH_TO_FIT else self.that_teach
+        return judging if taught and len(judging) >= ENOUGH_TO_FIT else self.training
 
-    def judges(self) -> list[JudgingList]:
-        """The texts of `that_choose`."""
-        from rankstill.retriever import JudgingList
+    def validation_texts(self) -> list[ValidationList]:
+        """The texts of `validation`."""
+        from rankstill.retriever import ValidationList
 
-        rankings, texts = self.that_choose, self.dataset.corpus.texts
+        rankings, texts = self.validation, self.dataset.corpus.texts
         return [
-            JudgingList(self.dataset.queries[one.query_id].text, list(texts(here)), len(one.ranking))
+            ValidationList(self.dataset.queries[one.query_id].text, list(texts(here)), len(one.ranking))
             for one, here in zip(rankings, self.positions_of(rankings), strict=True)
         ]
 

@@ -12,9 +12,9 @@ from rankstill.evaluation.systems import DISTILLED
 from rankstill.notebook import outcome_html, outcome_markdown
 
 if TYPE_CHECKING:
+    from rankstill.components import Components
     from rankstill.evaluation import EvaluationTable
     from rankstill.evaluation.agreement import Agreement
-    from rankstill.parts import Parts
     from rankstill.report.verdict import Verdict
 
 
@@ -53,23 +53,23 @@ class Outcome:
         return outcome_markdown(self)
 
 
-def read_outcome(parts: Parts, steps: Collection[str], offer: str = "") -> Outcome:
+def read_outcome(components: Components, steps: Collection[str], offer: str = "") -> Outcome:
     """What a workspace holds by now.
 
     Args:
-        parts: of the chain.
+        components: of the chain.
         steps: that the chain needs.
         offer: see `Outcome`.
     """
     from rankstill.evaluation import EvaluationTable
     from rankstill.evaluation.chain_agreement import read_agreement
 
-    workspace, table = parts.workspace, None
+    workspace, table = components.workspace, None
     if workspace.record("evaluation"):
         measured = json.loads(workspace.path("metrics.json").read_text(encoding="utf-8"))["table"]
         table = EvaluationTable.from_json(measured) if measured else None
     agreed = "agreement" in steps and workspace.record("agreement") is not None
-    notes = [*parts.dataset.notes]
+    notes = [*components.dataset.notes]
     for name, record in workspace.records().items():
         notes += record.notes if name in steps else ()
     return Outcome(

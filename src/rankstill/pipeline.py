@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankstill.cache import cache_of_all
+from rankstill.components import Components, check_corpus, check_queries
 from rankstill.config import Config, write_config
 from rankstill.datasets import Dataset, lasting_source, load_dataset
 from rankstill.distributed.processes import is_rank_zero
 from rankstill.distributed.workspaces import open_workspace
 from rankstill.forecast import expected_seconds
 from rankstill.outcome import Outcome, read_outcome
-from rankstill.parts import Parts, check_corpus, check_queries
 from rankstill.progress import forget_notes, note
 from rankstill.reporting import Reports
 from rankstill.steps import Plan
@@ -125,7 +125,7 @@ class Chain:
         self._offer = ""
         self.reports = Reports(config.report_to, workspace.folder)
         self.reports.check()
-        self.parts = Parts(config, workspace, dataset)
+        self.components = Components(config, workspace, dataset)
         self.dataset = dataset
         # A baseline may learn from other labels than a ranker's, or than an LLM's rankings.
         self.steps = tuple(name for name in STEPS if name not in unneeded_steps(config, dataset))
@@ -146,13 +146,13 @@ class Chain:
             check_measures(self.config.evaluation.measures)  # now, and not after an hour of training
         names = self.planned(until)
         if is_rank_zero() and ("rankings" in names or "ranker" in names):
-            self.parts.check_teacher()
+            self.components.check_teacher()
         if "ranker" in names:
-            self.parts.check_cross_encoder()
+            self.components.check_cross_encoder()
         if "labels" in names:
             check_white_box(self.config, self.dataset)
         here = self.config.engine.kind == "local" and is_rank_zero()  # workers' machines are not measured
-        self.workspace.plan = Plan(names, (lambda: expected_seconds(self.parts, names)) if here else None)
+        self.workspace.plan = Plan(names, (lambda: expected_seconds(self.components, names)) if here else None)
         for name in names:
             getattr(self, name)()
         return self.outcome()
@@ -169,10 +169,10 @@ class Chain:
         retriever = self.config.retriever
         return self.workspace.step(
             "vectors",
-            lambda folder: make_vectors(self.parts, folder),
+            lambda folder: make_vectors(self.components, folder),
             outputs=("vectors",),
             settings=[
-                self.parts.retriever_identity,
+                self.components.retriever_identity,
                 retriever.query_prompt,
                 retriever.passage_prompt,
             ],
@@ -187,10 +187,10 @@ class Chain:
 
         return self.workspace.step(
             "candidates",
-            lambda folder: make_candidates(self.parts, folder),
+            lambda folder: make_candidates(self.components, folder),
             outputs=("candidates.parquet",),
             settings=[self._section("candidates")],
-            inputs=[self.vectors(), self.parts.dataset_fingerprint],
+            inputs=[self.vectors(), self.components.dataset_fingerprint],
         )
 
     @_once
@@ -201,19 +201,19 @@ class Chain:
         if self.config.teacher.kind != "recorded":
             return self.workspace.step(
                 "rankings",
-                lambda folder: ask_for_rankings(self.parts, folder),
+                lambda folder: ask_for_rankings(self.components, folder),
                 outputs=("rankings.jsonl", "teacher.json"),
-                settings=[*self.parts.what_is_asked(), self.config.candidates.k, self.config.seed],
+                settings=[*self.components.ranking_options(), self.config.candidates.k, self.config.seed],
                 inputs=[self.candidates()],
             )
-        path = self.parts.recorded_rankings
+        path = self.components.recorded_rankings
         content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
         return self.workspace.step(
             "rankings",
-            lambda folder: take_rankings(self.parts, folder),
+            lambda folder: take_rankings(self.components, folder),
             outputs=("rankings.jsonl",),
             settings=["recorded", content],
-            inputs=[self.parts.dataset_fingerprint],
+            inputs=[self.components.dataset_fingerprint],
         )
 
     @_once
@@ -223,12 +223,12 @@ class Chain:
 
         return self.workspace.step(
             "held_out",
-            lambda folder: self.parts.lists.hold_out(folder, lambda: self.parts.model_before),
+            lambda folder: self.components.lists.hold_out(folder, lambda: self.components.model_before),
             outputs=(FILE,),
             settings=[
                 self.config.evaluation.holdout,
                 self.config.seed,
-                self.parts.retriever_identity,
+                self.components.retriever_identity,
                 self.config.retriever.query_prompt,
             ],
             inputs=[self.rankings()],
@@ -242,9 +242,9 @@ class Chain:
         config = self.config.multi_vector
         return self.workspace.step(
             "multi_vector",
-            lambda folder: make_multi_vector(self.parts, folder),
+            lambda folder: make_multi_vector(self.components, folder),
             outputs=("multi-vector", "multi-vector.json"),
-            settings=[config.context, config.idf_power, config.pooling, self.parts.retriever_identity],
+            settings=[config.context, config.idf_power, config.pooling, self.components.retriever_identity],
             inputs=[self.dataset.corpus.fingerprint, self.held_out()],
         )
 
@@ -254,12 +254,12 @@ class Chain:
         from rankstill.multi_vector.making import make_token_index, read_choice
 
         self.multi_vector()
-        chosen, config = read_choice(self.parts), self.config.multi_vector
+        chosen, config = read_choice(self.components), self.config.multi_vector
         return self.workspace.step(
             "token_index",
-            lambda folder: make_token_index(self.parts, folder),
+            lambda folder: make_token_index(self.components, folder),
             outputs=("multi-vector-index",),
-            settings=[self.parts.retriever_identity, chosen and chosen.context, config.pooling, config.bits],
+            settings=[self.components.retriever_identity, chosen and chosen.context, config.pooling, config.bits],
             inputs=[self.dataset.corpus.fingerprint],
             shared=True,
         )
@@ -271,10 +271,10 @@ class Chain:
 
         return self.workspace.step(
             "ranker",
-            lambda folder: make_ranker(self.parts, folder, self.reports),
+            lambda folder: make_ranker(self.components, folder, self.reports),
             outputs=("ranker", "ranker-losses.json", "hybrid.json", *self._made_with_late()),
             settings=[self._section("ranker"), self.config.seed, "with hybrids"],
-            inputs=[self.candidates(), self.held_out(), *self.parts.ranker_identity, *self._made_late()],
+            inputs=[self.candidates(), self.held_out(), *self.components.ranker_identity, *self._made_late()],
         )
 
     @_once
@@ -286,7 +286,7 @@ class Chain:
         made_from = [getattr(self, name)() for name in ("candidates", "held_out") if name in self.steps]
         return self.workspace.step(
             "labels",
-            lambda folder: make_labels(self.parts, folder, self.candidates(), has_ranker=self.has_ranker),
+            lambda folder: make_labels(self.components, folder, self.candidates(), has_ranker=self.has_ranker),
             outputs=("labels.parquet",),
             settings=[
                 self._section("labels"),
@@ -304,7 +304,7 @@ class Chain:
 
         return self.workspace.step(
             "retriever",
-            lambda folder: make_retriever(self.parts, folder, self.reports),
+            lambda folder: make_retriever(self.components, folder, self.reports),
             outputs=("retriever", "retriever-losses.json", "retriever-blend.json"),
             settings=[self._section("retriever"), self.config.seed],
             inputs=[self.labels()],
@@ -317,7 +317,7 @@ class Chain:
 
         return self.workspace.step(
             "reranker",
-            lambda folder: make_reranker(self.parts, folder, has_ranker=self.has_ranker),
+            lambda folder: make_reranker(self.components, folder, has_ranker=self.has_ranker),
             outputs=("vectors-after", *(("reranker", "hybrid-distilled.json") if self.has_ranker else ())),
             settings=[],
             inputs=[self.retriever()],
@@ -333,8 +333,8 @@ class Chain:
         folders = ("multi-vector-distilled", "multi-vector-distilled-index")
         return self.workspace.step(
             "multi_vector_distilled",
-            lambda folder: make_distilled(self.parts, folder, self.reports),
-            outputs=(*folders, *names) if self.parts.has_multi_vector else (),
+            lambda folder: make_distilled(self.components, folder, self.reports),
+            outputs=(*folders, *names) if self.components.has_multi_vector else (),
             settings=[self._section("multi_vector"), self._section("retriever"), self.config.seed],
             inputs=[self.labels(), *made],
         )
@@ -346,7 +346,7 @@ class Chain:
 
         return self.workspace.step(
             "agreement",
-            lambda folder: measure_agreement(self.parts, folder, with_ranker=self.has_ranker),
+            lambda folder: measure_agreement(self.components, folder, with_ranker=self.has_ranker),
             outputs=("agreement.json",),
             settings=[self.config.evaluation.resamples, self.config.seed],
             inputs=[self.held_out(), self.reranker(), *self._made_late(), *self._distilled_late()],
@@ -360,7 +360,7 @@ class Chain:
         unjudged = [(query_id, self.dataset.queries[query_id].text) for query_id in self.dataset.unjudged]
         return self.workspace.step(
             "runs",
-            lambda folder: search_by_chain(self.parts, folder, with_ranker=self.has_ranker),
+            lambda folder: search_by_chain(self.components, folder, with_ranker=self.has_ranker),
             outputs=("runs",),
             settings=[self.config.evaluation.rerank_depth, unjudged],
             inputs=[self.reranker(), *self._made_late(), *self._distilled_late()],
@@ -375,18 +375,18 @@ class Chain:
         from rankstill.report import write_report
         from rankstill.retriever.card import write_cards
 
-        dataset = self.parts.test_set
+        dataset = self.components.test_set
         judged = read_judgements(self.workspace.folder, self.dataset) if dataset.judged_by else None
         fingerprint = self.workspace.step(
             "evaluation",
-            lambda folder: evaluate_chain(self.parts, folder),
+            lambda folder: evaluate_chain(self.components, folder),
             outputs=("metrics.json", "runs/qrels.trec", "per-query.csv", "pairs.csv"),
             settings=[self._section("evaluation"), self.config.seed, *([judged.fingerprint] if judged else [])],
             inputs=[self.runs()],
         )
         if is_rank_zero():
-            self._offer = offer(self.parts)
-            write_cards(self.parts, self.outcome())
+            self._offer = offer(self.components)
+            write_cards(self.components, self.outcome())
             write_report(self.workspace.folder, dataset, self._offer)
         return fingerprint
 
@@ -398,11 +398,11 @@ class Chain:
 
     def _made_with_late(self) -> tuple[str, ...]:
         self._made_late()
-        return ("hybrid-multi-vector.json",) if self.parts.has_multi_vector else ()
+        return ("hybrid-multi-vector.json",) if self.components.has_multi_vector else ()
 
     def outcome(self) -> Outcome:
         """What the workspace holds by now."""
-        return read_outcome(self.parts, self.steps, self._offer)
+        return read_outcome(self.components, self.steps, self._offer)
 
     def _section(self, name: str) -> Any:
         return getattr(self.config, name).model_dump(mode="json")

@@ -39,7 +39,7 @@ def forget_notes() -> None:
     _noted.clear()
 
 
-def not_said(notes: Sequence[str]) -> list[str]:
+def unlogged(notes: Sequence[str]) -> list[str]:
     """Those of these notes that this run's log does not hold."""
     return [each for each in notes if each not in _noted]
 

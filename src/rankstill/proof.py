@@ -42,9 +42,9 @@ def prove(config: Config, workspace: str | Path) -> str:
     with open_chain(config, workspace) as chain:
         opened = chain.workspace
         chain.run()
-        dataset = chain.parts.test_set
+        dataset = chain.components.test_set
         # A baseline has no ranker, and then no links to tell apart.
-        parts = {"Which link lost most": attribute_workspace(chain.parts)} if chain.has_ranker else {}
+        parts = {"Which link lost most": attribute_workspace(chain.components)} if chain.has_ranker else {}
         pages = [(title, part.to_markdown(), part.to_json()) for title, part in parts.items()]
         if "agreement" in chain.steps:
             agreement = read_agreement(opened.folder)
@@ -64,7 +64,7 @@ def prove(config: Config, workspace: str | Path) -> str:
             )
             pages.append(("For which queries", slices.to_markdown(), slices.to_json()))
         if config.dataset.source != SECOND:
-            forgotten = forgetting_of_workspace(chain.parts, load_dataset(DatasetConfig(source=SECOND)))
+            forgotten = forgetting_of_workspace(chain.components, load_dataset(DatasetConfig(source=SECOND)))
             pages.append((f"What was forgotten, on {SECOND}", forgotten.to_markdown(), forgotten.to_json()))
         text = "\n".join(f"## {title}\n\n{page.rstrip()}\n" for title, page, _ in pages)
         opened.write("proof.md", text)
@@ -114,7 +114,7 @@ def answer_choices(config: Config, workspace: str | Path, questions: Path) -> Ra
     asked = read_choice_questions(questions)
     with _reading(config, workspace) as (chain, reader):
         queries = {each.id: each.text for each in asked}
-        systems = chain_systems(chain.parts, queries, with_ranker=chain.has_ranker)
+        systems = chain_systems(chain.components, queries, with_ranker=chain.has_ranker)
         runs = {name: systems[name]() for name in _read_from(config, systems)}
         table = choice_table(reader, asked, chain.dataset.corpus, runs, _settings(config))
         table.write(chain.workspace.path("choices"))
@@ -129,7 +129,7 @@ def _reading(config: Config, workspace: str | Path, dataset: Dataset | None = No
 
     with (
         open_chain(config, workspace, dataset) as chain,
-        Teacher(config.rag.reader or config.teacher, chain.parts.account, config.seed) as reader,
+        Teacher(config.rag.reader or config.teacher, chain.components.account, config.seed) as reader,
     ):
         chain.run()
         yield chain, reader

@@ -17,7 +17,7 @@ from rankstill.baselines.rows import one_hot
 from rankstill.candidates import FirstStage
 from rankstill.config import RetrieverConfig
 from rankstill.datasets import Corpus, Dataset, Query
-from rankstill.retriever import Lessons, load_retriever, train_retriever
+from rankstill.retriever import TrainingData, load_retriever, train_retriever
 from rankstill.retriever.loss import UNLABELLED, kl_to_ranker
 from rankstill.retriever.steps import StepBuilder
 from rankstill.teacher import Ranking
@@ -99,7 +99,7 @@ def test_existing_training_learns_gold_labels_as_they_are(
     rows = gold_labels(toy_dataset.train, candidates, toy_dataset, passages=8)
     config = RetrieverConfig(model=str(tiny_model_folder), epochs=3, learning_rate=3e-3, lists_per_step=4)
     before = load_retriever(config, "cpu")
-    after = train_retriever(Lessons(rows, toy_dataset.corpus, config, 0), tmp_path, "cpu")
+    after = train_retriever(TrainingData(rows, toy_dataset.corpus, config, 0), tmp_path, "cpu")
 
     def hits(model: SentenceTransformer) -> int:
         passages = model.encode_document(list(toy_dataset.corpus.texts()))

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from rankstill.candidates import FirstStage, approximate, bm25, nearest_passages, postings
-from rankstill.candidates.approximate import ApproximateIndex, kept_approximate_index
-from rankstill.candidates.bm25 import Analyzer, BM25Index, kept_index
+from rankstill.candidates.approximate import ApproximateIndex, cached_approximate_index
+from rankstill.candidates.bm25 import Analyzer, BM25Index, cached_index
 from rankstill.config import CandidatesConfig
 from rankstill.errors import RankstillError
 
@@ -51,7 +51,7 @@ def queries(passages: NDArray[np.float32]) -> NDArray[np.float32]:
 def test_a_trusted_index_finds_as_much_as_was_measured(
     factory: str, passages: NDArray[np.float32], queries: NDArray[np.float32], tmp_path: Path
 ) -> None:
-    index, measured = kept_approximate_index(passages, factory, queries, tmp_path / "index", least=0.9, made_from="v")
+    index, measured = cached_approximate_index(passages, factory, queries, tmp_path / "index", least=0.9, made_from="v")
     assert index is not None
     found, cosines = index.nearest(queries, 100)
     exact, _ = nearest_passages(queries, passages, 100)
@@ -69,7 +69,7 @@ def test_the_least_effort_that_suffices_is_taken(
 ) -> None:
     efforts = []
     for least in (0.3, 0.9, 1.0):
-        _, measured = kept_approximate_index(
+        _, measured = cached_approximate_index(
             passages, "IVF64,Flat", queries, tmp_path / str(least), least=least, made_from="v"
         )
         efforts.append(measured.effort)
@@ -81,7 +81,7 @@ def test_an_index_that_refines_what_it_finds_finds_more_with_more_effort(
     factory: str, passages: NDArray[np.float32], queries: NDArray[np.float32], tmp_path: Path
 ) -> None:
     little, much = (
-        kept_approximate_index(passages, factory, queries, tmp_path / str(least), least=least, made_from="v")[1]
+        cached_approximate_index(passages, factory, queries, tmp_path / str(least), least=least, made_from="v")[1]
         for least in (0.0, 1.0)
     )
     assert little.effort < much.effort
@@ -99,7 +99,9 @@ def test_an_index_of_many_lists_that_refines_is_trained_on_as_many_passages_as_o
 def test_an_index_below_the_least_recall_is_not_used_and_says_so(
     passages: NDArray[np.float32], queries: NDArray[np.float32], tmp_path: Path
 ) -> None:
-    index, measured = kept_approximate_index(passages, "PQ2x4", queries, tmp_path / "index", least=0.95, made_from="v")
+    index, measured = cached_approximate_index(
+        passages, "PQ2x4", queries, tmp_path / "index", least=0.95, made_from="v"
+    )
     assert index is None
     assert measured.recall < 0.95
     assert "search is exact" in measured.describe()
@@ -113,7 +115,9 @@ def test_a_kept_index_is_built_once_for_the_same_making(
     monkeypatch.setattr(approximate, "build", lambda *given: built.append(given[1]) or real(*given))
 
     def keep(factory: str, made_from: str) -> object:
-        return kept_approximate_index(passages, factory, queries, tmp_path / "index", least=0.5, made_from=made_from)[1]
+        return cached_approximate_index(passages, factory, queries, tmp_path / "index", least=0.5, made_from=made_from)[
+            1
+        ]
 
     assert keep("IVF16,Flat", "a") == keep("IVF16,Flat", "a")
     assert built == ["IVF16,Flat"]
@@ -190,15 +194,15 @@ def test_a_kept_word_index_is_made_once_for_the_same_corpus_and_settings(
 ) -> None:
     real, made = bm25.write_index, []
     monkeypatch.setattr(bm25, "write_index", lambda *given: made.append(given[2:]) or real(*given))
-    corpus, part = toy_dataset.corpus, toy_dataset.corpus.part(range(10))
+    corpus, part = toy_dataset.corpus, toy_dataset.corpus.select(range(10))
     (tmp_path / "unfinished-bm25").mkdir()
     (tmp_path / "unfinished-bm25" / "half").write_text("of a run that was killed")
-    first = kept_index(corpus, CandidatesConfig(), tmp_path / "bm25")
-    again = kept_index(corpus, CandidatesConfig(), tmp_path / "bm25")
+    first = cached_index(corpus, CandidatesConfig(), tmp_path / "bm25")
+    again = cached_index(corpus, CandidatesConfig(), tmp_path / "bm25")
     np.testing.assert_array_equal(first.scores("magma"), again.scores("magma"))
     assert len(made) == 1
-    assert kept_index(part, CandidatesConfig(), tmp_path / "bm25").statistics.passages == 10
-    assert kept_index(part, CandidatesConfig(k1=2.0), tmp_path / "bm25").statistics.k1 == 2.0
+    assert cached_index(part, CandidatesConfig(), tmp_path / "bm25").statistics.passages == 10
+    assert cached_index(part, CandidatesConfig(k1=2.0), tmp_path / "bm25").statistics.k1 == 2.0
     assert len(made) == 3
     assert [each.name for each in tmp_path.iterdir()] == ["bm25"]
 

@@ -35,7 +35,7 @@ def test_positions_and_slices_work_across_chunks() -> None:
     corpus = Corpus(ids, [""] * len(ids), ids)
     assert [corpus.bodies[row] for row in (0, 8191, 8192, -1)] == ["p0", "p8191", "p8192", "p19999"]
     assert corpus.ids[8190:8194] == ids[8190:8194]
-    assert corpus.part([9000, 3]).ids == ["p9000", "p3"]
+    assert corpus.select([9000, 3]).ids == ["p9000", "p3"]
     with pytest.raises(IndexError):
         corpus.ids[20_000]
     with pytest.raises(KeyError):

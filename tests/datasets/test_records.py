@@ -3,9 +3,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankstill.datasets.dataset import Corpus, Query
-from rankstill.datasets.fields import Place, check_id
+from rankstill.datasets.fields import RecordSource, check_id
 from rankstill.datasets.records import (
-    Parts,
+    RawDataset,
     assemble,
     gather_passages,
     gather_qrels,
@@ -14,7 +14,7 @@ from rankstill.datasets.records import (
 )
 from rankstill.errors import DataError
 
-PLACE = Place("corpus.jsonl")
+PLACE = RecordSource("corpus.jsonl")
 CORPUS = Corpus(["p1", "p2"], ["", ""], ["one", "two"])
 
 
@@ -115,7 +115,7 @@ def test_other_names_of_a_querys_id_and_text_are_taken_and_said(name: str) -> No
 
 def test_other_names_of_a_judgements_fields_are_taken_and_said() -> None:
     rows = numbered({"qid": "q1", "docid": "p1", "relevance": 2})
-    qrels, notes = gather_qrels(rows, Place("qrels"), {"q1"}, CORPUS)
+    qrels, notes = gather_qrels(rows, RecordSource("qrels"), {"q1"}, CORPUS)
     assert qrels == {"q1": {"p1": 2}}
     assert notes == (
         'qrels: "qid" was read as "query-id", "docid" was read as "corpus-id", "relevance" was read as "score".',
@@ -147,7 +147,7 @@ def test_two_mistakes_in_queries_or_judgements_take_one_run() -> None:
         gather_queries(numbered(passage(""), passage("q"), passage("q")), PLACE)
     rows = numbered(judgement("q1", "p1", "x"), judgement("q1", "p1"), judgement("q1", "p2", "y"))
     with pytest.raises(DataError, match=r"(?s)line 1: the grade 'x'.*line 3: the grade 'y'"):
-        gather_qrels(rows, Place("qrels"), {"q1"}, CORPUS)
+        gather_qrels(rows, RecordSource("qrels"), {"q1"}, CORPUS)
 
 
 def test_an_id_in_two_forms_of_unicode_is_one_id() -> None:
@@ -157,7 +157,7 @@ def test_an_id_in_two_forms_of_unicode_is_one_id() -> None:
     assert notes == (f"corpus.jsonl: 1 ids are now in Unicode's composed form (NFC): {composed} (line 1).",)
     queries, _ = gather_queries(numbered(passage(decomposed)), PLACE)
     for written in (decomposed, composed):
-        qrels, _ = gather_qrels(numbered(judgement(written, written)), Place("qrels"), queries, corpus)
+        qrels, _ = gather_qrels(numbered(judgement(written, written)), RecordSource("qrels"), queries, corpus)
         assert qrels == {composed: {composed: 1}}
     with pytest.raises(DataError, match="appears twice"):
         gather_passages(numbered(passage(decomposed), passage(composed)), PLACE)
@@ -204,7 +204,7 @@ def test_judgements_of_unknown_ids_are_left_out_counted_and_the_first_three_name
         judgement("q1", "p1"),
         judgement("q2", "p8"),
     )
-    qrels, notes = gather_qrels(rows, Place("qrels/test.tsv"), {"q1", "q2"}, CORPUS)
+    qrels, notes = gather_qrels(rows, RecordSource("qrels/test.tsv"), {"q1", "q2"}, CORPUS)
     assert qrels == {"q1": {"p1": 1}, "q2": {}}
     assert notes == (
         "qrels/test.tsv: 5 judgements of unknown queries were left out: x0 (line 1), x1 (line 2), x2 (line 3), ...",
@@ -215,19 +215,19 @@ def test_judgements_of_unknown_ids_are_left_out_counted_and_the_first_three_name
 @pytest.mark.parametrize("bad", ["relevant", "0.5", "", "1e3", True, None, "nan", 1.5])
 def test_a_bad_grade_is_named_by_line(bad: object) -> None:
     with pytest.raises(DataError, match=r"qrels, line 1: the grade .* is not a whole number"):
-        gather_qrels(numbered(judgement("q1", "p1", bad)), Place("qrels"), {"q1"}, CORPUS)
+        gather_qrels(numbered(judgement("q1", "p1", bad)), RecordSource("qrels"), {"q1"}, CORPUS)
 
 
 @pytest.mark.parametrize(("written", "grade"), [("2", 2), ("-1", -1), ("1.0", 1), (1.0, 1), (3, 3), ("+1", 1)])
 def test_whole_grades_are_read_however_they_are_written(written: object, grade: int) -> None:
-    qrels, _ = gather_qrels(numbered(judgement("q1", "p1", written)), Place("qrels"), {"q1"}, CORPUS)
+    qrels, _ = gather_qrels(numbered(judgement("q1", "p1", written)), RecordSource("qrels"), {"q1"}, CORPUS)
     assert qrels == {"q1": {"p1": grade}}
 
 
 @pytest.mark.parametrize("grades", [(1, 0, 2, 2), (2, 1, 0), (0, 2)])
 def test_of_different_grades_for_one_pair_the_highest_counts_and_they_are_counted(grades: tuple[int, ...]) -> None:
     rows = numbered(*(judgement("q1", "p1", grade) for grade in grades))
-    qrels, notes = gather_qrels(rows, Place("qrels"), {"q1"}, CORPUS)
+    qrels, notes = gather_qrels(rows, RecordSource("qrels"), {"q1"}, CORPUS)
     assert qrels == {"q1": {"p1": 2}}
     assert len(notes) == 1
     assert "judgements differ from an earlier one of the pair; the highest counts: q1 and p1 (line 2)" in notes[0]
@@ -237,12 +237,12 @@ QUERIES = {query_id: Query(query_id, query_id) for query_id in ("q1", "q2", "q3"
 
 
 def test_without_a_training_split_all_but_the_test_queries_teach() -> None:
-    dataset = assemble(Parts("d", CORPUS, QUERIES, None, {"q2": {"p1": 1}, "q4": {"p1": 0}}))
+    dataset = assemble(RawDataset("d", CORPUS, QUERIES, None, {"q2": {"p1": 1}, "q4": {"p1": 0}}))
     assert (dataset.train, dataset.test) == (("q1", "q3"), ("q2",))
 
 
 def test_test_queries_without_a_relevant_passage_do_not_measure_and_are_named() -> None:
-    dataset = assemble(Parts("d", CORPUS, QUERIES, {"q1": {}}, {"q2": {"p1": 1}, "q3": {}, "q4": {"p1": 0}}))
+    dataset = assemble(RawDataset("d", CORPUS, QUERIES, {"q1": {}}, {"q2": {"p1": 1}, "q3": {}, "q4": {"p1": 0}}))
     assert dataset.test == ("q2",)
     assert "d: 2 test queries have no relevant passage in the corpus and do not measure: q3, q4." in dataset.notes
 
@@ -251,18 +251,18 @@ def test_test_queries_without_a_relevant_passage_do_not_measure_and_are_named() 
 def test_a_test_split_that_judges_nothing_relevant_says_that_nothing_can_be_measured(
     test: dict[str, dict[str, int]],
 ) -> None:
-    dataset = assemble(Parts("d", CORPUS, QUERIES, {"q1": {}}, test))
+    dataset = assemble(RawDataset("d", CORPUS, QUERIES, {"q1": {}}, test))
     assert "d: no test query is judged; nothing can be measured." in dataset.notes
 
 
 def test_a_test_split_with_answers_alone_can_be_measured() -> None:
     queries = {"q1": QUERIES["q1"], "q2": Query("q2", "q2", ("yes",))}
-    dataset = assemble(Parts("d", CORPUS, queries, {"q1": {}}, {"q2": {}}))
+    dataset = assemble(RawDataset("d", CORPUS, queries, {"q1": {}}, {"q2": {}}))
     assert not any("nothing can be measured" in note for note in dataset.notes)
 
 
 def test_queries_of_neither_split_are_named() -> None:
-    dataset = assemble(Parts("d", CORPUS, QUERIES, {"q1": {"p1": 1}}, {"q2": {"p2": 1}}))
+    dataset = assemble(RawDataset("d", CORPUS, QUERIES, {"q1": {"p1": 1}}, {"q2": {"p2": 1}}))
     assert dataset.notes == (
         "d: 2 queries are in neither split and are not used "
         "(in a BEIR folder, splits/train.txt says which may teach): q3, q4.",
@@ -270,13 +270,13 @@ def test_queries_of_neither_split_are_named() -> None:
 
 
 def test_a_query_of_both_splits_is_measured_by_its_test_judgements_alone() -> None:
-    dataset = assemble(Parts("d", CORPUS, QUERIES, {"q1": {"p1": 1}, "q2": {"p1": 1}}, {"q2": {"p2": 1}}))
+    dataset = assemble(RawDataset("d", CORPUS, QUERIES, {"q1": {"p1": 1}, "q2": {"p1": 1}}, {"q2": {"p2": 1}}))
     assert dataset.test_qrels() == {"q2": {"p2": 1}}
     assert "d: 1 queries are in both splits and keep their test judgements alone: q2." in dataset.notes
 
 
 def test_a_dataset_that_cannot_teach_says_so() -> None:
-    dataset = assemble(Parts("d", CORPUS, {"q1": QUERIES["q1"]}, None, {"q1": {"p1": 1}}))
+    dataset = assemble(RawDataset("d", CORPUS, {"q1": QUERIES["q1"]}, None, {"q1": {"p1": 1}}))
     assert (dataset.train, dataset.notes) == ((), ("d: no query may teach.",))
 
 

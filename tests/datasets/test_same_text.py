@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from rankstill.checks import check_dataset
+from rankstill.components import check_corpus
 from rankstill.config import Config, DatasetConfig
 from rankstill.datasets import Corpus, find_leaks, load_dataset
 from rankstill.datasets.same_text import folded
 from rankstill.errors import DataError
-from rankstill.parts import check_corpus
 from rankstill.teacher import Ranking, read_rankings, write_rankings
 
 SAME = (

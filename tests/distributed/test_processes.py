@@ -19,14 +19,14 @@ import pytest
 import yaml
 
 from rankstill.candidates import FEATURES, FirstStage
-from rankstill.candidates.bm25 import kept_index, write_index
+from rankstill.candidates.bm25 import cached_index, write_index
 from rankstill.config import CandidatesConfig, Config, RankerConfig, RetrieverConfig
 from rankstill.datasets import Dataset
 from rankstill.errors import DataError
-from rankstill.labels import LabelledQuery, Unlabelled, label
+from rankstill.labels import LabelledQuery, UnlabelledQuery, label
 from rankstill.pipeline import distill
 from rankstill.ranker import Prior, RankedList, Ranker, train_ranker
-from rankstill.retriever import Lessons, train_retriever
+from rankstill.retriever import TrainingData, train_retriever
 
 RATE = 1e-3
 SCRIPT = Path(__file__).with_name("train_by_rank.py")
@@ -89,7 +89,7 @@ def _for_the_retriever(dataset: Dataset, first_stage: FirstStage, model_folder: 
     corpus, nothing = dataset.corpus, np.empty(0, dtype=np.int64)
     asked = dataset.texts_of(dataset.train)
     queries = [
-        Unlabelled(query_id, text, "teacher", nothing, candidates.positions)
+        UnlabelledQuery(query_id, text, "teacher", nothing, candidates.positions)
         for query_id, text, candidates in zip(dataset.train, asked, first_stage.search(asked, 10), strict=True)
     ]
     ranker = Ranker(Prior(FEATURES, (0.0, 20.0)), None)
@@ -155,7 +155,7 @@ def test_processes_too_many_for_one_step_are_told_so(
         train_ranker(lists, ranker, str(tiny_model_folder), tmp_path, seed=0, device="cpu")
     retriever = RetrieverConfig(model=str(tiny_model_folder), epochs=1, lists_per_step=5)
     with pytest.raises(DataError, match=r"retriever: 24 lists .* 5 processes .* need 25 .* lower lists_per_step"):
-        train_retriever(Lessons(labels, toy_dataset.corpus, retriever, 0), tmp_path, "cpu")
+        train_retriever(TrainingData(labels, toy_dataset.corpus, retriever, 0), tmp_path, "cpu")
 
 
 def test_an_index_that_several_ask_for_at_once_is_made_once(
@@ -170,7 +170,9 @@ def test_an_index_that_several_ask_for_at_once_is_made_once(
 
     monkeypatch.setattr("rankstill.candidates.bm25.write_index", slowly)
     with ThreadPoolExecutor(3) as pool:  # a lock of the operating system's keeps threads apart as it does processes
-        asking = [pool.submit(kept_index, toy_dataset.corpus, CandidatesConfig(), tmp_path / "bm25") for _ in range(3)]
+        asking = [
+            pool.submit(cached_index, toy_dataset.corpus, CandidatesConfig(), tmp_path / "bm25") for _ in range(3)
+        ]
         scores = [each.result().scores("how does the magma change") for each in asking]
     assert len(made) == 1
     assert (scores[0] > 0).any()

@@ -47,18 +47,18 @@ def trained(folder: Path, kind: str, lists: int, made: Path) -> list[torch.Tenso
         from rankstill.datasets import Corpus
         from rankstill.multi_vector import multi_vector_encoder
         from rankstill.multi_vector.student import MULTI_VECTOR
-        from rankstill.retriever import Lessons, load_retriever
+        from rankstill.retriever import TrainingData, load_retriever
         from rankstill.retriever.training import train_student
 
         start = load_retriever(config, "cpu")
         model = multi_vector_encoder(start, np.ones(len(start.tokenizer), dtype=np.float32), 0.0)
-        lessons = Lessons(what["labels"], Corpus(*what["corpus"]), config, 0)
-        train_student(model, MULTI_VECTOR, lessons, made, "multi-vector")
+        data = TrainingData(what["labels"], Corpus(*what["corpus"]), config, 0)
+        train_student(model, MULTI_VECTOR, data, made, "multi-vector")
     elif kind == "retriever":
         from rankstill.datasets import Corpus
-        from rankstill.retriever import Lessons, train_retriever
+        from rankstill.retriever import TrainingData, train_retriever
 
-        model = train_retriever(Lessons(what["labels"], Corpus(*what["corpus"]), config, 0), made, "cpu")
+        model = train_retriever(TrainingData(what["labels"], Corpus(*what["corpus"]), config, 0), made, "cpu")
     else:
         from rankstill.ranker import train_ranker
 

@@ -30,7 +30,7 @@ from rankstill.engine.encoding import (
 from rankstill.engine.finding import FindTask, SharedFirstStage, _found_table, candidates_in, queries_in, query_tables
 from rankstill.engine.folders import put_folder
 from rankstill.engine.scoring import ScoreTask, SharedRanker, join_columns, labels_in
-from rankstill.labels import LabelledQuery, Unlabelled, label, read_labels
+from rankstill.labels import LabelledQuery, UnlabelledQuery, label, read_labels
 from rankstill.labels.labelling import passages_of
 from rankstill.ranker import Prior, Ranker
 from rankstill.ranker.model import start_cross_encoder
@@ -47,15 +47,15 @@ def corpus(toy_dataset: Dataset, tmp_path: Path) -> ShardFolder:
 
 
 @pytest.fixture
-def queries(toy_dataset: Dataset) -> list[Unlabelled]:
+def queries(toy_dataset: Dataset) -> list[UnlabelledQuery]:
     """The training queries as an LLM ranked them, then those of the test as if unlabelled."""
     draw = np.random.default_rng(0)
     texts = toy_dataset.texts_of
     ranked = [
-        Unlabelled(each, text, "teacher", draw.permutation(60)[:5], NOTHING if number % 2 else np.array([7, 8]))
+        UnlabelledQuery(each, text, "teacher", draw.permutation(60)[:5], NOTHING if number % 2 else np.array([7, 8]))
         for number, (each, text) in enumerate(zip(toy_dataset.train, texts(toy_dataset.train), strict=True))
     ]
-    extra = [Unlabelled(each, toy_dataset.queries[each].text, "extra", NOTHING) for each in toy_dataset.test]
+    extra = [UnlabelledQuery(each, toy_dataset.queries[each].text, "extra", NOTHING) for each in toy_dataset.test]
     return [*ranked, *extra]
 
 
@@ -66,7 +66,7 @@ def assert_same(one: LabelledQuery, other: LabelledQuery) -> None:
 
 
 def test_vectors_candidates_and_labels_are_those_of_one_process(
-    corpus: ShardFolder, queries: list[Unlabelled], toy_first_stage: FirstStage, encoder: Encoder, tmp_path: Path
+    corpus: ShardFolder, queries: list[UnlabelledQuery], toy_first_stage: FirstStage, encoder: Encoder, tmp_path: Path
 ) -> None:
     engine = LocalEngine()
     encode_corpus_on(engine, encoder, corpus, ShardFolder(str(tmp_path / "shards")), tmp_path / "vectors")
@@ -143,7 +143,7 @@ def test_vectors_are_the_same_with_a_worker_killed_amid_them(
 def test_a_cross_encoders_labels_are_the_same_with_one_of_two_workers_killed_amid_them(
     ray_engine: RayEngine,
     corpus: ShardFolder,
-    queries: list[Unlabelled],
+    queries: list[UnlabelledQuery],
     toy_first_stage: FirstStage,
     encoder: Encoder,
     tmp_path: Path,
@@ -173,7 +173,7 @@ def test_a_cross_encoders_labels_are_the_same_with_one_of_two_workers_killed_ami
 
 
 def test_queries_and_corpus_come_back_as_they_went(
-    corpus: ShardFolder, queries: list[Unlabelled], toy_dataset: Dataset
+    corpus: ShardFolder, queries: list[UnlabelledQuery], toy_dataset: Dataset
 ) -> None:
     there = read_corpus(corpus)
     assert (there.ids, there.titles, there.bodies) == (

@@ -14,14 +14,14 @@ from in_this_process import LocalEngine
 from works import FullPrecision
 
 from rankstill.candidates import FEATURES, FirstStage, load_vectors
+from rankstill.components import Components
 from rankstill.config import CandidatesConfig, Config
 from rankstill.datasets import Dataset
 from rankstill.engine import ShardFolder, Task
 from rankstill.engine.cluster import Cluster
 from rankstill.engine.encoding import Encoder
 from rankstill.engine.folders import get_folder, put_folder
-from rankstill.labels import Unlabelled, label
-from rankstill.parts import Parts
+from rankstill.labels import UnlabelledQuery, label
 from rankstill.ranker import Prior, Ranker
 from rankstill.workspace import Workspace
 
@@ -62,7 +62,7 @@ def test_a_chain_on_a_store_that_is_no_disk_gets_what_it_gets_here(
     ranker = Ranker(Prior(FEATURES, (2.0, 5.0)), None)
     ranker.save(tmp_path / "ranker")
     queries = [
-        Unlabelled(each, text, "teacher", np.array([3, 1, 2]), NOTHING)
+        UnlabelledQuery(each, text, "teacher", np.array([3, 1, 2]), NOTHING)
         for each, text in zip(toy_dataset.train, texts, strict=True)
     ]
     labels = cluster.label(queries, tmp_path / "ranker", depth=7, ranked_by="both")
@@ -100,12 +100,12 @@ def test_parts_of_another_format_or_size_are_not_taken_for_these(
 def test_a_store_that_is_a_relative_path_is_the_same_folder_for_every_worker(
     toy_config: Callable[..., Config], toy_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(Parts, "ray", LocalEngine())
+    monkeypatch.setattr(Components, "ray", LocalEngine())
     monkeypatch.chdir(tmp_path)
     for given, used in (("shared", str(tmp_path / "shared")), ("memory://bucket/x", "memory://bucket/x")):
         config = toy_config({"engine.kind": "ray", "engine.store": given})
         with Workspace(tmp_path / given.rpartition("/")[2]) as workspace:
-            cluster = Parts(config, workspace, toy_dataset).cluster
+            cluster = Components(config, workspace, toy_dataset).cluster
         assert cluster is not None
         assert cluster.store.url == used
 

@@ -16,7 +16,7 @@ from in_this_process import LocalEngine
 from works import Die, Double, Refuse
 
 from rankstill.engine import Engine, EngineError, RayEngine, ShardFolder, shard_name
-from rankstill.engine.on_ray import _room
+from rankstill.engine.on_ray import _worker_capacity
 from rankstill.errors import RankstillError
 
 PARTS = 8
@@ -131,7 +131,7 @@ def test_a_part_that_no_worker_survives_is_given_up_and_the_others_stay(
 @pytest.mark.parametrize(("cpus", "gpus", "workers"), [(1, 0, 3), (2, 0, 1), (0.5, 0, 7), (1, 0.25, 1), (4, 0, 0)])
 def test_a_worker_has_room_on_one_machine(cpus: float, gpus: float, workers: int) -> None:
     machines = [{"CPU": 2.0, "memory": 1e9}, {"CPU": 1.5, "GPU": 0.25}, {"memory": 1e9}]
-    assert _room(machines, cpus, gpus) == workers
+    assert _worker_capacity(machines, cpus, gpus) == workers
 
 
 def test_workers_are_as_many_as_there_is_room_for_at_most(ray_engine: RayEngine) -> None:

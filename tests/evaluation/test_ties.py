@@ -14,7 +14,7 @@ import pytrec_eval
 from rankstill.candidates import FEATURES, FirstStage, encode_passages, load_vectors
 from rankstill.config import CandidatesConfig
 from rankstill.datasets import Corpus, Qrels
-from rankstill.evaluation import Run, attribute, in_order, per_query, rank_order, write_qrels, write_run
+from rankstill.evaluation import Run, attribute, break_ties, per_query, rank_order, write_qrels, write_run
 from rankstill.evaluation.systems import dense_run, encoded_run, fused_run, lexical_run, reranked_run
 from rankstill.ranker import Ranker
 from rankstill.ranker.prior import Prior
@@ -109,13 +109,13 @@ def test_a_tool_that_breaks_ties_by_id_finds_our_figures(
 
 @pytest.mark.parametrize("scores", [[1.0, 1.0, 1.0], [0.0, -0.0, 0.0], [1.0, 1.0 + 1e-9, 1.0], [-5.0, -5.0, -6.0]])
 def test_scores_of_a_run_fall_in_its_order_in_single_precision(scores: list[float]) -> None:
-    run = in_order("abc", scores)
+    run = break_ties("abc", scores)
     assert rank_order(run) == ["a", "b", "c"]
     assert list(run.values()) == pytest.approx(scores, abs=1e-6)
 
 
 def test_scores_without_ties_stay_what_they_are() -> None:
-    assert in_order("abc", [0.3, 0.2, -1.5]) == {"a": 0.3, "b": 0.2, "c": -1.5}
+    assert break_ties("abc", [0.3, 0.2, -1.5]) == {"a": 0.3, "b": 0.2, "c": -1.5}
 
 
 def test_links_of_the_chain_are_the_same_however_ids_are_spelled() -> None:

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from rankstill.config import make_config
-from rankstill.judge.agreement import cohen_kappa, with_itself, with_people
-from rankstill.judge.grading import Graded
+from rankstill.judge.agreement import cohen_kappa, human_agreement, self_consistency
+from rankstill.judge.grading import GradedAnswer
 from rankstill.teacher.asking import CandidateList
 
 CONFIG = make_config({"dataset": {"source": "toy"}}, {"evaluation.resamples": 200})
@@ -36,7 +36,7 @@ def test_kappa_of_one_grade_alone_is_not_known() -> None:
     assert cohen_kappa([3, 3], [3, 3]) is None
 
 
-def twice(first: list[list[int]], second: list[list[int]]) -> list[Graded]:
+def twice(first: list[list[int]], second: list[list[int]]) -> list[GradedAnswer]:
     """Queries whose passages got these grades, as shown and the other way round; by passage."""
     graded = []
     for number, (one, other) in enumerate(zip(first, second, strict=True)):
@@ -45,16 +45,16 @@ def twice(first: list[list[int]], second: list[list[int]]) -> list[Graded]:
         back = {each: place for place, each in enumerate(reversed(ids))}
         grades = (dict(zip(ids, one, strict=True)), dict(zip(ids, other, strict=True)))
         listed = CandidateList(f"q{number}", "", ids, ids)
-        graded.append(Graded(listed, (there, back), grades, 0))
+        graded.append(GradedAnswer(listed, (there, back), grades, 0))
     return graded
 
 
 def test_changed_grades_are_counted_by_who_stood_earlier() -> None:
     # Shown first p0 p1 p2 p3, then p3 p2 p1 p0. p0 loses its grade where it stands last, p3 where it stands last.
-    found = with_itself(twice([[3, 0, 0, 1]], [[0, 0, 0, 3]]))
+    found = self_consistency(twice([[3, 0, 0, 1]], [[0, 0, 0, 3]]))
     assert (found.passages, found.changed, found.earlier, found.far) == (4, 2, 2, 2)
     assert found.told_apart == 1
-    assert with_itself(twice([[0, 0, 0, 3]], [[3, 0, 0, 0]])).earlier == 0
+    assert self_consistency(twice([[0, 0, 0, 3]], [[3, 0, 0, 0]])).earlier == 0
 
 
 @pytest.mark.parametrize("share", [0.0, 0.1, 0.2, 0.3])
@@ -66,14 +66,14 @@ def test_the_share_of_grades_drawn_by_chance_is_found(share: float, relevant: fl
     def noisy() -> list[list[int]]:
         return [[draw.randrange(4) if draw.random() < share else grade for grade in each] for each in true]
 
-    assert with_itself(twice(noisy(), noisy())).by_chance == pytest.approx(share, abs=0.04)
+    assert self_consistency(twice(noisy(), noisy())).by_chance == pytest.approx(share, abs=0.04)
 
 
 def test_wavering_between_neighbours_is_not_taken_for_chance() -> None:
     draw = random.Random(4)
     true = [[draw.randrange(4) for _ in range(20)] for _ in range(50)]
     wavering = [[max(0, grade - 1) if draw.random() < 0.3 else grade for grade in each] for each in true]
-    found = with_itself(twice(true, wavering))
+    found = self_consistency(twice(true, wavering))
     assert found.changed > 200
     assert found.by_chance == 0
 
@@ -82,7 +82,7 @@ def measured(judged: dict[str, dict[str, int]], people: dict[str, dict[str, int]
     """Kappa and tau, with a system that ranks a, b, c and one that ranks c, b, a."""
     forth = {query: {"a": 3.0, "b": 2.0, "c": 1.0} for query in people}
     back = {query: {"c": 3.0, "b": 2.0, "a": 1.0} for query in people}
-    found = with_people(judged, people, {"retriever before": forth, "distilled retriever": back}, CONFIG)
+    found = human_agreement(judged, people, {"retriever before": forth, "distilled retriever": back}, CONFIG)
     assert found is not None
     return found.kappa, found.tau
 
@@ -103,10 +103,10 @@ def test_a_judge_that_turns_relevance_round_turns_the_order_of_the_systems_round
 def test_where_people_named_relevant_passages_alone_the_others_count_as_not_relevant() -> None:
     runs = {name: {"q": {"a": 1.0}} for name in ("retriever before", "distilled retriever")}
     judged = {"q": {"a": 3, "b": 0, "c": 2}}
-    alone = with_people(judged, {"q": {"a": 1}}, runs, CONFIG)
-    both = with_people(judged, {"q": {"a": 1, "b": 0}}, runs, CONFIG)
+    alone = human_agreement(judged, {"q": {"a": 1}}, runs, CONFIG)
+    both = human_agreement(judged, {"q": {"a": 1, "b": 0}}, runs, CONFIG)
     assert alone is not None
     assert both is not None
     assert (alone.assumed, alone.passages) == (True, 3)
     assert (both.assumed, both.passages) == (False, 2)
-    assert with_people(judged, {"other": {"a": 1}}, runs, CONFIG) is None
+    assert human_agreement(judged, {"other": {"a": 1}}, runs, CONFIG) is None

@@ -20,7 +20,7 @@ from llm_server import FakeLLM, Messages, Reply, error
 
 from rankstill.config import Config, make_config
 from rankstill.errors import RankstillError
-from rankstill.judge.grading import Graded, Judge
+from rankstill.judge.grading import GradedAnswer, Judge
 from rankstill.teacher import batch_api
 from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.budget import Budget, BudgetReached
@@ -57,7 +57,7 @@ def right(listed: CandidateList) -> dict[str, int]:
     return {each: int(text[-1]) for each, text in zip(listed.ids, listed.passages, strict=True)}
 
 
-def grade(settings: Config, lists: list[CandidateList], paid_by: str = "w", orders: int = 1) -> list[Graded]:
+def grade(settings: Config, lists: list[CandidateList], paid_by: str = "w", orders: int = 1) -> list[GradedAnswer]:
     with Judge(settings, paid_by, orders) as judge:
         return judge.settled(lists, judge.ask(lists))
 

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from rankstill.candidates import FEATURES, FirstStage
 from rankstill.datasets import Dataset
-from rankstill.labels import LabelledQuery, Unlabelled, keep_order, label
+from rankstill.labels import LabelledQuery, UnlabelledQuery, keep_order, label
 from rankstill.labels import labelling as module
-from rankstill.labels.labelling import order_alone
+from rankstill.labels.labelling import order_scores
 from rankstill.ranker import Prior, Ranker
 from rankstill.ranker.prior import Features
 
@@ -40,14 +40,16 @@ class CountingRanker(Ranker):
 
 
 @pytest.fixture
-def queries(toy_dataset: Dataset) -> list[Unlabelled]:
+def queries(toy_dataset: Dataset) -> list[UnlabelledQuery]:
     """The training queries as the LLM ranked them, then the test queries as if unlabelled."""
     draw = np.random.default_rng(0)
     ranked = [
-        Unlabelled(each, toy_dataset.queries[each].text, "teacher", draw.permutation(60)[:5], draw.permutation(60)[:0])
+        UnlabelledQuery(
+            each, toy_dataset.queries[each].text, "teacher", draw.permutation(60)[:5], draw.permutation(60)[:0]
+        )
         for each in toy_dataset.train
     ]
-    extra = [Unlabelled(each, toy_dataset.queries[each].text, "extra", NOTHING) for each in toy_dataset.test]
+    extra = [UnlabelledQuery(each, toy_dataset.queries[each].text, "extra", NOTHING) for each in toy_dataset.test]
     return [*ranked, *extra]
 
 
@@ -59,7 +61,7 @@ def assert_same(one: Iterable[LabelledQuery], other: Iterable[LabelledQuery]) ->
 
 
 def test_labels_are_the_rankers_scores_best_first(
-    queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path
+    queries: list[UnlabelledQuery], toy_first_stage: FirstStage, tmp_path: Path
 ) -> None:
     labels = list(label(queries, toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="ranker"))
     assert [each.id for each in labels] == [each.id for each in queries]
@@ -73,13 +75,13 @@ def test_labels_are_the_rankers_scores_best_first(
 def test_the_passages_that_the_llm_ranked_are_labelled_and_those_added(
     toy_first_stage: FirstStage, tmp_path: Path
 ) -> None:
-    query = Unlabelled("q", "how does magma change", "teacher", np.array([7, 0, 33]), np.array([12, 50]))
+    query = UnlabelledQuery("q", "how does magma change", "teacher", np.array([7, 0, 33]), np.array([12, 50]))
     (got,) = label([query], toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both")
     assert sorted(got.positions) == [0, 7, 12, 33, 50]
 
 
 def test_a_query_that_the_llm_never_saw_gets_the_first_stages_candidates(
-    queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path
+    queries: list[UnlabelledQuery], toy_first_stage: FirstStage, tmp_path: Path
 ) -> None:
     extra = [each for each in queries if each.source == "extra"]
     labels = list(label(extra, toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both"))
@@ -88,7 +90,7 @@ def test_a_query_that_the_llm_never_saw_gets_the_first_stages_candidates(
 
 
 def test_the_llms_order_stands_and_the_ranker_gives_the_magnitudes(
-    queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path
+    queries: list[UnlabelledQuery], toy_first_stage: FirstStage, tmp_path: Path
 ) -> None:
     ranked = [each for each in queries if each.source == "teacher"]
     ranker = Ranker(PRIOR, None)
@@ -103,14 +105,14 @@ def test_the_llms_order_stands_and_the_ranker_gives_the_magnitudes(
 def test_the_llms_order_alone_weighs_ranks_by_one_over_their_square(
     toy_first_stage: FirstStage, tmp_path: Path
 ) -> None:
-    query = Unlabelled("q", "how does magma change", "teacher", np.array([7, 0, 33]), np.array([12, 50]))
+    query = UnlabelledQuery("q", "how does magma change", "teacher", np.array([7, 0, 33]), np.array([12, 50]))
     (got,) = label([query], toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="llm")
     assert got.positions.tolist() == [7, 0, 33, 12, 50]
     assert np.exp(got.scores).tolist() == pytest.approx([1, 1 / 4, 1 / 9, 1 / 16, 1 / 16])
 
 
 def test_what_the_llm_never_ranked_keeps_the_rankers_scores_beside_its_order(
-    queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path
+    queries: list[UnlabelledQuery], toy_first_stage: FirstStage, tmp_path: Path
 ) -> None:
     unseen = [each for each in queries if each.source != "teacher"]
     ranker = Ranker(PRIOR, None)
@@ -120,7 +122,7 @@ def test_what_the_llm_never_ranked_keeps_the_rankers_scores_beside_its_order(
 
 
 def test_labelling_again_scores_nothing_again(
-    queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    queries: list[UnlabelledQuery], toy_first_stage: FirstStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_QUERIES_A_PART", 8)
     first, second = CountingRanker(), CountingRanker()
@@ -132,7 +134,7 @@ def test_labelling_again_scores_nothing_again(
 
 
 def test_killed_while_labelling_resumes_without_scoring_a_query_twice(
-    queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    queries: list[UnlabelledQuery], toy_first_stage: FirstStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_QUERIES_A_PART", 8)
     whole = list(label(queries, toy_first_stage, Ranker(PRIOR, None), tmp_path / "whole", depth=9, ranked_by="both"))
@@ -146,7 +148,7 @@ def test_killed_while_labelling_resumes_without_scoring_a_query_twice(
 
 
 def test_a_half_written_part_is_scored_again(
-    queries: list[Unlabelled], toy_first_stage: FirstStage, tmp_path: Path
+    queries: list[UnlabelledQuery], toy_first_stage: FirstStage, tmp_path: Path
 ) -> None:
     whole = list(label(queries[:4], toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both"))
     (part,) = tmp_path.iterdir()
@@ -178,6 +180,6 @@ def test_kept_order_descends_over_the_same_magnitudes_and_leaves_the_tail_alone(
 
 @given(st.integers(1, 20), st.integers(0, 20))
 def test_an_order_alone_descends_to_a_tail_of_equals(ranked: int, others: int) -> None:
-    scores = order_alone(ranked, ranked + others)
+    scores = order_scores(ranked, ranked + others)
     assert (np.diff(scores[: ranked + 1]) < 0).all()
     assert len(set(scores[ranked:].tolist())) <= 1

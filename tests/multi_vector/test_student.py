@@ -20,7 +20,7 @@ from rankstill.models import load_multi_vector
 from rankstill.multi_vector import multi_vector_encoder
 from rankstill.multi_vector.model import every_token
 from rankstill.multi_vector.student import MULTI_VECTOR, mean_maxsim
-from rankstill.retriever import JudgingList, Lessons
+from rankstill.retriever import TrainingData, ValidationList
 from rankstill.retriever.loss import UNLABELLED, DistillationLoss
 from rankstill.retriever.training import train_student
 
@@ -104,7 +104,7 @@ def test_every_weight_of_the_encoder_gets_a_finite_gradient(model: MultiVectorEn
 
 
 @pytest.fixture
-def lessons(toy_dataset: Dataset, toy_first_stage: FirstStage) -> Lessons:
+def data(toy_dataset: Dataset, toy_first_stage: FirstStage) -> TrainingData:
     """BM25's opinion of eight passages for each training query."""
     asked = toy_dataset.texts_of(toy_dataset.train)
     labels = []
@@ -120,31 +120,31 @@ def lessons(toy_dataset: Dataset, toy_first_stage: FirstStage) -> Lessons:
         training_length=32,
         student_temperature=0.05,
     )
-    return Lessons(labels, toy_dataset.corpus, config, seed=0)
+    return TrainingData(labels, toy_dataset.corpus, config, seed=0)
 
 
-def distance(model: MultiVectorEncoder, lessons: Lessons) -> float:
+def distance(model: MultiVectorEncoder, data: TrainingData) -> float:
     """The mean KL divergence from the labels' distribution to the student's, over each query's own passages."""
     total = 0.0
-    for query in lessons.labels:
-        listed = JudgingList(query.text, list(lessons.corpus.texts(query.positions)), len(query.positions))
+    for query in data.labels:
+        listed = ValidationList(query.text, list(data.corpus.texts(query.positions)), len(query.positions))
         (own,) = MULTI_VECTOR.score(model, [listed])
         student = torch.log_softmax(torch.from_numpy(own) / 0.05, dim=0)
         teacher = torch.softmax(torch.tensor(query.scores), dim=0)
         total += float(torch.nn.functional.kl_div(student, teacher, reduction="sum"))
-    return total / len(lessons.labels)
+    return total / len(data.labels)
 
 
 def test_training_brings_it_nearer_to_the_ranker_and_one_seed_gives_one_model(
-    model: MultiVectorEncoder, lessons: Lessons, tmp_path: Path
+    model: MultiVectorEncoder, data: TrainingData, tmp_path: Path
 ) -> None:
     import copy
 
-    again, before = copy.deepcopy(model), distance(model, lessons)
+    again, before = copy.deepcopy(model), distance(model, data)
     for each in (model, again):
         with every_token(each):
-            train_student(each, MULTI_VECTOR, lessons, tmp_path, "multi-vector")
-    assert distance(model, lessons) < 0.8 * before
+            train_student(each, MULTI_VECTOR, data, tmp_path, "multi-vector")
+    assert distance(model, data) < 0.8 * before
     for one, other in zip(model.parameters(), again.parameters(), strict=True):
         assert torch.equal(one, other)
     curve = json.loads((tmp_path / "multi-vector-losses.json").read_text())

@@ -34,7 +34,7 @@ def finished_copy(finished: Outcome, tmp_path: Path) -> Path:
 
 
 @dataclass(frozen=True)
-class Said:
+class TeacherSummary:
     """How a command ended and what it printed."""
 
     code: int
@@ -51,15 +51,15 @@ class Said:
 
 
 @pytest.fixture
-def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., Said]:
+def command(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]) -> Callable[..., TeacherSummary]:
     """Runs the command line: `command("run", config, "-w", folder)`."""
 
-    def run(*arguments: object) -> Said:
+    def run(*arguments: object) -> TeacherSummary:
         monkeypatch.setattr("sys.argv", ["rankstill", *map(str, arguments)])
         capfd.readouterr()
         with pytest.raises(SystemExit) as left:
             main()
         printed = capfd.readouterr()
-        return Said(int(left.value.code or 0), printed.out, printed.err)
+        return TeacherSummary(int(left.value.code or 0), printed.out, printed.err)
 
     return run

@@ -61,7 +61,7 @@ def test_more_work_is_expected_to_take_longer(
 
     def seconds(**changes: Any) -> dict[str, float]:
         with open_chain(toy_config(changes), tmp_path / "w") as chain:
-            return expected_seconds(chain.parts, chain.planned())
+            return expected_seconds(chain.components, chain.planned())
 
     once = seconds()
     assert once["vectors"] == pytest.approx(60, abs=5)  # passages, at one a second

@@ -318,10 +318,10 @@ def test_where_the_llm_ranked_its_order_stands_in_the_labels(finished: Outcome, 
 def test_a_cross_encoder_starts_from_one_that_ranks_already_or_there_is_none_beside_a_prior(
     toy_config: MakeConfig, toy_dataset: Dataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
 ) -> None:
-    monkeypatch.setattr("rankstill.parts.hub_has", lambda name: there)
+    monkeypatch.setattr("rankstill.components.hub_has", lambda name: there)
     config = toy_config({"ranker.model": None})
     with open_chain(config, tmp_path / "w", toy_dataset) as chain:
-        assert chain.parts.cross_encoder_start == ("cross-encoder/ms-marco-MiniLM-L12-v2" if there else None)
+        assert chain.components.cross_encoder_start == ("cross-encoder/ms-marco-MiniLM-L12-v2" if there else None)
     if not there:
         for prior, noted in ((True, "the ranker has no cross-encoder"), (False, "started from the retriever")):
             made = toy_config({"ranker.model": None, "ranker.prior": prior})

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 import rankstill
+from rankstill.components import Components
 from rankstill.config import Config, read_config
 from rankstill.datasets import load_dataset
 from rankstill.errors import WorkspaceError
@@ -16,13 +17,12 @@ from rankstill.evaluation import read_run
 from rankstill.evaluation.chain_scores import attribute_workspace
 from rankstill.evaluation.forgetting import forgetting_of_workspace
 from rankstill.evaluation.slices import slice_runs
-from rankstill.parts import Parts
 from rankstill.workspace import Workspace
 
 
-def parts_of(folder: Path) -> Parts:
+def components_of(folder: Path) -> Components:
     config = read_config(folder / "config.yaml")
-    return Parts(config, Workspace(folder), load_dataset(config.dataset))
+    return Components(config, Workspace(folder), load_dataset(config.dataset))
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +48,7 @@ def chain_copy(chain: Path, tmp_path: Path) -> Path:
 
 
 def test_ranked_queries_that_were_dropped_prove_the_whole_chain_and_the_others_what_they_can(chain_copy: Path) -> None:
-    found = attribute_workspace(parts_of(chain_copy))
+    found = attribute_workspace(components_of(chain_copy))
     assert [(group.name, group.proof, group.n) for group in found.groups] == [
         ("held-out queries", True, 3),
         ("test queries", True, 8),
@@ -74,20 +74,20 @@ def test_ranked_queries_that_were_dropped_prove_the_whole_chain_and_the_others_w
 def test_other_labels_than_the_rankers_are_said_where_the_retriever_learned_from_them(
     toy_config, leaky: Path, chain_copy: Path, changes: dict[str, object], said: bool
 ) -> None:
-    parts = Parts(
+    components = Components(
         toy_config(changes, source=leaky), Workspace(chain_copy), load_dataset(toy_config(source=leaky).dataset)
     )
-    assert any("did not learn from the ranker alone" in note for note in attribute_workspace(parts).notes) == said
+    assert any("did not learn from the ranker alone" in note for note in attribute_workspace(components).notes) == said
 
 
 def test_vectors_turned_round_turn_the_retrievers_orders_round_and_its_link_is_named(chain_copy: Path) -> None:
-    parts = parts_of(chain_copy)
-    before = attribute_workspace(parts)
+    components = components_of(chain_copy)
+    before = attribute_workspace(components)
     # Vectors that say the opposite: every order of the retriever is turned round, and the link into it must show it.
     path = chain_copy / "vectors-after" / "passages.npy"
     np.save(path.with_name("turned.npy"), -np.load(path))
     path.with_name("turned.npy").replace(path)
-    after = attribute_workspace(parts)
+    after = attribute_workspace(components)
     for old, new in zip(before.groups, after.groups, strict=True):
         assert new.links[-1].tau == pytest.approx(-old.links[-1].tau, abs=1e-6)
         assert new.worst().target == "retriever"
@@ -95,7 +95,7 @@ def test_vectors_turned_round_turn_the_retrievers_orders_round_and_its_link_is_n
 
 
 def test_without_a_held_out_ranking_the_teachers_link_is_said_to_be_unproven(finished_copy: Path) -> None:
-    found = attribute_workspace(parts_of(finished_copy))
+    found = attribute_workspace(components_of(finished_copy))
     assert [group.name for group in found.groups] == ["test queries", "training queries"]
     assert found.notes[0].startswith("No held-out query")
 
@@ -105,25 +105,25 @@ def test_a_query_that_shares_its_gold_passage_with_a_training_query_proves_nothi
 ) -> None:
     config: Config = toy_config({"dataset.leaks": "keep"}, source=leaky)
     workspace = rankstill.distill(config, tmp_path / "w").workspace
-    groups = {group.name: group.n for group in attribute_workspace(parts_of(workspace)).groups}
+    groups = {group.name: group.n for group in attribute_workspace(components_of(workspace)).groups}
     assert groups == {"test queries": 7, "training queries": 24}
 
 
 def test_an_unfinished_chain_is_refused(toy_config, tmp_path: Path) -> None:
     rankstill.distill(toy_config(), tmp_path / "w", until="rankings")
-    parts = parts_of(tmp_path / "w")
+    components = components_of(tmp_path / "w")
     with pytest.raises(WorkspaceError, match=r"w: its chain is not finished\. Run `rankstill run`"):
-        attribute_workspace(parts)
+        attribute_workspace(components)
     with pytest.raises(WorkspaceError, match="there is no retriever in it yet"):
-        forgetting_of_workspace(parts, parts.dataset)
+        forgetting_of_workspace(components, components.dataset)
 
 
 def test_forgetting_is_measured_elsewhere(chain_copy: Path, toy_copy: Path) -> None:
     corpus = toy_copy / "corpus.jsonl"
     corpus.write_text(corpus.read_text().replace("Every ", "Any "))
-    parts = parts_of(chain_copy)
-    other = load_dataset(parts.config.dataset.model_copy(update={"source": str(toy_copy)}))
-    found = forgetting_of_workspace(parts, other)
+    components = components_of(chain_copy)
+    other = load_dataset(components.config.dataset.model_copy(update={"source": str(toy_copy)}))
+    found = forgetting_of_workspace(components, other)
     assert found.table.n == 8
     assert [system.name for system in found.table.systems] == ["retriever before", "distilled retriever"]
 

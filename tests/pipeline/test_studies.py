@@ -19,7 +19,7 @@ from rankstill.datasets import load_dataset
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation import read_run
 from rankstill.pipeline import distill
-from rankstill.studies import STUDIES, Material, run_study
+from rankstill.studies import STUDIES, StudyData, run_study
 
 MakeConfig = Callable[..., Config]
 # The lists hold five passages: six candidates must be labelled for the toy's direct route as for the chain's.
@@ -180,7 +180,7 @@ def test_every_variant_of_every_study_is_another_configuration(
     toy_config: MakeConfig, base: dict[str, Any], answers: bool, lists: int
 ) -> None:
     config = toy_config({"labels.ranked_by": "ranker", "retriever.blend": None, **base})
-    material = Material(lists, answers, config, has_ranker=True)
+    material = StudyData(lists, answers, config, has_ranker=True)
     for study in STUDIES.values():
         variants = study.variants(material)
         names = [variant.name for variant in variants]

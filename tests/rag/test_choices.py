@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rankstill.errors import DataError
-from rankstill.rag.choices import ChoiceQuestion, chosen, read_choice_questions
+from rankstill.rag.choices import ChoiceQuestion, parse_choice, read_choice_questions
 
 CAPITAL = ChoiceQuestion("1", "capital of France", ("London", "Paris", "A Coruña", "Paris, Texas"), 1, "geography")
 GOOD = {"question": "capital of France", "choices": ["London", "Paris"], "answer": 1, "subject": "geography"}
@@ -41,11 +41,11 @@ GOOD = {"question": "capital of France", "choices": ["London", "Paris"], "answer
     ],
 )
 def test_an_answer_names_a_choice_by_letter_or_by_its_text(said: str, number: int | None) -> None:
-    assert chosen(said, CAPITAL) == number
+    assert parse_choice(said, CAPITAL) == number
 
 
 def test_a_text_that_two_choices_share_names_neither() -> None:
-    assert chosen("the same", ChoiceQuestion("1", "?", ("same", "The same"), 0)) is None
+    assert parse_choice("the same", ChoiceQuestion("1", "?", ("same", "The same"), 0)) is None
 
 
 def write(path: Path, entries: Any) -> Path:

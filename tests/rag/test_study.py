@@ -22,7 +22,7 @@ from rankstill.evaluation import EvaluationTable, Run, compare, holm
 from rankstill.evaluation.significance import share_interval
 from rankstill.rag import ChoiceQuestion, RagSettings, RagTable, answer_questions, choice_table, rag_table
 from rankstill.rag.answering import answer_by_system
-from rankstill.rag.table import Share
+from rankstill.rag.table import AccuracyShare
 from rankstill.teacher import Teacher
 from rankstill.teacher.budget import BudgetReached
 from rankstill.teacher.failures import TeacherError
@@ -326,8 +326,8 @@ def choice_questions() -> list[ChoiceQuestion]:
     ]
 
 
-def share(right: int, n: int) -> Share:
-    return Share(n, right / n, *share_interval(right, n))
+def share(right: int, n: int) -> AccuracyShare:
+    return AccuracyShare(n, right / n, *share_interval(right, n))
 
 
 def test_multiple_choice_gives_accuracy_by_subject(reader: Reader, dataset: Dataset) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from rankstill.retriever.blending import Blend, choose_blend, mix, plackett_luce_fit
-from rankstill.retriever.student import BI_ENCODER, JudgingList
+from rankstill.retriever.student import BI_ENCODER, ValidationList
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -31,13 +31,13 @@ def change(model: SentenceTransformer) -> None:
             weight.add_(0.2 * weight.std(correction=0) * torch.randn(weight.shape))
 
 
-def lists_by(model: SentenceTransformer, dataset: Dataset) -> list[JudgingList]:
+def lists_by(model: SentenceTransformer, dataset: Dataset) -> list[ValidationList]:
     """Rankings in the order of a model's cosines."""
     made = []
     for number, query in enumerate(dataset.texts_of(dataset.train)):
         passages = np.array(list(dataset.corpus.texts(range(number, number + 10))))
         cosines = model.encode_document(list(passages)) @ model.encode_query([query])[0]
-        made.append(JudgingList(query, passages[np.argsort(-cosines)].tolist(), 10))
+        made.append(ValidationList(query, passages[np.argsort(-cosines)].tolist(), 10))
     return made
 
 

@@ -13,9 +13,9 @@ import torch
 from rankstill.candidates import FEATURES, FirstStage
 from rankstill.config import RetrieverConfig
 from rankstill.errors import DataError, ModelError
-from rankstill.labels import LabelledQuery, Unlabelled, label
+from rankstill.labels import LabelledQuery, UnlabelledQuery, label
 from rankstill.ranker import Prior, Ranker
-from rankstill.retriever import USUAL_TEMPERATURE, JudgingList, Lessons, load_retriever, train_retriever
+from rankstill.retriever import USUAL_TEMPERATURE, TrainingData, ValidationList, load_retriever, train_retriever
 from rankstill.retriever.loss import kl_to_ranker
 
 if TYPE_CHECKING:
@@ -35,10 +35,12 @@ def toy_labels(
     asked = toy_dataset.texts_of(toy_dataset.train)
     found = toy_first_stage.search(asked, 10)
     queries = [
-        Unlabelled(query_id, text, "teacher", nothing, candidates.positions)
+        UnlabelledQuery(query_id, text, "teacher", nothing, candidates.positions)
         for query_id, text, candidates in zip(toy_dataset.train, asked, found, strict=True)
     ]
-    queries += [Unlabelled(f"extra-{row}", title, "extra", nothing) for row, title in enumerate(corpus.titles[:40])]
+    queries += [
+        UnlabelledQuery(f"extra-{row}", title, "extra", nothing) for row, title in enumerate(corpus.titles[:40])
+    ]
     ranker = Ranker(Prior(FEATURES, (0.0, 20.0)), None)
     return list(
         label(queries, toy_first_stage, ranker, tmp_path_factory.mktemp("labels"), depth=10, ranked_by="ranker")
@@ -78,7 +80,7 @@ def test_training_brings_the_retriever_nearer_to_the_ranker(
     quick: RetrieverConfig,
     tmp_path: Path,
 ) -> None:
-    trained = train_retriever(Lessons(toy_labels, toy_dataset.corpus, quick, 0), tmp_path, "cpu")
+    trained = train_retriever(TrainingData(toy_labels, toy_dataset.corpus, quick, 0), tmp_path, "cpu")
     asked = [query for query in toy_labels if query.source == "teacher"]
     before = divergence(tiny_model, asked, toy_dataset.corpus)
     assert divergence(trained, asked, toy_dataset.corpus) < 0.8 * before
@@ -89,7 +91,7 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(
 ) -> None:
     config = quick.model_copy(update={"epochs": 1})
     first, again, other = (
-        weights(train_retriever(Lessons(toy_labels, toy_dataset.corpus, config, seed), tmp_path, "cpu"))
+        weights(train_retriever(TrainingData(toy_labels, toy_dataset.corpus, config, seed), tmp_path, "cpu"))
         for seed in (0, 0, 1)
     )
     assert torch.equal(first, again)
@@ -102,7 +104,7 @@ def test_unlabelled_queries_teach_too(
     config = quick.model_copy(update={"epochs": 1})
     ranked = [query for query in toy_labels if query.source == "teacher"]
     alone, beside = (
-        weights(train_retriever(Lessons(labels, toy_dataset.corpus, config, 0), tmp_path, "cpu"))
+        weights(train_retriever(TrainingData(labels, toy_dataset.corpus, config, 0), tmp_path, "cpu"))
         for labels in (ranked, toy_labels)
     )
     assert not torch.allclose(alone, beside, atol=1e-4)
@@ -114,7 +116,7 @@ def test_queries_with_fewer_than_two_passages_teach_nothing(
     one = LabelledQuery("q", "magma", "teacher", np.array([3]), np.float32([1.0]))
     none = LabelledQuery("r", "lava", "extra", np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
     with pytest.raises(DataError, match="no query has two labelled passages"):
-        train_retriever(Lessons([one, none], toy_dataset.corpus, quick, 0), tmp_path)
+        train_retriever(TrainingData([one, none], toy_dataset.corpus, quick, 0), tmp_path)
 
 
 def test_what_is_saved_is_a_plain_sentence_transformers_folder(
@@ -124,7 +126,7 @@ def test_what_is_saved_is_a_plain_sentence_transformers_folder(
 
     changes = {"epochs": 1, "training_length": 16, "query_prompt": "tulip: ", "passage_prompt": ""}
     config = quick.model_copy(update=changes)
-    trained = train_retriever(Lessons(toy_labels, toy_dataset.corpus, config, 0), tmp_path, "cpu")
+    trained = train_retriever(TrainingData(toy_labels, toy_dataset.corpus, config, 0), tmp_path, "cpu")
     trained.save_pretrained(str(tmp_path / "saved"), create_model_card=False)
     loaded = SentenceTransformer(str(tmp_path / "saved"), device="cpu")
     texts = list(toy_dataset.corpus.texts())
@@ -138,7 +140,7 @@ def test_a_training_of_a_few_steps_has_a_curve(
     toy_labels: list[LabelledQuery], toy_dataset: Dataset, quick: RetrieverConfig, tmp_path: Path
 ) -> None:
     config = quick.model_copy(update={"epochs": 1, "lists_per_step": 8})
-    train_retriever(Lessons(toy_labels[:24], toy_dataset.corpus, config, 0), tmp_path, "cpu")
+    train_retriever(TrainingData(toy_labels[:24], toy_dataset.corpus, config, 0), tmp_path, "cpu")
     curve = json.loads((tmp_path / "retriever-losses.json").read_text())
     assert [entry["step"] for entry in curve] == [1, 2, 3]
 
@@ -146,7 +148,7 @@ def test_a_training_of_a_few_steps_has_a_curve(
 def test_the_training_curve_names_its_loss(
     toy_labels: list[LabelledQuery], toy_dataset: Dataset, quick: RetrieverConfig, tmp_path: Path
 ) -> None:
-    train_retriever(Lessons(toy_labels[:24], toy_dataset.corpus, quick, 0), tmp_path, "cpu")
+    train_retriever(TrainingData(toy_labels[:24], toy_dataset.corpus, quick, 0), tmp_path, "cpu")
     curve = json.loads((tmp_path / "retriever-losses.json").read_text())
     assert [entry["step"] for entry in curve] == [*range(1, 25)]
     for entry in curve:
@@ -160,7 +162,7 @@ def test_training_prints_nothing_of_the_librarys(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    train_retriever(Lessons(toy_labels, toy_dataset.corpus, quick, 0), tmp_path, "cpu")
+    train_retriever(TrainingData(toy_labels, toy_dataset.corpus, quick, 0), tmp_path, "cpu")
     printed = capsys.readouterr()
     assert printed.out == ""
     assert "widget examples" not in printed.err
@@ -177,7 +179,7 @@ def test_the_saved_weights_are_the_configured_blend(
     new, mixed = (
         weights(
             train_retriever(
-                Lessons(toy_labels, toy_dataset.corpus, quick.model_copy(update={"epochs": 1, "blend": share}), 0),
+                TrainingData(toy_labels, toy_dataset.corpus, quick.model_copy(update={"epochs": 1, "blend": share}), 0),
                 tmp_path,
                 "cpu",
             )
@@ -198,11 +200,11 @@ def test_the_students_temperature_is_fitted_where_twenty_rankings_judge(
     tmp_path: Path,
 ) -> None:
     rankings = [
-        JudgingList(query.text, list(toy_dataset.corpus.texts(query.positions[np.argsort(-query.scores)])), 10)
+        ValidationList(query.text, list(toy_dataset.corpus.texts(query.positions[np.argsort(-query.scores)])), 10)
         for query in toy_labels[:judging]
     ]
     config = quick.model_copy(update={"epochs": 1, "student_temperature": None})
-    train_retriever(Lessons(toy_labels[:24], toy_dataset.corpus, config, 0, judges=rankings), tmp_path, "cpu")
+    train_retriever(TrainingData(toy_labels[:24], toy_dataset.corpus, config, 0, validation=rankings), tmp_path, "cpu")
     blend = json.loads((tmp_path / "retriever-blend.json").read_text())
     assert blend["lists"] == judging
     assert (blend["temperature"] == USUAL_TEMPERATURE) == usual
@@ -212,10 +214,10 @@ def test_the_new_retriever_reads_as_many_tokens_as_configured(
     toy_labels: list[LabelledQuery], toy_dataset: Dataset, quick: RetrieverConfig, tmp_path: Path
 ) -> None:
     config = quick.model_copy(update={"epochs": 1, "max_length": 100})
-    assert train_retriever(Lessons(toy_labels, toy_dataset.corpus, config, 0), tmp_path).max_seq_length == 100
+    assert train_retriever(TrainingData(toy_labels, toy_dataset.corpus, config, 0), tmp_path).max_seq_length == 100
     too_long = quick.model_copy(update={"max_length": 129})
     with pytest.raises(ModelError, match="reads at most 128 tokens"):
-        train_retriever(Lessons(toy_labels, toy_dataset.corpus, too_long, 0), tmp_path)
+        train_retriever(TrainingData(toy_labels, toy_dataset.corpus, too_long, 0), tmp_path)
 
 
 def test_configured_prompts_stand_over_the_models_own_and_null_leaves_these(tiny_model_folder: Path) -> None:

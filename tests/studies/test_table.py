@@ -14,7 +14,7 @@ from rankstill.evaluation import Run
 from rankstill.evaluation.systems import BM25
 from rankstill.studies import STUDIES, Variant
 from rankstill.studies.figure import _Axis, draw_figure
-from rankstill.studies.measuring import Measured, study_table
+from rankstill.studies.measuring import VariantResult, study_table
 from rankstill.studies.table import StudyTable
 
 QUERIES = [f"q{number}" for number in range(40)]
@@ -42,11 +42,11 @@ def run(right: int) -> Run:
 @pytest.fixture
 def table() -> StudyTable:
     measured = [
-        Measured(GOOD, 0, run(40), run(20)),
-        Measured(GOOD, 1, run(20), run(40)),
-        Measured(SAME, 0, run(40), None),
-        Measured(BAD, 0, run(0), None),
-        Measured(BAD, 1, run(0), None),
+        VariantResult(GOOD, 0, run(40), run(20)),
+        VariantResult(GOOD, 1, run(20), run(40)),
+        VariantResult(SAME, 0, run(40), None),
+        VariantResult(BAD, 0, run(0), None),
+        VariantResult(BAD, 1, run(0), None),
     ]
     return study_table(STUDIES["lists"], measured, run(10), DATASET, SETTINGS)
 
@@ -86,8 +86,8 @@ def test_csv_markdown_and_figure_hold_every_variant(table: StudyTable) -> None:
 
 def test_what_is_not_trained_has_one_figure_and_is_compared_over_all_seeds_of_what_is() -> None:
     bm25 = Variant("bm25", "BM25", {}, against="good", system=BM25)
-    measured = [Measured(variant, seed, run(20 + seed), None) for seed in (0, 4) for variant in (GOOD,)]
-    measured += [Measured(bm25, seed, run(12), None) for seed in (0, 4)]
+    measured = [VariantResult(variant, seed, run(20 + seed), None) for seed in (0, 4) for variant in (GOOD,)]
+    measured += [VariantResult(bm25, seed, run(12), None) for seed in (0, 4)]
     found = study_table(STUDIES["baselines"], measured, run(10), DATASET, SETTINGS)
     alone = study_table(STUDIES["baselines"], measured[2:], run(10), DATASET, SETTINGS)
     assert alone.caption().startswith("n = 40 queries of toy. Brackets")
@@ -106,7 +106,7 @@ def test_a_curve_has_a_dot_a_size_and_a_small_one_a_seed() -> None:
     def of(size: int) -> Variant:
         return Variant(f"chain-{size}", f"{size} lists, through the chain", size=size if size < 30 else None)
 
-    measured = [Measured(of(size), seed, run(size + seed), None) for size in (10, 30) for seed in (0, 1)]
+    measured = [VariantResult(of(size), seed, run(size + seed), None) for size in (10, 30) for seed in (0, 1)]
     figure = ET.fromstring(draw_figure(study_table(STUDIES["size"], measured, run(10), DATASET, SETTINGS)))
     radii = [circle.get("r") for circle in figure.findall("{*}circle")]
     assert (radii.count("5"), radii.count("2.5")) == (2, 4)

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from rankstill.config import TeacherConfig
-from rankstill.teacher.asking import Asked, Asker, CandidateList
+from rankstill.teacher.asking import Asker, CandidateList, RankedAnswer
 from rankstill.teacher.calls import Answer, Call
 
 PASSAGES = ("about tides", "about lava", "about lava and ash", "about bread", "about ash")
@@ -27,7 +27,7 @@ class Answers:
     def __call__(self, call: Call) -> Answer | None:
         return self.by_key.get(call.key)
 
-    def give(self, calls: tuple[Call, ...] | Asked, text: str, finish: str | None = "stop") -> None:
+    def give(self, calls: tuple[Call, ...] | RankedAnswer, text: str, finish: str | None = "stop") -> None:
         assert isinstance(calls, tuple)
         for call in calls:
             self.by_key[call.key] = Answer(text, 10, 5, 0.1, finish)
@@ -41,7 +41,7 @@ def test_a_list_waits_for_its_call_and_is_ranked_once_it_is_answered() -> None:
     assert "[3] about lava and ash" in waiting[0].messages[-1]["content"]
     answers.give(waiting, "[3] > [2] > [5] > [1] > [4]")
     done = ask.advance(LISTED, answers)
-    assert isinstance(done, Asked)
+    assert isinstance(done, RankedAnswer)
     ranking = done.ranking("m", "listwise-v1")
     assert ranking is not None
     assert ranking.ranking == ("c", "b", "e", "a", "d")
@@ -52,7 +52,7 @@ def test_only_what_the_llm_placed_itself_is_in_the_ranking() -> None:
     answers, ask = Answers(), asker()
     answers.give(ask.advance(LISTED, answers), "Here are the top 2 passages: [3] > [2]")
     done = ask.advance(LISTED, answers)
-    assert isinstance(done, Asked)
+    assert isinstance(done, RankedAnswer)
     ranking = done.ranking("m", "p")
     assert ranking is not None
     assert (ranking.ranking, ranking.unranked, ranking.status) == (("c", "b"), ("a", "d", "e"), "repaired")
@@ -69,7 +69,7 @@ def test_an_unreadable_answer_is_asked_for_again_warmer_and_then_given_up() -> N
         answers.give(waiting, "The best passages are about lava.")
     assert temperatures == [0.0, 0.7, 0.7]
     done = ask.advance(LISTED, answers)
-    assert isinstance(done, Asked)
+    assert isinstance(done, RankedAnswer)
     assert done.ranking("m", "p") is None
     assert [reading.status for reading in done.readings] == ["unreadable"]
 
@@ -78,7 +78,7 @@ def test_what_a_content_filter_cut_off_is_refused() -> None:
     answers, ask = Answers(), asker(ask_again=0)
     answers.give(ask.advance(LISTED, answers), "", finish="content_filter")
     done = ask.advance(LISTED, answers)
-    assert isinstance(done, Asked)
+    assert isinstance(done, RankedAnswer)
     assert [reading.status for reading in done.readings] == ["refused"]
 
 
@@ -91,7 +91,7 @@ def test_shuffles_are_asked_at_once_and_their_agreement_kept() -> None:
     assert ask.advance(LISTED, answers) == waiting[1:]
     answers.give(waiting[1:], "[3] > [4] > [1] > [5] > [2]")  # shown in reverse: the same order
     done = ask.advance(LISTED, answers)
-    assert isinstance(done, Asked)
+    assert isinstance(done, RankedAnswer)
     assert done.agreement == 1.0
     assert done.order.order == (2, 1, 4, 0, 3)
 
@@ -105,7 +105,7 @@ def test_windows_go_on_from_what_is_answered() -> None:
     assert "[3] about ash" in second[0].messages[-1]["content"]
     answers.give(second, "[3] > [2] > [1]")
     done = ask.advance(LISTED, answers)
-    assert isinstance(done, Asked)
+    assert isinstance(done, RankedAnswer)
     assert done.order.order == (4, 1, 0, 2, 3)
 
 
@@ -143,5 +143,5 @@ def test_an_unreadable_answer_that_was_cut_off_is_told_apart() -> None:
     answers, ask = Answers(), asker(ask_again=0)
     answers.give(ask.advance(LISTED, answers), "<think>Passage 3 speaks of", finish="length")
     done = ask.advance(LISTED, answers)
-    assert isinstance(done, Asked)
+    assert isinstance(done, RankedAnswer)
     assert done.readings[0].cut

@@ -106,5 +106,5 @@ def test_further_parameters_are_kept_as_they_are() -> None:
 def test_the_default_address_and_the_same_one_written_out_ask_the_same() -> None:
     default = TeacherConfig(kind="api", model="m")
     written_out = TeacherConfig(kind="api", model="m", endpoint="https://api.openai.com/v1")
-    assert default.what_is_asked() == written_out.what_is_asked()
-    assert default.what_is_asked() != TeacherConfig(kind="litellm", model="m").what_is_asked()
+    assert default.ranking_options() == written_out.ranking_options()
+    assert default.ranking_options() != TeacherConfig(kind="litellm", model="m").ranking_options()

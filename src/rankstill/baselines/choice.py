@@ -20,7 +20,7 @@ from rankstill.labels import LabelledQuery, asked_queries
 from rankstill.workspace import digest
 
 if TYPE_CHECKING:
-    from rankstill.parts import Parts
+    from rankstill.components import Components
     from rankstill.retriever.loss import Divergence
 
 _LATE = {"multi_vector", "token_index", "multi_vector_distilled"}
@@ -72,27 +72,29 @@ def query_loss(config: Config) -> Divergence:
     return own.get(config.labels.ranked_by, kl_to_ranker)
 
 
-def label_without_ranker(parts: Parts, found: Mapping[str, NDArray[np.int64]], candidates: str) -> list[LabelledQuery]:
+def label_without_ranker(
+    components: Components, found: Mapping[str, NDArray[np.int64]], candidates: str
+) -> list[LabelledQuery]:
     """Labels of the training queries where none of them comes from a ranker; no label where one labels them.
 
     What is read from a language model is kept in the workspace under `signals/`, for whatever method asks for it next.
 
     Args:
-        parts: of the experiment.
+        components: of the experiment.
         found: positions of each query's candidates, best first, by query id.
         candidates: fingerprint of these.
 
     Raises:
         RankstillError: as `label_by_lm`.
     """
-    config, dataset, n = parts.config, parts.lists.teaching_set, parts.config.candidates.n
+    config, dataset, n = components.config, components.lists.teaching_set, components.config.candidates.n
     ranked_by, white_box = config.labels.ranked_by, config.white_box
     if ranked_by == "gold":
         return gold_labels(dataset.train, found, dataset, n)
     if ranked_by == "first-choice":
-        return first_choice_labels(parts.lists.that_teach, found, dataset, n)
+        return first_choice_labels(components.lists.training, found, dataset, n)
     if ranked_by == "llm" and not needs_ranker(config, dataset):
-        return order_labels(asked_queries(dataset, parts.lists.that_teach, found, n), dataset)
+        return order_labels(asked_queries(dataset, components.lists.training, found, n), dataset)
     if (method := config.labels.white_box) is None:
         return []
     read = digest(lm_identity(white_box.model), white_box.passages, white_box.passage_tokens, candidates)
@@ -102,6 +104,6 @@ def label_without_ranker(parts: Parts, found: Mapping[str, NDArray[np.int64]], c
         queries_to_read(dataset, white_box.queries, config.seed),
         found,
         dataset,
-        parts.workspace.path("signals") / read,
+        components.workspace.path("signals") / read,
         passages=white_box.passages,
     )

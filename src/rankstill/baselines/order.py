@@ -8,11 +8,11 @@ import numpy as np
 
 from rankstill.baselines.rows import labelled_query
 from rankstill.datasets import Dataset
-from rankstill.labels.labelling import Unlabelled, order_alone
+from rankstill.labels.labelling import UnlabelledQuery, order_scores
 from rankstill.labels.table import LabelledQuery
 
 
-def order_labels(asked: Iterable[Unlabelled], dataset: Dataset) -> list[LabelledQuery]:
+def order_labels(asked: Iterable[UnlabelledQuery], dataset: Dataset) -> list[LabelledQuery]:
     """Scores by rank: rank r gets 1 / r^2 of the distribution, what the LLM did not place shares the rank below.
 
     Args:
@@ -25,6 +25,6 @@ def order_labels(asked: Iterable[Unlabelled], dataset: Dataset) -> list[Labelled
         others = each.others if each.others is not None else each.ranked[:0]
         positions = np.concatenate([each.ranked, others])
         if len(each.ranked):
-            scores = order_alone(len(each.ranked), len(positions)).astype(np.float64)
+            scores = order_scores(len(each.ranked), len(positions)).astype(np.float64)
             rows.append(labelled_query(dataset.queries[each.id], positions, scores))
     return rows

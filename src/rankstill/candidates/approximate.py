@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.candidates.keeping import keep
+from rankstill.candidates.keeping import make_once
 from rankstill.candidates.search import Vectors, nearest_passages, read_rows
 from rankstill.errors import RankstillError
 from rankstill.progress import progress, say
@@ -32,7 +32,7 @@ _OFF = 1e-5
 
 
 @dataclass(frozen=True)
-class Measured:
+class IndexRecall:
     """What an index finds of what exact search finds.
 
     Args:
@@ -75,7 +75,7 @@ class ApproximateIndex:
     Args:
         index: FAISS's.
         passages: unit vectors, memory-mapped. [passages, dimensions]
-        effort: see `Measured`.
+        effort: see `IndexRecall`.
     """
 
     def __init__(self, index: Any, passages: Vectors, effort: int) -> None:
@@ -126,7 +126,7 @@ class ApproximateIndex:
         return positions, cosines
 
 
-def kept_approximate_index(
+def cached_approximate_index(
     passages: Vectors,
     factory: str,
     queries: Vectors,
@@ -135,7 +135,7 @@ def kept_approximate_index(
     least: float,
     made_from: str,
     device: str = "cpu",
-) -> tuple[ApproximateIndex | None, Measured]:
+) -> tuple[ApproximateIndex | None, IndexRecall]:
     """The index that a folder holds, if it is of the same making; else it is built and measured there first.
 
     Args:
@@ -161,7 +161,7 @@ def kept_approximate_index(
         record = json.dumps({"made_from": wanted, "measured": asdict(measured)}, indent=2) + "\n"
         (unfinished / _MEASURED).write_text(record, encoding="utf-8")
 
-    keep(folder, lambda: _read_measured(folder, wanted) is not None, make)
+    make_once(folder, lambda: _read_measured(folder, wanted) is not None, make)
     known = _read_measured(folder, wanted)
     assert known is not None
     if not known.trusted:
@@ -209,7 +209,7 @@ def build(passages: Vectors, factory: str, path: Path) -> None:
 
 def measure(
     index: Any, passages: Vectors, queries: Vectors, factory: str, least: float, device: str = "cpu"
-) -> Measured:
+) -> IndexRecall:
     """How much of what exact search finds the index finds, with the least effort that suffices, or with the most.
 
     Args:
@@ -226,7 +226,7 @@ def measure(
     for effort in _efforts(index):
         found = ApproximateIndex(index, passages, effort).found(queries, depth)[1]
         shares = (found >= wanted).mean(axis=1)
-        measured = Measured(factory, effort, float(shares.mean()), float(shares.min()), len(queries), depth, least)
+        measured = IndexRecall(factory, effort, float(shares.mean()), float(shares.min()), len(queries), depth, least)
         if measured.trusted:
             break
     return measured
@@ -242,12 +242,12 @@ def _faiss() -> Any:
     return faiss
 
 
-def _read_measured(folder: Path, made_from: str) -> Measured | None:
+def _read_measured(folder: Path, made_from: str) -> IndexRecall | None:
     path = folder / _MEASURED
     if not path.is_file():
         return None
     record = json.loads(path.read_text(encoding="utf-8"))
-    return Measured(**record["measured"]) if record["made_from"] == made_from else None
+    return IndexRecall(**record["measured"]) if record["made_from"] == made_from else None
 
 
 def _read_index(folder: Path) -> Any:

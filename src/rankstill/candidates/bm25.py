@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.candidates.keeping import keep
+from rankstill.candidates.keeping import make_once
 from rankstill.candidates.postings import SortedPostings
 from rankstill.disk import temporary_files
 from rankstill.errors import DataError
@@ -98,7 +98,7 @@ class BM25Index:
     """An inverted index of a corpus (bm25s, Lucene's BM25: Kamphuis et al. 2020, variant "Lucene (accurate)").
 
     It lies on the disk and is read where it lies. Made by this constructor it has no name there and goes when the
-    process does; `kept_index` keeps one in a folder.
+    process does; `cached_index` keeps one in a folder.
 
     Args:
         texts: passages in corpus order.
@@ -182,7 +182,7 @@ class BM25Statistics:
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 
-def kept_index(corpus: Corpus, config: CandidatesConfig, folder: Path) -> BM25Index:
+def cached_index(corpus: Corpus, config: CandidatesConfig, folder: Path) -> BM25Index:
     """The index that a folder holds, if it is of this corpus and these settings; else it is made there first.
 
     Args:
@@ -195,11 +195,11 @@ def kept_index(corpus: Corpus, config: CandidatesConfig, folder: Path) -> BM25In
         write_index(corpus.texts(), unfinished, config.language, config.k1, config.b)
         (unfinished / _MADE_FROM).write_text(_made_from(corpus, config), encoding="utf-8")
 
-    keep(folder, lambda: is_kept(corpus, config, folder), make)
+    make_once(folder, lambda: is_cached(corpus, config, folder), make)
     return BM25Index.load(folder)
 
 
-def is_kept(corpus: Corpus, config: CandidatesConfig, folder: Path) -> bool:
+def is_cached(corpus: Corpus, config: CandidatesConfig, folder: Path) -> bool:
     """Whether a folder holds the index of this corpus and these settings."""
     stamp = folder / _MADE_FROM
     return stamp.is_file() and stamp.read_text(encoding="utf-8") == _made_from(corpus, config)

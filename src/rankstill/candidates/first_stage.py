@@ -36,7 +36,7 @@ _DEPTH = 100
 _QUERIES_AT_ONCE = 1024
 
 
-class LateScores(Protocol):
+class LateInteractionScores(Protocol):
     """Scores by late interaction, of a query's passages."""
 
     def encode(self, queries: Sequence[str]) -> list[NDArray[np.float32]]:
@@ -93,7 +93,7 @@ class FirstStage:
         self.vectors = vectors
         self.bm25 = bm25 or BM25Index(corpus.texts(), config.language, config.k1, config.b)
         self.index = index
-        self.late: LateScores | None = None
+        self.late: LateInteractionScores | None = None
         self._rrf_k = config.rrf_k
 
     def exact(self) -> FirstStage:
@@ -102,7 +102,7 @@ class FirstStage:
         stage.index = None
         return stage
 
-    def with_late(self, late: LateScores | None) -> FirstStage:
+    def with_late(self, late: LateInteractionScores | None) -> FirstStage:
         """The same with late interaction's score of every pair; None: without."""
         stage = copy.copy(self)
         stage.late = late

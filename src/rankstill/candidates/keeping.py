@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def keep(folder: Path, kept: Callable[[], bool], make: Callable[[Path], None]) -> None:
+def make_once(folder: Path, kept: Callable[[], bool], make: Callable[[Path], None]) -> None:
     """Make what a folder is to hold, unless it holds it. Of several processes one makes it, and the others wait.
 
     Args:

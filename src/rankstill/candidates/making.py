@@ -11,38 +11,38 @@ from rankstill.candidates.vectors import encode_passages
 from rankstill.progress import note
 
 if TYPE_CHECKING:
-    from rankstill.parts import Parts
+    from rankstill.components import Components
 
 
-def make_vectors(parts: Parts, folder: Path) -> None:
+def make_vectors(components: Components, folder: Path) -> None:
     """Encode the corpus by the retriever as it was, here or on the cluster.
 
     Args:
-        parts: of the chain.
+        components: of the chain.
         folder: for `vectors/`.
     """
-    if parts.cluster is not None:
-        parts.cluster.encode_corpus(folder / "vectors")
+    if components.cluster is not None:
+        components.cluster.encode_corpus(folder / "vectors")
         return
-    encode_passages(parts.model_before, parts.dataset.corpus, folder / "vectors")
+    encode_passages(components.model_before, components.dataset.corpus, folder / "vectors")
 
 
-def make_candidates(parts: Parts, folder: Path) -> Sequence[str]:
+def make_candidates(components: Components, folder: Path) -> Sequence[str]:
     """Find candidates of every query that may teach or be labelled.
 
     Args:
-        parts: of a chain that has vectors.
+        components: of a chain that has vectors.
         folder: for `candidates.parquet`.
 
     Returns:
         What a reader of the figures must know.
     """
-    dataset, config = parts.dataset, parts.config.candidates
+    dataset, config = components.dataset, components.config.candidates
     asked = [*dataset.train, *dataset.extra]
-    found = (parts.cluster or parts.before).search(dataset.texts_of(asked), max(config.k, config.n))
+    found = (components.cluster or components.before).search(dataset.texts_of(asked), max(config.k, config.n))
     write_candidates(dict(zip(asked, found, strict=True)), dataset.corpus, folder / "candidates.parquet")
-    if parts.index is None:
+    if components.index is None:
         return []
-    measured = parts.index[1].describe()
+    measured = components.index[1].describe()
     note(measured)
     return [measured]

@@ -96,7 +96,7 @@ def _nearest(
         floor = best[:, -1]
         if seen < k <= len(places):
             known = cosines.topk(k, dim=1).values[:, -1].float()
-            floor = known - known.abs() * _half_step(low) - off
+            floor = known - known.abs() * _rounding_error(low) - off
         # Rounded as the cosines are: what is not below the floor before rounding is not below it after. It is finite,
         # for where fewer than k are known `_at_least` must not take the -inf that it fills groups up with.
         rows, columns = _at_least(cosines, (floor - off).to(low).clamp_min(torch.finfo(low).min))
@@ -122,13 +122,13 @@ def _off(queries: Tensor, rough: Tensor) -> Tensor:
     from torch.linalg import vector_norm
 
     query_moved = vector_norm(queries - rough, dim=1)
-    passage_moved = _half_step(rough.dtype) * vector_norm(rough.float(), dim=1)
+    passage_moved = _rounding_error(rough.dtype) * vector_norm(rough.float(), dim=1)
     summing = _OFF_A_SUMMAND * queries.shape[1] * vector_norm(queries, dim=1)
     bound: Tensor = _LONGEST * (query_moved + passage_moved + summing)
     return bound
 
 
-def _half_step(low: torch.dtype) -> float:
+def _rounding_error(low: torch.dtype) -> float:
     """The share of a number by which rounding to nearest moves it, at most: 2^-8 in bfloat16, of 8 significant bits."""
     import torch
 

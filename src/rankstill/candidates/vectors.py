@@ -46,7 +46,7 @@ def encode_passages(model: SentenceTransformer, corpus: Corpus, folder: Path) ->
     with _NpyFile(unfinished, shape) as file, progress("encoding passages", len(corpus)) as advance:
         done = file.rows // _TEXTS_A_STRETCH * _TEXTS_A_STRETCH
         advance(done)
-        file.go_to(done)
+        file.seek(done)
         left = islice(corpus.texts(), done, None)
         while stretch := list(islice(left, _TEXTS_A_STRETCH)):
             file.append(encode_each(model, stretch, "document", 32, advance))
@@ -87,7 +87,7 @@ class _NpyFile:
         """Whole rows written."""
         return max(0, os.fstat(self._file.fileno()).st_size - self._start) // max(1, self._row_bytes)
 
-    def go_to(self, row: int) -> None:
+    def seek(self, row: int) -> None:
         """Go on from this row; what stands there is forgotten."""
         self._file.seek(self._start + row * self._row_bytes)
         self._file.truncate()

@@ -6,7 +6,7 @@ import shlex
 import sys
 from typing import TYPE_CHECKING
 
-from rankstill.progress import not_said
+from rankstill.progress import unlogged
 
 if TYPE_CHECKING:
     from rankstill.outcome import Outcome
@@ -25,7 +25,7 @@ def show(outcome: Outcome) -> None:
     if outcome.agreement is not None and outcome.agreement.table is not None:
         out.print(render(outcome.agreement.table, outcome.agreement.heading, out.width))
         out.print(outcome.agreement.limits(), markup=False)
-    for note in not_said(outcome.notes):
+    for note in unlogged(outcome.notes):
         out.print(f"note: {note}", markup=False)
     out.print(f"\nWorkspace: {outcome.workspace}", markup=False)
     found = outcome.verdict()

@@ -179,7 +179,7 @@ class TeacherConfig(Section):
         """The environment variable that holds the key: the one set, or for OpenAI's own address OpenAI's."""
         return self.api_key_env or ("OPENAI_API_KEY" if self.base_url() == _OPENAI else None)
 
-    def what_is_asked(self) -> dict[str, Any]:
+    def ranking_options(self) -> dict[str, Any]:
         """The options that rankings depend on; the others say how fast, how dear and where they are asked for."""
         others = {"api_key_env", "batch", "concurrency", "timeout", "tries", "prices", "ledger", "rankings"}
         limits = {"max_cost", "max_tokens", "max_calls"}

@@ -13,7 +13,14 @@ from rankstill.datasets.leaks import (
     repeated_texts,
     shared_gold,
 )
-from rankstill.datasets.loading import bundled, is_bundled, lasting_source, load_dataset, load_with_leaks, treat_leaks
+from rankstill.datasets.loading import (
+    bundled,
+    drop_or_mark_leaks,
+    is_bundled,
+    lasting_source,
+    load_dataset,
+    load_with_leaks,
+)
 from rankstill.datasets.sampling import sample
 from rankstill.datasets.writing import write_beir
 
@@ -26,6 +33,7 @@ __all__ = [
     "SharedGold",
     "bundled",
     "drop_leaks",
+    "drop_or_mark_leaks",
     "find_leaks",
     "hold_out",
     "is_bundled",
@@ -37,6 +45,5 @@ __all__ = [
     "repeated_texts",
     "sample",
     "shared_gold",
-    "treat_leaks",
     "write_beir",
 ]

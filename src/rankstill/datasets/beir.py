@@ -8,16 +8,16 @@ from pathlib import Path
 from rankstill.config import DatasetConfig
 from rankstill.datasets.corpus import Corpus
 from rankstill.datasets.dataset import Qrels, Query
-from rankstill.datasets.fields import Place, composed
+from rankstill.datasets.fields import RecordSource, composed
 from rankstill.datasets.qrels import is_comment, read_qrels
 from rankstill.datasets.reading import find_file, read_jsonl, read_lines
-from rankstill.datasets.records import Parts, gather_passages, gather_qrels, gather_queries, tally
+from rankstill.datasets.records import RawDataset, gather_passages, gather_qrels, gather_queries, tally
 from rankstill.errors import DataError
 
 _QRELS_SUFFIXES = (".tsv", ".csv", ".qrels", ".txt")
 
 
-def read_beir(folder: Path, config: DatasetConfig, name: str | None = None) -> Parts:
+def read_beir(folder: Path, config: DatasetConfig, name: str | None = None) -> RawDataset:
     """Reads a BEIR folder.
 
     `splits/<split>.txt`, where it exists, names the queries of the training split one a line; it is needed only where
@@ -37,11 +37,11 @@ def read_beir(folder: Path, config: DatasetConfig, name: str | None = None) -> P
         _wanted(folder, "queries.jsonl") if (folder / "qrels").is_dir() else find_file(folder, "queries.jsonl")
     )
     merge = config.merge_duplicates
-    corpus, corpus_notes = gather_passages(read_jsonl(corpus_path), Place(str(corpus_path)), merge)
+    corpus, corpus_notes = gather_passages(read_jsonl(corpus_path), RecordSource(str(corpus_path)), merge)
     queries: dict[str, Query] = {}
     query_notes: tuple[str, ...] = (f"{folder}: there are no queries.",)
     if queries_path is not None:
-        queries, query_notes = gather_queries(read_jsonl(queries_path), Place(str(queries_path)), merge)
+        queries, query_notes = gather_queries(read_jsonl(queries_path), RecordSource(str(queries_path)), merge)
     train, train_notes = _read_split(folder, config.train_split, queries, corpus)
     listed, list_notes = _read_list(folder, config.train_split, queries)
     test, test_notes = _read_split(folder, config.test_split, queries, corpus)
@@ -56,7 +56,7 @@ def read_beir(folder: Path, config: DatasetConfig, name: str | None = None) -> P
     if test is None:
         wanted = "no test split is named" if config.test_split is None else f"no qrels for {config.test_split!r}"
         notes.append(f"{folder}: {wanted} ({_splits(folder)}); nothing can be measured.")
-    return Parts(name or folder.resolve().name, corpus, queries, train, test, tuple(notes))
+    return RawDataset(name or folder.resolve().name, corpus, queries, train, test, tuple(notes))
 
 
 def _wanted(folder: Path, name: str) -> Path:
@@ -85,7 +85,7 @@ def _read_split(
         return None, ()
     names = " and ".join(path.name for path in paths)
     several = (f"{folder / 'qrels'}: {names} are there; {paths[0].name} was read.",) if len(paths) > 1 else ()
-    qrels, notes = gather_qrels(read_qrels(paths[0], queries, corpus), Place(str(paths[0])), queries, corpus)
+    qrels, notes = gather_qrels(read_qrels(paths[0], queries, corpus), RecordSource(str(paths[0])), queries, corpus)
     return qrels, (*several, *notes)
 
 

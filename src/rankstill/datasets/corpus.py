@@ -27,7 +27,7 @@ _ROWS_A_CHUNK = 8192
 _LOADING = "loading the corpus"
 
 
-class _Lazy(Sequence[str]):
+class _LazyTexts(Sequence[str]):
     """Texts that are read one by one; equal to any sequence of the same."""
 
     def __eq__(self, other: object) -> bool:
@@ -39,12 +39,12 @@ class _Lazy(Sequence[str]):
         return f"<{len(self):,} texts>"
 
 
-class Column(_Lazy):
+class LazyColumn(_LazyTexts):
     """One text of every passage, read from the file when it is asked for.
 
     Args:
         chunks: of `_ROWS_A_CHUNK` rows each, but for the last.
-        let_go: see `_Written`.
+        let_go: see `_MappedCorpus`.
     """
 
     def __init__(self, chunks: Sequence[pa.StringArray], let_go: Callable[[], None]) -> None:
@@ -77,7 +77,7 @@ class Column(_Lazy):
             self._let_go()
 
 
-class Texts(_Lazy):
+class Texts(_LazyTexts):
     """The passages as models see them, each put together when it is asked for.
 
     Args:
@@ -142,7 +142,7 @@ class Corpus:
         self._merged: dict[str, int] = {}  # positions, by the ids of passages that were merged into others
         self.let_go = written.let_go
         self.ids, self.titles, self.bodies = (
-            Column([chunk[field] for chunk in written.chunks], written.let_go) for field in _FIELDS
+            LazyColumn([chunk[field] for chunk in written.chunks], written.let_go) for field in _FIELDS
         )
 
     def __len__(self) -> int:
@@ -177,7 +177,7 @@ class Corpus:
                 digest.update(value.encode() + b"\0")
         return digest.hexdigest()
 
-    def part(self, positions: Iterable[int]) -> Corpus:
+    def select(self, positions: Iterable[int]) -> Corpus:
         """These passages as a corpus of their own, in this order."""
         writer = CorpusWriter()
         for row in positions:
@@ -224,7 +224,7 @@ class Corpus:
         if repeats is None:
             return self
         kept = np.flatnonzero(~repeats)
-        corpus = self.part(kept.tolist())
+        corpus = self.select(kept.tolist())
         firsts = np.searchsorted(kept, self.same_text[:, 1])
         corpus._merged = dict(zip((self.ids[int(row)] for row in self.same_text[:, 0]), firsts.tolist(), strict=True))
         corpus.same_text = self.same_text[:0]  # known, and looking takes a pass over the corpus
@@ -244,7 +244,7 @@ def _joined(title: str, body: str) -> str:
 
 
 @dataclass(frozen=True)
-class _Written:
+class _MappedCorpus:
     """A corpus's file, mapped.
 
     Args:
@@ -288,7 +288,7 @@ class CorpusWriter:
         if len(self._rows) == _ROWS_A_CHUNK:
             self._flush()
 
-    def finish(self) -> _Written:
+    def finish(self) -> _MappedCorpus:
         """Everything, to be read where it lies."""
         import pyarrow as pa
 
@@ -301,7 +301,7 @@ class CorpusWriter:
         self._path.unlink()
         reader = pa.ipc.open_file(pa.py_buffer(pages))
         chunks = [reader.get_batch(number) for number in range(reader.num_record_batches)]
-        return _Written(chunks, lambda: pages.madvise(mmap.MADV_DONTNEED))
+        return _MappedCorpus(chunks, lambda: pages.madvise(mmap.MADV_DONTNEED))
 
     def _flush(self) -> None:
         import pyarrow as pa

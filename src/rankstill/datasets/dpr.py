@@ -11,9 +11,9 @@ from typing import Any
 from rankstill.config import DatasetConfig
 from rankstill.datasets.dataset import Qrels, Query
 from rankstill.datasets.faults import Faults
-from rankstill.datasets.fields import Place, composed, digest_id, text_of
+from rankstill.datasets.fields import RecordSource, composed, digest_id, text_of
 from rankstill.datasets.reading import read_entries
-from rankstill.datasets.records import MERGE, Parts, gather_passages, gather_qrels, gather_queries
+from rankstill.datasets.records import MERGE, RawDataset, gather_passages, gather_qrels, gather_queries
 from rankstill.errors import DataError
 
 Entry = Mapping[str, Any]
@@ -47,7 +47,7 @@ class _Question:
 Questions = Sequence[tuple[int, _Question]]
 
 
-def read_dpr(source: Path, config: DatasetConfig) -> Parts:
+def read_dpr(source: Path, config: DatasetConfig) -> RawDataset:
     """Reads a file of questions with their passages, and `config.test_source` as the one that measures.
 
     The corpus is the union of all passages of both files. A passage without an id, and every question, is named by a
@@ -66,7 +66,7 @@ def read_dpr(source: Path, config: DatasetConfig) -> Parts:
     train: list[Entry] = list(read_entries(source, _WANTED))
     tested = Path(config.test_source).expanduser() if config.test_source else None
     test: list[Entry] = list(read_entries(tested, _WANTED)) if tested else []
-    place = Place(str(source), "entry", (len(train), str(tested)) if tested else None)
+    place = RecordSource(str(source), "entry", (len(train), str(tested)) if tested else None)
     faults = Faults()
     asked = list(faults.each(enumerate([*train, *test], start=1), partial(_question_of, place)))
     faults.stop()
@@ -87,10 +87,10 @@ def read_dpr(source: Path, config: DatasetConfig) -> Parts:
     if tested is None:
         notes.append(f"{source}: no test_source is named; nothing can be measured.")
     name = Path(source.name.removesuffix(".gz")).stem
-    return Parts(name, corpus, queries, qrels[0], qrels[1] if tested else None, tuple(notes))
+    return RawDataset(name, corpus, queries, qrels[0], qrels[1] if tested else None, tuple(notes))
 
 
-def _question_of(place: Place, entry: Entry, number: int) -> _Question:
+def _question_of(place: RecordSource, entry: Entry, number: int) -> _Question:
     key = "query" if "query" in entry and "question" not in entry else "question"
     text = text_of(entry, key, place, number, required=True)
     target = entry.get("target")  # FiD's, where one answer is the one to learn
@@ -102,7 +102,7 @@ def _question_of(place: Place, entry: Entry, number: int) -> _Question:
     return _Question(text, answers, relevant, others)
 
 
-def _passages_of(entry: Entry, key: str, place: Place, number: int) -> Iterator[Passage]:
+def _passages_of(entry: Entry, key: str, place: RecordSource, number: int) -> Iterator[Passage]:
     contexts = entry.get(key) or []
     kind, told = (str, "texts") if key in _AS_TEXT else (dict, '{"title", "text", "passage_id"}')
     if not isinstance(contexts, list) or not all(isinstance(context, kind) for context in contexts):
@@ -130,7 +130,7 @@ def _records(rows: Questions) -> Iterator[tuple[int, Mapping[str, Any]]]:
         yield number, {"_id": digest_id("q", asked.text), "text": asked.text, "answers": asked.answers}
 
 
-def _passages(rows: Questions, place: Place, merge: bool) -> Iterator[tuple[int, Passage]]:
+def _passages(rows: Questions, place: RecordSource, merge: bool) -> Iterator[tuple[int, Passage]]:
     """Every passage once: the same one stands in many entries, and only different content is a conflict."""
     seen: dict[str, tuple[int, set[str]]] = {}
     faults = Faults()

@@ -9,7 +9,7 @@ from typing import Any
 
 from rankstill.datasets.dataset import Dataset, Query
 from rankstill.datasets.faults import Faults
-from rankstill.datasets.fields import QUERY_NAMES, Place, Renaming, digest_id, id_of, text_of
+from rankstill.datasets.fields import QUERY_NAMES, RecordSource, Renaming, digest_id, id_of, text_of
 from rankstill.datasets.reading import read_jsonl, read_lines
 from rankstill.datasets.records import Tally
 from rankstill.errors import DataError
@@ -29,7 +29,7 @@ def add_extra_queries(dataset: Dataset, path: Path) -> Dataset:
     """
     if not path.is_file():
         raise DataError(f"{path}: there is no such file of queries. Check dataset.extra_queries, dataset.test_queries.")
-    place = Place(str(path))
+    place = RecordSource(str(path))
     queries = dict(dataset.queries)
     extra: list[str] = []
     texts: dict[str, int] = {}

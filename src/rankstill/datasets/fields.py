@@ -74,7 +74,7 @@ class Renaming:
 
 
 @dataclass(frozen=True)
-class Place:
+class RecordSource:
     """Where records come from, for messages.
 
     Args:
@@ -128,7 +128,7 @@ def composed(text: str) -> str:
     return text if text.isascii() else unicodedata.normalize("NFC", text)
 
 
-def id_of(record: Mapping[str, Any], key: str, place: Place, number: int) -> str:
+def id_of(record: Mapping[str, Any], key: str, place: RecordSource, number: int) -> str:
     """The id in this field; whole numbers are taken as their digits.
 
     Raises:
@@ -142,7 +142,7 @@ def id_of(record: Mapping[str, Any], key: str, place: Place, number: int) -> str
     return check_id(value, f'"{key}"', place.at(number))
 
 
-def text_of(record: Mapping[str, Any], key: str, place: Place, number: int, required: bool = False) -> str:
+def text_of(record: Mapping[str, Any], key: str, place: RecordSource, number: int, required: bool = False) -> str:
     """The text in this field, "" for null, and for a missing field unless it is required.
 
     Raises:
@@ -167,14 +167,14 @@ def _check_unicode(value: str, what: str, where: str) -> None:
         ) from error
 
 
-def _required(record: Mapping[str, Any], key: str, place: Place, number: int) -> Any:
+def _required(record: Mapping[str, Any], key: str, place: RecordSource, number: int) -> Any:
     if key not in record:
         found = ", ".join(f'"{name}"' for name in record) or "nothing"
         raise DataError(f'{place.at(number)}: no field "{key}" (found {found}). Add it, or rename the one that has it.')
     return record[key]
 
 
-def answers_of(record: Mapping[str, Any], place: Place, number: int) -> tuple[str, ...]:
+def answers_of(record: Mapping[str, Any], place: RecordSource, number: int) -> tuple[str, ...]:
     """The accepted answers of a query, from the record or its metadata; often none.
 
     Raises:
@@ -193,7 +193,7 @@ def answers_of(record: Mapping[str, Any], place: Place, number: int) -> tuple[st
     return tuple(answers)
 
 
-def grade_of(record: Mapping[str, Any], place: Place, number: int) -> int:
+def grade_of(record: Mapping[str, Any], place: RecordSource, number: int) -> int:
     """The grade of a judgement; above 0 is relevant.
 
     Raises:

@@ -9,12 +9,12 @@ from typing import Any
 from rankstill.config import DatasetConfig
 from rankstill.datasets.corpus import Corpus
 from rankstill.datasets.dataset import Qrels, Query
-from rankstill.datasets.fields import Place
-from rankstill.datasets.records import Parts, gather_passages, gather_qrels, gather_queries
+from rankstill.datasets.fields import RecordSource
+from rankstill.datasets.records import RawDataset, gather_passages, gather_qrels, gather_queries
 from rankstill.errors import DataError
 
 
-def read_hub(repository: str, config: DatasetConfig) -> Parts:
+def read_hub(repository: str, config: DatasetConfig) -> RawDataset:
     """Reads a Hugging Face dataset with the configurations `corpus` and `queries`.
 
     Judgements are looked for in the repository `<repository>-qrels`, then in the repository's own configurations
@@ -31,8 +31,12 @@ def read_hub(repository: str, config: DatasetConfig) -> Parts:
     local = Path(repository).expanduser()
     path = str(local) if local.exists() else repository
     merge = config.merge_duplicates
-    corpus, corpus_notes = gather_passages(_rows(_table(path, "corpus", name)), Place(f"{name} corpus", "row"), merge)
-    queries, query_notes = gather_queries(_rows(_table(path, "queries", name)), Place(f"{name} queries", "row"), merge)
+    corpus, corpus_notes = gather_passages(
+        _rows(_table(path, "corpus", name)), RecordSource(f"{name} corpus", "row"), merge
+    )
+    queries, query_notes = gather_queries(
+        _rows(_table(path, "queries", name)), RecordSource(f"{name} queries", "row"), merge
+    )
     notes = [*corpus_notes, *query_notes]
     qrels_name, splits = _find_qrels(path, name)
     train = _read_split(splits, config.train_split, qrels_name, queries, corpus, notes)
@@ -43,7 +47,7 @@ def read_hub(repository: str, config: DatasetConfig) -> Parts:
     if test is None:
         wanted = f"no test split {config.test_split!r}" if config.test_split else "no test split is named"
         notes.append(f"{name}: {wanted} ({there}); nothing can be measured.")
-    return Parts(local.name, corpus, queries, train, test, tuple(notes))
+    return RawDataset(local.name, corpus, queries, train, test, tuple(notes))
 
 
 def _load(path: str, configuration: str | None, name: str) -> Mapping[str, Any] | None:
@@ -104,7 +108,7 @@ def _read_split(
 ) -> Qrels | None:
     if split is None or split not in splits:
         return None
-    qrels, found = gather_qrels(_rows(splits[split]), Place(f"{name} {split}", "row"), queries, corpus)
+    qrels, found = gather_qrels(_rows(splits[split]), RecordSource(f"{name} {split}", "row"), queries, corpus)
     notes += found
     return qrels
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from rankstill.config import DatasetConfig
 from rankstill.datasets.dataset import Qrels, Query
-from rankstill.datasets.fields import Place
-from rankstill.datasets.records import Parts, gather_passages, gather_qrels, gather_queries
+from rankstill.datasets.fields import RecordSource
+from rankstill.datasets.records import RawDataset, gather_passages, gather_qrels, gather_queries
 from rankstill.errors import DataError
 
 
-def read_ir_datasets(dataset_id: str, config: DatasetConfig) -> Parts:
+def read_ir_datasets(dataset_id: str, config: DatasetConfig) -> RawDataset:
     """Reads a dataset of ir_datasets; what is not on this machine yet is downloaded by that library.
 
     A split is looked for as `<dataset_id>/<split>`, then as an id of its own, so that `train_split` may be
@@ -32,20 +32,20 @@ def read_ir_datasets(dataset_id: str, config: DatasetConfig) -> Parts:
         raise DataError(f"ir_datasets:{dataset_id}: it has no documents. Name an id that has a corpus.")
     splits = {split: _find_split(dataset_id, split) for split in (config.train_split, config.test_split) if split}
     merge = config.merge_duplicates
-    place = Place(f"ir_datasets:{dataset_id}", "document")
+    place = RecordSource(f"ir_datasets:{dataset_id}", "document")
     try:
         corpus, corpus_notes = gather_passages(_documents(base), place, merge)
         queries: dict[str, Query] = {}
         notes = list(corpus_notes)
         for part_id, part in {dataset_id: base, **{found[0]: found[1] for found in splits.values() if found}}.items():
             if part.has_queries():
-                own, own_notes = gather_queries(_queries(part), Place(f"ir_datasets:{part_id}", "query"), merge)
+                own, own_notes = gather_queries(_queries(part), RecordSource(f"ir_datasets:{part_id}", "query"), merge)
                 queries.update(own)
                 notes += own_notes
         read: dict[str, Qrels] = {}
         for split, found in splits.items():
             if found:
-                at = Place(f"ir_datasets:{found[0]}", "judgement")
+                at = RecordSource(f"ir_datasets:{found[0]}", "judgement")
                 read[split], split_notes = gather_qrels(_judgements(found[1]), at, queries, corpus)
                 notes += split_notes
     except (OSError, RuntimeError) as error:
@@ -60,7 +60,7 @@ def read_ir_datasets(dataset_id: str, config: DatasetConfig) -> Parts:
     if test is None:
         looked = f"looked for {dataset_id}/{config.test_split}" if config.test_split else "none is named"
         notes.append(f"ir_datasets:{dataset_id}: no test split ({looked}); nothing can be measured.")
-    return Parts(dataset_id, corpus, queries, train, test, tuple(notes))
+    return RawDataset(dataset_id, corpus, queries, train, test, tuple(notes))
 
 
 def _load(dataset_id: str) -> Any:

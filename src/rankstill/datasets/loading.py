@@ -13,7 +13,7 @@ from rankstill.datasets.extra import add_extra_queries
 from rankstill.datasets.hub import read_hub
 from rankstill.datasets.irds import read_ir_datasets
 from rankstill.datasets.leaks import drop_leaks, mark_leaks
-from rankstill.datasets.records import Parts, assemble
+from rankstill.datasets.records import RawDataset, assemble
 from rankstill.datasets.unjudged import keep_unjudged
 from rankstill.errors import DataError
 
@@ -36,7 +36,7 @@ def load_dataset(config: DatasetConfig) -> Dataset:
         DataError: a source is missing, damaged, or holds what cannot be used; the message says where.
         WorkspaceError: there is no room for temporary files, where the corpus's text lies meanwhile.
     """
-    return treat_leaks(load_with_leaks(config), config.leaks)
+    return drop_or_mark_leaks(load_with_leaks(config), config.leaks)
 
 
 def load_with_leaks(config: DatasetConfig) -> Dataset:
@@ -54,7 +54,7 @@ def load_with_leaks(config: DatasetConfig) -> Dataset:
     return keep_unjudged(dataset, config)
 
 
-def treat_leaks(dataset: Dataset, leaks: Literal["drop", "keep"]) -> Dataset:
+def drop_or_mark_leaks(dataset: Dataset, leaks: Literal["drop", "keep"]) -> Dataset:
     """The dataset with its leaking training queries dropped, or kept and named."""
     return drop_leaks(dataset) if leaks == "drop" else mark_leaks(dataset)
 
@@ -92,7 +92,7 @@ def _bundled_names() -> list[str]:
     return sorted(path.name for path in _BUNDLED.iterdir() if path.is_dir())
 
 
-def _read(config: DatasetConfig) -> Parts:
+def _read(config: DatasetConfig) -> RawDataset:
     kind, _, rest = config.source.partition(":")
     if kind == "ir_datasets":
         return read_ir_datasets(rest, config)

@@ -19,7 +19,7 @@ from rankstill.datasets.fields import (
     JUDGEMENT_NAMES,
     PASSAGE_NAMES,
     QUERY_NAMES,
-    Place,
+    RecordSource,
     Renaming,
     answers_of,
     grade_of,
@@ -64,14 +64,14 @@ def tally(names: Iterable[str]) -> Tally:
     return found
 
 
-def _twice(kind: str, record_id: str, place: Place, earlier: int, number: int) -> str:
+def _twice(kind: str, record_id: str, place: RecordSource, earlier: int, number: int) -> str:
     return (
         f'{place.at(number)}: "_id" {record_id} appears twice (first {place.earlier(earlier, number)}). Give each '
         f"{kind} its own id, {MERGE}"
     )
 
 
-def gather_passages(rows: Rows, place: Place, merge_duplicates: bool = False) -> tuple[Corpus, tuple[str, ...]]:
+def gather_passages(rows: Rows, place: RecordSource, merge_duplicates: bool = False) -> tuple[Corpus, tuple[str, ...]]:
     """Checks passages and puts them into a corpus, in their order.
 
     Args:
@@ -115,7 +115,7 @@ def gather_passages(rows: Rows, place: Place, merge_duplicates: bool = False) ->
     if again:
         dropped = {row for row, _ in again}
         kept = [row for row in range(len(corpus)) if row not in dropped]
-        corpus = corpus.part(kept)
+        corpus = corpus.select(kept)
     notes = (
         *renaming.notes(place.name),
         *composed.note(f"{place.name}: {{n}} ids are now in Unicode's composed form (NFC)"),
@@ -126,7 +126,7 @@ def gather_passages(rows: Rows, place: Place, merge_duplicates: bool = False) ->
 
 
 def gather_queries(
-    rows: Rows, place: Place, merge_duplicates: bool = False
+    rows: Rows, place: RecordSource, merge_duplicates: bool = False
 ) -> tuple[dict[str, Query], tuple[str, ...]]:
     """Checks queries and puts them into a dictionary by id, in their order.
 
@@ -176,7 +176,7 @@ def gather_queries(
 
 
 def gather_qrels(
-    rows: Rows, place: Place, queries: Container[str], corpus: Container[str]
+    rows: Rows, place: RecordSource, queries: Container[str], corpus: Container[str]
 ) -> tuple[Qrels, tuple[str, ...]]:
     """Checks judgements and leaves out those that name a query or passage that is not there.
 
@@ -225,7 +225,7 @@ def gather_qrels(
 
 
 @dataclass(frozen=True)
-class Parts:
+class RawDataset:
     """What a source gives, checked on its own and not yet split.
 
     Args:
@@ -245,7 +245,7 @@ class Parts:
     notes: tuple[str, ...] = ()
 
 
-def assemble(parts: Parts, merge_same_text: bool = False) -> Dataset:
+def assemble(parts: RawDataset, merge_same_text: bool = False) -> Dataset:
     """Splits the queries into those that teach and those that measure, and says what fell out.
 
     Judgements of a passage that says the same as an earlier one become judgements of that one.
@@ -289,7 +289,7 @@ def assemble(parts: Parts, merge_same_text: bool = False) -> Dataset:
     return Dataset(parts.name, corpus, parts.queries, train, test, qrels, notes=notes)
 
 
-def _judged_as_one(parts: Parts, merged: bool) -> tuple[Qrels | None, Qrels | None, tuple[str, ...]]:
+def _judged_as_one(parts: RawDataset, merged: bool) -> tuple[Qrels | None, Qrels | None, tuple[str, ...]]:
     """The judgements of both splits, of several passages that say the same as one of the first; and notes."""
     corpus = parts.corpus
     same = tally(f"{corpus.ids[row]} (as {corpus.ids[first]})" for row, first in corpus.same_text.tolist())

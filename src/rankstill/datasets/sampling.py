@@ -54,7 +54,7 @@ def sample(
         )
     free = [passage_id for passage_id in dataset.corpus.ids if passage_id not in needed]
     needed.update(_draw(draw, free, corpus_size - len(needed)))
-    corpus = dataset.corpus.part(row for row, passage_id in enumerate(dataset.corpus.ids) if passage_id in needed)
+    corpus = dataset.corpus.select(row for row, passage_id in enumerate(dataset.corpus.ids) if passage_id in needed)
     wanted = frozenset((*drawn, *dataset.extra))
     kept = {query_id: query for query_id, query in dataset.queries.items() if query_id in wanted}
     note = (

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rankstill.candidates import Candidates
-from rankstill.candidates.first_stage import LateScores
+from rankstill.candidates.first_stage import LateInteractionScores
 from rankstill.config import CandidatesConfig
 from rankstill.datasets import Corpus
 from rankstill.engine.encoding import PASSAGES_A_PART, Encoder, corpus_tables, encode_corpus_on
@@ -20,7 +20,7 @@ from rankstill.engine.folders import put_folder
 from rankstill.engine.scoring import ScoreTask, SharedRanker, add_late, join_columns, labels_in
 from rankstill.engine.shards import ShardFolder
 from rankstill.engine.work import Engine
-from rankstill.labels.labelling import RankedBy, Unlabelled
+from rankstill.labels.labelling import RankedBy, UnlabelledQuery
 from rankstill.labels.table import LabelledQuery
 from rankstill.models import model_identity
 from rankstill.workspace import FORMAT, digest
@@ -54,7 +54,7 @@ class Cluster:
     def search(self, texts: Sequence[str], n: int) -> Iterator[Candidates]:
         """As `FirstStage.search`."""
         nothing = np.empty(0, dtype=np.int64)
-        queries = [Unlabelled(str(row), text, "extra", nothing) for row, text in enumerate(texts)]
+        queries = [UnlabelledQuery(str(row), text, "extra", nothing) for row, text in enumerate(texts)]
         _, found = self._find(list(query_tables(queries)), n)
         for shard in found:
             for each in candidates_in(shard):
@@ -62,12 +62,12 @@ class Cluster:
 
     def label(
         self,
-        queries: Sequence[Unlabelled],
+        queries: Sequence[UnlabelledQuery],
         ranker: Path,
         *,
         depth: int,
         ranked_by: RankedBy,
-        late: LateScores | None = None,
+        late: LateInteractionScores | None = None,
     ) -> Iterator[LabelledQuery]:
         """As `rankstill.labels.label`, by the ranker in a folder.
 

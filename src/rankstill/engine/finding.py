@@ -16,7 +16,7 @@ from rankstill.engine.encoding import Encoder, gather, read_corpus
 from rankstill.engine.folders import ScratchFolder
 from rankstill.engine.shards import ShardFolder
 from rankstill.engine.work import Function
-from rankstill.labels.labelling import Unlabelled, passages_of
+from rankstill.labels.labelling import UnlabelledQuery, passages_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -41,13 +41,13 @@ class SharedFirstStage:
     def load(self) -> FirstStage:
         """The first stage, on this worker, whose disk holds the vectors and the word index as long as it lives."""
         from rankstill.candidates import load_vectors
-        from rankstill.candidates.bm25 import kept_index
+        from rankstill.candidates.bm25 import cached_index
 
         here = ScratchFolder("first-stage")
         gather(self.vectors, here.path / "passages.npy")
         vectors = load_vectors(here.path)
         corpus = read_corpus(self.corpus)
-        bm25 = kept_index(corpus, self.config, here.path / "bm25")
+        bm25 = cached_index(corpus, self.config, here.path / "bm25")
         first_stage = FirstStage(corpus, self.encoder.model(), vectors, self.config, bm25=bm25)
         weakref.finalize(first_stage, here.remove)
         return first_stage
@@ -75,7 +75,7 @@ class FindTask:
         return find
 
 
-def query_tables(queries: Sequence[Unlabelled], rows: int = 512) -> Iterator[pa.Table]:
+def query_tables(queries: Sequence[UnlabelledQuery], rows: int = 512) -> Iterator[pa.Table]:
     """Queries as shards.
 
     Args:
@@ -98,14 +98,14 @@ def query_tables(queries: Sequence[Unlabelled], rows: int = 512) -> Iterator[pa.
         )
 
 
-def queries_in(shard: pa.Table) -> list[Unlabelled]:
+def queries_in(shard: pa.Table) -> list[UnlabelledQuery]:
     """The queries of a shard."""
 
     def positions(listed: list[int] | None) -> NDArray[np.int64] | None:
         return None if listed is None else np.array(listed, dtype=np.int64)
 
     return [
-        Unlabelled(
+        UnlabelledQuery(
             row["id"],
             row["text"],
             row["source"],

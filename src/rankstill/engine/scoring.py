@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rankstill.candidates.first_stage import LateScores
+from rankstill.candidates.first_stage import LateInteractionScores
 from rankstill.datasets import Corpus
 from rankstill.engine.encoding import read_corpus
 from rankstill.engine.finding import candidates_in, queries_in
@@ -87,7 +87,7 @@ def join_columns(queries: Iterable[pa.Table], found: Iterable[pa.Table]) -> Iter
         yield table
 
 
-def add_late(queries: pa.Table, found: pa.Table, late: LateScores) -> pa.Table:
+def add_late(queries: pa.Table, found: pa.Table, late: LateInteractionScores) -> pa.Table:
     """What was found for a shard of queries, with late interaction as the last of its features."""
     import pyarrow as pa
 

@@ -7,7 +7,7 @@ from rankstill.evaluation.answers import answer_qrels, has_answer, merge_qrels
 from rankstill.evaluation.attribution import Attribution, attribute
 from rankstill.evaluation.forgetting import Forgetting, measure_forgetting
 from rankstill.evaluation.metrics import DEFAULT_MEASURES, PerQuery, aggregate, check_measures, display_name, per_query
-from rankstill.evaluation.runs import Run, in_order, rank_order, read_run, write_qrels, write_run
+from rankstill.evaluation.runs import Run, break_ties, rank_order, read_run, write_qrels, write_run
 from rankstill.evaluation.significance import Comparison, compare, holm, interval
 from rankstill.evaluation.slices import SliceTable, slice_runs
 from rankstill.evaluation.table import EvaluationTable, SystemResult, evaluate_runs, render
@@ -25,13 +25,13 @@ __all__ = [
     "aggregate",
     "answer_qrels",
     "attribute",
+    "break_ties",
     "check_measures",
     "compare",
     "display_name",
     "evaluate_runs",
     "has_answer",
     "holm",
-    "in_order",
     "interval",
     "measure_forgetting",
     "merge_qrels",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rankstill.datasets.dataset import Qrels
 from rankstill.errors import DataError
 from rankstill.evaluation.metrics import aggregate, per_query
-from rankstill.evaluation.runs import Run, in_order
+from rankstill.evaluation.runs import Run, break_ties
 from rankstill.evaluation.significance import Comparison, compare, holm
 
 Scores = NDArray[np.floating]
@@ -48,7 +48,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Lead:
+class WorstLinkTest:
     """How far the link that loses most is ahead of the next.
 
     Args:
@@ -61,7 +61,7 @@ class Lead:
 
 
 @dataclass(frozen=True)
-class Group:
+class QueryGroup:
     """The chain on one set of queries.
 
     Args:
@@ -78,7 +78,7 @@ class Group:
     n: int
     ndcg: dict[str, float]
     links: tuple[Link, ...]
-    lead: Lead | None
+    lead: WorstLinkTest | None
 
     def worst(self) -> Link:
         """The link that loses most nDCG@10."""
@@ -94,7 +94,7 @@ class Attribution:
         notes: what a reader of the figures must know.
     """
 
-    groups: tuple[Group, ...]
+    groups: tuple[QueryGroup, ...]
     notes: tuple[str, ...] = ()
 
     def conclusion(self) -> str:
@@ -141,7 +141,7 @@ class Attribution:
                 f"{link.source} -> {link.target}",
                 f"{found.before:.3f} -> {found.after:.3f}",
                 f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]",
-                found.told_p(p_value),
+                found.p_text(p_value),
                 "" if link.tau is None else f"{link.tau:.3f}",
                 f"{link.kl:.3f}",
             ]
@@ -156,7 +156,7 @@ def attribute(
     temperatures: Mapping[str, float],
     seed: int = 0,
     resamples: int = 10_000,
-) -> Group:
+) -> QueryGroup:
     """Measure every system of a chain, and every link, on the same candidates of the same queries.
 
     Args:
@@ -182,7 +182,7 @@ def attribute(
     values = {system: per_query(_without_ties(run), qrels, [MEASURE])[MEASURE] for system, run in chain.items()}
     columns = {system: np.array(list(by_query.values())) for system, by_query in values.items()}
     gains = {f"{source} -> {target}": columns[target] - columns[source] for source, target in pairwise(chain)}
-    return Group(
+    return QueryGroup(
         name=name,
         proof=proof,
         n=len(qrels),
@@ -196,17 +196,17 @@ def attribute(
             )
             for source, target in pairwise(chain)
         ),
-        lead=find_lead(gains, seed, resamples),
+        lead=compare_worst_links(gains, seed, resamples),
     )
 
 
 def _without_ties(run: Run) -> Run:
     """The run with its ties broken, for a measure; tau and KL must see them."""
     ordered = {query_id: sorted(scores.items(), key=lambda pair: -pair[1]) for query_id, scores in run.items()}
-    return {query_id: in_order(*zip(*pairs, strict=True)) for query_id, pairs in ordered.items() if pairs}
+    return {query_id: break_ties(*zip(*pairs, strict=True)) for query_id, pairs in ordered.items() if pairs}
 
 
-def find_lead(gains: Mapping[str, NDArray[np.float64]], seed: int, resamples: int) -> Lead | None:
+def compare_worst_links(gains: Mapping[str, NDArray[np.float64]], seed: int, resamples: int) -> WorstLinkTest | None:
     """Compare the link that gains least, or loses most, with the next; None for a single link.
 
     Args:
@@ -215,7 +215,7 @@ def find_lead(gains: Mapping[str, NDArray[np.float64]], seed: int, resamples: in
         resamples: of the bootstrap and of the randomisation test.
     """
     worst, *others = sorted(gains, key=lambda link: float(gains[link].mean()))
-    return Lead(others[0], compare(gains[others[0]], gains[worst], seed, resamples)) if others else None
+    return WorstLinkTest(others[0], compare(gains[others[0]], gains[worst], seed, resamples)) if others else None
 
 
 def kendall_tau(first: Scores, second: Scores) -> float | None:
@@ -262,14 +262,14 @@ def _disagreement(
     return (float(np.mean(ordered)) if ordered else None), float(np.mean(divergences))
 
 
-def _verdict(group: Group) -> str:
+def _verdict(group: QueryGroup) -> str:
     worst = group.worst()
     return worst_link_in_words(
         f"{worst.source} -> {worst.target}", worst.comparison, group.lead, measure=MEASURE, queries=group.name
     )
 
 
-def worst_link_in_words(link: str, found: Comparison, lead: Lead | None, *, measure: str, queries: str) -> str:
+def worst_link_in_words(link: str, found: Comparison, lead: WorstLinkTest | None, *, measure: str, queries: str) -> str:
     """What the worst link of a chain loses, in one sentence, or that it loses nothing.
 
     That it loses most is only claimed where a paired test tells it from the next.
@@ -291,7 +291,7 @@ def worst_link_in_words(link: str, found: Comparison, lead: Lead | None, *, meas
     return f"{link} {_standing(lead)}: {measure} {figures}{unsure}."
 
 
-def _standing(lead: Lead | None) -> str:
+def _standing(lead: WorstLinkTest | None) -> str:
     if lead is None:
         return "loses (the only link measured on queries that taught nothing)"
     p_value = lead.comparison.p_in_words()

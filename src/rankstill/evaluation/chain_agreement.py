@@ -34,7 +34,7 @@ from rankstill.evaluation.systems import (
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
-    from rankstill.parts import Parts
+    from rankstill.components import Components
     from rankstill.teacher import Ranking
 
 _MEASURE = "nDCG@10"
@@ -44,11 +44,11 @@ _JUDGED = 10
 _LABELS_READ = 2_000
 
 
-def measure_agreement(parts: Parts, folder: Path, *, with_ranker: bool) -> list[str]:
+def measure_agreement(components: Components, folder: Path, *, with_ranker: bool) -> list[str]:
     """Measure every system against the LLM's order on the held-out lists, and what can explain a poor result.
 
     Args:
-        parts: of a chain that has come as far as the step `reranker`.
+        components: of a chain that has come as far as the step `reranker`.
         folder: for `agreement.json`.
         with_ranker: whether the chain has a ranker.
 
@@ -57,14 +57,14 @@ def measure_agreement(parts: Parts, folder: Path, *, with_ranker: bool) -> list[
     """
     from rankstill.evaluation.holding_out import FILE, HeldOutLists
 
-    rankings, config = parts.lists.held_out, parts.config
+    rankings, config = components.lists.held_out, components.config
     k, seed, resamples = config.candidates.k, config.seed, config.evaluation.resamples
-    scores = score_lists(parts, rankings, with_ranker=with_ranker) if rankings else {}
+    scores = score_lists(components, rankings, with_ranker=with_ranker) if rankings else {}
     found = Agreement(
         table=agreement_table(rankings, scores, k, seed, resamples) if rankings else None,
-        why=HeldOutLists.load(parts.workspace.path(FILE)).why,
+        why=HeldOutLists.load(components.workspace.path(FILE)).why,
         by_chance=by_chance(rankings, k) if rankings else 0.0,
-        symptoms=_symptoms(parts, rankings, scores),
+        symptoms=_symptoms(components, rankings, scores),
     )
     write_atomically(folder / "agreement.json", json.dumps(found.to_json()) + "\n")
     return []
@@ -75,11 +75,11 @@ def read_agreement(workspace: Path) -> Agreement:
     return Agreement.from_json(json.loads((workspace / "agreement.json").read_text(encoding="utf-8")))
 
 
-def score_lists(parts: Parts, rankings: Sequence[Ranking], *, with_ranker: bool) -> dict[str, list[Scores]]:
+def score_lists(components: Components, rankings: Sequence[Ranking], *, with_ranker: bool) -> dict[str, list[Scores]]:
     """Every system's scores of each list's passages, those that the LLM placed first, in its order, then the others.
 
     Args:
-        parts: of a chain that has come as far as the step `reranker`.
+        components: of a chain that has come as far as the step `reranker`.
         rankings: whose passages to score.
         with_ranker: whether the chain has a ranker.
 
@@ -90,22 +90,22 @@ def score_lists(parts: Parts, rankings: Sequence[Ranking], *, with_ranker: bool)
     from rankstill.hybrid import Hybrid
     from rankstill.ranker import Ranker
 
-    path, dataset = parts.workspace.path, parts.dataset
+    path, dataset = components.workspace.path, components.dataset
     queries = dataset.texts_of(each.query_id for each in rankings)
     positions = [
         np.array([dataset.corpus.position(each) for each in (*one.ranking, *one.unranked)]) for one in rankings
     ]
     dense, bm25 = FEATURES.index("dense"), FEATURES.index("bm25")
     stages = {
-        "before": parts.with_late(parts.before),
-        "after": parts.with_late(parts.after(path("vectors-after"), parts.model_after)),
+        "before": components.with_late(components.before),
+        "after": components.with_late(components.first_stage_after(path("vectors-after"), components.model_after)),
     }
     known = {when: list(stage.features(queries, positions)) for when, stage in stages.items()}
     scores: dict[str, list[Scores]] = {
         BM25: [each[:, bm25] for each in known["before"]],
         BEFORE: [each[:, dense] for each in known["before"]],
         FIRST_STAGE: [
-            _fused(each[:, [dense, bm25]], here, parts.config.candidates.rrf_k)
+            _fused(each[:, [dense, bm25]], here, components.config.candidates.rrf_k)
             for each, here in zip(known["before"], positions, strict=True)
         ],
         DISTILLED: [each[:, dense] for each in known["after"]],
@@ -116,23 +116,23 @@ def score_lists(parts: Parts, rankings: Sequence[Ranking], *, with_ranker: bool)
         ]
         ends = np.cumsum([len(here) for here in positions])[:-1]
         for name, folder, when in ((RANKER, "ranker", "before"), (RANKER_ON_DISTILLED, "reranker", "after")):
-            ranker = Ranker.load(path(folder), parts.config.device)
+            ranker = Ranker.load(path(folder), components.config.device)
             scores[name] = list(np.split(ranker.score(pairs, np.concatenate(known[when])), ends))
         for name, file, when in ((HYBRID_BEFORE, "hybrid", "before"), (HYBRID_DISTILLED, "hybrid-distilled", "after")):
             hybrid = Hybrid.load(path(f"{file}.json"))
             scores[name] = [hybrid.of_features(each) for each in known[when]]
     lexical = [each[:, bm25] for each in known["before"]]
-    if parts.has_multi_vector:
+    if components.has_multi_vector:
         names = (MULTI_VECTOR, MULTI_VECTOR_HYBRID)
-        scores |= dict(zip(names, _late_scores(parts, queries, positions, lexical), strict=True))
-    if parts.has_distilled_multi_vector:
+        scores |= dict(zip(names, _late_scores(components, queries, positions, lexical), strict=True))
+    if components.has_distilled_multi_vector:
         names = (MULTI_VECTOR_DISTILLED, MULTI_VECTOR_HYBRID_DISTILLED)
-        scores |= dict(zip(names, _late_scores(parts, queries, positions, lexical, "-distilled"), strict=True))
+        scores |= dict(zip(names, _late_scores(components, queries, positions, lexical, "-distilled"), strict=True))
     return {name: scores[name] for name in SYSTEMS if name in scores}
 
 
 def _late_scores(
-    parts: Parts,
+    components: Components,
     queries: Sequence[str],
     positions: Sequence[NDArray[np.int64]],
     lexical: Sequence[Scores],
@@ -143,10 +143,10 @@ def _late_scores(
     from rankstill.hybrid import Hybrid
     from rankstill.multi_vector import TokenIndex, encode_queries
 
-    model = parts.distilled_multi_vector if after else parts.multi_vector
-    index = TokenIndex.load(parts.workspace.path(f"multi-vector{after}-index"))
+    model = components.distilled_multi_vector if after else components.multi_vector
+    index = TokenIndex.load(components.workspace.path(f"multi-vector{after}-index"))
     maxsim = list(index.scores_of(encode_queries(model, list(queries)), positions, str(model.device)))
-    hybrid = Hybrid.load(parts.workspace.path(f"hybrid-multi-vector{after}.json"))
+    hybrid = Hybrid.load(components.workspace.path(f"hybrid-multi-vector{after}.json"))
     return maxsim, [
         hybrid.score(late, (own / BM25_SCALE).astype(np.float32)) for late, own in zip(maxsim, lexical, strict=True)
     ]
@@ -163,11 +163,11 @@ def _fused(columns: NDArray[np.float32], positions: NDArray[np.int64], rrf_k: fl
     return scores
 
 
-def _symptoms(parts: Parts, rankings: Sequence[Ranking], scores: dict[str, list[Scores]]) -> Symptoms:
+def _symptoms(components: Components, rankings: Sequence[Ranking], scores: dict[str, list[Scores]]) -> Symptoms:
     from rankstill.labels import read_labels
 
-    config = parts.config
-    labels = read_labels(parts.workspace.path("labels.parquet"))
+    config = components.config
+    labels = read_labels(components.workspace.path("labels.parquet"))
     drawn = np.random.default_rng(config.seed).permutation(len(labels))[:_LABELS_READ]
     carried_over = None
     if RANKER in scores:
@@ -177,17 +177,17 @@ def _symptoms(parts: Parts, rankings: Sequence[Ranking], scores: dict[str, list[
         )
         carried_over = compare(first, taught, config.seed, config.evaluation.resamples)
     return Symptoms(
-        lists=len(parts.lists.that_teach),
+        lists=len(components.lists.training),
         enough=_ENOUGH,
         evenness=evenness([labels[row] for row in drawn.tolist()], config.retriever.teacher_temperature),
-        by_people=_by_people(parts, rankings, scores[FIRST_STAGE]) if rankings else None,
+        by_people=_by_people(components, rankings, scores[FIRST_STAGE]) if rankings else None,
         carried_over=carried_over,
     )
 
 
-def _by_people(parts: Parts, rankings: Sequence[Ranking], first_stage: Sequence[Scores]) -> Comparison | None:
+def _by_people(components: Components, rankings: Sequence[Ranking], first_stage: Sequence[Scores]) -> Comparison | None:
     """nDCG@10 of the first stage's order and of the LLM's, by judgements of the held-out queries."""
-    judged = {each.query_id: parts.dataset.qrels.get(each.query_id, {}) for each in rankings}
+    judged = {each.query_id: components.dataset.qrels.get(each.query_id, {}) for each in rankings}
     qrels = {query_id: grades for query_id, grades in judged.items() if any(grade > 0 for grade in grades.values())}
     if len(qrels) < _JUDGED:
         return None
@@ -197,4 +197,4 @@ def _by_people(parts: Parts, rankings: Sequence[Ranking], first_stage: Sequence[
         runs[0][ranking.query_id] = dict(zip(passages, fused.tolist(), strict=True))
         runs[1][ranking.query_id] = {each: -float(rank) for rank, each in enumerate(passages)}
     shown, told = (list(per_query(run, qrels, [_MEASURE])[_MEASURE].values()) for run in runs)
-    return compare(shown, told, parts.config.seed, parts.config.evaluation.resamples)
+    return compare(shown, told, components.config.seed, components.config.evaluation.resamples)

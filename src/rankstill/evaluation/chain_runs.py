@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankstill.evaluation.answers import answer_qrels, merge_qrels
-from rankstill.evaluation.judged import MANY_HOLES, holes, read_judgements, what_to_know
+from rankstill.evaluation.judged import MANY_HOLES, judge_caveats, read_judgements, unjudged_shares
 from rankstill.evaluation.metrics import display_name, per_query
 from rankstill.evaluation.runs import Run, write_qrels, write_run
 from rankstill.evaluation.spreadsheets import write_pairs, write_values
@@ -40,9 +40,9 @@ from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
     from rankstill.candidates import FirstStage
+    from rankstill.components import Components
     from rankstill.datasets import Dataset, Query
     from rankstill.datasets.dataset import Qrels
-    from rankstill.parts import Parts
 
 
 def searched_queries(dataset: Dataset) -> list[Query]:
@@ -55,51 +55,51 @@ def searched_queries(dataset: Dataset) -> list[Query]:
     return [dataset.queries[query_id] for query_id in dataset.test or dataset.unjudged or answered]
 
 
-def search_by_chain(parts: Parts, folder: Path, *, with_ranker: bool) -> None:
+def search_by_chain(components: Components, folder: Path, *, with_ranker: bool) -> None:
     """Search with every system for the queries that measure.
 
     Args:
-        parts: of a chain that has come as far as the step `reranker`.
+        components: of a chain that has come as far as the step `reranker`.
         folder: for `runs/`, a run a system.
         with_ranker: whether the chain has a ranker.
     """
-    queries = searched_queries(parts.dataset)
+    queries = searched_queries(components.dataset)
     (folder / "runs").mkdir(exist_ok=True)
     if queries:
-        systems = chain_systems(parts, {query.id: query.text for query in queries}, with_ranker=with_ranker)
+        systems = chain_systems(components, {query.id: query.text for query in queries}, with_ranker=with_ranker)
         for name, search in systems.items():
             write_run(search(), folder / "runs" / f"{run_name(name)}.trec", run_name(name))
 
 
-def evaluate_chain(parts: Parts, folder: Path) -> Sequence[str]:
+def evaluate_chain(components: Components, folder: Path) -> Sequence[str]:
     """Measure every system on the test queries; without any, on other queries with answers that do not teach.
 
     Args:
-        parts: of a chain that has come as far as the step `runs`.
+        components: of a chain that has come as far as the step `runs`.
         folder: for `runs/qrels.trec` (what the runs are measured by), `metrics.json`, `per-query.csv` and `pairs.csv`.
 
     Returns:
         What a reader of the figures must know.
     """
-    dataset, evaluation, seed = parts.test_set, parts.config.evaluation, parts.config.seed
-    runs = read_runs(parts.workspace.path("runs"))
-    answered = [query for query in searched_queries(parts.dataset) if query.answers]
-    qrels = dataset.test_qrels() or (_judge_by_answers(parts, runs, answered) if answered else {})
+    dataset, evaluation, seed = components.test_set, components.config.evaluation, components.config.seed
+    runs = read_runs(components.workspace.path("runs"))
+    answered = [query for query in searched_queries(components.dataset) if query.answers]
+    qrels = dataset.test_qrels() or (_judge_by_answers(components, runs, answered) if answered else {})
     write_qrels(qrels, folder / "runs" / "qrels.trec")
     if not qrels:
         write_atomically(folder / "metrics.json", json.dumps({"table": None}) + "\n")
         write_values({}, folder / "per-query.csv")
         write_pairs({}, folder / "pairs.csv")
         return ["no test queries with judgements or answers: the gain could not be measured"]
-    of_judge, further = _of_judge(parts, runs, qrels) if dataset.judged_by else ([], [])
+    of_judge, further = _of_judge(components, runs, qrels) if dataset.judged_by else ([], [])
     measures = [*evaluation.measures, *further]
     values = {name: per_query(run, qrels, measures, dataset.relevant_from) for name, run in runs.items()}
     table = tabulate(values, count_missing(runs, qrels), BEFORE, seed, evaluation.resamples, dataset.judged_by)
     write_values(values, folder / "per-query.csv")
     main = {name: by_measure[table.measures[0]] for name, by_measure in values.items()}
     write_pairs(main, folder / "pairs.csv", seed, evaluation.resamples)
-    leaks = parts.leaks()
-    by_answers = _hits_by_answers(parts, runs, answered) if dataset.test else None
+    leaks = components.leaks()
+    by_answers = _hits_by_answers(components, runs, answered) if dataset.test else None
     found = {"table": table.to_json(), "leaks": leaks, "by_answers": by_answers and by_answers.to_json()}
     write_atomically(folder / "metrics.json", json.dumps(found) + "\n")
     if not dataset.test:
@@ -107,34 +107,38 @@ def evaluate_chain(parts: Parts, folder: Path) -> Sequence[str]:
     return [*of_judge, leaks, *([_in_words(by_answers)] if by_answers else [])]
 
 
-def _of_judge(parts: Parts, runs: Mapping[str, Run], qrels: Qrels) -> tuple[list[str], list[str]]:
+def _of_judge(components: Components, runs: Mapping[str, Run], qrels: Qrels) -> tuple[list[str], list[str]]:
     """What to know of an LLM's judgements, and the measure that leaves out what it did not judge, if that is much."""
-    judged = read_judgements(parts.workspace.folder, parts.dataset)
+    judged = read_judgements(components.workspace.folder, components.dataset)
     assert judged is not None, "the dataset says that an LLM judged"
-    main = display_name(parts.config.evaluation.measures[0])
+    main = display_name(components.config.evaluation.measures[0])
     name, _, cutoff = main.partition("@")
     depth = int(cutoff) if cutoff.isdecimal() else judged.k
-    shares = holes(runs, qrels, depth)
+    shares = unjudged_shares(runs, qrels, depth)
     condensed = name == "nDCG" and max(shares.values()) > MANY_HOLES
-    return list(what_to_know(judged, shares, depth)), [f"nDCG(judged_only=True)@{depth}"] * condensed
+    return list(judge_caveats(judged, shares, depth)), [f"nDCG(judged_only=True)@{depth}"] * condensed
 
 
-def _judge_by_answers(parts: Parts, runs: Mapping[str, Run], queries: Sequence[Query], depth: int = 100) -> Qrels:
-    corpus, regex = parts.dataset.corpus, parts.config.evaluation.regex_answers
+def _judge_by_answers(
+    components: Components, runs: Mapping[str, Run], queries: Sequence[Query], depth: int = 100
+) -> Qrels:
+    corpus, regex = components.dataset.corpus, components.config.evaluation.regex_answers
     return merge_qrels([answer_qrels(run, queries, corpus, depth, regex) for run in runs.values()])
 
 
-def _hits_by_answers(parts: Parts, runs: Mapping[str, Run], queries: Sequence[Query]) -> EvaluationTable | None:
+def _hits_by_answers(
+    components: Components, runs: Mapping[str, Run], queries: Sequence[Query]
+) -> EvaluationTable | None:
     """Hit@k of passages that hold an accepted answer, DPR's top-k accuracy, at the k that the config measures.
 
     None without answers, or where no Hit@k is measured.
     """
-    evaluation = parts.config.evaluation
+    evaluation = components.config.evaluation
     measures = [name for name in map(display_name, evaluation.measures) if name.startswith("Hit@")]
     if not measures or not queries:
         return None
-    qrels = _judge_by_answers(parts, runs, queries, max(int(name.removeprefix("Hit@")) for name in measures))
-    return evaluate_runs(runs, qrels, BEFORE, measures, parts.config.seed, evaluation.resamples)
+    qrels = _judge_by_answers(components, runs, queries, max(int(name.removeprefix("Hit@")) for name in measures))
+    return evaluate_runs(runs, qrels, BEFORE, measures, components.config.seed, evaluation.resamples)
 
 
 def _in_words(table: EvaluationTable) -> str:
@@ -143,11 +147,14 @@ def _in_words(table: EvaluationTable) -> str:
     return f"by accepted answers in place of judgements, {BEFORE} to {DISTILLED}, n = {table.n:,}: {hits}"
 
 
-def chain_systems(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool) -> dict[str, Callable[[], Run]]:
+def chain_systems(
+    components: Components, queries: Mapping[str, str], *, with_ranker: bool
+) -> dict[str, Callable[[], Run]]:
     """Every system by its name: what makes its run.
 
     Args:
-        parts: of a chain that has come as far as the step `reranker`; for those that are `UNTRAINED`, `candidates`.
+        components: of a chain that has come as far as the step `reranker`; for those that are `UNTRAINED`,
+            `candidates`.
         queries: what to search for: texts by id.
         with_ranker: whether the chain has a ranker.
     """
@@ -156,24 +163,26 @@ def chain_systems(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool
     from rankstill.ranker import Ranker
 
     def weighed(first_stage: FirstStage, file: str) -> Run:
-        return hybrid_run(first_stage, Hybrid.load(parts.workspace.path(file)), queries)
+        return hybrid_run(first_stage, Hybrid.load(components.workspace.path(file)), queries)
 
     def reranked(first_stage: FirstStage, folder: str) -> Run:
-        ranker = Ranker.load(parts.workspace.path(folder), parts.config.device)
-        return reranked_run(parts.with_late(first_stage), ranker, queries, parts.config.evaluation.rerank_depth)
+        ranker = Ranker.load(components.workspace.path(folder), components.config.device)
+        return reranked_run(
+            components.with_late(first_stage), ranker, queries, components.config.evaluation.rerank_depth
+        )
 
     @cache
     def late(after: str = "") -> tuple[Run, Run]:
-        index = TokenIndex.load(parts.workspace.path(f"multi-vector{after}-index"))
-        hybrid = Hybrid.load(parts.workspace.path(f"hybrid-multi-vector{after}.json"))
-        model = parts.distilled_multi_vector if after else parts.multi_vector
+        index = TokenIndex.load(components.workspace.path(f"multi-vector{after}-index"))
+        hybrid = Hybrid.load(components.workspace.path(f"hybrid-multi-vector{after}.json"))
+        model = components.distilled_multi_vector if after else components.multi_vector
         return multi_vector_runs(model, index, before, hybrid, queries)
 
-    before = parts.before.exact()
+    before = components.before.exact()
 
     @cache
     def after() -> FirstStage:
-        return parts.after(parts.workspace.path("vectors-after"), parts.model_after)
+        return components.first_stage_after(components.workspace.path("vectors-after"), components.model_after)
 
     systems = {
         BM25: lambda: lexical_run(before, queries),
@@ -192,8 +201,8 @@ def chain_systems(parts: Parts, queries: Mapping[str, str], *, with_ranker: bool
     left_out: set[str] = set()
     if not with_ranker:
         left_out |= {HYBRID_BEFORE, RANKER, HYBRID_DISTILLED, RANKER_ON_DISTILLED}
-    if not parts.has_multi_vector:
+    if not components.has_multi_vector:
         left_out |= {MULTI_VECTOR, MULTI_VECTOR_HYBRID}
-    if not parts.has_distilled_multi_vector:
+    if not components.has_distilled_multi_vector:
         left_out |= {MULTI_VECTOR_DISTILLED, MULTI_VECTOR_HYBRID_DISTILLED}
     return {name: search for name, search in systems.items() if name not in left_out}

@@ -16,7 +16,7 @@ from rankstill.evaluation.runs import Run
 
 if TYPE_CHECKING:
     from rankstill.candidates import FirstStage
-    from rankstill.parts import Parts
+    from rankstill.components import Components
     from rankstill.ranker import Ranker
     from rankstill.teacher import Ranking
 
@@ -32,7 +32,7 @@ class _List:
     ranked: int = 0
 
 
-def attribute_workspace(parts: Parts) -> Attribution:
+def attribute_workspace(components: Components) -> Attribution:
     """Where a finished chain loses quality: on held-out, test and training queries, each group by itself.
 
     Held-out queries are those that the teacher ranked, that have judgements, and that were kept out of training: those
@@ -42,7 +42,7 @@ def attribute_workspace(parts: Parts) -> Attribution:
     passage with a training query. On training queries all links are measured, and nothing is proven.
 
     Args:
-        parts: of a workspace whose chain has come as far as the step `reranker`.
+        components: of a workspace whose chain has come as far as the step `reranker`.
 
     Raises:
         WorkspaceError: it has not.
@@ -50,45 +50,45 @@ def attribute_workspace(parts: Parts) -> Attribution:
     """
     from rankstill.ranker import Ranker
 
-    workspace, config, dataset = parts.workspace, parts.config, parts.test_set
+    workspace, config, dataset = components.workspace, components.config, components.test_set
     if not workspace.record("reranker"):
         raise WorkspaceError(f"{workspace.folder}: its chain is not finished. Run `rankstill run` on it first.")
-    after = parts.with_late(parts.after(workspace.path("vectors-after"), parts.model_after))
+    after = components.with_late(components.first_stage_after(workspace.path("vectors-after"), components.model_after))
     ranker = Ranker.load(workspace.path("ranker"), config.device)
     temperatures = {
         _TEACHER: 1.0,
         _RANKER: config.retriever.teacher_temperature,
-        _RETRIEVER: parts.student_temperature,
+        _RETRIEVER: components.student_temperature,
     }
     groups = []
     tested = f"test queries, judged by {dataset.judged_by}" if dataset.judged_by else "test queries"
     for name, proof, lists in (
-        ("held-out queries", True, _ranked_lists(dataset, _held_out(parts))),
-        (tested, True, _found_lists(dataset, parts.before, config.candidates.k)),
-        ("training queries", False, _ranked_lists(dataset, parts.lists.that_teach)),
+        ("held-out queries", True, _ranked_lists(dataset, _held_out(components))),
+        (tested, True, _found_lists(dataset, components.before, config.candidates.k)),
+        ("training queries", False, _ranked_lists(dataset, components.lists.training)),
     ):
         judged = [each for each in lists if _is_judged(dataset, each.query_id)]
         if judged:
-            chain = _score(judged, dataset, parts.with_late(parts.before), after, ranker)
+            chain = _score(judged, dataset, components.with_late(components.before), after, ranker)
             qrels = {each.query_id: dataset.qrels[each.query_id] for each in judged}
             resampling = {"seed": config.seed, "resamples": config.evaluation.resamples}
             groups.append(attribute(name, chain, qrels, proof=proof, temperatures=temperatures, **resampling))
     if not groups:
         raise DataError(f"{dataset.name}: no query has judgements, so that no link can be measured. Bring qrels.")
-    return Attribution(tuple(groups), tuple(_notes(parts, {group.name for group in groups})))
+    return Attribution(tuple(groups), tuple(_notes(components, {group.name for group in groups})))
 
 
-def _held_out(parts: Parts) -> list[Ranking]:
+def _held_out(components: Components) -> list[Ranking]:
     """Rankings of queries that neither taught nor share a gold passage with one that did."""
     from rankstill.teacher import read_rankings
 
-    teaching = parts.lists.teaching_set
+    teaching = components.lists.teaching_set
     taught = {*teaching.train, *teaching.extra}
     others = tuple(each for each in teaching.queries if each not in taught)
     wanted = _unseen(teaching, others)
-    if parts.config.teacher.kind != "recorded":
-        return [each for each in parts.lists.held_out if each.query_id in wanted]
-    rankings, _ = read_rankings(parts.recorded_rankings, replace(parts.dataset, train=wanted))
+    if components.config.teacher.kind != "recorded":
+        return [each for each in components.lists.held_out if each.query_id in wanted]
+    rankings, _ = read_rankings(components.recorded_rankings, replace(components.dataset, train=wanted))
     return rankings
 
 
@@ -125,7 +125,7 @@ def _score(
 ) -> dict[str, Run]:
     """The chain's scores of each list: the ranker's and the retriever's, and first the teacher's where it ranked."""
     from rankstill.candidates import FEATURES
-    from rankstill.labels.labelling import order_alone
+    from rankstill.labels.labelling import order_scores
 
     corpus = dataset.corpus
     queries, positions = dataset.texts_of(each.query_id for each in lists), [each.positions for each in lists]
@@ -138,7 +138,7 @@ def _score(
         _RETRIEVER: [each[:, dense] for each in after.features(queries, positions)],
     }
     if all(each.ranked for each in lists):
-        chain = {_TEACHER: [order_alone(each.ranked, len(each.positions)) for each in lists], **chain}
+        chain = {_TEACHER: [order_scores(each.ranked, len(each.positions)) for each in lists], **chain}
     return {
         system: {
             # In corpus order, which is that of ties.
@@ -149,8 +149,8 @@ def _score(
     }
 
 
-def _notes(parts: Parts, measured: Collection[str]) -> Iterator[str]:
-    config = parts.config
+def _notes(components: Components, measured: Collection[str]) -> Iterator[str]:
+    config = components.config
     if "held-out queries" not in measured:
         yield (
             "No held-out query: none that the teacher ranked has judgements, taught nothing and shares no gold passage "

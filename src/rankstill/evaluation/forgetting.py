@@ -15,7 +15,7 @@ from rankstill.evaluation.table import EvaluationTable, evaluate_runs
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from rankstill.parts import Parts
+    from rankstill.components import Components
 
 
 @dataclass(frozen=True)
@@ -96,27 +96,27 @@ def measure_forgetting(
     return Forgetting(dataset.name, table, notes)
 
 
-def forgetting_of_workspace(parts: Parts, dataset: Dataset) -> Forgetting:
+def forgetting_of_workspace(components: Components, dataset: Dataset) -> Forgetting:
     """The forgetting of a finished chain's retriever, measured as its config says.
 
     Args:
-        parts: of a workspace whose chain has come as far as the step `retriever`.
+        components: of a workspace whose chain has come as far as the step `retriever`.
         dataset: the second dataset.
 
     Raises:
         WorkspaceError: it has not.
         RankstillError: as `measure_forgetting`.
     """
-    workspace, evaluation, trained_on = parts.workspace, parts.config.evaluation, parts.dataset.corpus
+    workspace, evaluation, trained_on = components.workspace, components.config.evaluation, components.dataset.corpus
     if not workspace.record("retriever"):
         raise WorkspaceError(f"{workspace.folder}: there is no retriever in it yet. Run `rankstill run` on it first.")
     return measure_forgetting(
-        parts.model_before,
-        parts.model_after,
+        components.model_before,
+        components.model_after,
         dataset,
         trained_on,
         measures=evaluation.measures,
-        seed=parts.config.seed,
+        seed=components.config.seed,
         resamples=evaluation.resamples,
     )
 

@@ -125,7 +125,7 @@ def with_judgements(dataset: Dataset, folder: Path) -> Dataset:
     )
 
 
-def holes(runs: Mapping[str, Run], qrels: Qrels, depth: int) -> dict[str, float]:
+def unjudged_shares(runs: Mapping[str, Run], qrels: Qrels, depth: int) -> dict[str, float]:
     """System -> share of its best passages that are not judged, over the judged queries.
 
     Args:
@@ -140,12 +140,12 @@ def holes(runs: Mapping[str, Run], qrels: Qrels, depth: int) -> dict[str, float]
     return shares
 
 
-def what_to_know(judged: Judgements, unjudged: Mapping[str, float], depth: int) -> Iterator[str]:
+def judge_caveats(judged: Judgements, unjudged: Mapping[str, float], depth: int) -> Iterator[str]:
     """Of figures that are measured by an LLM's judgements, a line each.
 
     Args:
         judged: by the LLM.
-        unjudged: as `holes` gives them.
+        unjudged: as `unjudged_shares` gives them.
         depth: likewise.
     """
     measured = judged.measuring()

@@ -34,7 +34,7 @@ def rank_order(scores: Mapping[str, float]) -> list[str]:
     return [passage_id for _, passage_id in ranked]
 
 
-def in_order(passage_ids: Iterable[str], scores: Iterable[float]) -> dict[str, float]:
+def break_ties(passage_ids: Iterable[str], scores: Iterable[float]) -> dict[str, float]:
     """One query's part of a run whose order holds wherever it is read, ties and all.
 
     A run has no order but that of its scores, and trec_eval breaks ties by the passages' ids (`rank_order`), which say

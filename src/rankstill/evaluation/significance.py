@@ -57,10 +57,10 @@ class Comparison:
         Args:
             adjusted: p as corrected for the number of comparisons; None if it is not.
         """
-        told = self.told_p(adjusted)
+        told = self.p_text(adjusted)
         return f"p ≤ {told[1:]}" if self.at_floor else f"p = {told}"
 
-    def told_p(self, adjusted: float | None = None) -> str:
+    def p_text(self, adjusted: float | None = None) -> str:
         """The same for a table: "0.0123", or "≤0.0005" at the test's floor."""
         p_value = self.p_value if adjusted is None else adjusted
         return f"{'≤' if self.at_floor else ''}{max(p_value, 0.0001):.4f}"

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.disk import temporary_files
-from rankstill.evaluation.runs import Run, in_order, read_run
+from rankstill.evaluation.runs import Run, break_ties, read_run
 from rankstill.progress import progress
 
 if TYPE_CHECKING:
@@ -246,4 +246,4 @@ def _best_first(positions: NDArray[np.int64], scores: NDArray[np.float32]) -> ND
 
 
 def _scored(corpus: Corpus, positions: NDArray[np.int64], scores: NDArray[np.float32]) -> dict[str, float]:
-    return in_order([corpus.ids[int(position)] for position in positions], scores.tolist())
+    return break_ties([corpus.ids[int(position)] for position in positions], scores.tolist())

@@ -300,7 +300,7 @@ def _difference(system: SystemResult, measure: str, adjusted: Mapping[str, float
     if system.comparisons is None:
         return "", ""
     found = system.comparisons[measure]
-    return f"{found.difference:+.3f} {_bracket((found.low, found.high), '+.3f')}", found.told_p(adjusted[system.name])
+    return f"{found.difference:+.3f} {_bracket((found.low, found.high), '+.3f')}", found.p_text(adjusted[system.name])
 
 
 def _bracket(ends: tuple[float, float], form: str) -> str:

@@ -11,7 +11,7 @@ import numpy as np
 
 from rankstill.config import Config
 from rankstill.errors import RankstillError, WorkspaceError
-from rankstill.export.held import open_held
+from rankstill.export.finished import open_finished
 from rankstill.export.matryoshka import DIMENSIONS, TruncationTable, truncation_table
 from rankstill.export.rotation import principal_axes, rotated
 from rankstill.export.search import Vectors, unit
@@ -54,19 +54,19 @@ def export_retriever(
         passages: of the corpus that every form encodes for the table.
 
     Raises:
-        RankstillError: as `open_held`; or a variant is unknown, or its package is missing.
+        RankstillError: as `open_finished`; or a variant is unknown, or its package is missing.
     """
-    from rankstill.export.measured import measure_forms
+    from rankstill.export.measured import measure_variants
     from rankstill.export.variants import check_variants, write_variants
 
     check_variants(variants)
-    with open_held(config, workspace) as chain:
+    with open_finished(config, workspace) as chain:
         model, vectors = _finished(chain)
         if dimensions is not None:
             model = rotated(model, principal_axes(vectors), dimensions)
         folder = chain.workspace.path("export")
         write_variants(model, folder, variants, _calibration(chain))
-        table = measure_forms(model, folder, variants, chain.dataset, vectors, passages, config.seed)
+        table = measure_variants(model, folder, variants, chain.dataset, vectors, passages, config.seed)
     write_atomically(folder / "export.md", table.to_markdown())
     write_atomically(folder / "export.json", json.dumps(table.to_json(), ensure_ascii=False) + "\n")
     return table
@@ -87,12 +87,12 @@ def measure_truncation(
         keep: how many dimensions the saved model gives unless told otherwise (`truncate_dim`); all if None.
 
     Raises:
-        RankstillError: as `open_held`; or there are no test queries, or not that many dimensions.
+        RankstillError: as `open_finished`; or there are no test queries, or not that many dimensions.
     """
     from rankstill.candidates import encode
     from rankstill.models import save_model
 
-    with open_held(config, workspace) as chain:
+    with open_finished(config, workspace) as chain:
         model, vectors = _finished(chain)
         axes = principal_axes(vectors)
         turned = rotated(model, axes, keep)
@@ -120,9 +120,9 @@ def export_vectors(
         How many passages were written.
 
     Raises:
-        RankstillError: as `open_held`.
+        RankstillError: as `open_finished`.
     """
-    with open_held(config, workspace) as chain:
+    with open_finished(config, workspace) as chain:
         place = path or chain.workspace.path("export") / "vectors.parquet"
         return write_parquet(_batches(chain, dimensions), place)
 
@@ -153,7 +153,8 @@ def export_to_store(
         How many passages were sent.
 
     Raises:
-        RankstillError: as `open_held` or the store's function; or there is no such store, or none for token vectors.
+        RankstillError: as `open_finished` or the store's function; or there is no such store, or none for token
+            vectors.
         WorkspaceError: there is no multi-vector retriever.
     """
     if store not in STORES:
@@ -163,12 +164,12 @@ def export_to_store(
             f"export-vectors: --multi-vector puts whole token vectors into {' or '.join(_OF_TOKENS)}. Leave "
             "--dimensions out."
         )
-    with open_held(config, workspace) as chain:
+    with open_finished(config, workspace) as chain:
         if not location and store != "pgvector":
             location = str(chain.workspace.path("export") / store)
         if not multi_vector:
             return STORES[store](_batches(chain, dimensions), name, location=location)
-        if not chain.parts.has_multi_vector:
+        if not chain.components.has_multi_vector:
             raise WorkspaceError(f"{workspace}: there is no multi-vector retriever. Run with multi_vector.make: true.")
         index = TokenIndex.load(chain.workspace.path("multi-vector-index"))
         return STORES[store](token_batches_of(chain.dataset.corpus, index), name, location=location)
@@ -177,7 +178,7 @@ def export_to_store(
 def _finished(chain: Chain) -> tuple[SentenceTransformer, Vectors]:
     """The distilled retriever and the corpus's vectors by it, on disk."""
     vectors: Vectors = np.load(chain.workspace.path("vectors-after") / "passages.npy", mmap_mode="r")
-    return chain.parts.model_after, vectors
+    return chain.components.model_after, vectors
 
 
 def _batches(chain: Chain, dimensions: int | None) -> Iterator[Batch]:

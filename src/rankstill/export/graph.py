@@ -26,7 +26,7 @@ _LARGE_TABLE = 4096
 """Rows. Smaller tables (positions, token types) are no part of a model's size worth saving."""
 
 
-class BothWays(nn.Module):
+class TraceableEncoder(nn.Module):
     """A retriever as a function of tensors alone, which is what can be traced.
 
     Args:
@@ -115,7 +115,7 @@ def write_onnx(both: nn.Module, path: Path) -> None:
     """Write the graph, for any number of texts and tokens.
 
     Args:
-        both: a `BothWays`, or a copy of one.
+        both: a `TraceableEncoder`, or a copy of one.
         path: the file; its folder is there.
     """
     sizes = {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens")}

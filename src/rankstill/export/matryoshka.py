@@ -21,7 +21,7 @@ MEASURE = "nDCG@10"
 
 
 @dataclass(frozen=True)
-class Cut:
+class TruncatedVectors:
     """One length of vectors.
 
     Args:
@@ -53,7 +53,7 @@ class TruncationTable:
 
     queries: int
     passages: int
-    cuts: tuple[Cut, ...]
+    cuts: tuple[TruncatedVectors, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain dicts, lists and numbers."""
@@ -119,11 +119,11 @@ def _cutter(length: int, axes: NDArray[np.float32] | None) -> Any:
     return lambda vectors: unit(vectors @ axes[:length].T)
 
 
-def _cut(table: EvaluationTable, length: int) -> Cut:
+def _cut(table: EvaluationTable, length: int) -> TruncatedVectors:
     plain, turned = (table.system(f"{name} {length}") for name in ("plain", "turned"))
     assert turned.comparisons is not None  # it is not the baseline
     found = turned.comparisons[MEASURE]
-    return Cut(
+    return TruncatedVectors(
         dimensions=length,
         megabytes=length * 4.0,
         plain=plain.values[MEASURE],

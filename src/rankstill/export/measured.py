@@ -21,7 +21,7 @@ from rankstill.export.measuring import (
 )
 from rankstill.export.search import Vectors
 from rankstill.export.standalone import Retriever
-from rankstill.export.table import ExportTable, Form
+from rankstill.export.table import ExportedVariant, ExportTable
 from rankstill.export.variants import VARIANTS
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 TORCH, TORCH_FAST = "torch", "torch, bfloat16"
 
 
-def measure_forms(
+def measure_variants(
     model: SentenceTransformer,
     folder: Path,
     variants: Sequence[str],
@@ -74,7 +74,7 @@ def measure_forms(
         system = table.system(name) if table else None
         compared = system.comparisons if system else None
         forms.append(
-            Form(
+            ExportedVariant(
                 name=name,
                 megabytes=_size(folder, name, model),
                 agreement=agreement((made[name], made[TORCH]), (queries[name], queries[TORCH]) if queries else None),

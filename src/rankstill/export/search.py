@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.candidates.first_stage import top
-from rankstill.evaluation import Run, in_order
+from rankstill.evaluation import Run, break_ties
 
 Vectors = NDArray[np.float32]
 """One a row. [texts, dimensions]"""
@@ -48,7 +48,7 @@ def vectors_run(
         kept = np.stack([top(row, DEPTH) for row in scores])
         scores, found = np.take_along_axis(scores, kept, axis=1), np.take_along_axis(found, kept, axis=1)
     return {
-        query_id: in_order([passage_ids[int(position)] for position in best], values.tolist())
+        query_id: break_ties([passage_ids[int(position)] for position in best], values.tolist())
         for query_id, best, values in zip(query_ids, found, scores, strict=True)
     }
 

@@ -10,7 +10,7 @@ from rankstill.export.measuring import MEASURE, Agreement, Speed
 
 
 @dataclass(frozen=True)
-class Form:
+class ExportedVariant:
     """One form of the retriever.
 
     Args:
@@ -46,7 +46,7 @@ class ExportTable:
     passages: int
     corpus: int
     threads: int
-    forms: tuple[Form, ...]
+    forms: tuple[ExportedVariant, ...]
 
     def to_json(self) -> dict[str, Any]:
         """Everything as plain dicts, lists and numbers."""
@@ -72,7 +72,7 @@ class ExportTable:
         return "\n".join(lines)
 
 
-def _line(form: Form) -> str:
+def _line(form: ExportedVariant) -> str:
     found = form.comparison
     changed = "" if found is None else f"{found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
     near, fast = form.agreement, form.speed

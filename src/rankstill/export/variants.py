@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rankstill.errors import ModelError, RankstillError
 from rankstill.export import standalone
 from rankstill.export.extras import required
-from rankstill.export.graph import OUTPUTS, BothWays, with_int8_tables, write_onnx
+from rankstill.export.graph import OUTPUTS, TraceableEncoder, with_int8_tables, write_onnx
 from rankstill.progress import say
 from rankstill.quiet import quiet, without_telemetry
 from rankstill.workspace import write_atomically
@@ -70,7 +70,7 @@ def write_variants(
     for name in variants:
         (folder / VARIANTS[name]).parent.mkdir(parents=True, exist_ok=True)
     _write_settings(model, folder, variants)
-    both = BothWays(model)
+    both = TraceableEncoder(model)
     with tempfile.TemporaryDirectory(dir=folder) as temporary:
         graph = Path(temporary) / "model.onnx"
         if set(variants) - {"onnx-int8"}:

@@ -29,7 +29,7 @@ Scores = Callable[[str, NDArray[np.float32]], Scored]
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchHit:
     """One passage that was found.
 
     Args:
@@ -89,12 +89,12 @@ class HybridSearcher:
         else:
             self._of_vectors = _maxsim_of_candidates(retriever, index)
 
-    def search(self, query: str, k: int = 10) -> list[Found]:
+    def search(self, query: str, k: int = 10) -> list[SearchHit]:
         """The k best passages, best first; ties in the order in which the passages were given."""
         lexical = self._bm25.scores(query)
         positions, of_vectors = self._of_vectors(query, lexical)
         scores = self.hybrid.score(of_vectors, lexical[positions])
-        return [Found(int(positions[row]), float(scores[row])) for row in top(scores, k)]
+        return [SearchHit(int(positions[row]), float(scores[row])) for row in top(scores, k)]
 
 
 def _is_multi(retriever: SentenceTransformer | MultiVectorEncoder) -> TypeGuard[MultiVectorEncoder]:

@@ -12,7 +12,7 @@ from rankstill.evaluation.metrics import per_query
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.systems import BEFORE
 from rankstill.evaluation.table import EvaluationTable, count_missing, tabulate
-from rankstill.judge.grading import Graded
+from rankstill.judge.grading import GradedAnswer
 from rankstill.judge.reading import HIGHEST
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class WithPeople:
+class HumanAgreement:
     """A judge beside human judgements of the same queries.
 
     Args:
@@ -43,7 +43,7 @@ class WithPeople:
 
 
 @dataclass(frozen=True)
-class WithItself:
+class SelfConsistency:
     """A judge that graded the same passages twice, the second time in the opposite order.
 
     Args:
@@ -97,7 +97,7 @@ def cohen_kappa(one: Sequence[int], other: Sequence[int], *, weighted: bool = Fa
     return float(cohen_kappa_score(one, other, labels=range(HIGHEST + 1), weights="quadratic"))
 
 
-def with_people(judged: Qrels, people: Qrels, runs: Mapping[str, Run], config: Config) -> WithPeople | None:
+def human_agreement(judged: Qrels, people: Qrels, runs: Mapping[str, Run], config: Config) -> HumanAgreement | None:
     """Compare a judge with people.
 
     Args:
@@ -122,7 +122,7 @@ def with_people(judged: Qrels, people: Qrels, runs: Mapping[str, Run], config: C
     ]
     by_people = _measured(runs, {query_id: people[query_id] for query_id in shared}, config, 1)
     by_judge = _measured(runs, shared, config, RELEVANT_TO_JUDGE)
-    return WithPeople(
+    return HumanAgreement(
         queries=len(shared),
         passages=len(pairs),
         assumed=assumed,
@@ -151,7 +151,7 @@ def _measured(runs: Mapping[str, Run], qrels: Qrels, config: Config, relevant_fr
     return tabulate(values, count_missing(runs, qrels), BEFORE, config.seed, config.evaluation.resamples)
 
 
-def with_itself(graded: Sequence[Graded]) -> WithItself:
+def self_consistency(graded: Sequence[GradedAnswer]) -> SelfConsistency:
     """Compare a judge's grades of the same passages in two orders.
 
     Args:
@@ -172,7 +172,7 @@ def with_itself(graded: Sequence[Graded]) -> WithItself:
                 changed += 1
                 earlier += (one > other) == (one_place[passage_id] < other_place[passage_id])
     far = sum(abs(one - other) > 1 for one, other in pairs)
-    return WithItself(
+    return SelfConsistency(
         queries=len(graded),
         told_apart=told_apart,
         commonest=max(set(given), key=given.count, default=0),

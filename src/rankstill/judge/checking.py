@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from rankstill.judge.agreement import WithItself, WithPeople, with_itself, with_people
+from rankstill.judge.agreement import HumanAgreement, SelfConsistency, human_agreement, self_consistency
 from rankstill.progress import say
 from rankstill.teacher.health import paid
 from rankstill.teacher.live import NothingDecidedError
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from rankstill.config import Config
     from rankstill.datasets.dataset import Qrels
     from rankstill.evaluation.runs import Run
-    from rankstill.judge.grading import Graded, Judge
+    from rankstill.judge.grading import GradedAnswer, Judge
     from rankstill.teacher.asking import CandidateList
     from rankstill.teacher.prices import Quote
 
@@ -53,8 +53,8 @@ class JudgeCheck:
     model: str
     verdict: Verdict
     why: str
-    itself: WithItself
-    people: WithPeople | None
+    itself: SelfConsistency
+    people: HumanAgreement | None
     unreadable: int
     paid: str
     all: Quote
@@ -75,13 +75,13 @@ class JudgeCheck:
                 f"(sign test: p = {found.p_value:.3f})"
             )
         if self.people is not None:
-            lines += people_lines(self.people)
+            lines += human_agreement_lines(self.people)
         else:
             lines.append("no judgements by people: whether its grades are right, and not only steady, is not known")
         return [*lines, self.paid, f"all queries as configured: {self.all}"]
 
 
-def people_lines(found: WithPeople) -> list[str]:
+def human_agreement_lines(found: HumanAgreement) -> list[str]:
     """A judge beside people, a line a finding."""
     from rankstill.report.verdict import verdict
 
@@ -123,9 +123,9 @@ def check(
         graded = judge.settled(lists, judge.ask(lists))
     except NothingDecidedError:  # a finding like any other
         graded = judge.settled(lists, {})
-    itself = with_itself(graded)
+    itself = self_consistency(graded)
     by_first = {each.of.query_id: each.grades[0] for each in graded}
-    beside = with_people(by_first, people, runs, config)
+    beside = human_agreement(by_first, people, runs, config)
     verdict, why = _verdict(itself, beside, graded)
     return JudgeCheck(
         model=judge.asker.model,
@@ -139,7 +139,9 @@ def check(
     )
 
 
-def _verdict(found: WithItself, people: WithPeople | None, graded: Sequence[Graded]) -> tuple[Verdict, str]:
+def _verdict(
+    found: SelfConsistency, people: HumanAgreement | None, graded: Sequence[GradedAnswer]
+) -> tuple[Verdict, str]:
     """The first fault, else whether the agreement is enough."""
     if not any(each.decided for each in graded):
         if 2 * sum(each.cut for each in graded) > sum(each.prompts for each in graded):

@@ -15,9 +15,9 @@ from rankstill.evaluation.chain_runs import searched_queries
 from rankstill.evaluation.judged import FILE, QRELS, Judgements, read_judgements
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.systems import read_runs
-from rankstill.judge.agreement import with_people
-from rankstill.judge.checking import JudgeCheck, check, people_lines
-from rankstill.judge.grading import Graded, Judge
+from rankstill.judge.agreement import human_agreement
+from rankstill.judge.checking import JudgeCheck, check, human_agreement_lines
+from rankstill.judge.grading import GradedAnswer, Judge
 from rankstill.judge.pool import draw_queries, pool, runs_of
 from rankstill.pipeline import Chain, open_chain
 from rankstill.progress import say
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Judging:
+class JudgeOutcome:
     """What came of a judgement.
 
     Args:
@@ -45,7 +45,7 @@ class Judging:
 
 
 @dataclass(frozen=True)
-class _Work:
+class _JudgeTask:
     """A judge and what it is to grade.
 
     Args:
@@ -65,7 +65,7 @@ class _Work:
     known: Judgements | None
 
 
-def judge(config: Config, workspace: str | Path, others: Sequence[Path] = ()) -> Judging:
+def judge(config: Config, workspace: str | Path, others: Sequence[Path] = ()) -> JudgeOutcome:
     """Have an LLM grade the best passages of every system, and measure the chain by its grades.
 
     The chain runs to its end first, where it has not. Passages that were judged here before, by the same LLM and
@@ -83,10 +83,10 @@ def judge(config: Config, workspace: str | Path, others: Sequence[Path] = ()) ->
     with _at_work(config, workspace, others, must_ask=True) as work:
         judged = _graded(work)
         lines = [*_lines(judged), paid(work.judge.ledger.own())]
-        people = with_people(judged.grades, work.chain.dataset.qrels, work.runs, config)
+        people = human_agreement(judged.grades, work.chain.dataset.qrels, work.runs, config)
         if people is not None:
-            lines += people_lines(people)
-        return Judging(tuple(lines), None if work.chain.dataset.test else work.chain.run())
+            lines += human_agreement_lines(people)
+        return JudgeOutcome(tuple(lines), None if work.chain.dataset.test else work.chain.run())
 
 
 def run_and_judge(config: Config, workspace: str | Path, dataset: Dataset, *, replace: bool = False) -> Outcome:
@@ -162,7 +162,7 @@ def check_judge(config: Config, workspace: str | Path, count: int) -> JudgeCheck
     with _at_work(config, workspace, (), must_ask=True, orders=2) as work:
         dataset, seed, k = work.chain.dataset, config.seed, config.judge.k
         lists = pool(work.queries[:count], list(work.runs.values()), dataset, k, seed, {})
-        with Judge(config, work.chain.parts.account) as once:
+        with Judge(config, work.chain.components.account) as once:
             return check(work.judge, lists, lambda: once.quote(work.lists), dataset.qrels, work.runs, config)
 
 
@@ -176,11 +176,11 @@ def _at_work(
     orders: int = 1,
     dataset: Dataset | None = None,
     replace: bool = False,
-) -> Iterator[_Work]:
+) -> Iterator[_JudgeTask]:
     """The judge and what it is to grade, once every system has searched; a mistake in its options shows first."""
     with (
         open_chain(config, workspace, dataset, replace=replace) as chain,
-        Judge(config, chain.parts.account, orders) as llm,
+        Judge(config, chain.components.account, orders) as llm,
     ):
         dataset, folder = chain.dataset, chain.workspace.folder
         if not (dataset.test or dataset.unjudged):
@@ -200,10 +200,10 @@ def _at_work(
             known = None
         systems = [*runs.values(), *runs_of(others, queries).values()]
         lists = pool(queries, systems, dataset, config.judge.k, config.seed, known.grades if known else {})
-        yield _Work(chain, llm, queries, runs, lists, known)
+        yield _JudgeTask(chain, llm, queries, runs, lists, known)
 
 
-def _graded(work: _Work) -> Judgements:
+def _graded(work: _JudgeTask) -> Judgements:
     """Have everything graded, and put the grades into the workspace."""
     llm, workspace = work.judge, work.chain.workspace
     say(f"to be asked: {llm.quote(work.lists)}")
@@ -214,7 +214,7 @@ def _graded(work: _Work) -> Judgements:
     return judged
 
 
-def _merged(work: _Work, graded: Sequence[Graded], missing: dict[str, str]) -> Judgements:
+def _merged(work: _JudgeTask, graded: Sequence[GradedAnswer], missing: dict[str, str]) -> Judgements:
     """What is judged now: what was before, and what was added."""
     known, llm = work.known, work.judge
     grades = {query_id: dict(each) for query_id, each in known.grades.items()} if known else {}
@@ -226,8 +226,8 @@ def _merged(work: _Work, graded: Sequence[Graded], missing: dict[str, str]) -> J
     failed |= {each.of.query_id: each.failed for each in graded if each.failed}
     failed |= {each.query_id: each.ids for each in work.lists if each.query_id in missing}
     dates = dict.fromkeys([*(known.dates if known else ()), *([date.today().isoformat()] if work.lists else ())])
-    parts, dataset = work.chain.parts, work.chain.dataset
-    teachers = {ranking.teacher for ranking in parts.lists.that_teach} if "rankings" in work.chain.steps else set()
+    components, dataset = work.chain.components, work.chain.dataset
+    teachers = {ranking.teacher for ranking in components.lists.training} if "rankings" in work.chain.steps else set()
     return Judgements(
         model=llm.asker.model,
         prompt=llm.asker.template.identity,

@@ -24,7 +24,7 @@ _GRADE_TOKENS = 6
 
 
 @dataclass(frozen=True)
-class Graded:
+class GradedAnswer:
     """A query's passages, graded as well as the LLM could.
 
     Args:
@@ -80,7 +80,7 @@ class Grader:
         self.template: Template = load_template(template or TEMPLATE)
         self._known: dict[tuple[str, tuple[str, ...], tuple[int, ...]], list[tuple[int, ...]]] = {}
 
-    def advance(self, listed: CandidateList, lookup: Lookup) -> Graded | tuple[Call, ...]:
+    def advance(self, listed: CandidateList, lookup: Lookup) -> GradedAnswer | tuple[Call, ...]:
         """As `Inquiry.advance`."""
         missing: list[Call] = []
         grades: list[dict[str, int]] = []
@@ -98,7 +98,7 @@ class Grader:
                     cut += self._was_cut(part, listed, lookup)
                 else:
                     grades[-1].update({listed.ids[each]: grade for each, grade in zip(part, read, strict=True)})
-        return tuple(missing) or Graded(listed, tuple(places), tuple(grades), cut)
+        return tuple(missing) or GradedAnswer(listed, tuple(places), tuple(grades), cut)
 
     def expected(self, listed: CandidateList, lookup: Lookup, mean: float | None = None) -> Iterator[tuple[Call, int]]:
         """As `Inquiry.expected`: every answer can be read."""
@@ -118,8 +118,8 @@ class Grader:
         short = self._call(part, listed, call.attempt, half)
         return None if short.messages == call.messages else short
 
-    def why_nothing(self, last: Graded) -> str:
-        """As `Inquiry.why_nothing`."""
+    def explain_no_answer(self, last: GradedAnswer) -> str:
+        """As `Inquiry.explain_no_answer`."""
         if last.cut:
             return "they are cut off at judge.answer_tokens: raise it, for a model that reasons to thousands"
         return "`rankstill ledger` names the ledger that holds them; ask a larger model (judge.model)"
@@ -184,7 +184,7 @@ class Grader:
         )
 
 
-class Judge(BlackBox[Graded]):
+class Judge(BlackBox[GradedAnswer]):
     """The LLM that judges, with the ledger and the limits of the teacher.
 
     Args:

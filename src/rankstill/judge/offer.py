@@ -12,30 +12,30 @@ from rankstill.judge.grading import Judge
 from rankstill.judge.pool import draw_queries, pool
 
 if TYPE_CHECKING:
-    from rankstill.parts import Parts
+    from rankstill.components import Components
 
 
-def offer(parts: Parts) -> str:
+def offer(components: Components) -> str:
     """The command, its price, and what it would tell; empty where there is nothing to judge, or it is judged.
 
     The price is that of `rankstill judge --dry-run`. Where no LLM is configured, the command shows how to name one.
 
     Args:
-        parts: of a chain that has come as far as the step `runs`.
+        components: of a chain that has come as far as the step `runs`.
     """
-    dataset, config = parts.test_set, parts.config
+    dataset, config = components.test_set, components.config
     if dataset.test or not dataset.unjudged:
         return ""
     queries = draw_queries(searched_queries(dataset), config.judge.queries, config.seed)
-    command = f"rankstill judge {shlex.quote(str(parts.workspace.folder))}"
+    command = f"rankstill judge {shlex.quote(str(components.workspace.folder))}"
     tells = (
         "It grades the best passages of every system, and says whether the new retriever is better, with an interval "
         "and a paired test."
     )
     what = f"Have an LLM judge what was found for {len(queries):,} queries that taught nothing"
     try:
-        with Judge(config, parts.account) as llm:
-            runs = read_runs(parts.workspace.path("runs"))
+        with Judge(config, components.account) as llm:
+            runs = read_runs(components.workspace.path("runs"))
             expected = llm.quote(pool(queries, list(runs.values()), dataset, config.judge.k, config.seed, {}))
             price = "free" if llm.config.kind == "local" else str(expected)
             by = llm.asker.model

@@ -23,7 +23,7 @@ _QUERIES_A_PART = 512
 
 
 @dataclass(frozen=True, slots=True)
-class Unlabelled:
+class UnlabelledQuery:
     """A query to be labelled.
 
     Args:
@@ -42,7 +42,7 @@ class Unlabelled:
 
 
 def label(
-    queries: Sequence[Unlabelled],
+    queries: Sequence[UnlabelledQuery],
     first_stage: FirstStage,
     ranker: Ranker,
     folder: Path,
@@ -92,7 +92,7 @@ def keep_order(scores: NDArray[np.float32], ranked: int) -> NDArray[np.float32]:
     return kept
 
 
-def order_alone(ranked: int, passages: int) -> NDArray[np.float32]:
+def order_scores(ranked: int, passages: int) -> NDArray[np.float32]:
     """Scores from the LLM's order without a ranker: softmax of them weighs rank r by 1 / r^2.
 
     Our own choice, from no paper: an order holds no magnitudes, so that some must be made up.
@@ -108,10 +108,10 @@ def order_alone(ranked: int, passages: int) -> NDArray[np.float32]:
 def _settle(scores: NDArray[np.float32], ranked: int, ranked_by: RankedBy) -> NDArray[np.float32]:
     if ranked == 0 or ranked_by == "ranker":
         return scores
-    return keep_order(scores, ranked) if ranked_by == "both" else order_alone(ranked, len(scores))
+    return keep_order(scores, ranked) if ranked_by == "both" else order_scores(ranked, len(scores))
 
 
-def passages_of(part: Sequence[Unlabelled], first_stage: FirstStage, depth: int) -> list[Candidates]:
+def passages_of(part: Sequence[UnlabelledQuery], first_stage: FirstStage, depth: int) -> list[Candidates]:
     """Of each query the passages that it names, with NaN for their fused scores, or else those that are found for it.
 
     Args:
@@ -134,7 +134,7 @@ def passages_of(part: Sequence[Unlabelled], first_stage: FirstStage, depth: int)
 
 
 def label_shard(
-    part: Sequence[Unlabelled],
+    part: Sequence[UnlabelledQuery],
     passages: Sequence[tuple[NDArray[np.int64], NDArray[np.float32]]],
     corpus: Corpus | None,
     ranker: Ranker,
@@ -165,7 +165,7 @@ def label_shard(
     ]
 
 
-def _labelled(query: Unlabelled, positions: NDArray[np.int64], scores: NDArray[np.float32]) -> LabelledQuery:
+def _labelled(query: UnlabelledQuery, positions: NDArray[np.int64], scores: NDArray[np.float32]) -> LabelledQuery:
     # A stable sort, so that ties between kept magnitudes stay in the LLM's order.
     best_first = np.argsort(-scores, kind="stable")
     return LabelledQuery(query.id, query.text, query.source, positions[best_first], scores[best_first])

@@ -11,19 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.compute.memory import release_memory
-from rankstill.labels.labelling import RankedBy, Unlabelled, label
+from rankstill.labels.labelling import RankedBy, UnlabelledQuery, label
 from rankstill.labels.queries import asked_queries
 from rankstill.labels.table import LabelledQuery, write_labels
 
 if TYPE_CHECKING:
-    from rankstill.parts import Parts
+    from rankstill.components import Components
 
 
-def make_labels(parts: Parts, folder: Path, candidates: str, *, has_ranker: bool) -> None:
+def make_labels(components: Components, folder: Path, candidates: str, *, has_ranker: bool) -> None:
     """Write the labels that teach: the ranker's, or those that a configured baseline learns from.
 
     Args:
-        parts: of a chain that has candidates and, where it needs one, a ranker.
+        components: of a chain that has candidates and, where it needs one, a ranker.
         folder: for `labels.parquet`, and for what is finished of it, to go on from after a kill; on a cluster that lies
             in the cluster's store.
         candidates: fingerprint of the candidates.
@@ -32,27 +32,31 @@ def make_labels(parts: Parts, folder: Path, candidates: str, *, has_ranker: bool
     from rankstill.baselines import label_without_ranker
     from rankstill.candidates import read_candidates
 
-    found = read_candidates(parts.workspace.path("candidates.parquet"), parts.dataset.corpus)
-    labelled: Iterable[LabelledQuery] = label_without_ranker(parts, found, candidates)
+    found = read_candidates(components.workspace.path("candidates.parquet"), components.dataset.corpus)
+    labelled: Iterable[LabelledQuery] = label_without_ranker(components, found, candidates)
     if has_ranker:
-        labelled = itertools.chain(labelled, _by_ranker(parts, found, folder))
+        labelled = itertools.chain(labelled, _by_ranker(components, found, folder))
     write_labels(labelled, folder / "labels.parquet")
     release_memory()
 
 
-def _by_ranker(parts: Parts, listed: Mapping[str, NDArray[np.int64]], folder: Path) -> Iterator[LabelledQuery]:
+def _by_ranker(
+    components: Components, listed: Mapping[str, NDArray[np.int64]], folder: Path
+) -> Iterator[LabelledQuery]:
     """Of every query that the chain has for its ranker: not of the training queries, where a baseline labels these."""
     from rankstill.ranker import Ranker
 
-    config, dataset = parts.config.labels, parts.lists.teaching_set
-    asked: list[Unlabelled] = []
+    config, dataset = components.config.labels, components.lists.teaching_set
+    asked: list[UnlabelledQuery] = []
     ranked_by: RankedBy = "ranker"
     if config.ranked_by in ("both", "ranker", "llm"):
         ranked_by = config.ranked_by
-        asked = asked_queries(dataset, parts.lists.that_teach, listed, parts.config.candidates.n)
-    ranker, first_stage = parts.workspace.path("ranker"), parts.with_late(parts.before)
-    if parts.cluster is not None:
-        yield from parts.cluster.label(asked, ranker, depth=config.depth, ranked_by=ranked_by, late=first_stage.late)
+        asked = asked_queries(dataset, components.lists.training, listed, components.config.candidates.n)
+    ranker, first_stage = components.workspace.path("ranker"), components.with_late(components.before)
+    if components.cluster is not None:
+        yield from components.cluster.label(
+            asked, ranker, depth=config.depth, ranked_by=ranked_by, late=first_stage.late
+        )
         return
-    loaded = Ranker.load(ranker, parts.config.device)
+    loaded = Ranker.load(ranker, components.config.device)
     yield from label(asked, first_stage, loaded, folder / "asked", depth=config.depth, ranked_by=ranked_by)

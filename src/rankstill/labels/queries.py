@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.datasets import Dataset
-from rankstill.labels.labelling import Unlabelled
+from rankstill.labels.labelling import UnlabelledQuery
 
 if TYPE_CHECKING:
     from rankstill.teacher import Ranking
@@ -19,7 +19,7 @@ _NOTHING = np.empty(0, dtype=np.int64)
 
 def asked_queries(
     dataset: Dataset, rankings: Sequence[Ranking], candidates: Mapping[str, NDArray[np.int64]], n: int
-) -> list[Unlabelled]:
+) -> list[UnlabelledQuery]:
     """The queries that the LLM ranked, their lists filled up to n, and the unlabelled ones of the user's.
 
     Args:
@@ -34,5 +34,5 @@ def asked_queries(
         ranked = np.array([corpus.position(each) for each in ranking.ranking])
         others = [position for position in candidates[ranking.query_id] if position not in ranked]
         fill = np.array(others[: max(0, n - len(ranked))], dtype=np.int64)
-        asked.append(Unlabelled(ranking.query_id, queries[ranking.query_id].text, "teacher", ranked, fill))
-    return asked + [Unlabelled(each, queries[each].text, "extra", _NOTHING) for each in dataset.extra]
+        asked.append(UnlabelledQuery(ranking.query_id, queries[ranking.query_id].text, "teacher", ranked, fill))
+    return asked + [UnlabelledQuery(each, queries[each].text, "extra", _NOTHING) for each in dataset.extra]

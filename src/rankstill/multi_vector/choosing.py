@@ -63,7 +63,7 @@ def choose(
     powers = _IDF_POWERS if config.idf_power is None else (config.idf_power,)
     lists = lists[:_MOST_LISTS]
     texts = sorted({text for each in lists for text in (each.query, *each.passages)}, key=len, reverse=True)
-    hidden = _Hidden.of(bi_encoder, texts)
+    hidden = _HiddenStates.of(bi_encoder, texts)
     tried = []
     for context in contexts:
         by_power = [_features(hidden, each, context, [idf**power for power in powers]) for each in lists]
@@ -74,7 +74,7 @@ def choose(
 
 
 @dataclass(frozen=True)
-class _Hidden:
+class _HiddenStates:
     """What the encoder makes of texts, before anything is put on top.
 
     Args:
@@ -88,7 +88,7 @@ class _Hidden:
     vectors: dict[str, Tensor]
 
     @classmethod
-    def of(cls, bi_encoder: SentenceTransformer, texts: Sequence[str]) -> _Hidden:
+    def of(cls, bi_encoder: SentenceTransformer, texts: Sequence[str]) -> _HiddenStates:
         import torch
 
         transformer, found = transformer_of(bi_encoder), cls({}, {}, {})
@@ -121,7 +121,7 @@ class _Hidden:
 
 
 def _features(
-    hidden: _Hidden, ranked: RankedList, context: float, weights: Sequence[NDArray[np.float32]]
+    hidden: _HiddenStates, ranked: RankedList, context: float, weights: Sequence[NDArray[np.float32]]
 ) -> NDArray[np.float32]:
     """MaxSim of each passage by each of the weights, divided by the sum of the query's. [passages, weights]"""
     import torch

@@ -119,7 +119,7 @@ class TokenIndex:
             For each query, in order: a score a passage, -inf for one without tokens. [passages]
         """
         every = np.arange(len(self))
-        for rows in _together(_lengths(queries), _QUERY_TOKENS_A_BLOCK):
+        for rows in _by_size(_lengths(queries), _QUERY_TOKENS_A_BLOCK):
             yield from self._maxsim(queries[rows], every, device)
 
     def scores_of(
@@ -144,7 +144,7 @@ class TokenIndex:
         query_of = torch.from_numpy(np.repeat(np.arange(len(queries)), _lengths(queries))).to(device)
         found = np.empty((len(queries), len(positions)), dtype=np.float32)
         tokens = self.starts[positions + 1] - self.starts[positions]
-        for block in _together(tokens, _TOKENS_A_BLOCK):
+        for block in _by_size(tokens, _TOKENS_A_BLOCK):
             codes, scales, counts = self._read(positions[block], device)
             products = (self.codec.levels(codes, low) @ asked.T).float().mul_(scales[:, None])
             sums = torch.zeros(len(queries), len(counts), device=device)
@@ -244,7 +244,7 @@ def _highest(products: Tensor, counts: Tensor) -> Tensor:
     return highest
 
 
-def _together(sizes: NDArray[np.int64], most: int) -> Iterator[slice]:
+def _by_size(sizes: NDArray[np.int64], most: int) -> Iterator[slice]:
     """Neighbours whose sizes add up to `most` at most, or single ones that are larger."""
     ends, start, before = np.cumsum(sizes), 0, 0
     while start < len(sizes):

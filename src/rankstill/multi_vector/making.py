@@ -23,7 +23,7 @@ from rankstill.workspace import write_atomically
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
 
-    from rankstill.parts import Parts
+    from rankstill.components import Components
     from rankstill.reporting import Reports
     from rankstill.teacher import Ranking
 
@@ -31,56 +31,56 @@ _QUERIES_TO_MEASURE_WITH = 50
 _LEAST_RECALL = 0.95
 
 
-def make_multi_vector(parts: Parts, folder: Path) -> Sequence[str]:
+def make_multi_vector(components: Components, folder: Path) -> Sequence[str]:
     """Write the multi-vector retriever; of a model without token vectors, an empty folder in its place.
 
     Args:
-        parts: of a chain that has rankings.
+        components: of a chain that has rankings.
         folder: for `multi-vector/` and `multi-vector.json`.
 
     Returns:
         What a reader of the figures must know.
     """
     (folder / "multi-vector").mkdir(exist_ok=True)
-    config, start = parts.config.multi_vector, parts.model_before
+    config, start = components.config.multi_vector, components.model_before
     if not has_token_vectors(start):
         write_atomically(folder / "multi-vector.json", "null\n")
-        return [f"no multi-vector retriever: {parts.config.retriever.model} has no vectors of tokens"]
-    idf = inverse_document_frequency(start, parts.dataset.corpus.texts())
-    chosen = choose(start, parts.lists.with_scores(parts.before), idf, config)
+        return [f"no multi-vector retriever: {components.config.retriever.model} has no vectors of tokens"]
+    idf = inverse_document_frequency(start, components.dataset.corpus.texts())
+    chosen = choose(start, components.lists.with_scores(components.before), idf, config)
     model = multi_vector_encoder(start, idf**chosen.idf_power, chosen.context, config.pooling)
     save_model(model, folder / "multi-vector")
     write_atomically(folder / "multi-vector.json", json.dumps(asdict(chosen)) + "\n")
     return []
 
 
-def read_choice(parts: Parts) -> Choice | None:
+def read_choice(components: Components) -> Choice | None:
     """What the rankings chose; None where the model has no token vectors."""
-    held = json.loads(parts.workspace.path("multi-vector.json").read_text(encoding="utf-8"))
+    held = json.loads(components.workspace.path("multi-vector.json").read_text(encoding="utf-8"))
     return Choice(**held) if held else None
 
 
-def make_token_index(parts: Parts, folder: Path) -> None:
+def make_token_index(components: Components, folder: Path) -> None:
     """Write the token vectors of the corpus to `multi-vector-index/`; without a multi-vector retriever it is empty."""
     place = folder / "multi-vector-index"
     place.mkdir(exist_ok=True)
-    if read_choice(parts) is not None:
-        _encode(parts, parts.multi_vector, place)
+    if read_choice(components) is not None:
+        _encode(components, components.multi_vector, place)
 
 
-def _encode(parts: Parts, model: MultiVectorEncoder, folder: Path) -> TokenIndex:
+def _encode(components: Components, model: MultiVectorEncoder, folder: Path) -> TokenIndex:
     """The corpus's token vectors, and what a search in two stages needs, measured with training queries."""
-    index = TokenIndex.encode(model, parts.dataset.corpus.texts(), folder, parts.config.multi_vector.bits)
-    queries = parts.dataset.texts_of(parts.dataset.train[:_QUERIES_TO_MEASURE_WITH])
+    index = TokenIndex.encode(model, components.dataset.corpus.texts(), folder, components.config.multi_vector.bits)
+    queries = components.dataset.texts_of(components.dataset.train[:_QUERIES_TO_MEASURE_WITH])
     say(make_two_stage(index, encode_queries(model, queries), _LEAST_RECALL, str(model.device)).describe())
     return index
 
 
-def make_distilled(parts: Parts, folder: Path, reports: Reports) -> Sequence[str]:
-    """Train the multi-vector retriever on the bi-encoder's lessons, and encode the corpus by it; if there is one.
+def make_distilled(components: Components, folder: Path, reports: Reports) -> Sequence[str]:
+    """Train the multi-vector retriever on the bi-encoder's training data, and encode the corpus by it; if there is one.
 
     Args:
-        parts: of a chain that has labels.
+        components: of a chain that has labels.
         folder: for `multi-vector-distilled/`, its index, its hybrid, its training curve and what chose the blend.
         reports: where else the training curve goes.
 
@@ -89,16 +89,16 @@ def make_distilled(parts: Parts, folder: Path, reports: Reports) -> Sequence[str
     """
     from rankstill.multi_vector.student import MULTI_VECTOR
     from rankstill.retriever import Blend
-    from rankstill.retriever.making import read_lessons
+    from rankstill.retriever.making import read_training_data
     from rankstill.retriever.training import train_student
 
-    if not parts.has_multi_vector:
+    if not components.has_multi_vector:
         return []
-    lessons = read_lessons(parts)
-    config, model = parts.config.multi_vector, parts.multi_vector
+    data = read_training_data(components)
+    config, model = components.config.multi_vector, components.multi_vector
     changes = {"epochs": config.epochs, "learning_rate": config.learning_rate, "student_temperature": None}
     with every_token(model):
-        taught = replace(lessons, config=lessons.config.model_copy(update=changes))
+        taught = replace(data, config=data.config.model_copy(update=changes))
         train_student(model, MULTI_VECTOR, taught, folder, "multi-vector", reports)
     if not is_rank_zero():
         return []
@@ -106,28 +106,28 @@ def make_distilled(parts: Parts, folder: Path, reports: Reports) -> Sequence[str
     blend = Blend(**chosen) if chosen else None
     save_model(model, folder / "multi-vector-distilled")
     # The trainer leaves bfloat16 on in the model that it trained, in which passages cannot be pooled.
-    model = load_multi_vector(str(folder / "multi-vector-distilled"), parts.config.device)
-    place, former = folder / "multi-vector-distilled-index", parts.workspace.path("multi-vector-index")
+    model = load_multi_vector(str(folder / "multi-vector-distilled"), components.config.device)
+    place, former = folder / "multi-vector-distilled-index", components.workspace.path("multi-vector-index")
     if blend is not None and not blend.share:
         shutil.copytree(former, place, dirs_exist_ok=True)  # the same model has the same vectors
-    index = _encode(parts, model, place)
-    hybrid = fit_multi_vector_hybrid(parts, parts.lists.to_weigh_by(blend), model, index)
+    index = _encode(components, model, place)
+    hybrid = fit_multi_vector_hybrid(components, components.lists.for_hybrid_weights(blend), model, index)
     hybrid.save(folder / "hybrid-multi-vector-distilled.json")
     return [f"multi-vector: {blend.describe()}"] if blend else []
 
 
 def fit_multi_vector_hybrid(
-    parts: Parts, rankings: Sequence[Ranking], model: MultiVectorEncoder, index: TokenIndex
+    components: Components, rankings: Sequence[Ranking], model: MultiVectorEncoder, index: TokenIndex
 ) -> Hybrid:
     """The weights of a multi-vector retriever and BM25.
 
     Args:
-        parts: of the chain.
+        components: of the chain.
         rankings: the LLM's.
         model: encodes the queries.
         index: the passages' token vectors.
     """
-    lists = parts.lists.with_scores(parts.before, rankings)
+    lists = components.lists.with_scores(components.before, rankings)
     asked = encode_queries(model, [each.query for each in lists])
-    maxsim = list(index.scores_of(asked, parts.lists.positions_of(rankings), str(model.device)))
-    return fit_hybrid(lists, parts.config.candidates, maxsim)
+    maxsim = list(index.scores_of(asked, components.lists.positions_of(rankings), str(model.device)))
+    return fit_hybrid(lists, components.config.candidates, maxsim)

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from rankstill.multi_vector.index import encode_queries, mean_of
 from rankstill.multi_vector.model import encoder_in_bfloat16
 from rankstill.progress import progress
-from rankstill.retriever.student import JudgingList, Student, Task
+from rankstill.retriever.student import Student, Task, ValidationList
 
 _LISTS_AT_ONCE = 16
 
@@ -48,7 +48,7 @@ def _token_vectors(model: nn.Module, tokens: dict[str, Any], task: Task) -> Tens
     return nn.functional.pad(vectors.float(), (0, 0, 0, most - vectors.shape[1]))
 
 
-def _mean_maxsims(model: Any, lists: Sequence[JudgingList]) -> list[NDArray[np.float32]]:
+def _mean_maxsims(model: Any, lists: Sequence[ValidationList]) -> list[NDArray[np.float32]]:
     scores = []
     asked = encode_queries(model, [each.query for each in lists])
     with progress("encoding held-out lists", len(lists)) as advance, encoder_in_bfloat16(model):

@@ -23,7 +23,7 @@ _MEANS, _MEASURED = "means", "two-stage.json"
 
 
 @dataclass(frozen=True)
-class Measured:
+class TwoStageRecall:
     """What two stages find of what exact search finds.
 
     Args:
@@ -65,7 +65,7 @@ class TwoStage:
     @classmethod
     def load(cls, folder: Path) -> TwoStage:
         """Of the folder of an index for which `make_two_stage` was called."""
-        measured = Measured(**json.loads((folder / _MEASURED).read_text(encoding="utf-8")))
+        measured = TwoStageRecall(**json.loads((folder / _MEASURED).read_text(encoding="utf-8")))
         return cls(TokenIndex.load(folder), TokenIndex.load(folder / _MEANS), measured.depth)
 
     def candidates(self, query: Tokens, device: str = "cpu") -> NDArray[np.int64]:
@@ -95,7 +95,7 @@ class TwoStage:
         return left[best], scores[best]
 
 
-def make_two_stage(index: TokenIndex, queries: Sequence[Tokens], least: float, device: str = "cpu") -> Measured:
+def make_two_stage(index: TokenIndex, queries: Sequence[Tokens], least: float, device: str = "cpu") -> TwoStageRecall:
     """Write what two stages need into an index's folder, and the depth at which they find enough.
 
     Args:
@@ -121,7 +121,9 @@ def _write_means(index: TokenIndex) -> TokenIndex:
     return TokenIndex.write(index.folder / _MEANS, len(index), codec, "averaging token vectors", means)
 
 
-def _measure(index: TokenIndex, means: TokenIndex, queries: Sequence[Tokens], least: float, device: str) -> Measured:
+def _measure(
+    index: TokenIndex, means: TokenIndex, queries: Sequence[Tokens], least: float, device: str
+) -> TwoStageRecall:
     """With the least depth that suffices: the number of the best, doubled until it does."""
     near = means.scores([_sum(query) for query in queries], device)
     ranks = [_ranks(rough, top(exact, _OF)) for exact, rough in zip(index.scores(queries, device), near, strict=True)]
@@ -129,7 +131,7 @@ def _measure(index: TokenIndex, means: TokenIndex, queries: Sequence[Tokens], le
     while True:
         shares = [float((each < depth).mean()) for each in ranks]
         if np.mean(shares) >= least or depth >= len(index):
-            return Measured(depth, float(np.mean(shares)), min(shares), _OF, len(queries))
+            return TwoStageRecall(depth, float(np.mean(shares)), min(shares), _OF, len(queries))
         depth *= 2
 
 

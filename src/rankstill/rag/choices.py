@@ -64,7 +64,7 @@ def read_choice_questions(path: Path) -> tuple[ChoiceQuestion, ...]:
     return tuple(questions.values())
 
 
-def chosen(said: str, question: ChoiceQuestion) -> int | None:
+def parse_choice(said: str, question: ChoiceQuestion) -> int | None:
     """The number of the choice that an answer names: by its letter, else by its text alone; None if by neither.
 
     Args:

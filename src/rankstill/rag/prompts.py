@@ -8,7 +8,7 @@ from functools import cache
 from pathlib import Path
 
 from rankstill.teacher.prompts import count_tokens, cut, defuse, identifiers
-from rankstill.teacher.template import PromptError, Shown, Template, render
+from rankstill.teacher.template import PromptError, Template, TemplatePassage, render
 
 _TEMPLATE = "reader-v1"
 
@@ -68,5 +68,5 @@ def render_question(
     )
 
 
-def _shown(texts: Sequence[str], names: Sequence[str]) -> list[Shown]:
-    return [Shown(f"[{name}]", text) for name, text in zip(names, texts, strict=True)]
+def _shown(texts: Sequence[str], names: Sequence[str]) -> list[TemplatePassage]:
+    return [TemplatePassage(f"[{name}]", text) for name, text in zip(names, texts, strict=True)]

@@ -12,7 +12,7 @@ from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation.runs import Run, rank_order
 from rankstill.evaluation.table import tabulate
 from rankstill.rag.answering import Contexts, Question, Reply, answer_by_system
-from rankstill.rag.choices import ChoiceQuestion, chosen
+from rankstill.rag.choices import ChoiceQuestion, parse_choice
 from rankstill.rag.prompts import reader_template
 from rankstill.rag.scores import score
 from rankstill.rag.table import CLOSED_BOOK, RagSettings, RagTable, Row
@@ -113,7 +113,7 @@ def choice_table(
     rows, unread = [], 0
     for system, by_question in replies.items():
         for question, reply in zip(sample, by_question.values(), strict=True):
-            number = None if reply.said is None else chosen(reply.said, question)
+            number = None if reply.said is None else parse_choice(reply.said, question)
             unread += number is None and reply.said is not None
             named = "" if number is None else question.choices[number]
             values = {ACCURACY: float(number == question.answer)}

@@ -68,7 +68,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Share:
+class AccuracyShare:
     """Of the questions of a subject that one system made the reader answer right.
 
     Args:
@@ -116,7 +116,7 @@ class RagTable:
             read.setdefault(row.system, []).append(row.passages)
         return {system: fmean(counts) for system, counts in read.items()}
 
-    def by_subject(self) -> dict[str, dict[str, Share]]:
+    def by_subject(self) -> dict[str, dict[str, AccuracyShare]]:
         """Accuracy by subject: subject -> system -> share. Empty where no question has a subject."""
         main = self.table.measures[0]
         values: dict[str, dict[str, list[float]]] = {}
@@ -125,7 +125,7 @@ class RagTable:
                 values.setdefault(row.subject, {}).setdefault(row.system, []).append(row.values[main])
         return {
             subject: {
-                system: Share(len(each), fmean(each), *share_interval(int(sum(each)), len(each)))
+                system: AccuracyShare(len(each), fmean(each), *share_interval(int(sum(each)), len(each)))
                 for system, each in values[subject].items()
             }
             for subject in sorted(values)
@@ -209,7 +209,7 @@ class RagTable:
             columns += [f"{measure} difference [95 %]", f"{measure} better/worse", f"{measure} p"]
         return [*_markdown(columns, rows), ""]
 
-    def _subjects(self, subjects: Mapping[str, Mapping[str, Share]], names: Sequence[str]) -> list[str]:
+    def _subjects(self, subjects: Mapping[str, Mapping[str, AccuracyShare]], names: Sequence[str]) -> list[str]:
         if not subjects:
             return []
         rows = [

@@ -16,7 +16,7 @@ _PADDING = -1e30
 _FEW = 20  # pairs of a forward pass, where memory is not a GPU's
 
 
-class _Scored:
+class _PrecomputedScores:
     """Stands in for a cross-encoder whose scores are computed already, so that the library's losses take these."""
 
     num_labels = 1
@@ -32,7 +32,7 @@ class _Scored:
         return {"scores": self._scores[:, None]}
 
 
-def _library_loss(name: str, scored: _Scored) -> nn.Module:
+def _library_loss(name: str, scored: _PrecomputedScores) -> nn.Module:
     from sentence_transformers.cross_encoder import losses
 
     # One call for the whole batch: the scores of all its pairs, in their order.
@@ -92,7 +92,7 @@ class ListwiseLoss(nn.Module):
             torch.clamp(leading - torch.arange(size, device=leading.device), min=0)
             for leading, size in zip(known, sizes, strict=True)
         ]
-        loss: Tensor = _library_loss(self.name, _Scored(scores))([queries, passages], grades)
+        loss: Tensor = _library_loss(self.name, _PrecomputedScores(scores))([queries, passages], grades)
         return loss
 
     def _cross_encode(self, pairs: list[tuple[str, str]]) -> Tensor:

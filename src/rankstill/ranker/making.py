@@ -14,15 +14,15 @@ from rankstill.ranker.model import Ranker
 from rankstill.ranker.training import refit_prior, train_ranker
 
 if TYPE_CHECKING:
-    from rankstill.parts import Parts
+    from rankstill.components import Components
     from rankstill.reporting import Reports
 
 
-def make_ranker(parts: Parts, folder: Path, reports: Reports) -> Sequence[str]:
+def make_ranker(components: Components, folder: Path, reports: Reports) -> Sequence[str]:
     """Train the ranker, and fit the hybrids of what it starts from.
 
     Args:
-        parts: of a chain that has rankings.
+        components: of a chain that has rankings.
         folder: for `ranker/`, its training curve, `hybrid.json` and `hybrid-multi-vector.json`.
         reports: where else the training curve goes.
 
@@ -32,22 +32,24 @@ def make_ranker(parts: Parts, folder: Path, reports: Reports) -> Sequence[str]:
     from rankstill.multi_vector import TokenIndex
     from rankstill.multi_vector.making import fit_multi_vector_hybrid
 
-    config, start = parts.config.ranker, parts.cross_encoder_start
-    lists = parts.lists.with_scores(parts.with_late(parts.before))
-    seed, device = parts.config.seed, parts.config.device
+    config, start = components.config.ranker, components.cross_encoder_start
+    lists = components.lists.with_scores(components.with_late(components.before))
+    seed, device = components.config.seed, components.config.device
     ranker = train_ranker(lists, config, start, folder, seed=seed, device=device, reports=reports)
-    ranker.first_stage = PassageScorer(parts.model_before, parts.before.bm25.statistics, late=parts.late_model)
+    ranker.first_stage = PassageScorer(
+        components.model_before, components.before.bm25.statistics, late=components.late_model
+    )
     ranker.save(folder / "ranker")
-    fit_hybrid(lists, parts.config.candidates).save(folder / "hybrid.json")
-    if parts.has_multi_vector:
-        index = TokenIndex.load(parts.workspace.path("multi-vector-index"))
-        weights = fit_multi_vector_hybrid(parts, parts.lists.that_teach, parts.multi_vector, index)
+    fit_hybrid(lists, components.config.candidates).save(folder / "hybrid.json")
+    if components.has_multi_vector:
+        index = TokenIndex.load(components.workspace.path("multi-vector-index"))
+        weights = fit_multi_vector_hybrid(components, components.lists.training, components.multi_vector, index)
         weights.save(folder / "hybrid-multi-vector.json")
-    return _notes(parts, has_cross_encoder=ranker.cross_encoder is not None)
+    return _notes(components, has_cross_encoder=ranker.cross_encoder is not None)
 
 
-def _notes(parts: Parts, *, has_cross_encoder: bool) -> list[str]:
-    config, start = parts.config.ranker, parts.cross_encoder_start
+def _notes(components: Components, *, has_cross_encoder: bool) -> list[str]:
+    config, start = components.config.ranker, components.cross_encoder_start
     if not config.cross_encoder:
         return []
     notes = list(note_world_size(config.lists_per_step, "ranker") if start else ())
@@ -59,21 +61,21 @@ def _notes(parts: Parts, *, has_cross_encoder: bool) -> list[str]:
     return [*notes, f"{instead}: {RANKS_ALREADY} could not be had from the hub. ranker.model names another one"]
 
 
-def make_reranker(parts: Parts, folder: Path, *, has_ranker: bool) -> None:
+def make_reranker(components: Components, folder: Path, *, has_ranker: bool) -> None:
     """Encode the corpus by the distilled retriever, and refit the ranker's prior to its cosine.
 
     Args:
-        parts: of a chain that has a distilled retriever.
+        components: of a chain that has a distilled retriever.
         folder: for `vectors-after/`, `reranker/` and `hybrid-distilled.json`.
         has_ranker: whether the chain has one; else the vectors are all.
     """
-    model = parts.model_after
-    parts.encode_corpus_after(model, folder / "vectors-after")
+    model = components.model_after
+    components.encode_corpus_after(model, folder / "vectors-after")
     if not has_ranker:
         return
-    first_stage = parts.with_late(parts.after(folder / "vectors-after", model))
-    lists = parts.lists.with_scores(first_stage, parts.lists.to_weigh_by(parts.retriever_blend))
-    reranker = refit_prior(Ranker.load(parts.workspace.path("ranker"), parts.config.device), lists)
-    reranker.first_stage = PassageScorer(model, first_stage.bm25.statistics, late=parts.late_model)
+    first_stage = components.with_late(components.first_stage_after(folder / "vectors-after", model))
+    lists = components.lists.with_scores(first_stage, components.lists.for_hybrid_weights(components.retriever_blend))
+    reranker = refit_prior(Ranker.load(components.workspace.path("ranker"), components.config.device), lists)
+    reranker.first_stage = PassageScorer(model, first_stage.bm25.statistics, late=components.late_model)
     reranker.save(folder / "reranker")
-    fit_hybrid(lists, parts.config.candidates).save(folder / "hybrid-distilled.json")
+    fit_hybrid(lists, components.config.candidates).save(folder / "hybrid-distilled.json")

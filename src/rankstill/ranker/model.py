@@ -28,7 +28,7 @@ _FORMAT = 2
 
 
 @dataclass(frozen=True)
-class Ranked:
+class RerankedPassage:
     """One passage of a reranked list.
 
     Args:
@@ -121,7 +121,7 @@ class Ranker:
                 start += len(rows)
         return scores
 
-    def rank(self, query: str, passages: Sequence[str]) -> list[Ranked]:
+    def rank(self, query: str, passages: Sequence[str]) -> list[RerankedPassage]:
         """Rerank passages, best first; ties keep the given order.
 
         Args:
@@ -138,7 +138,7 @@ class Ranker:
             features = self.first_stage.features(query, passages)
         scores = self.score([(query, passage) for passage in passages], features)
         order = np.argsort(-scores, kind="stable")
-        return [Ranked(position=int(position), score=float(scores[position])) for position in order]
+        return [RerankedPassage(position=int(position), score=float(scores[position])) for position in order]
 
     def save(self, folder: Path) -> None:
         """Everything that scoring needs, in one folder: `ranker.json` and the models beside it."""

@@ -13,7 +13,7 @@ from rankstill.evaluation import Comparison, EvaluationTable, compare, holm
 from rankstill.evaluation.judged import with_judgements
 from rankstill.evaluation.systems import BEFORE, DISTILLED
 from rankstill.report.figures import Bar, Difference, bars, differences
-from rankstill.report.measuring import Measured, measure_workspace
+from rankstill.report.measuring import SystemResults, measure_workspace
 from rankstill.report.page import render_page
 from rankstill.report.reading import Finished, read_workspace
 from rankstill.report.settings import flat
@@ -25,7 +25,7 @@ _NAME_CHARACTERS = 40
 
 
 @dataclass(frozen=True)
-class Compared:
+class WorkspaceResults:
     """One workspace beside the others.
 
     Args:
@@ -41,7 +41,7 @@ class Compared:
     name: str
     finished: Finished
     table: EvaluationTable
-    measured: Measured | None
+    measured: SystemResults | None
     paired: Mapping[str, Comparison]
     adjusted: Mapping[str, float]
 
@@ -75,7 +75,7 @@ def compare_workspaces(folders: Sequence[str | Path], out: str | Path) -> Path:
     paired = [_paired(runs[0], each, read[0]) if number else {} for number, each in enumerate(runs)]
     adjusted = _corrected(paired)
     rows = [
-        Compared(name, finished, table, measured, found, corrected)
+        WorkspaceResults(name, finished, table, measured, found, corrected)
         for name, finished, table, measured, found, corrected in zip(
             names, read, tables, runs, paired, adjusted, strict=True
         )
@@ -127,9 +127,9 @@ def _measure(
     names: Sequence[str],
     measure: str,
     notes: list[str],
-) -> list[Measured | None]:
+) -> list[SystemResults | None]:
     loaded: dict[str, Dataset] = {}
-    runs: list[Measured | None] = []
+    runs: list[SystemResults | None] = []
     for finished, table, name in zip(read, tables, names, strict=True):
         source = finished.config.dataset.model_dump_json()
         try:
@@ -144,7 +144,7 @@ def _measure(
     return runs
 
 
-def _paired(first: Measured | None, other: Measured | None, settings: Finished) -> dict[str, Comparison]:
+def _paired(first: SystemResults | None, other: SystemResults | None, settings: Finished) -> dict[str, Comparison]:
     if first is None or other is None:
         return {}
     shared = [query_id for query_id in first.qrels if query_id in other.qrels and _same(first, other, query_id)]
@@ -160,7 +160,7 @@ def _paired(first: Measured | None, other: Measured | None, settings: Finished) 
     }
 
 
-def _same(first: Measured, other: Measured, query_id: str) -> bool:
+def _same(first: SystemResults, other: SystemResults, query_id: str) -> bool:
     """Whether a query is the same to both; answers found in other passages are no other judgements."""
     one, two = first.query(query_id), other.query(query_id)
     judged = bool(first.dataset.test) or bool(other.dataset.test)
@@ -174,7 +174,7 @@ def _corrected(paired: Sequence[Mapping[str, Comparison]]) -> list[dict[str, flo
     return [{system: by_place[number, system] for system in found} for number, found in enumerate(paired)]
 
 
-def _unpaired(rows: Sequence[Compared]) -> list[str]:
+def _unpaired(rows: Sequence[WorkspaceResults]) -> list[str]:
     first, notes = rows[0], []
     for row in rows[1:]:
         n = max((found.n for found in row.paired.values()), default=0)
@@ -188,7 +188,7 @@ def _unpaired(rows: Sequence[Compared]) -> list[str]:
     return notes
 
 
-def _figures(rows: Sequence[Compared], measure: str) -> list[Figure]:
+def _figures(rows: Sequence[WorkspaceResults], measure: str) -> list[Figure]:
     kinds: list[tuple[str, Literal["before", "after"]]] = [(BEFORE, "before"), (DISTILLED, "after")]
     shown = [
         Bar(
@@ -213,7 +213,7 @@ def _figures(rows: Sequence[Compared], measure: str) -> list[Figure]:
     return figures
 
 
-def _differing(rows: Sequence[Compared]) -> list[tuple[str, list[Any]]]:
+def _differing(rows: Sequence[WorkspaceResults]) -> list[tuple[str, list[Any]]]:
     """Options that are not the same everywhere: path, and the value in each workspace."""
     options = [flat(row.finished.config) for row in rows]
     paths = dict.fromkeys(path for each in options for path in each)

@@ -12,7 +12,7 @@ from rankstill.evaluation.systems import BEFORE, DISTILLED
 from rankstill.report.explorer import Explorer
 from rankstill.report.figures import Bar, Curve, Difference, Gain, bars, curves, differences, gains
 from rankstill.report.links import Links
-from rankstill.report.measuring import Measured
+from rankstill.report.measuring import SystemResults
 from rankstill.report.showing import shorten
 from rankstill.report.svg import Figure
 
@@ -63,7 +63,7 @@ def chain_figure(links: Links) -> Figure:
     return differences("chain", "What each link of the chain gains or loses", links.measure, rows)
 
 
-def gains_figure(measured: Measured, explorer: Explorer) -> Figure:
+def gains_figure(measured: SystemResults, explorer: Explorer) -> Figure:
     """Every test query's difference."""
     before, after = measured.values[BEFORE], measured.values[DISTILLED]
     rows = [

@@ -9,7 +9,7 @@ from typing import Any
 from rankstill.datasets import Corpus
 from rankstill.evaluation import rank_order
 from rankstill.evaluation.systems import BEFORE, DISTILLED
-from rankstill.report.measuring import Measured
+from rankstill.report.measuring import SystemResults
 from rankstill.report.showing import ID_CHARACTERS, as_json, excerpt, shorten
 from rankstill.teacher import Ranking
 
@@ -33,7 +33,7 @@ class Explorer:
     keys: Mapping[str, int]
 
 
-def explore(measured: Measured, rankings: Sequence[Ranking]) -> Explorer:
+def explore(measured: SystemResults, rankings: Sequence[Ranking]) -> Explorer:
     """Details of as many queries as the page has room for, those that changed most first.
 
     Args:
@@ -43,7 +43,7 @@ def explore(measured: Measured, rankings: Sequence[Ranking]) -> Explorer:
     before, after = measured.values[BEFORE], measured.values[DISTILLED]
     ranked = {ranking.query_id: ranking for ranking in rankings}
     by_change = sorted(before, key=lambda query_id: (-abs(after[query_id] - before[query_id]), query_id))
-    shelf = _Shelf(measured.dataset.corpus)
+    shelf = _PassageTable(measured.dataset.corpus)
     kept: list[tuple[str, dict[str, Any]]] = []
     size = 0
     for query_id in by_change[:_QUERIES]:
@@ -62,7 +62,7 @@ def explore(measured: Measured, rankings: Sequence[Ranking]) -> Explorer:
     return Explorer(data, {query_id: key for key, (query_id, _) in enumerate(kept)})
 
 
-class _Shelf:
+class _PassageTable:
     """Passages, each once however many queries show it; an excerpt with its answers marked is one of its own."""
 
     def __init__(self, corpus: Corpus) -> None:
@@ -87,7 +87,7 @@ class _Shelf:
         return self._known[passage_id, answers]
 
 
-def _details(measured: Measured, query_id: str, ranking: Ranking | None, shelf: _Shelf) -> dict[str, Any]:
+def _details(measured: SystemResults, query_id: str, ranking: Ranking | None, shelf: _PassageTable) -> dict[str, Any]:
     query = measured.query(query_id)
     least = measured.dataset.relevant_from
     gold = [passage_id for passage_id, grade in measured.qrels[query_id].items() if grade >= least]

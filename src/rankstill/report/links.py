@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from rankstill.evaluation import Comparison, compare, holm
-from rankstill.evaluation.attribution import MEASURE, find_lead, worst_link_in_words
+from rankstill.evaluation.attribution import MEASURE, compare_worst_links, worst_link_in_words
 from rankstill.evaluation.systems import DISTILLED, FIRST_STAGE, RANKER, RANKER_ON_DISTILLED
-from rankstill.report.measuring import Measured
+from rankstill.report.measuring import SystemResults
 
 _PROVEN, _FORGOTTEN = "Which link lost most", "What was forgotten"
 _AS_SERVED = ((FIRST_STAGE, RANKER), (RANKER, DISTILLED), (DISTILLED, RANKER_ON_DISTILLED))
@@ -79,7 +79,7 @@ def proven_links(proof: Mapping[str, Any]) -> Links | None:
     return Links(MEASURE, found["conclusion"], rows, [same, _TEST, *found["notes"]])
 
 
-def served_links(measured: Measured, seed: int, resamples: int) -> Links | None:
+def served_links(measured: SystemResults, seed: int, resamples: int) -> Links | None:
     """Neighbours of the chain compared on the test queries, each with all that it found itself.
 
     It says what each link gains or loses in use. What it cannot say is how much of that lies in the order and how much
@@ -98,7 +98,7 @@ def served_links(measured: Measured, seed: int, resamples: int) -> Links | None:
     conclusion = worst_link_in_words(
         f"{worst.source} -> {worst.target}",
         worst.comparison,
-        find_lead({f"{old} -> {new}": columns[new] - columns[old] for old, new in pairs}, seed, resamples),
+        compare_worst_links({f"{old} -> {new}": columns[new] - columns[old] for old, new in pairs}, seed, resamples),
         measure=measured.measure,
         queries=queries,
     )

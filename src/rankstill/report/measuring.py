@@ -15,7 +15,7 @@ _EQUAL = 1e-6
 
 
 @dataclass(frozen=True)
-class Measured:
+class SystemResults:
     """Every system's runs and what they are worth, query by query.
 
     Args:
@@ -39,7 +39,7 @@ class Measured:
 
 def measure_workspace(
     finished: Finished, table: EvaluationTable, dataset: Dataset, measure: str | None = None
-) -> Measured:
+) -> SystemResults:
     """Read and measure the runs of a workspace with an evaluation.
 
     Args:
@@ -64,7 +64,7 @@ def measure_workspace(
             f"queries are in the runs, {table.n:,} were measured, or {main} comes out differently. Restore the "
             "dataset that config.yaml names, or run the chain again."
         )
-    return Measured(chosen, dataset, qrels, runs, {name: each[chosen] for name, each in values.items()})
+    return SystemResults(chosen, dataset, qrels, runs, {name: each[chosen] for name, each in values.items()})
 
 
 def _qrels(dataset: Dataset, runs: Mapping[str, Run], count: int, regex: bool) -> Qrels:

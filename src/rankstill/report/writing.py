@@ -16,12 +16,12 @@ from rankstill.progress import say
 from rankstill.report.drawing import chain_figure, gains_figure, gap_figure, slices_figure, systems_figure, training
 from rankstill.report.explorer import PASSAGES, Explorer, explore
 from rankstill.report.links import Links, proven_links, served_links
-from rankstill.report.measuring import Measured, measure_workspace
+from rankstill.report.measuring import SystemResults, measure_workspace
 from rankstill.report.page import render_page
 from rankstill.report.reading import Finished, read_workspace
-from rankstill.report.said import Said, read_all_rankings, what_was_said
 from rankstill.report.settings import as_yaml, changed, machine
 from rankstill.report.svg import Figure, write_figures
+from rankstill.report.teacher_summary import TeacherSummary, read_all_rankings, summarise_rankings
 from rankstill.report.verdict import next_step, verdict
 from rankstill.teacher import Ranking
 from rankstill.workspace import write_atomically
@@ -42,9 +42,9 @@ class _Queries:
     """
 
     dataset: Dataset | None
-    measured: Measured | None
+    measured: SystemResults | None
     explorer: Explorer | None
-    said: Said | None
+    said: TeacherSummary | None
     missing: str
 
 
@@ -121,7 +121,7 @@ def _queries(finished: Finished, dataset: Dataset | None) -> _Queries:
         dataset=dataset,
         measured=measured,
         explorer=explore(measured, rankings) if measured else None,
-        said=what_was_said(taught, dataset, finished.config.seed, evaluation.resamples),
+        said=summarise_rankings(taught, dataset, finished.config.seed, evaluation.resamples),
         missing="",
     )
 
@@ -137,7 +137,7 @@ def _of(rankings: Sequence[Ranking], query_ids: Collection[str]) -> list[Ranking
     return [ranking for ranking in rankings if ranking.query_id in query_ids]
 
 
-def _links(finished: Finished, measured: Measured | None) -> Links | None:
+def _links(finished: Finished, measured: SystemResults | None) -> Links | None:
     proven = proven_links(finished.proof)
     if proven or measured is None:
         return proven

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rankstill.ranker.plackett_luce import plackett_luce_nll
 from rankstill.ranker.prior import fit_prior
-from rankstill.retriever.student import JudgingList, Student
+from rankstill.retriever.student import Student, ValidationList
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -57,7 +57,7 @@ class Blend:
 
 
 def choose_blend(
-    model: nn.Module, student: Student, old: Mapping[str, Tensor], lists: Sequence[JudgingList], temperature: float
+    model: nn.Module, student: Student, old: Mapping[str, Tensor], lists: Sequence[ValidationList], temperature: float
 ) -> Blend:
     """Set the model's weights to the mixture of new and old under which rankings are likeliest.
 

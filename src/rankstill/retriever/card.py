@@ -9,9 +9,9 @@ from rankstill.datasets import Dataset
 from rankstill.evaluation.systems import MULTI_VECTOR
 
 if TYPE_CHECKING:
+    from rankstill.components import Components
     from rankstill.multi_vector import Choice
     from rankstill.outcome import Outcome
-    from rankstill.parts import Parts
     from rankstill.report.verdict import Verdict
 
 _CITATION = """@misc{li2024intermediate,
@@ -35,18 +35,18 @@ query = model.encode_query(["a query"])
 print(model.similarity(query, passages))  # MaxSim"""
 
 
-def write_cards(parts: Parts, outcome: Outcome) -> None:
+def write_cards(components: Components, outcome: Outcome) -> None:
     """Into the folders of a chain's retrievers.
 
     Args:
-        parts: of the chain.
+        components: of the chain.
         outcome: what came of it.
     """
     from rankstill.multi_vector.making import read_choice
 
-    config, dataset, workspace = parts.config, parts.dataset, parts.workspace
+    config, dataset, workspace = components.config, components.dataset, components.workspace
     workspace.write("retriever/README.md", model_card(config, dataset, outcome))
-    chosen = read_choice(parts) if parts.has_multi_vector else None
+    chosen = read_choice(components) if components.has_multi_vector else None
     if chosen is not None:
         workspace.write("multi-vector/README.md", multi_vector_card(config, dataset, outcome, chosen))
 

@@ -10,43 +10,43 @@ from typing import TYPE_CHECKING
 from rankstill.distributed.processes import note_world_size
 from rankstill.models import save_model
 from rankstill.retriever.blending import Blend
-from rankstill.retriever.training import Lessons, train_retriever
+from rankstill.retriever.training import TrainingData, train_retriever
 
 if TYPE_CHECKING:
-    from rankstill.parts import Parts
+    from rankstill.components import Components
     from rankstill.reporting import Reports
 
 
-def make_retriever(parts: Parts, folder: Path, reports: Reports) -> Sequence[str]:
+def make_retriever(components: Components, folder: Path, reports: Reports) -> Sequence[str]:
     """Train the retriever on the labels.
 
     Args:
-        parts: of a chain that has labels.
+        components: of a chain that has labels.
         folder: for `retriever/`, its training curve and what chose the blend.
         reports: where else the training curve goes.
 
     Returns:
         What a reader of the figures must know.
     """
-    model = train_retriever(read_lessons(parts), folder, parts.config.device, reports)
+    model = train_retriever(read_training_data(components), folder, components.config.device, reports)
     save_model(model, folder / "retriever")
     blend = json.loads((folder / "retriever-blend.json").read_text(encoding="utf-8"))
-    notes = note_world_size(parts.config.retriever.lists_per_step, "retriever")
+    notes = note_world_size(components.config.retriever.lists_per_step, "retriever")
     return [*notes, *([Blend(**blend).describe()] if blend else [])]
 
 
-def read_lessons(parts: Parts) -> Lessons:
+def read_training_data(components: Components) -> TrainingData:
     """What a student learns from: labels, and the rankings that do not teach but judge what was learned."""
     from rankstill.baselines import query_loss
     from rankstill.labels import read_labels
 
-    choosing = {each.query_id for each in parts.lists.that_choose}
-    labels = read_labels(parts.workspace.path("labels.parquet"))
-    return Lessons(
+    choosing = {each.query_id for each in components.lists.validation}
+    labels = read_labels(components.workspace.path("labels.parquet"))
+    return TrainingData(
         [query for query in labels if query.id not in choosing],
-        parts.dataset.corpus,
-        parts.config.retriever,
-        parts.config.seed,
-        query_loss(parts.config),
-        parts.lists.judges(),
+        components.dataset.corpus,
+        components.config.retriever,
+        components.config.seed,
+        query_loss(components.config),
+        components.lists.validation_texts(),
     )

@@ -17,13 +17,13 @@ Task = Literal["query", "document"]
 
 
 @dataclass(frozen=True)
-class JudgingList:
-    """A ranking that did not teach the encoder.
+class ValidationList:
+    """A ranking that did not train the retriever; it chooses how much of the training is kept.
 
     Args:
-        query: its text.
-        passages: their texts, in the LLM's order, best first.
-        known: how many leading passages the LLM itself placed; the rest is an unordered tail.
+        query: The query's text.
+        passages: The passages' texts in the LLM's order, best first.
+        known: How many leading passages the LLM itself placed; the rest is an unordered tail.
     """
 
     query: str
@@ -44,7 +44,7 @@ class Student:
 
     embed: Callable[[nn.Module, dict[str, Any], Task], Tensor]
     compare: Callable[[Tensor, Tensor], Tensor]
-    score: Callable[[Any, Sequence[JudgingList]], list[NDArray[np.float32]]]
+    score: Callable[[Any, Sequence[ValidationList]], list[NDArray[np.float32]]]
     trainer: Callable[[], tuple[Any, Any]]
 
 
@@ -54,7 +54,7 @@ def _unit_vectors(model: nn.Module, tokens: dict[str, Any], _: Task) -> Tensor:
     return nn.functional.normalize(vectors.to(torch.promote_types(vectors.dtype, torch.float32)), dim=1)
 
 
-def _cosines(model: Any, lists: Sequence[JudgingList]) -> list[NDArray[np.float32]]:
+def _cosines(model: Any, lists: Sequence[ValidationList]) -> list[NDArray[np.float32]]:
     passages = encode(model, [text for each in lists for text in each.passages], "document", "encoding held-out lists")
     queries = encode(model, [each.query for each in lists], "query", "encoding held-out queries", 128)
     ends = np.cumsum([len(each.passages) for each in lists])[:-1]

@@ -18,7 +18,7 @@ from rankstill.models import load_bi_encoder
 from rankstill.reporting import NOWHERE, Reports
 from rankstill.retriever.blending import choose_blend, mix, plackett_luce_fit
 from rankstill.retriever.loss import DistillationLoss, Divergence, kl_to_ranker
-from rankstill.retriever.student import BI_ENCODER, JudgingList, Student
+from rankstill.retriever.student import BI_ENCODER, Student, ValidationList
 from rankstill.training import progress_callback, run_training, set_seed, training_arguments
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ USUAL_TEMPERATURE = 0.1
 
 
 @dataclass(frozen=True)
-class Lessons:
+class TrainingData:
     """What a retriever learns from, and how.
 
     Args:
@@ -41,7 +41,8 @@ class Lessons:
         config: see `RetrieverConfig`.
         seed: of shuffling and sampling.
         divergence: the loss of each query.
-        judges: choose how much of the new weights is kept, unless the config says it; none: all is.
+        validation: Rankings that choose how much of the new weights is kept, unless the config says it; with none, all
+            is kept.
     """
 
     labels: Sequence[LabelledQuery]
@@ -49,7 +50,7 @@ class Lessons:
     config: RetrieverConfig
     seed: int
     divergence: Divergence = kl_to_ranker
-    judges: Sequence[JudgingList] = ()
+    validation: Sequence[ValidationList] = ()
 
 
 def load_retriever(config: RetrieverConfig, device: str | None) -> SentenceTransformer:
@@ -63,12 +64,12 @@ def load_retriever(config: RetrieverConfig, device: str | None) -> SentenceTrans
 
 
 def train_retriever(
-    lessons: Lessons, folder: Path, device: str | None = None, reports: Reports = NOWHERE
+    data: TrainingData, folder: Path, device: str | None = None, reports: Reports = NOWHERE
 ) -> SentenceTransformer:
     """Distil labels into a bi-encoder (Li et al. 2024, stage 2), starting from the configured model.
 
     Args:
-        lessons: what it learns from.
+        data: What the model learns from.
         folder: for the training curve, `retriever-losses.json`, and what chose the blend, `retriever-blend.json`.
         device: where to train.
         reports: where else the training curve goes.
@@ -80,25 +81,25 @@ def train_retriever(
         ModelError: the configured model cannot be loaded, or cannot read as many tokens as configured.
         DataError: as `train_student`.
     """
-    config = lessons.config
-    set_seed(lessons.seed)
+    config = data.config
+    set_seed(data.seed)
     model = load_retriever(config, device)
     own_length = model.max_seq_length
     _check_length(model, config)
-    train_student(model, BI_ENCODER, lessons, folder, "retriever", reports)
+    train_student(model, BI_ENCODER, data, folder, "retriever", reports)
     model.max_seq_length = config.max_length or own_length
     return model
 
 
 def train_student(
-    model: Any, student: Student, lessons: Lessons, folder: Path, name: str, reports: Reports = NOWHERE
+    model: Any, student: Student, data: TrainingData, folder: Path, name: str, reports: Reports = NOWHERE
 ) -> None:
     """Train a retriever's encoder in place, and mix its new weights with the old ones.
 
     Args:
         model: a sentence-transformers model.
         student: how it embeds and compares.
-        lessons: what it learns from.
+        data: What the model learns from.
         folder: for the training curve, `<name>-losses.json`, and what chose the blend, `<name>-blend.json`.
         name: of the retriever, for files and reports.
         reports: where else the training curve goes.
@@ -107,43 +108,43 @@ def train_student(
         DataError: no query has two labelled passages, so there is nothing to learn; or too few have for one step of all
             processes.
     """
-    config = lessons.config
-    queries = [query for query in lessons.labels if len(query.positions) >= 2]
+    config = data.config
+    queries = [query for query in data.labels if len(query.positions) >= 2]
     if not queries:
         raise DataError("labels: no query has two labelled passages, so there is nothing to learn. Check the rankings.")
-    set_seed(lessons.seed)
-    chosen, temperature = None, _temperature(model.eval(), student, lessons)
+    set_seed(data.seed)
+    chosen, temperature = None, _temperature(model.eval(), student, data)
     before = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
     without_dropout(model)
     model.model_card_data.widget = ["none"]  # or the trainer would look for some, with progress of its own
     own_length = model.max_seq_length
     model.max_seq_length = min(config.training_length, own_length or config.training_length)
-    trainer = _trainer(model, student, queries, lessons, temperature, folder, name, reports)
+    trainer = _trainer(model, student, queries, data, temperature, folder, name, reports)
     with attention_for_training(model):
         curve = run_training(trainer, reports, name)
     model.max_seq_length = own_length
     if config.blend is not None:
         mix(model, before, model.state_dict(), config.blend)
-    elif lessons.judges:
-        chosen = choose_blend(model.eval(), student, before, lessons.judges, temperature)
+    elif data.validation:
+        chosen = choose_blend(model.eval(), student, before, data.validation, temperature)
     (folder / f"{name}-losses.json").write_text(json.dumps(curve), encoding="utf-8")
     (folder / f"{name}-blend.json").write_text(json.dumps(chosen and asdict(chosen)), encoding="utf-8")
     model.eval()
 
 
-def _temperature(model: Any, student: Student, lessons: Lessons) -> float:
+def _temperature(model: Any, student: Student, data: TrainingData) -> float:
     """Of the student's softmax: the configured one, or that under which enough rankings are likeliest."""
-    if lessons.config.student_temperature or len(lessons.judges) < ENOUGH_TO_FIT:
-        return lessons.config.student_temperature or USUAL_TEMPERATURE
-    scores = student.score(model, lessons.judges)
-    return plackett_luce_fit(scores, [each.known for each in lessons.judges])[1]
+    if data.config.student_temperature or len(data.validation) < ENOUGH_TO_FIT:
+        return data.config.student_temperature or USUAL_TEMPERATURE
+    scores = student.score(model, data.validation)
+    return plackett_luce_fit(scores, [each.known for each in data.validation])[1]
 
 
 def _trainer(
     model: Any,
     student: Student,
     queries: Sequence[LabelledQuery],
-    lessons: Lessons,
+    data: TrainingData,
     temperature: float,
     folder: Path,
     name: str,
@@ -152,9 +153,9 @@ def _trainer(
     from datasets import Dataset as Rows
     from rankstill.retriever.steps import StepBuilder, StepCollator
 
-    config = lessons.config
+    config = data.config
     check_first_step(len(queries), config.lists_per_step, "retriever")
-    builder = StepBuilder(queries, config.passages_per_query, lessons.seed)
+    builder = StepBuilder(queries, config.passages_per_query, data.seed)
     trainer, arguments = student.trainer()
     return with_averaged_gradients(trainer)(
         model=model,
@@ -165,15 +166,15 @@ def _trainer(
             epochs=config.epochs,
             batch=config.lists_per_step,
             rate=config.learning_rate,
-            seed=lessons.seed,
+            seed=data.seed,
             reports=reports.arguments(name),
         ),
         train_dataset=Rows.from_dict({"row": list(range(len(queries)))}),
-        data_collator=StepCollator(builder, lessons.corpus.text, model),
+        data_collator=StepCollator(builder, data.corpus.text, model),
         loss=DistillationLoss(
             model,
             student,
-            lessons.divergence,
+            data.divergence,
             teacher_temperature=config.teacher_temperature,
             student_temperature=temperature,
             in_batch=config.in_batch,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from rankstill.datasets import Dataset, Query
 from rankstill.evaluation.answers import has_answer
 from rankstill.serve.schemas import LONGEST_TEXT, Gold, Passage, SearchResponse, SystemResult
-from rankstill.serve.service import Found
+from rankstill.serve.service import SystemHits
 from rankstill.serve.systems import SYSTEMS, SystemName
 from rankstill.serve.votes import Votes
 
@@ -15,7 +15,7 @@ _MOST_GOLD = 20
 
 
 def search_response(
-    text: str, found: Mapping[SystemName, Found], k: int, dataset: Dataset, votes: Votes
+    text: str, found: Mapping[SystemName, SystemHits], k: int, dataset: Dataset, votes: Votes
 ) -> SearchResponse:
     """The lists of each system for a query, the best k passages of each."""
     query = votes.query(text)

@@ -23,7 +23,7 @@ from rankstill.serve.votes import Votes
 if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
-    from rankstill.serve.reading import Opened
+    from rankstill.serve.reading import ServedWorkspace
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LARGEST_BODY = 8 * 1024 * 1024
@@ -31,7 +31,7 @@ _PAGE = Path(__file__).parent / "page"
 
 
 def create_app(
-    opened: Opened,
+    opened: ServedWorkspace,
     *,
     hosts: Collection[str] = LOOPBACK,
     limits: Limits | None = None,

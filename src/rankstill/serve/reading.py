@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.components import Components
 from rankstill.compute.precision import autocast
 from rankstill.config import Config, read_config
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.errors import DataError, RankstillError, WorkspaceError
 from rankstill.models import load_bi_encoder, load_multi_vector
-from rankstill.parts import Parts
 from rankstill.progress import say
 from rankstill.steps import title
 from rankstill.workspace import Workspace
@@ -50,7 +50,7 @@ class ReadOnlyWorkspace(Workspace):
 
     What was opened stays as it was: a step commits by renaming and never changes a file in place, so mapped vectors
     and loaded weights outlive their names. Token vectors alone are read by their names at each search: see
-    `Opened.unchanged`.
+    `ServedWorkspace.unchanged`.
 
     Raises:
         WorkspaceError: there is none in this folder, or it is damaged or of another version.
@@ -125,7 +125,7 @@ class Retriever:
 
 
 @dataclass(frozen=True)
-class Opened:
+class ServedWorkspace:
     """What is served of a workspace.
 
     Args:
@@ -183,15 +183,15 @@ class Opened:
     @cached_property
     def has_multi_vector(self) -> bool:
         """Whether there is a multi-vector retriever."""
-        return Parts(self.config, self.workspace, self.dataset).has_multi_vector
+        return Components(self.config, self.workspace, self.dataset).has_multi_vector
 
     @cached_property
     def bm25(self) -> BM25Index:
         """The word index that lies in the workspace; where another run has left its own there, one without a name."""
-        from rankstill.candidates.bm25 import BM25Index, is_kept
+        from rankstill.candidates.bm25 import BM25Index, is_cached
 
         corpus, config, folder = self.dataset.corpus, self.config.candidates, self.workspace.path("bm25")
-        if is_kept(corpus, config, folder):
+        if is_cached(corpus, config, folder):
             return BM25Index.load(folder)
         return BM25Index(corpus.texts(), config.language, config.k1, config.b)
 
@@ -252,7 +252,7 @@ class Opened:
         return stage, ranker
 
 
-def open_workspace(folder: Path) -> Opened:
+def open_workspace(folder: Path) -> ServedWorkspace:
     """Open a finished workspace for reading, check that its vectors belong to its models and dataset, and warm up.
 
     Raises:
@@ -276,7 +276,7 @@ def open_workspace(folder: Path) -> Opened:
     return opened
 
 
-def _load(workspace: ReadOnlyWorkspace) -> Opened:
+def _load(workspace: ReadOnlyWorkspace) -> ServedWorkspace:
     from rankstill.retriever import load_retriever
 
     config = read_config(workspace.path("config.yaml"))
@@ -296,7 +296,7 @@ def _load(workspace: ReadOnlyWorkspace) -> Opened:
     for retriever in (before, after):
         _check_vectors(retriever, dataset, workspace.folder)
         retriever.encode(["warm-up"], "query")
-    return Opened(workspace, config, dataset, before, after)
+    return ServedWorkspace(workspace, config, dataset, before, after)
 
 
 @contextmanager

@@ -30,7 +30,7 @@ class Field:
 
 
 @dataclass(frozen=True)
-class Path:
+class ApiPath:
     """One path: how it is called, what it takes and what it gives."""
 
     method: str
@@ -59,13 +59,13 @@ def reference_page(document: Mapping[str, Any], address: str) -> str:
     return template.render(about=document["info"]["description"], address=address, paths=list(_paths(document)))
 
 
-def _paths(document: Mapping[str, Any]) -> Iterator[Path]:
+def _paths(document: Mapping[str, Any]) -> Iterator[ApiPath]:
     schemas = document["components"]["schemas"]
     for path, methods in document["paths"].items():
         for method, operation in methods.items():
             body = _schema(operation.get("requestBody", {}), schemas)
             answer = _schema(operation["responses"]["200"], schemas)
-            yield Path(
+            yield ApiPath(
                 method.upper(),
                 path,
                 operation["description"],

@@ -13,16 +13,16 @@ from typing import TYPE_CHECKING
 from rankstill.errors import RankstillError
 from rankstill.serve.batching import Batcher, Limits
 from rankstill.serve.measured import MeasuredRuns
-from rankstill.serve.reading import Kind, Opened
+from rankstill.serve.reading import Kind, ServedWorkspace
 from rankstill.serve.systems import LOADED, SYSTEMS, Search, SystemName
 
 if TYPE_CHECKING:
     from rankstill.candidates.dense import Embeddings
-    from rankstill.ranker import Ranked
+    from rankstill.ranker import RerankedPassage
 
 
 @dataclass(frozen=True)
-class Embedded:
+class EmbeddedText:
     """A text's vector. [dimensions]"""
 
     vector: Embeddings
@@ -30,7 +30,7 @@ class Embedded:
 
 
 @dataclass(frozen=True)
-class Found:
+class SystemHits:
     """What one system found for a query.
 
     Args:
@@ -60,14 +60,14 @@ class Service:
         measured: what the run found for its test queries.
     """
 
-    def __init__(self, opened: Opened, limits: Limits) -> None:
+    def __init__(self, opened: ServedWorkspace, limits: Limits) -> None:
         self.opened = opened
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="models")
         self._embedding = Batcher(self._embed_all, self._executor, limits)
         self.offered = {name: system for name, system in SYSTEMS.items() if system.is_there(opened)}
         # Those that were asked for, and the two that are loaded in any case.
         self._searches: dict[SystemName, Search] = {name: SYSTEMS[name].open(opened) for name in LOADED}
-        self._searching: dict[SystemName, Batcher[str, Found]] = {
+        self._searching: dict[SystemName, Batcher[str, SystemHits]] = {
             name: Batcher(partial(self._search_all, name), self._executor, _at_most(limits, system.at_once))
             for name, system in self.offered.items()
         }
@@ -88,7 +88,7 @@ class Service:
         searching = sum(batcher.waiting for batcher in self._searching.values())
         return self._embedding.waiting + self._reranking.waiting + searching
 
-    async def embed(self, texts: Sequence[str], kind: Kind) -> list[Embedded]:
+    async def embed(self, texts: Sequence[str], kind: Kind) -> list[EmbeddedText]:
         """Vectors by the new retriever.
 
         Raises:
@@ -96,7 +96,7 @@ class Service:
         """
         return await self._embedding.submit([(kind, text) for text in texts])
 
-    async def search(self, query: str, systems: Sequence[SystemName]) -> dict[SystemName, Found]:
+    async def search(self, query: str, systems: Sequence[SystemName]) -> dict[SystemName, SystemHits]:
         """Each system's list.
 
         Raises:
@@ -108,7 +108,7 @@ class Service:
         found = await asyncio.gather(*(self._searching[system].submit([query]) for system in systems))
         return {system: each[0] for system, each in zip(systems, found, strict=True)}
 
-    async def rerank(self, query: str, documents: Sequence[str]) -> list[Ranked]:
+    async def rerank(self, query: str, documents: Sequence[str]) -> list[RerankedPassage]:
         """The documents in the ranker's order.
 
         Raises:
@@ -129,26 +129,26 @@ class Service:
             if name not in self._searches:
                 self._searches[name] = await asyncio.to_thread(SYSTEMS[name].open, self.opened)
 
-    def _embed_all(self, items: Sequence[tuple[Kind, str]]) -> list[Embedded]:
+    def _embed_all(self, items: Sequence[tuple[Kind, str]]) -> list[EmbeddedText]:
         system = self.opened.after
-        made: list[Embedded | None] = [None] * len(items)
+        made: list[EmbeddedText | None] = [None] * len(items)
         for kind in ("query", "document"):
             rows = [row for row, item in enumerate(items) if item[0] == kind]
             if rows:
                 texts = [items[row][1] for row in rows]
                 vectors, tokens = system.encode(texts, kind), system.count_tokens(texts)
                 for row, vector, count in zip(rows, vectors, tokens, strict=True):
-                    made[row] = Embedded(vector, count)
+                    made[row] = EmbeddedText(vector, count)
         return [each for each in made if each is not None]
 
-    def _search_all(self, name: SystemName, queries: Sequence[str]) -> list[Found]:
+    def _search_all(self, name: SystemName, queries: Sequence[str]) -> list[SystemHits]:
         started = time.perf_counter()
         named = {str(row): query for row, query in enumerate(queries)}
         run = self._searches[name](named)
         milliseconds = (time.perf_counter() - started) * 1000
         position = self.opened.dataset.corpus.position
         lists = [self._as_measured(name, query, run[row]) for row, query in named.items()]
-        return [Found(tuple(map(position, each)), tuple(each.values()), milliseconds) for each in lists]
+        return [SystemHits(tuple(map(position, each)), tuple(each.values()), milliseconds) for each in lists]
 
     def _as_measured(self, name: SystemName, query: str, found: Mapping[str, float]) -> Mapping[str, float]:
         """A test query's list in the report's order."""
@@ -158,7 +158,7 @@ class Service:
         settled = self.measured.settle(SYSTEMS[name].row, query_id, found)
         return settled if all(passage in self.opened.dataset.corpus for passage in settled) else found
 
-    def _rerank_all(self, items: Sequence[tuple[str, tuple[str, ...]]]) -> list[list[Ranked]]:
+    def _rerank_all(self, items: Sequence[tuple[str, tuple[str, ...]]]) -> list[list[RerankedPassage]]:
         _, ranker = self.opened.reranking
         return [ranker.rank(query, documents) for query, documents in items]
 

@@ -13,7 +13,7 @@ from rankstill.evaluation.systems import hybrid_run, multi_vector_runs, nearest_
 
 if TYPE_CHECKING:
     from rankstill.evaluation.runs import Run
-    from rankstill.serve.reading import Opened, Retriever
+    from rankstill.serve.reading import Retriever, ServedWorkspace
 
 SystemName = Literal[
     "before", "hybrid-before", "multi-vector", "multi-vector-hybrid", "after", "hybrid-after", "ranker"
@@ -41,12 +41,12 @@ class System:
     what: str
     scores: str
     row: str
-    is_there: Callable[[Opened], bool]
-    open: Callable[[Opened], Search]
+    is_there: Callable[[ServedWorkspace], bool]
+    open: Callable[[ServedWorkspace], Search]
     at_once: int | None = 8
 
 
-def _by_cosine(opened: Opened, retriever: Retriever) -> Search:
+def _by_cosine(opened: ServedWorkspace, retriever: Retriever) -> Search:
     def search(queries: Mapping[str, str]) -> Run:
         asked = retriever.encode(list(queries.values()), "query")
         device = str(retriever.model.device)
@@ -55,11 +55,11 @@ def _by_cosine(opened: Opened, retriever: Retriever) -> Search:
     return search
 
 
-def _by_hybrid(opened: Opened, retriever: Retriever, file: str) -> Search:
+def _by_hybrid(opened: ServedWorkspace, retriever: Retriever, file: str) -> Search:
     return partial(hybrid_run, opened.first_stage(retriever), opened.hybrid(file))
 
 
-def _by_tokens(opened: Opened, *, with_bm25: bool) -> Search:
+def _by_tokens(opened: ServedWorkspace, *, with_bm25: bool) -> Search:
     model, index = opened.late
     first_stage, hybrid = opened.first_stage(opened.before), opened.hybrid("hybrid-multi-vector.json")
 
@@ -71,7 +71,7 @@ def _by_tokens(opened: Opened, *, with_bm25: bool) -> Search:
     return search
 
 
-def _by_ranker(opened: Opened) -> Search:
+def _by_ranker(opened: ServedWorkspace) -> Search:
     first_stage, ranker = opened.reranking
     depth = opened.config.evaluation.rerank_depth
 

@@ -31,7 +31,7 @@ MARKED, VOTED = "marked", "votes"
 
 
 @dataclass
-class Judged:
+class QueryVotes:
     """What was said of one query; the latest word counts.
 
     Args:
@@ -128,14 +128,14 @@ class Votes:
             ) from error
 
 
-def read_votes(workspace: Path) -> dict[str, Judged]:
+def read_votes(workspace: Path) -> dict[str, QueryVotes]:
     """What was judged in a workspace, by query id, in the order of the queries' first votes.
 
     Raises:
         DataError: a line of the log is damaged.
     """
     log = workspace / FOLDER / LOG
-    judged: dict[str, Judged] = {}
+    judged: dict[str, QueryVotes] = {}
     if not log.is_file():
         return judged
     lines = log.read_bytes().split(b"\n")[:-1]  # a line without its end was never acknowledged
@@ -143,13 +143,13 @@ def read_votes(workspace: Path) -> dict[str, Judged]:
         try:
             record = json.loads(line)
             query = Query(str(record["query_id"]), str(record["query"]))
-            _take(judged.setdefault(query.id, Judged(query)), record)
+            _take(judged.setdefault(query.id, QueryVotes(query)), record)
         except (ValueError, KeyError, TypeError) as error:
             raise DataError(f"{log}, line {number}: not readable as a vote ({error!r}). Mend or remove it.") from error
     return judged
 
 
-def write_qrels_of(judged: Mapping[str, Judged], folder: Path) -> None:
+def write_qrels_of(judged: Mapping[str, QueryVotes], folder: Path) -> None:
     """Write `queries.jsonl` and both splits' qrels, as a BEIR folder has them, for all that was judged."""
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
     queries = [{"_id": each.query.id, "text": each.query.text} for each in judged.values()]
@@ -195,7 +195,7 @@ def _write_splits(splits: Mapping[str, Qrels], folder: Path) -> None:
         write_atomically(folder / "qrels" / f"{split}.tsv", "query-id\tcorpus-id\tscore\n" + "".join(rows))
 
 
-def _take(judged: Judged, record: Mapping[str, Any]) -> None:
+def _take(judged: QueryVotes, record: Mapping[str, Any]) -> None:
     if "better" not in record:
         if record["grade"] is None:
             judged.marks.pop(record["passage_id"], None)
@@ -215,7 +215,7 @@ def implied_passage(better: Better, before: Sequence[str], after: Sequence[str])
     return next((passage for rank, passage in enumerate(won) if place.get(passage, len(lost)) > rank), None)
 
 
-def _qrels(judged: Mapping[str, Judged]) -> dict[str, Qrels]:
+def _qrels(judged: Mapping[str, QueryVotes]) -> dict[str, Qrels]:
     marked = {query: dict(each.marks) for query, each in judged.items() if each.marks}
     voted: Qrels = {}
     for query, each in judged.items():

@@ -6,7 +6,7 @@ from typing import Any
 
 from rankstill.config import Config
 from rankstill.config.files import PAPER
-from rankstill.studies.variants import BY_RANKER, DIRECT, Material, Variant
+from rankstill.studies.variants import BY_RANKER, DIRECT, StudyData, Variant
 
 _CROSS_ENCODER = {**BY_RANKER, "ranker.cross_encoder": True}
 _NO_PRIOR = {**_CROSS_ENCODER, "ranker.prior": False}
@@ -31,7 +31,7 @@ _OF_DIRECT_TRAINING: _Parts = {
 }
 
 
-def ablations(material: Material) -> tuple[Variant, ...]:
+def ablations(material: StudyData) -> tuple[Variant, ...]:
     """Parts of the chain against the chain, parts of direct training against direct training, and other rankers."""
     return (
         Variant("chain", "the chain", {}),

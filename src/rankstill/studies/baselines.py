@@ -12,12 +12,12 @@ from rankstill.evaluation.systems import (
     RANKER,
     RANKER_ON_DISTILLED,
 )
-from rankstill.studies.variants import BY_RANKER, DIRECT, Material, Variant
+from rankstill.studies.variants import BY_RANKER, DIRECT, StudyData, Variant
 
 _AS_THEY_ARE = {"multi_vector.context": 0.0, "multi_vector.idf_power": 0.0}
 
 
-def baselines(material: Material) -> tuple[Variant, ...]:
+def baselines(material: StudyData) -> tuple[Variant, ...]:
     """What can be taught or searched with what there is, against the chain."""
     taught: dict[str, str] = {"gold": "the judged passages against the others"}
     if material.lists:

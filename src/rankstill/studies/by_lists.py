@@ -6,7 +6,7 @@ from typing import Any
 
 from rankstill.evaluation.systems import DISTILLED, HYBRID_BEFORE, RANKER
 from rankstill.studies.lists import ListKind
-from rankstill.studies.variants import DIRECT, Material, Variant
+from rankstill.studies.variants import DIRECT, StudyData, Variant
 
 _ROUTES: dict[str, tuple[str, dict[str, Any], str]] = {
     "direct": ("straight into the encoder", DIRECT, DISTILLED),
@@ -17,7 +17,7 @@ _ROUTES: dict[str, tuple[str, dict[str, Any], str]] = {
 """Name -> how the lists teach, in words; what that changes in the configuration; and which system is measured."""
 
 
-def sizes(material: Material) -> tuple[Variant, ...]:
+def sizes(material: StudyData) -> tuple[Variant, ...]:
     """Fewer lists against all of them, by every route."""
     lists = material.lists
     sizes = [*(size for size in (50, 100, 200, 400) if size < lists), lists]
@@ -35,7 +35,7 @@ def sizes(material: Material) -> tuple[Variant, ...]:
     )
 
 
-def kinds_of_list(_: Material) -> tuple[Variant, ...]:
+def kinds_of_list(_: StudyData) -> tuple[Variant, ...]:
     """Other orders of the same passages against the LLM's, by every route; one passage against the others, direct."""
     one_passage = {
         "gold": "the judged passages against the others, no LLM, straight into the encoder",

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from rankstill.datasets import Dataset, Qrels
 from rankstill.evaluation import Run, compare, holm, interval, per_query
-from rankstill.studies.table import BEFORE, Start, StudyRow, StudyTable
+from rankstill.studies.table import BEFORE, InitialRetriever, StudyRow, StudyTable
 from rankstill.studies.variants import Study, Variant
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Measured:
+class VariantResult:
     """One variant with one seed.
 
     Args:
@@ -36,7 +36,7 @@ class Measured:
 
 
 def study_table(
-    study: Study, measured: Sequence[Measured], before: Run, dataset: Dataset, evaluation: EvaluationConfig
+    study: Study, measured: Sequence[VariantResult], before: Run, dataset: Dataset, evaluation: EvaluationConfig
 ) -> StudyTable:
     """Means, intervals and paired tests of what is measured.
 
@@ -80,7 +80,9 @@ def study_table(
                 compared_seeds=len(_common_seeds(values, variant)),
             )
         )
-    start = Start({name: float(each.mean()) for name, each in old.items()}, *interval(old[main], 0, resamples))
+    start = InitialRetriever(
+        {name: float(each.mean()) for name, each in old.items()}, *interval(old[main], 0, resamples)
+    )
     return StudyTable(study, tuple(rows), measures, start, dataset.name, len(qrels))
 
 

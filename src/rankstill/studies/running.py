@@ -29,9 +29,9 @@ from rankstill.pipeline import Chain, identity
 from rankstill.progress import say
 from rankstill.report.settings import machine
 from rankstill.studies.lists import draw, relist, shorten
-from rankstill.studies.measuring import Measured, study_table
+from rankstill.studies.measuring import VariantResult, study_table
 from rankstill.studies.table import StudyTable
-from rankstill.studies.variants import Material, Study, Variant
+from rankstill.studies.variants import Study, StudyData, Variant
 from rankstill.teacher import Ranking, write_rankings
 from rankstill.workspace import Workspace, digest
 
@@ -83,10 +83,10 @@ def run_study(
         raise DataError(f"{dataset.name}: a study needs test queries with judgements. Set dataset.test_split.")
     with Workspace(folder / "work") as workspace:
         workspace.hold(identity(dataset, config))
-        bench = _Bench(study, config, folder, workspace, dataset)
+        bench = _StudyWorkspace(study, config, folder, workspace, dataset)
         variants = study.variants(bench.material)
         chosen = _chosen(study, variants, only)
-        measured: list[Measured] = []
+        measured: list[VariantResult] = []
         for seed in range(config.seed, config.seed + seeds):
             for variant in variants:
                 # The table keeps what an earlier run has measured and this one did not ask for.
@@ -118,7 +118,7 @@ def _chosen(study: Study, variants: Sequence[Variant], only: Sequence[str]) -> s
     return chosen
 
 
-class _Bench:
+class _StudyWorkspace:
     """What the variants of a study share: the first stage, the LLM's rankings, and one workspace to work on.
 
     A run lies under a name that follows from everything it depends on, so that studies share what they have in common.
@@ -131,17 +131,17 @@ class _Bench:
         self.workspace = workspace
         chain = Chain(config, workspace, dataset)
         chain.run("held_out" if "rankings" in chain.steps else "candidates")
-        self.rankings = chain.parts.lists.that_teach if "rankings" in chain.steps else []
+        self.rankings = chain.components.lists.training if "rankings" in chain.steps else []
         answers = any(dataset.queries[query_id].answers for query_id in dataset.train)
-        self.material = Material(len(self.rankings), answers, config, chain.has_ranker)
+        self.material = StudyData(len(self.rankings), answers, config, chain.has_ranker)
         self.dataset = replace(dataset, notes=())  # they were said once
-        self.identity = [chain.parts.dataset_fingerprint, chain.parts.retriever_identity]
+        self.identity = [chain.components.dataset_fingerprint, chain.components.retriever_identity]
         self.queries = {query_id: dataset.queries[query_id].text for query_id in dataset.test}
-        self.before = dense_run(chain.parts.before, self.queries)
+        self.before = dense_run(chain.components.before, self.queries)
         texts = dataset.texts_of(ranking.query_id for ranking in self.rankings)
         self.found = {
             ranking.query_id: [dataset.corpus.ids[int(position)] for position in candidates.positions]
-            for ranking, candidates in zip(self.rankings, chain.parts.before.search(texts, _DEPTH), strict=True)
+            for ranking, candidates in zip(self.rankings, chain.components.before.search(texts, _DEPTH), strict=True)
         }
         (folder / "runs").mkdir(exist_ok=True)
 
@@ -149,7 +149,7 @@ class _Bench:
         """Whether the variant was measured before."""
         return self._path(self._config(variant, seed), self._lists(variant, seed), variant.system).exists()
 
-    def measure(self, variant: Variant, seed: int) -> Measured:
+    def measure(self, variant: Variant, seed: int) -> VariantResult:
         """The variant's runs; trained and searched with, unless that was done before."""
         config, lists = self._config(variant, seed), self._lists(variant, seed)
         path, of_ranker = (self._path(config, lists, system) for system in (variant.system, RANKER))
@@ -159,7 +159,7 @@ class _Bench:
             chain = Chain(config, self.workspace, self.dataset)
             early = variant.system in _WITHOUT_STUDENT
             chain.run("ranker" if early else "reranker" if variant.trained else "candidates")
-            systems = chain_systems(chain.parts, self.queries, with_ranker=chain.has_ranker)
+            systems = chain_systems(chain.components, self.queries, with_ranker=chain.has_ranker)
             # What one training made is measured at once. The retriever's run, written last, says that it is finished.
             made: tuple[str, ...] = (variant.system,)
             if variant.system in (HYBRID_BEFORE, RANKER):
@@ -170,7 +170,7 @@ class _Bench:
                 if system in systems:
                     write_run(systems[system](), self._path(config, lists, system), run_name(system))
         ranker = read_run(of_ranker) if variant.system == DISTILLED and of_ranker.exists() else None
-        return Measured(variant, seed, read_run(path), ranker)
+        return VariantResult(variant, seed, read_run(path), ranker)
 
     def _config(self, variant: Variant, seed: int) -> Config:
         seed = seed if variant.trained else self.config.seed

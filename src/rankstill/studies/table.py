@@ -47,13 +47,13 @@ class StudyRow:
     compared_seeds: int
 
     @property
-    def told_apart(self) -> bool:
+    def is_significant(self) -> bool:
         """Whether the variant differs from what it is compared with, at a family-wise level of 5 %."""
         return self.p_value < SIGNIFICANT
 
 
 @dataclass(frozen=True)
-class Start:
+class InitialRetriever:
     """What the variants set out from: the retriever before, which is the same for every seed.
 
     Args:
@@ -83,7 +83,7 @@ class StudyTable:
     study: Study
     rows: tuple[StudyRow, ...]
     measures: tuple[str, ...]
-    before: Start
+    before: InitialRetriever
     dataset: str
     n: int
 
@@ -100,9 +100,9 @@ class StudyTable:
             said = [
                 f"{verdict}: {', '.join(self._in_words(row) for row in those)}"
                 for verdict, those in (
-                    ("better", [row for row in rows if row.told_apart and row.comparison.difference > 0]),
-                    ("worse", [row for row in rows if row.told_apart and row.comparison.difference < 0]),
-                    ("not told apart", [row for row in rows if not row.told_apart]),
+                    ("better", [row for row in rows if row.is_significant and row.comparison.difference > 0]),
+                    ("worse", [row for row in rows if row.is_significant and row.comparison.difference < 0]),
+                    ("not told apart", [row for row in rows if not row.is_significant]),
                 )
                 if those
             ]
@@ -204,7 +204,7 @@ class StudyTable:
             write_atomically(folder / f"{name}.{kind}", part)
 
 
-def _bracketed(row: StudyRow | Start, main: str) -> str:
+def _bracketed(row: StudyRow | InitialRetriever, main: str) -> str:
     return f"{row.values[main]:.3f} [{row.low:.3f}, {row.high:.3f}]"
 
 

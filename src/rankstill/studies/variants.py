@@ -54,7 +54,7 @@ class Variant:
 
 
 @dataclass(frozen=True)
-class Material:
+class StudyData:
     """What a study has to work with.
 
     Args:
@@ -82,4 +82,4 @@ class Study:
 
     name: str
     question: str
-    variants: Callable[[Material], tuple[Variant, ...]]
+    variants: Callable[[StudyData], tuple[Variant, ...]]

@@ -48,7 +48,7 @@ class CandidateList:
 
 
 @dataclass(frozen=True)
-class Asked:
+class RankedAnswer:
     """A list that the LLM has ranked, as well as it could.
 
     Args:
@@ -108,7 +108,7 @@ class Asker:
         self._seed = seed
         self.template: Template = load_template(config.template or f"{config.strategy}-v1")
 
-    def advance(self, listed: CandidateList, lookup: Lookup) -> Asked | tuple[Call, ...]:
+    def advance(self, listed: CandidateList, lookup: Lookup) -> RankedAnswer | tuple[Call, ...]:
         """The list's ranking, or the calls that must be answered before it can go on.
 
         Args:
@@ -131,7 +131,7 @@ class Asker:
             [order] = orders
         else:
             order = kemeny(orders) if self._config.aggregate == "kemeny" else borda(orders)
-        return Asked(listed, order, tuple(done), tuple(readings), agreement(orders))
+        return RankedAnswer(listed, order, tuple(done), tuple(readings), agreement(orders))
 
     def expected(self, listed: CandidateList, lookup: Lookup, mean: float | None = None) -> Iterator[tuple[Call, int]]:
         """As `Inquiry.expected`: every answer can be read and repeats the order shown."""
@@ -204,8 +204,8 @@ class Asker:
         short = self._call(call.ask, listed, call.attempt, max(half, SHORTEST))
         return None if short.messages == call.messages else short
 
-    def why_nothing(self, last: Asked) -> str:
-        """As `Inquiry.why_nothing`."""
+    def explain_no_answer(self, last: RankedAnswer) -> str:
+        """As `Inquiry.explain_no_answer`."""
         if any(reading.order for reading in last.readings):
             return (
                 "with the passages shown in another order it ranks otherwise, as `rankstill check-teacher` measures; "

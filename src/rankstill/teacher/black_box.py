@@ -143,12 +143,12 @@ class BlackBox(Generic[S]):
         Raises:
             RankstillError: as `ask`.
         """
-        from rankstill.teacher.live import Payer, ask_calls
+        from rankstill.teacher.live import BudgetedCaller, ask_calls
 
         async def ask_all(place: Endpoint, send: Send | None) -> None:
             with progress(what, len(calls)) as advance:
                 async with self._client(place.url, place.concurrency, send) as client:
-                    payer = Payer(client, self.ledger, self.budget, self.config.accept_missing)
+                    payer = BudgetedCaller(client, self.ledger, self.budget, self.config.accept_missing)
                     await ask_calls(calls, payer, place.concurrency, advance)
 
         if not all(self.ledger.answered(call.key) for call in calls):
@@ -167,7 +167,7 @@ class BlackBox(Generic[S]):
             self._client(self.config.base_url() or "", 1)
 
     def _ask_live(self, lists: Sequence[CandidateList]) -> tuple[dict[str, str], dict[str, str]]:
-        from rankstill.teacher.live import Payer, ask_live
+        from rankstill.teacher.live import BudgetedCaller, ask_live
 
         # A list may take hundreds of calls: what is counted is calls, of which some more may be needed.
         calls = sum(1 for listed in lists for _ in self.asker.expected(listed, self.ledger.get))
@@ -175,7 +175,7 @@ class BlackBox(Generic[S]):
         async def ask_all(place: Endpoint, send: Send | None) -> tuple[dict[str, str], dict[str, str]]:
             with progress(self.asker.doing, calls) as advance:
                 async with self._client(place.url, place.concurrency, send) as client:
-                    payer = Payer(client, self.ledger, self.budget, self.config.accept_missing)
+                    payer = BudgetedCaller(client, self.ledger, self.budget, self.config.accept_missing)
                     at_once = _LISTS_A_CALL * place.concurrency
                     return await ask_live(lists, self.asker, payer, self.ledger, at_once, advance)
 

@@ -56,7 +56,7 @@ def claims(objects: Iterable[JsonObject], kind: Kind) -> list[Claim]:
         )
         if not said:
             said = _instead(each, question)
-        if said and _turned_round(each):
+        if said and _is_reversed(each):
             found.append(Claim(each.start, each.end, ()))
         elif said:
             found.append(Claim(each.start, each.end, said))
@@ -74,7 +74,7 @@ def _instead(each: JsonObject, question: str) -> tuple[Entry, ...]:
     return said if len(said) == 1 else ()
 
 
-def _turned_round(each: JsonObject) -> bool:
+def _is_reversed(each: JsonObject) -> bool:
     return any(
         isinstance(entry.value, str) and entry.path[-1] in _DIRECTIONS and reversed_order(f"{entry.value} order")
         for entry in each.entries

@@ -56,7 +56,7 @@ _MOST = 1_000  # rankings, identifiers, lines of a list: more of them only an LL
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundRanking:
     """A ranking that stands in an answer.
 
     Args:
@@ -117,7 +117,7 @@ def grammar(labels: Labels) -> Grammar:
     )
 
 
-def find_rankings(text: str, labels: Labels) -> list[Found]:
+def find_rankings(text: str, labels: Labels) -> list[FoundRanking]:
     """All rankings in a plain text, in their order."""
     rules = grammar(labels)
     found = [*_chains(text, rules), *_enumerations(text, rules), *_lists(text, rules)]
@@ -129,7 +129,7 @@ def names_in(text: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
     return tuple(match[match.lastindex or 0] for match in islice(pattern.finditer(text), _MOST))
 
 
-def _chains(text: str, rules: Grammar) -> Iterator[Found]:
+def _chains(text: str, rules: Grammar) -> Iterator[FoundRanking]:
     for match in _last(rules.chain, text):
         before, above, after = _around(text, match)
         if ">" not in match[1] or taken_back(_lead(before, above), match[1], after):
@@ -140,14 +140,14 @@ def _chains(text: str, rules: Grammar) -> Iterator[Found]:
         marked = rules.marked.match(match[1])
         label = _label(before, above)
         if label and (marked or _NO_WORD.match(after)):
-            yield Found(names, label, match.start())
+            yield FoundRanking(names, label, match.start())
         elif _stands_alone(before, after) or (_COLON.search(before) and _LINE_END.match(after)):
-            yield Found(names, "alone", match.start())
+            yield FoundRanking(names, "alone", match.start())
         elif marked:
-            yield Found(names, "inline", match.start())
+            yield FoundRanking(names, "inline", match.start())
 
 
-def _enumerations(text: str, rules: Grammar) -> Iterator[Found]:
+def _enumerations(text: str, rules: Grammar) -> Iterator[FoundRanking]:
     for match in _last(rules.enumeration, text):
         before, above, after = _around(text, match)
         lead = _lead(before, above)
@@ -158,12 +158,12 @@ def _enumerations(text: str, rules: Grammar) -> Iterator[Found]:
         sure = match[1] or rules.marked.match(match[2]) or len(match[0]) >= len(text) - 2
         label = _label(before, above)
         if label:
-            yield Found(names, label, match.start())
+            yield FoundRanking(names, label, match.start())
         elif sure and _stands_alone(before, after):
-            yield Found(names, "listed", match.start())
+            yield FoundRanking(names, "listed", match.start())
 
 
-def _lists(text: str, rules: Grammar) -> Iterator[Found]:
+def _lists(text: str, rules: Grammar) -> Iterator[FoundRanking]:
     """Rankings of one identifier a line.
 
     An LLM that weighs one passage after the other writes lines with remarks too ("[1]: it answers"). They are a ranking
@@ -186,7 +186,7 @@ def _continues(last: re.Match[str], match: re.Match[str]) -> bool:
     return not last[1] and not match[1] and match.start() == last.end() + 1
 
 
-def _list(text: str, rules: Grammar, block: list[re.Match[str]]) -> Iterator[Found]:
+def _list(text: str, rules: Grammar, block: list[re.Match[str]]) -> Iterator[FoundRanking]:
     if len(block) < 2:
         return
     before, above, _ = _around(text, block[0])
@@ -209,7 +209,7 @@ def _list(text: str, rules: Grammar, block: list[re.Match[str]]) -> Iterator[Fou
             return
     elif not (marked or numbered or label or whole):
         return
-    yield Found(names, label if label and not remarks else "listed", block[0].start())
+    yield FoundRanking(names, label if label and not remarks else "listed", block[0].start())
 
 
 def _last(pattern: re.Pattern[str], text: str) -> Iterable[re.Match[str]]:

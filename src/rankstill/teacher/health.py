@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from rankstill.teacher.asking import Asked
+from rankstill.teacher.asking import RankedAnswer
 from rankstill.teacher.consistency import PositionBias, position_bias
 from rankstill.teacher.ledger import Spend
 from rankstill.teacher.prices import dollars
@@ -61,7 +61,7 @@ class Health:
         return lines
 
 
-def health_of(asked: Sequence[Asked], left_out: Mapping[str, str], model: str, spend: Spend) -> Health:
+def health_of(asked: Sequence[RankedAnswer], left_out: Mapping[str, str], model: str, spend: Spend) -> Health:
     """Sum up.
 
     Args:

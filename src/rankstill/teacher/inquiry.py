@@ -9,7 +9,7 @@ from rankstill.teacher.asking import CandidateList, Lookup
 from rankstill.teacher.calls import Call
 
 
-class Settled(Protocol):
+class ListAnswer(Protocol):
     """What came of a list, when nothing more is asked about it."""
 
     @property
@@ -17,7 +17,7 @@ class Settled(Protocol):
         """Whether its answers say anything."""
 
 
-S = TypeVar("S", bound=Settled)
+S = TypeVar("S", bound=ListAnswer)
 
 
 class Inquiry(Protocol[S]):
@@ -45,5 +45,5 @@ class Inquiry(Protocol[S]):
     def shorter(self, listed: CandidateList, call: Call) -> Call | None:
         """The same question with its passages cut to half; None where that cuts nothing."""
 
-    def why_nothing(self, last: S) -> str:
+    def explain_no_answer(self, last: S) -> str:
         """Why no list got an answer that says anything, and what to do; `last` is what came of the last one."""

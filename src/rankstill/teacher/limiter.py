@@ -68,31 +68,31 @@ class Limiter:
     async def __aenter__(self) -> None:
         ticket = asyncio.get_running_loop().create_future()
         self._waiting.append(ticket)
-        self._let_in()
+        self._wake()
         try:
             await ticket
         except asyncio.CancelledError:
             if not ticket.cancelled():  # let in and cancelled in the same turn of the loop
-                self._leave()
+                self._release()
             raise
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._leave()
+        self._release()
 
-    def _leave(self) -> None:
+    def _release(self) -> None:
         self._under_way -= 1
-        self._let_in()
+        self._wake()
 
-    def _let_in(self) -> None:
+    def _wake(self) -> None:
         loop = asyncio.get_running_loop()
         while self._waiting and self._under_way < self.limit:
             now = loop.time()
             if now < self._opens_at:
                 if self._alarm is not None:
                     self._alarm.cancel()
-                self._alarm = loop.call_at(self._opens_at, self._let_in)
+                self._alarm = loop.call_at(self._opens_at, self._wake)
                 return
             ticket = self._waiting.popleft()
             if not ticket.cancelled():

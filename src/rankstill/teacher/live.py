@@ -39,7 +39,7 @@ class _StoppedError(Exception):
     """Another call met what stops them all."""
 
 
-class Payer:
+class BudgetedCaller:
     """Makes calls: what the ledger holds is not asked, what is asked is paid within the budget and kept.
 
     When a call meets what stops all of them, such as a limit of the budget or a refused key, no new call is let out,
@@ -154,7 +154,12 @@ class Payer:
 
 
 async def ask_live(
-    lists: Iterable[CandidateList], inquiry: Inquiry[S], payer: Payer, ledger: Ledger, at_once: int, advance: Advance
+    lists: Iterable[CandidateList],
+    inquiry: Inquiry[S],
+    payer: BudgetedCaller,
+    ledger: Ledger,
+    at_once: int,
+    advance: Advance,
 ) -> tuple[dict[str, str], dict[str, str]]:
     """Make the calls that every list needs, until the ledger holds the answers.
 
@@ -190,7 +195,7 @@ async def ask_live(
                     payer.stop(
                         NothingDecidedError(
                             f"none of the first {undecided} lists got an answer that {inquiry.wanted}, so no more are "
-                            f"asked: {inquiry.why_nothing(state)}."
+                            f"asked: {inquiry.explain_no_answer(state)}."
                         )
                     )
             if payer.stopped_by is not None:
@@ -213,13 +218,13 @@ async def ask_live(
                 return None
         return state
 
-    await _together(work, at_once, payer)
+    await _run_workers(work, at_once, payer)
     if payer.shortened:
         say(f"note: {payer.shortened:,} prompts were refused and asked again with their passages cut to half")
     return refused, given_up
 
 
-async def ask_calls(calls: Iterable[Call], payer: Payer, at_once: int, advance: Advance) -> None:
+async def ask_calls(calls: Iterable[Call], payer: BudgetedCaller, at_once: int, advance: Advance) -> None:
     """Have each call answered, so that the ledger holds the answers; one that is given up is named and passed over.
 
     Args:
@@ -241,10 +246,10 @@ async def ask_calls(calls: Iterable[Call], payer: Payer, at_once: int, advance: 
                 say(f"note: {error}")
             advance(1)
 
-    await _together(work, at_once, payer)
+    await _run_workers(work, at_once, payer)
 
 
-async def _together(work: Callable[[], Awaitable[None]], workers: int, payer: Payer) -> None:
+async def _run_workers(work: Callable[[], Awaitable[None]], workers: int, payer: BudgetedCaller) -> None:
     """All workers to their end, those under way too when one has met what stops all; then the error, if any."""
     ended = await asyncio.gather(*(work() for _ in range(workers)), return_exceptions=True)
     if payer.stopped_by is not None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from rankstill.teacher.calls import Kind, Labels
 from rankstill.teacher.defusing import count_tokens, cut, defuse
-from rankstill.teacher.template import PromptError, Shown, Template, load_template, render, variables
+from rankstill.teacher.template import PromptError, Template, TemplatePassage, load_template, render, variables
 
 __all__ = [
     "PromptError",
@@ -69,7 +69,7 @@ def render_ask(
             "ask for JSON under {% if structured %}, or ask for plain answers."
         )
     shown = [
-        Shown(f"[{identifier}]", as_shown(text, passage_tokens))
+        TemplatePassage(f"[{identifier}]", as_shown(text, passage_tokens))
         for identifier, text in zip(identifiers(len(passages), labels), passages, strict=True)
     ]
     return render(template, {"query": defuse(query), "passages": shown, "structured": structured})

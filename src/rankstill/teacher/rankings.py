@@ -11,7 +11,7 @@ from typing import Any
 
 from rankstill.datasets import Corpus, Dataset
 from rankstill.datasets.faults import Faults
-from rankstill.datasets.fields import Place, id_of
+from rankstill.datasets.fields import RecordSource, id_of
 from rankstill.datasets.reading import read_jsonl
 from rankstill.errors import DataError
 
@@ -122,7 +122,7 @@ def write_rankings(rankings: Sequence[Ranking], path: Path) -> None:
 
 def _parse(path: Path, record: Mapping[str, Any], number: int) -> Ranking:
     where = f"{path.name}, line {number}"
-    place = Place(path.name)
+    place = RecordSource(path.name)
     lists = [record.get(name) for name in ("candidates", "ranking")]
     if "query_id" not in record or not all(isinstance(ids, list) for ids in lists):
         found = ", ".join(f'"{name}"' for name in record) or "nothing"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rankstill.teacher.asking import Asked, Asker, CandidateList
+from rankstill.teacher.asking import Asker, CandidateList, RankedAnswer
 from rankstill.teacher.black_box import BlackBox
 from rankstill.teacher.endpoint import named
 from rankstill.teacher.health import Health, health_of
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rankstill.engine import RayEngine
 
 
-class Teacher(BlackBox[Asked]):
+class Teacher(BlackBox[RankedAnswer]):
     """A black-box LLM that ranks lists.
 
     Args:
@@ -68,7 +68,7 @@ class Teacher(BlackBox[Asked]):
         return [ranking for ranking in rankings if ranking], health
 
 
-def _why(asked: Asked) -> str:
+def _why(asked: RankedAnswer) -> str:
     """Why a list that was asked to the end decided nothing."""
     if asked.order.status in ("refused", "unreadable"):
         return asked.order.status

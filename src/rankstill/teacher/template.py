@@ -46,7 +46,7 @@ class Template:
 
 
 @dataclass(frozen=True)
-class Shown:
+class TemplatePassage:
     """A passage as a template sees it: its identifier, brackets and all, and its text."""
 
     identifier: str
@@ -164,7 +164,7 @@ def _check_ranking(template: Template) -> None:
     _check_variables(template, _TO_RANK)
     query = "what the probe asks"
     for labels in ("123", "ABC"):
-        passages = [Shown(f"[{label}]", f"text of probe {number}") for number, label in enumerate(labels)]
+        passages = [TemplatePassage(f"[{label}]", f"text of probe {number}") for number, label in enumerate(labels)]
         for structured in (False, True):
             said = _said(template, {"query": query, "passages": passages, "structured": structured})
             if query not in said:

@@ -11,7 +11,7 @@ from rankstill.datasets import Dataset
 from rankstill.errors import DataError
 from rankstill.evaluation import Comparison, compare, interval, per_query
 from rankstill.progress import say
-from rankstill.teacher.asking import Asked, CandidateList
+from rankstill.teacher.asking import CandidateList, RankedAnswer
 from rankstill.teacher.health import Health
 from rankstill.teacher.live import NothingDecidedError
 from rankstill.teacher.prices import Quote, quote
@@ -157,7 +157,7 @@ def _taken(teacher: Teacher, lists: Sequence[CandidateList]) -> tuple[int, Quote
                 own[call.key] = answer
             return answer
 
-        if isinstance(teacher.asker.advance(listed, lookup), Asked):
+        if isinstance(teacher.asker.advance(listed, lookup), RankedAnswer):
             asked += 1
             counted.update(own)
     return asked, quote(((each.tokens_in, each.tokens_out) for each in counted.values()), teacher.price)

@@ -57,9 +57,9 @@ def check_teacher(config: Config, workspace: str | Path, count: int) -> TeacherC
     from rankstill.teaching.checking import check_teacher
 
     with open_chain(config, workspace) as chain:
-        chain.parts.check_teacher()
+        chain.components.check_teacher()
         chain.candidates()
-        return check_teacher(config, chain.dataset, chain.parts.before, count, chain.parts.account)
+        return check_teacher(config, chain.dataset, chain.components.before, count, chain.components.account)
 
 
 def write_queries(config: Config, workspace: str | Path, count: int, path: Path) -> WrittenQueries:
@@ -72,9 +72,9 @@ def write_queries(config: Config, workspace: str | Path, count: int, path: Path)
     from rankstill.teaching.writing import write_queries
 
     with open_chain(config, workspace) as chain:
-        chain.parts.check_teacher()
+        chain.components.check_teacher()
         chain.candidates()
-        return write_queries(config, chain.dataset, chain.parts.before, count, path, chain.parts.account)
+        return write_queries(config, chain.dataset, chain.components.before, count, path, chain.components.account)
 
 
 @contextmanager
@@ -82,9 +82,9 @@ def _at_work(config: Config, workspace: str | Path) -> Iterator[tuple[Teacher, l
     """The teacher and what it is to rank, once the first stage has found it."""
     from rankstill.pipeline import open_chain
 
-    with open_chain(config, workspace) as chain, chain.parts.teacher() as teacher:
+    with open_chain(config, workspace) as chain, chain.components.teacher() as teacher:
         chain.run("candidates")
-        yield teacher, chain.parts.candidate_lists()
+        yield teacher, chain.components.candidate_lists()
 
 
 def ledger_table(path: Path | None) -> Table:

@@ -13,14 +13,14 @@ from rankstill.teacher import write_rankings
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
-    from rankstill.parts import Parts
+    from rankstill.components import Components
 
 
-def ask_for_rankings(parts: Parts, folder: Path) -> Sequence[str]:
+def ask_for_rankings(components: Components, folder: Path) -> Sequence[str]:
     """Have the teacher rank every training query's candidates.
 
     Args:
-        parts: of a chain that has found candidates.
+        components: of a chain that has found candidates.
         folder: for `rankings.jsonl` and `teacher.json`, how the teacher did.
 
     Returns:
@@ -30,8 +30,8 @@ def ask_for_rankings(parts: Parts, folder: Path) -> Sequence[str]:
         DataError: no answer ranks anything.
         RankstillError: the teacher cannot be asked, or its budget is reached; what is answered is kept.
     """
-    with parts.teacher() as teacher:
-        rankings, health = teacher.rank(parts.candidate_lists())
+    with components.teacher() as teacher:
+        rankings, health = teacher.rank(components.candidate_lists())
     for line in health.lines():
         say(line)
     if not rankings:
@@ -44,11 +44,11 @@ def ask_for_rankings(parts: Parts, folder: Path) -> Sequence[str]:
     return health.lines()
 
 
-def take_rankings(parts: Parts, folder: Path) -> Sequence[str]:
+def take_rankings(components: Components, folder: Path) -> Sequence[str]:
     """Take recorded rankings of the queries that may teach.
 
     Args:
-        parts: of a chain.
+        components: of a chain.
         folder: for `rankings.jsonl`.
 
     Returns:
@@ -57,10 +57,10 @@ def take_rankings(parts: Parts, folder: Path) -> Sequence[str]:
     Raises:
         DataError: they cannot be read, or none belongs to a query that may teach.
     """
-    rankings, notes = parts.recorded()
+    rankings, notes = components.recorded()
     write_rankings(rankings, folder / "rankings.jsonl")
     ranked = {ranking.query_id for ranking in rankings}
-    missing = [query_id for query_id in parts.dataset.train if query_id not in ranked]
+    missing = [query_id for query_id in components.dataset.train if query_id not in ranked]
     if missing:
         notes.append(f"{len(missing):,} training queries have no ranking and teach nothing ({missing[0]}, ...)")
     for each in notes:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rankstill.config import Config
 from rankstill.datasets import Dataset, bundled, find_leaks, is_bundled
 from rankstill.errors import DataError
-from rankstill.lists import Lists
+from rankstill.lists import TeacherLists
 from rankstill.models import (
     RANKS_ALREADY,
     architecture_of,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
     from rankstill.candidates import FirstStage
-    from rankstill.candidates.approximate import ApproximateIndex, Measured
+    from rankstill.candidates.approximate import ApproximateIndex, IndexRecall
     from rankstill.candidates.bm25 import BM25Index
     from rankstill.engine import RayEngine
     from rankstill.engine.cluster import Cluster
@@ -68,7 +68,7 @@ def check_queries(dataset: Dataset) -> None:
         )
 
 
-class Parts:
+class Components:
     """What several steps need, each made on first use and kept.
 
     Args:
@@ -83,9 +83,9 @@ class Parts:
         self.dataset = dataset
 
     @cached_property
-    def lists(self) -> Lists:
+    def lists(self) -> TeacherLists:
         """The LLM's rankings."""
-        return Lists(self.config, self.workspace, self.dataset)
+        return TeacherLists(self.config, self.workspace, self.dataset)
 
     @property
     def recorded_rankings(self) -> Path:
@@ -146,12 +146,12 @@ class Parts:
         if config.cross_encoder and config.model and not self.workspace.record("ranker"):
             architecture_of(config.model)
 
-    def what_is_asked(self) -> list[Any]:
+    def ranking_options(self) -> list[Any]:
         """Whatever the rankings depend on, of how the teacher is asked."""
         from rankstill.teacher.prompts import load_template
 
         teacher = self.config.teacher
-        return [teacher.what_is_asked(), load_template(teacher.template or f"{teacher.strategy}-v1").identity]
+        return [teacher.ranking_options(), load_template(teacher.template or f"{teacher.strategy}-v1").identity]
 
     @property
     def test_set(self) -> Dataset:
@@ -352,15 +352,15 @@ class Parts:
     @cached_property
     def bm25(self) -> BM25Index:
         """The corpus's word index; it lies in the workspace, for every step and every later run."""
-        from rankstill.candidates.bm25 import kept_index
+        from rankstill.candidates.bm25 import cached_index
 
-        return kept_index(self.dataset.corpus, self.config.candidates, self.workspace.path("bm25"))
+        return cached_index(self.dataset.corpus, self.config.candidates, self.workspace.path("bm25"))
 
     @cached_property
-    def index(self) -> tuple[ApproximateIndex | None, Measured] | None:
+    def index(self) -> tuple[ApproximateIndex | None, IndexRecall] | None:
         """The approximate index over the vectors, if one is asked for, and how well it does on the user's queries."""
         from rankstill.candidates import encode
-        from rankstill.candidates.approximate import kept_approximate_index
+        from rankstill.candidates.approximate import cached_approximate_index
 
         config, record = self.config.candidates, self.workspace.record("vectors")
         if config.index is None:
@@ -368,7 +368,7 @@ class Parts:
         own = [*self.dataset.train, *self.dataset.test]
         rows = np.random.default_rng(self.config.seed).permutation(len(own))[:_QUERIES_TO_MEASURE_WITH]
         asked = self.dataset.texts_of(own[row] for row in sorted(rows.tolist()))
-        return kept_approximate_index(
+        return cached_approximate_index(
             np.load(self.workspace.path("vectors") / "passages.npy", mmap_mode="r"),
             config.index,
             encode(self.model_before, asked, "query", "encoding queries", 128),
@@ -378,7 +378,7 @@ class Parts:
             device=str(self.model_before.device),
         )
 
-    def after(self, vectors: Path, model: SentenceTransformer) -> FirstStage:
+    def first_stage_after(self, vectors: Path, model: SentenceTransformer) -> FirstStage:
         """The first stage with the new retriever; BM25 is the same."""
         from rankstill.candidates import FirstStage, load_vectors
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rankstill.pipeline import Chain
 
 
-class HeldWorkspace(Workspace):
+class FinishedWorkspace(Workspace):
     """A workspace whose steps are taken as they are; one that would have to be made is refused.
 
     Raises:
@@ -43,7 +43,7 @@ class HeldWorkspace(Workspace):
 
 
 @contextmanager
-def open_held(config: Config, workspace: str | Path) -> Iterator[Chain]:
+def open_finished(config: Config, workspace: str | Path) -> Iterator[Chain]:
     """The chain on a workspace that holds its retriever and the corpus's vectors by it, made by this very config.
 
     Args:
@@ -58,7 +58,7 @@ def open_held(config: Config, workspace: str | Path) -> Iterator[Chain]:
     from rankstill.pipeline import Chain
 
     dataset = load_dataset(config.dataset)
-    with HeldWorkspace(workspace) as opened:
+    with FinishedWorkspace(workspace) as opened:
         chain = Chain(config, opened, dataset)
         chain.reranker()
         yield chain

@@ -17,7 +17,7 @@ _MEASURE = "nDCG@10"
 
 
 @dataclass(frozen=True)
-class Placed:
+class RankedPassage:
     """A passage in the LLM's order.
 
     Args:
@@ -46,12 +46,12 @@ class Example:
 
     query: str
     gain: float | None
-    placed: tuple[Placed, ...]
+    placed: tuple[RankedPassage, ...]
     left: int
 
 
 @dataclass(frozen=True)
-class Said:
+class TeacherSummary:
     """What the rankings that taught show.
 
     Args:
@@ -83,7 +83,9 @@ def read_all_rankings(path: Path, dataset: Dataset) -> list[Ranking]:
     return rankings
 
 
-def what_was_said(rankings: Sequence[Ranking], dataset: Dataset, seed: int, resamples: int) -> Said | None:
+def summarise_rankings(
+    rankings: Sequence[Ranking], dataset: Dataset, seed: int, resamples: int
+) -> TeacherSummary | None:
     """Sum the rankings up; None if there are none.
 
     Args:
@@ -96,7 +98,7 @@ def what_was_said(rankings: Sequence[Ranking], dataset: Dataset, seed: int, resa
         return None
     agreements = [each.agreement for each in rankings if each.agreement is not None]
     gains, found = _against_shown(rankings, dataset, seed, resamples)
-    return Said(
+    return TeacherSummary(
         lists=len(rankings),
         shortest=min(len(each.candidates) for each in rankings),
         longest=max(len(each.candidates) for each in rankings),
@@ -148,5 +150,5 @@ def _example(ranking: Ranking, dataset: Dataset, gain: float | None) -> Example:
         position = corpus.position(each)
         (text,), cut = excerpt(corpus.bodies[position], (), _BODY_CHARACTERS)
         title, gold = corpus.titles[position], grades.get(each, 0) > 0
-        placed.append(Placed(title, text + ("…" if cut else ""), place[each], gold))
+        placed.append(RankedPassage(title, text + ("…" if cut else ""), place[each], gold))
     return Example(dataset.queries[ranking.query_id].text, gain, tuple(placed), len(ranking.unranked))
