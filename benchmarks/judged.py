@@ -23,7 +23,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rankstill import judge as judging
 from rankstill.config import Config, DatasetConfig, read_config
 from rankstill.datasets import Dataset, bundled, is_bundled, load_dataset
 from rankstill.datasets.writing import write_beir
@@ -31,6 +30,7 @@ from rankstill.evaluation import EvaluationTable, evaluate_runs
 from rankstill.evaluation.judged import read_judgements
 from rankstill.evaluation.runs import Run, rank_order
 from rankstill.evaluation.systems import BEFORE, DISTILLED, read_runs
+from rankstill.judge import commands as judging
 from rankstill.judge.agreement import human_agreement, order_agreement
 from rankstill.outcome import Outcome
 from rankstill.pipeline import STEPS, distill, identity

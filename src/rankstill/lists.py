@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rankstill.config import Config
 from rankstill.datasets import Dataset
 from rankstill.errors import WorkspaceError
+from rankstill.training import ENOUGH_TO_FIT, hold_out
 from rankstill.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -22,9 +23,6 @@ if TYPE_CHECKING:
     from rankstill.ranker import RankedList
     from rankstill.retriever import Blend, ValidationList
     from rankstill.teacher import Ranking
-
-ENOUGH_TO_FIT = 20
-"""How many lists it takes to fit one to three numbers: a temperature, or the weights of a sum."""
 
 
 @dataclass(frozen=True)
@@ -125,7 +123,6 @@ class TeacherLists:
         the same share, the cross-encoder is not trained on them either.
         """
         from rankstill.baselines import unneeded_steps
-        from rankstill.training import hold_out
 
         unread = "rankings" in unneeded_steps(self.config, self.dataset)
         if self.config.retriever.blend is not None or unread:

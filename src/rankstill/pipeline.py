@@ -79,7 +79,7 @@ def distill(
     if config.judge.after_run and until == STEPS[-1] and is_rank_zero():
         dataset = dataset or load_dataset(config.dataset)
         if dataset.unjudged and not dataset.test:
-            from rankstill.judge import run_and_judge
+            from rankstill.judge.commands import run_and_judge
 
             return run_and_judge(config, workspace, dataset, replace=replace)
     with open_chain(config, workspace, dataset, replace=replace) as chain:
@@ -373,7 +373,7 @@ class Chain:
         from rankstill.evaluation.judged import read_judgements
         from rankstill.judge.offer import offer
         from rankstill.report import write_report
-        from rankstill.retriever.card import write_cards
+        from rankstill.report.model_card import write_cards
 
         dataset = self.components.test_set
         judged = read_judgements(self.workspace.folder, self.dataset) if dataset.judged_by else None

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import TrainerCallback
 
+ENOUGH_TO_FIT = 20
+"""How many lists it takes to fit one to three numbers: a temperature, or the weights of a sum."""
+
 
 def set_seed(seed: int) -> None:
     """Seed Python's, NumPy's and torch's generators."""

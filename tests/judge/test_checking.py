@@ -11,8 +11,8 @@ import pytest
 from judges import Respond, judge_by, prefers_first, shown_in, true_grade, with_noise, written
 from llm_server import FakeLLM, Messages, Reply, completion
 
-from rankstill import judge as judging
 from rankstill.config import Config
+from rankstill.judge import commands as judging
 from rankstill.judge.checking import JudgeCheck
 
 Check = Callable[..., JudgeCheck]

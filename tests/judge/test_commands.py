@@ -13,13 +13,13 @@ from judges import judge_by, true_grade
 from llm_server import FakeLLM
 
 import rankstill
-from rankstill import judge as judging
 from rankstill.config import Config, read_config
 from rankstill.datasets import load_dataset
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation import per_query, read_run
 from rankstill.evaluation.judged import Judgements, read_judgements
 from rankstill.evaluation.systems import read_runs
+from rankstill.judge import commands as judging
 from rankstill.outcome import Outcome
 from rankstill.proof import prove
 from rankstill.report import write_report

@@ -14,7 +14,7 @@ import rankstill
 from rankstill.config import Config, write_config
 from rankstill.forecast import expected_seconds, forecast
 from rankstill.pipeline import open_chain
-from rankstill.teaching import quote
+from rankstill.teaching.commands import quote
 
 MakeConfig = Callable[..., Config]
 

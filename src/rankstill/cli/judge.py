@@ -29,7 +29,7 @@ def judge(
     ] = None,
 ) -> None:
     """Have an LLM judge what every system found, and measure all systems by its grades."""
-    from rankstill import judge as judging
+    from rankstill.judge import commands as judging
 
     config, workspace, further = experiment.config, experiment.workspace, others or []
     if dry_run:
@@ -62,7 +62,7 @@ def check_judge(
     queries: Annotated[int, typer.Option(min=1, help="How many queries to ask about, each in two orders.")] = 30,
 ) -> None:
     """Test the LLM judge on a few queries: whether it agrees with itself, and with people."""
-    from rankstill import judge as judging
+    from rankstill.judge import commands as judging
 
     for line in judging.check_judge(experiment.config, experiment.workspace, queries).lines():
         typer.echo(line)

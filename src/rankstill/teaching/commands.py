@@ -7,12 +7,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rich.table import Table
+
 from rankstill.config import Config
 from rankstill.errors import RankstillError
+from rankstill.pipeline import open_chain
+from rankstill.teacher import by_hand
+from rankstill.teacher.ledger import Ledger, Spend, default_ledger_path
+from rankstill.teacher.prices import dollars
+from rankstill.teaching import checking, writing
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from rankstill.teacher import CandidateList, Teacher
     from rankstill.teaching.checking import TeacherCheck
     from rankstill.teaching.writing import WrittenQueries
@@ -32,16 +37,12 @@ def quote(config: Config, workspace: str | Path) -> list[str]:
 
 def export_prompts(config: Config, workspace: str | Path, path: Path) -> int:
     """Write the prompts that wait for an answer, for whoever is to answer them by hand; how many there are."""
-    from rankstill.teacher import by_hand
-
     with _at_work(config, workspace) as (teacher, lists):
         return by_hand.export_prompts(teacher, lists, path)
 
 
 def import_answers(config: Config, workspace: str | Path, path: Path) -> tuple[int, int, Sequence[str]]:
     """Take answers back into the ledger: how many, how many lists wait for more, and notes of what was left aside."""
-    from rankstill.teacher import by_hand
-
     with _at_work(config, workspace) as (teacher, lists):
         count, notes = by_hand.import_answers(teacher, lists, path)
         return count, sum(1 for _ in teacher.pending(lists)), notes
@@ -53,13 +54,10 @@ def check_teacher(config: Config, workspace: str | Path, count: int) -> TeacherC
     Raises:
         RankstillError: as `rankstill.teaching.checking.check_teacher`.
     """
-    from rankstill.pipeline import open_chain
-    from rankstill.teaching.checking import check_teacher
-
     with open_chain(config, workspace) as chain:
         chain.components.check_teacher()
         chain.candidates()
-        return check_teacher(config, chain.dataset, chain.components.before, count, chain.components.account)
+        return checking.check_teacher(config, chain.dataset, chain.components.before, count, chain.components.account)
 
 
 def write_queries(config: Config, workspace: str | Path, count: int, path: Path) -> WrittenQueries:
@@ -68,20 +66,17 @@ def write_queries(config: Config, workspace: str | Path, count: int, path: Path)
     Raises:
         RankstillError: as `rankstill.teaching.writing.write_queries`.
     """
-    from rankstill.pipeline import open_chain
-    from rankstill.teaching.writing import write_queries
-
     with open_chain(config, workspace) as chain:
         chain.components.check_teacher()
         chain.candidates()
-        return write_queries(config, chain.dataset, chain.components.before, count, path, chain.components.account)
+        return writing.write_queries(
+            config, chain.dataset, chain.components.before, count, path, chain.components.account
+        )
 
 
 @contextmanager
 def _at_work(config: Config, workspace: str | Path) -> Iterator[tuple[Teacher, list[CandidateList]]]:
     """The teacher and what it is to rank, once the first stage has found it."""
-    from rankstill.pipeline import open_chain
-
     with open_chain(config, workspace) as chain, chain.components.teacher() as teacher:
         chain.run("candidates")
         yield teacher, chain.components.candidate_lists()
@@ -96,11 +91,6 @@ def ledger_table(path: Path | None) -> Table:
     Raises:
         RankstillError: there is no such ledger, or it cannot be read.
     """
-    from rich.table import Table
-
-    from rankstill.teacher.ledger import Ledger, Spend, default_ledger_path
-    from rankstill.teacher.prices import dollars
-
     place = path or default_ledger_path()
     if not place.is_file():
         raise RankstillError(f"ledger {place}: there is none. It is made by the first call to an LLM.")

@@ -10,7 +10,7 @@ import yaml
 from rankstill.config import Config, make_config
 from rankstill.multi_vector import Choice
 from rankstill.outcome import Outcome
-from rankstill.retriever.card import model_card, multi_vector_card
+from rankstill.report.model_card import model_card, multi_vector_card
 
 if TYPE_CHECKING:
     from rankstill.datasets import Dataset
