@@ -1,4 +1,4 @@
-"""The parts of one experiment that its steps share: the dataset, the models, the first stage, the rankings."""
+"""The components of one experiment that its steps share: the dataset, the models, the first stage, the rankings."""
 
 from __future__ import annotations
 
@@ -13,9 +13,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.baselines import unneeded_steps
+from rankstill.candidates import FirstStage, encode, encode_passages, load_vectors, read_candidates
+from rankstill.candidates.approximate import cached_approximate_index
+from rankstill.candidates.bm25 import cached_index
 from rankstill.config import Config
 from rankstill.datasets import Dataset, bundled, find_leaks, is_bundled
 from rankstill.errors import DataError
+from rankstill.evaluation.judged import with_judgements
 from rankstill.lists import TeacherLists
 from rankstill.models import (
     RANKS_ALREADY,
@@ -25,12 +30,13 @@ from rankstill.models import (
     load_multi_vector,
     model_identity,
 )
+from rankstill.multi_vector import MeanMaxSim, TokenIndex
+from rankstill.teacher import read_rankings
 from rankstill.workspace import Workspace
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
-    from rankstill.candidates import FirstStage
     from rankstill.candidates.approximate import ApproximateIndex, IndexRecall
     from rankstill.candidates.bm25 import BM25Index
     from rankstill.engine import RayEngine
@@ -102,8 +108,6 @@ class Components:
         Raises:
             DataError: they cannot be read, or none belongs to a query that may teach.
         """
-        from rankstill.teacher import read_rankings
-
         rankings, notes = read_rankings(self.recorded_rankings, self.dataset)
         if not rankings:
             raise DataError(
@@ -118,7 +122,7 @@ class Components:
         Raises:
             RankstillError: its ledger, its prompt template or a local model cannot be used, or its limits not be kept.
         """
-        from rankstill.teacher import Teacher
+        from rankstill.teacher import Teacher  # loads openai, which takes half a second
 
         by_workers = self.config.engine.kind == "ray"
         return Teacher(self.config.teacher, self.account, self.config.seed, (lambda: self.ray) if by_workers else None)
@@ -156,8 +160,6 @@ class Components:
     @property
     def test_set(self) -> Dataset:
         """The dataset that figures are measured on: with an LLM's judgements, where there are no others."""
-        from rankstill.evaluation.judged import with_judgements
-
         return with_judgements(self.dataset, self.workspace.folder)
 
     @cached_property
@@ -170,8 +172,6 @@ class Components:
 
     def candidate_lists(self) -> list[CandidateList]:
         """What the teacher is to rank: the k candidates of every training query, or of as many as configured."""
-        from rankstill.candidates import read_candidates
-
         found = read_candidates(self.workspace.path("candidates.parquet"), self.dataset.corpus)
         return [self._candidate_list(query_id, found[query_id]) for query_id in self.queries_to_rank]
 
@@ -184,7 +184,7 @@ class Components:
         ]
 
     def _candidate_list(self, query_id: str, positions: NDArray[np.int64]) -> CandidateList:
-        from rankstill.teacher import CandidateList
+        from rankstill.teacher import CandidateList  # loads openai
 
         corpus, first = self.dataset.corpus, [int(position) for position in positions[: self.config.candidates.k]]
         ids = tuple(corpus.ids[position] for position in first)
@@ -202,8 +202,6 @@ class Components:
 
     def leaks(self) -> str:
         """How far the training queries leak into the test queries, in one sentence."""
-        from rankstill.candidates import encode
-
         dataset = self.test_set
         if not dataset.test:
             return find_leaks(dataset).describe()
@@ -302,8 +300,6 @@ class Components:
     @property
     def has_multi_vector(self) -> bool:
         """Whether there is a multi-vector retriever."""
-        from rankstill.baselines import unneeded_steps
-
         made = self.workspace.record("token_index") is not None  # perhaps by another configuration
         wanted = made and "token_index" not in unneeded_steps(self.config, self.dataset)
         return wanted and any(self.workspace.path("multi-vector-index").iterdir())
@@ -334,15 +330,12 @@ class Components:
         model = self.late_model
         if model is None:
             return first_stage
-        from rankstill.multi_vector import MeanMaxSim, TokenIndex
 
         return first_stage.with_late(MeanMaxSim(model, TokenIndex.load(self.workspace.path("multi-vector-index"))))
 
     @cached_property
     def before(self) -> FirstStage:
         """The first stage with the retriever as it was."""
-        from rankstill.candidates import FirstStage, load_vectors
-
         vectors = load_vectors(self.workspace.path("vectors"))
         index, _ = self.index or (None, None)
         return FirstStage(
@@ -352,16 +345,11 @@ class Components:
     @cached_property
     def bm25(self) -> BM25Index:
         """The corpus's word index; it lies in the workspace, for every step and every later run."""
-        from rankstill.candidates.bm25 import cached_index
-
         return cached_index(self.dataset.corpus, self.config.candidates, self.workspace.path("bm25"))
 
     @cached_property
     def index(self) -> tuple[ApproximateIndex | None, IndexRecall] | None:
         """The approximate index over the vectors, if one is asked for, and how well it does on the user's queries."""
-        from rankstill.candidates import encode
-        from rankstill.candidates.approximate import cached_approximate_index
-
         config, record = self.config.candidates, self.workspace.record("vectors")
         if config.index is None:
             return None
@@ -380,8 +368,6 @@ class Components:
 
     def first_stage_after(self, vectors: Path, model: SentenceTransformer) -> FirstStage:
         """The first stage with the new retriever; BM25 is the same."""
-        from rankstill.candidates import FirstStage, load_vectors
-
         return FirstStage(self.dataset.corpus, model, load_vectors(vectors), self.config.candidates, bm25=self.bm25)
 
     def encode_corpus_after(self, model: SentenceTransformer, folder: Path) -> None:
@@ -391,8 +377,6 @@ class Components:
             model: the new retriever, as it lies in the workspace.
             folder: for them.
         """
-        from rankstill.candidates import encode_passages
-
         blend = self.retriever_blend
         if blend and not blend.share and self.config.retriever.max_length is None:
             folder.mkdir(parents=True, exist_ok=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rankstill.candidates import encode
 from rankstill.config import Config
 from rankstill.steps import duration, title
 
@@ -111,8 +112,6 @@ def _work(components: Components, steps: tuple[str, ...]) -> Mapping[str, float]
 
 
 def _seconds_a_passage(components: Components) -> float:
-    from rankstill.candidates import encode
-
     corpus = components.dataset.corpus
     rows = np.random.default_rng(components.config.seed).choice(len(corpus), min(_SAMPLE + _WARM, len(corpus)), False)
     texts = list(corpus.texts(int(row) for row in rows))

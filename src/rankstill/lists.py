@@ -10,9 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.baselines import unneeded_steps
+from rankstill.candidates import encode
 from rankstill.config import Config
 from rankstill.datasets import Dataset
 from rankstill.errors import WorkspaceError
+from rankstill.evaluation.holding_out import HELD_OUT_FILE, HeldOutLists, hold_out_lists
+from rankstill.ranker import RankedList
+from rankstill.teacher import read_rankings
 from rankstill.training import ENOUGH_TO_FIT, hold_out
 from rankstill.workspace import Workspace
 
@@ -20,7 +25,6 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from rankstill.candidates import FirstStage
-    from rankstill.ranker import RankedList
     from rankstill.retriever import Blend, ValidationList
     from rankstill.teacher import Ranking
 
@@ -61,14 +65,11 @@ class TeacherLists:
         Raises:
             WorkspaceError: the step `held_out` is not made, so that nobody knows what may teach.
         """
-        from rankstill.baselines import unneeded_steps
-        from rankstill.evaluation.holding_out import FILE, HeldOutLists
-
         if "held_out" in unneeded_steps(self.config, self.dataset):
             return frozenset()
         if self.workspace.record("held_out") is None:
             raise WorkspaceError(f"{self.workspace.folder}: which lists are held out is not drawn yet. Run the chain.")
-        return frozenset(HeldOutLists.load(self.workspace.path(FILE)).queries)
+        return frozenset(HeldOutLists.load(self.workspace.path(HELD_OUT_FILE)).queries)
 
     @property
     def teaching_set(self) -> Dataset:
@@ -86,9 +87,6 @@ class TeacherLists:
         Returns:
             What a reader of the figures must know.
         """
-        from rankstill.candidates import encode
-        from rankstill.evaluation.holding_out import FILE, hold_out_lists
-
         rankings = self._every()
         texts = self.dataset.texts_of(each.query_id for each in rankings)
         found = hold_out_lists(
@@ -97,13 +95,11 @@ class TeacherLists:
             self.config.evaluation.holdout,
             self.config.seed,
         )
-        found.save(folder / FILE)
+        found.save(folder / HELD_OUT_FILE)
         return [found.describe()]
 
     def with_scores(self, first_stage: FirstStage, rankings: Sequence[Ranking] | None = None) -> list[RankedList]:
         """Rankings with what a first stage knows of their passages; None: all that may teach."""
-        from rankstill.ranker import RankedList
-
         rankings = self.training if rankings is None else rankings
         corpus = self.dataset.corpus
         queries = self.dataset.texts_of(ranking.query_id for ranking in rankings)
@@ -122,8 +118,6 @@ class TeacherLists:
         Choosing is a way of learning, so these are not the lists that measure (`held_out`). Where `ranker.holdout` is
         the same share, the cross-encoder is not trained on them either.
         """
-        from rankstill.baselines import unneeded_steps
-
         unread = "rankings" in unneeded_steps(self.config, self.dataset)
         if self.config.retriever.blend is not None or unread:
             return []
@@ -160,7 +154,5 @@ class TeacherLists:
         return [np.array([position(each) for each in (*one.ranking, *one.unranked)]) for one in rankings]
 
     def _every(self) -> list[Ranking]:
-        from rankstill.teacher import read_rankings
-
         rankings, _ = read_rankings(self.workspace.path("rankings.jsonl"), self.dataset)
         return rankings

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rankstill.evaluation import EvaluationTable
+from rankstill.evaluation.chain_agreement import read_agreement
 from rankstill.evaluation.systems import DISTILLED
 from rankstill.notebook import outcome_html, outcome_markdown
+from rankstill.report.verdict import verdict
 
 if TYPE_CHECKING:
     from rankstill.components import Components
-    from rankstill.evaluation import EvaluationTable
     from rankstill.evaluation.agreement import Agreement
     from rankstill.report.verdict import Verdict
 
@@ -42,8 +44,6 @@ class Outcome:
 
     def verdict(self, system: str = DISTILLED) -> Verdict:
         """What may be said of a new retriever, `DISTILLED` or `MULTI_VECTOR`."""
-        from rankstill.report.verdict import verdict
-
         return verdict(self.table, self.workspace, offer=self.offer, agreement=self.agreement, system=system)
 
     def _repr_html_(self) -> str:
@@ -61,9 +61,6 @@ def read_outcome(components: Components, steps: Collection[str], offer: str = ""
         steps: that the chain needs.
         offer: see `Outcome`.
     """
-    from rankstill.evaluation import EvaluationTable
-    from rankstill.evaluation.chain_agreement import read_agreement
-
     workspace, table = components.workspace, None
     if workspace.record("evaluation"):
         measured = json.loads(workspace.path("metrics.json").read_text(encoding="utf-8"))["table"]

@@ -10,16 +10,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankstill.cache import cache_of_all
+from rankstill.baselines import check_white_box, unneeded_steps, white_box_identity
+from rankstill.candidates.making import make_candidates, make_vectors
 from rankstill.components import Components, check_corpus, check_queries
 from rankstill.config import Config, write_config
 from rankstill.datasets import Dataset, lasting_source, load_dataset
 from rankstill.distributed.processes import is_rank_zero
 from rankstill.distributed.workspaces import open_workspace
+from rankstill.evaluation import check_measures
+from rankstill.evaluation.chain_agreement import measure_agreement
+from rankstill.evaluation.chain_runs import evaluate_chain, search_by_chain
+from rankstill.evaluation.holding_out import HELD_OUT_FILE
+from rankstill.evaluation.judged import read_judgements
 from rankstill.forecast import expected_seconds
+from rankstill.labels.making import make_labels
+from rankstill.multi_vector.making import make_distilled, make_multi_vector, make_token_index, read_choice
 from rankstill.outcome import Outcome, read_outcome
 from rankstill.progress import forget_notes, note
+from rankstill.ranker.making import make_ranker, make_reranker
+from rankstill.report import write_report
+from rankstill.report.model_card import write_cards
 from rankstill.reporting import Reports
 from rankstill.steps import Plan
+from rankstill.teaching.rankings import ask_for_rankings, take_rankings
 from rankstill.workspace import DatasetIdentity, Workspace
 
 if TYPE_CHECKING:
@@ -117,8 +130,6 @@ class Chain:
     """
 
     def __init__(self, config: Config, workspace: Workspace, dataset: Dataset) -> None:
-        from rankstill.baselines import unneeded_steps
-
         self.config = config
         self.workspace = workspace
         self._fingerprints: dict[str, str] = {}
@@ -138,9 +149,6 @@ class Chain:
 
     def run(self, until: str = "evaluation") -> Outcome:
         """Every step that is needed up to this one, which is made in any case, and what came of it."""
-        from rankstill.baselines import check_white_box
-        from rankstill.evaluation import check_measures
-
         check_queries(self.dataset)
         if until == "evaluation":
             check_measures(self.config.evaluation.measures)  # now, and not after an hour of training
@@ -164,8 +172,6 @@ class Chain:
     @_once
     def vectors(self) -> str:
         """First stage: the corpus by the retriever as it is."""
-        from rankstill.candidates.making import make_vectors
-
         retriever = self.config.retriever
         return self.workspace.step(
             "vectors",
@@ -183,8 +189,6 @@ class Chain:
     @_once
     def candidates(self) -> str:
         """First stage: candidates of every query that may teach or be labelled."""
-        from rankstill.candidates.making import make_candidates
-
         return self.workspace.step(
             "candidates",
             lambda folder: make_candidates(self.components, folder),
@@ -196,8 +200,6 @@ class Chain:
     @_once
     def rankings(self) -> str:
         """Teacher: an order of each training query's candidates."""
-        from rankstill.teaching.rankings import ask_for_rankings, take_rankings
-
         if self.config.teacher.kind != "recorded":
             return self.workspace.step(
                 "rankings",
@@ -219,12 +221,10 @@ class Chain:
     @_once
     def held_out(self) -> str:
         """Which rankings teach nothing, so that what learns from the others can be measured on them."""
-        from rankstill.evaluation.holding_out import FILE
-
         return self.workspace.step(
             "held_out",
             lambda folder: self.components.lists.hold_out(folder, lambda: self.components.model_before),
-            outputs=(FILE,),
+            outputs=(HELD_OUT_FILE,),
             settings=[
                 self.config.evaluation.holdout,
                 self.config.seed,
@@ -237,8 +237,6 @@ class Chain:
     @_once
     def multi_vector(self) -> str:
         """LLM -> multi-vector retriever, from the encoder as it was."""
-        from rankstill.multi_vector.making import make_multi_vector
-
         config = self.config.multi_vector
         return self.workspace.step(
             "multi_vector",
@@ -251,8 +249,6 @@ class Chain:
     @_once
     def token_index(self) -> str:
         """The corpus by the multi-vector retriever. Other rankings that choose the same context share it."""
-        from rankstill.multi_vector.making import make_token_index, read_choice
-
         self.multi_vector()
         chosen, config = read_choice(self.components), self.config.multi_vector
         return self.workspace.step(
@@ -267,8 +263,6 @@ class Chain:
     @_once
     def ranker(self) -> str:
         """LLM -> ranker."""
-        from rankstill.ranker.making import make_ranker
-
         return self.workspace.step(
             "ranker",
             lambda folder: make_ranker(self.components, folder, self.reports),
@@ -280,9 +274,6 @@ class Chain:
     @_once
     def labels(self) -> str:
         """Ranker -> labels; or, where a baseline is configured, the labels that it learns from."""
-        from rankstill.baselines import white_box_identity
-        from rankstill.labels.making import make_labels
-
         made_from = [getattr(self, name)() for name in ("candidates", "held_out") if name in self.steps]
         return self.workspace.step(
             "labels",
@@ -313,8 +304,6 @@ class Chain:
     @_once
     def reranker(self) -> str:
         """The corpus by the new retriever, and the ranker once more, its prior refitted: what goes on top of it."""
-        from rankstill.ranker.making import make_reranker
-
         return self.workspace.step(
             "reranker",
             lambda folder: make_reranker(self.components, folder, has_ranker=self.has_ranker),
@@ -326,8 +315,6 @@ class Chain:
     @_once
     def multi_vector_distilled(self) -> str:
         """Labels -> multi-vector retriever."""
-        from rankstill.multi_vector.making import make_distilled
-
         made = self._made_late()  # first: whether there is one at all
         names = ("multi-vector-losses.json", "multi-vector-blend.json", "hybrid-multi-vector-distilled.json")
         folders = ("multi-vector-distilled", "multi-vector-distilled-index")
@@ -342,8 +329,6 @@ class Chain:
     @_once
     def agreement(self) -> str:
         """Measure every system against the LLM's own order, on the lists that taught nothing."""
-        from rankstill.evaluation.chain_agreement import measure_agreement
-
         return self.workspace.step(
             "agreement",
             lambda folder: measure_agreement(self.components, folder, with_ranker=self.has_ranker),
@@ -355,8 +340,6 @@ class Chain:
     @_once
     def runs(self) -> str:
         """Search with every system for the queries that measure."""
-        from rankstill.evaluation.chain_runs import search_by_chain
-
         unjudged = [(query_id, self.dataset.queries[query_id].text) for query_id in self.dataset.unjudged]
         return self.workspace.step(
             "runs",
@@ -369,11 +352,7 @@ class Chain:
     @_once
     def evaluation(self) -> str:
         """Measure every system on the test queries, with paired tests against the retriever as it was."""
-        from rankstill.evaluation.chain_runs import evaluate_chain
-        from rankstill.evaluation.judged import read_judgements
         from rankstill.judge.offer import offer
-        from rankstill.report import write_report
-        from rankstill.report.model_card import write_cards
 
         dataset = self.components.test_set
         judged = read_judgements(self.workspace.folder, self.dataset) if dataset.judged_by else None

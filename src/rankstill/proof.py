@@ -9,12 +9,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
 from rankstill.config import Config, DatasetConfig, System
+from rankstill.datasets import load_dataset
 from rankstill.errors import RankstillError
+from rankstill.evaluation import read_run
+from rankstill.evaluation.chain_agreement import read_agreement
+from rankstill.evaluation.chain_runs import chain_systems
+from rankstill.evaluation.chain_scores import attribute_workspace
+from rankstill.evaluation.forgetting import forgetting_of_workspace
+from rankstill.evaluation.slices import slice_runs
 from rankstill.evaluation.systems import BEFORE, DISTILLED, run_name
+from rankstill.labels import read_labels
+from rankstill.pipeline import Chain, open_chain
 
 if TYPE_CHECKING:
     from rankstill.datasets import Dataset
-    from rankstill.pipeline import Chain
     from rankstill.rag import RagSettings, RagTable
     from rankstill.teacher import Teacher
 
@@ -30,15 +38,6 @@ def prove(config: Config, workspace: str | Path) -> str:
     Raises:
         RankstillError: as the chain.
     """
-    from rankstill.datasets import load_dataset
-    from rankstill.evaluation import read_run
-    from rankstill.evaluation.chain_agreement import read_agreement
-    from rankstill.evaluation.chain_scores import attribute_workspace
-    from rankstill.evaluation.forgetting import forgetting_of_workspace
-    from rankstill.evaluation.slices import slice_runs
-    from rankstill.labels import read_labels
-    from rankstill.pipeline import open_chain
-
     with open_chain(config, workspace) as chain:
         opened = chain.workspace
         chain.run()
@@ -80,8 +79,6 @@ def answer_questions(config: Config, workspace: str | Path) -> RagTable:
     Raises:
         RankstillError: as `rag_table`, or the chain.
     """
-    from rankstill.datasets import load_dataset
-    from rankstill.evaluation import read_run
     from rankstill.rag import answered_queries, rag_table
 
     dataset = load_dataset(config.dataset)
@@ -108,7 +105,6 @@ def answer_choices(config: Config, workspace: str | Path, questions: Path) -> Ra
     Raises:
         RankstillError: as `choice_table`, or the chain.
     """
-    from rankstill.evaluation.chain_runs import chain_systems
     from rankstill.rag import choice_table, read_choice_questions
 
     asked = read_choice_questions(questions)
@@ -124,8 +120,7 @@ def answer_choices(config: Config, workspace: str | Path, questions: Path) -> Ra
 @contextmanager
 def _reading(config: Config, workspace: str | Path, dataset: Dataset | None = None) -> Iterator[tuple[Chain, Teacher]]:
     """A chain that has run to its end, and the LLM that reads what it finds; a mistake in the latter shows first."""
-    from rankstill.pipeline import open_chain
-    from rankstill.teacher import Teacher
+    from rankstill.teacher import Teacher  # loads openai
 
     with (
         open_chain(config, workspace, dataset) as chain,

@@ -93,7 +93,7 @@ class Process:
 
     def __init__(self, folder: Path) -> None:
         call = f"run_server(Path({str(folder)!r}), port=0)"
-        code = f"from pathlib import Path; from rankstill.serve import run_server; {call}"
+        code = f"from pathlib import Path; from rankstill.serve.server import run_server; {call}"
         self._popen = subprocess.Popen(
             [sys.executable, "-c", code], stderr=subprocess.PIPE, text=True, env={**os.environ, "COLUMNS": "200"}
         )

@@ -9,9 +9,9 @@ import pytest
 from loopback import Process, Served, ask
 
 from rankstill.errors import RankstillError, WorkspaceError
-from rankstill.serve import run_server
 from rankstill.serve.batching import Limits
 from rankstill.serve.reading import open_workspace
+from rankstill.serve.server import run_server
 from rankstill.workspace import Workspace
 
 

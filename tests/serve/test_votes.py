@@ -11,8 +11,7 @@ from loopback import Served
 from rankstill.config import DatasetConfig
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.errors import DataError, WorkspaceError
-from rankstill.serve import write_votes_dataset
-from rankstill.serve.votes import Votes, implied_passage
+from rankstill.serve.votes import Votes, implied_passage, write_votes_dataset
 
 NEW = "what flows down from the crater"
 LISTS = {"before": ["volcano-0", "volcano-1", "desert-0"], "after": ["volcano-0", "volcano-2", "volcano-1"]}

@@ -3,47 +3,28 @@
 from rankstill.baselines.choice import (
     check_white_box,
     label_without_ranker,
-    needs_ranker,
     query_loss,
     unneeded_steps,
     white_box_identity,
 )
 from rankstill.baselines.contrastive import first_choice_labels, gold_labels, info_nce
-from rankstill.baselines.likelihood import (
-    SCORES_OF,
-    SIGNAL_OF,
-    TEMPERATURE_OF,
-    Method,
-    Signal,
-    emdr2_nll,
-    replug_kl,
-    target,
-)
-from rankstill.baselines.local_lm import LocalLM, find_local_lm, lm_identity, load_local_lm
+from rankstill.baselines.likelihood import SCORES_OF, emdr2_nll, replug_kl, target
+from rankstill.baselines.local_lm import LocalLM, load_local_lm
 from rankstill.baselines.margin_mse import margin_mse
-from rankstill.baselines.order import order_labels
 from rankstill.baselines.white_box import label_by_lm, queries_to_read, read_signal
 
 __all__ = [
     "SCORES_OF",
-    "SIGNAL_OF",
-    "TEMPERATURE_OF",
     "LocalLM",
-    "Method",
-    "Signal",
     "check_white_box",
     "emdr2_nll",
-    "find_local_lm",
     "first_choice_labels",
     "gold_labels",
     "info_nce",
     "label_by_lm",
     "label_without_ranker",
-    "lm_identity",
     "load_local_lm",
     "margin_mse",
-    "needs_ranker",
-    "order_labels",
     "queries_to_read",
     "query_loss",
     "read_signal",

@@ -53,7 +53,7 @@ def serve(
     ] = None,
 ) -> None:
     """Open a search page that shows before and after side by side, with an HTTP API."""
-    from rankstill.serve import run_server
+    from rankstill.serve.server import run_server
 
     run_server(one_workspace(workspace, also), host, port, allow_host or ())
 
@@ -67,7 +67,7 @@ def votes(
     """Write the votes from the search page as a dataset, to measure the next run on."""
     from rankstill.config import read_config
     from rankstill.datasets import load_dataset
-    from rankstill.serve import write_votes_dataset
+    from rankstill.serve.votes import write_votes_dataset
 
     workspace = one_workspace(workspace, also)
     count = write_votes_dataset(workspace, load_dataset(read_config(workspace / "config.yaml").dataset), to)

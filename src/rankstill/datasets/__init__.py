@@ -3,16 +3,7 @@
 from rankstill.datasets.corpus import Corpus
 from rankstill.datasets.dataset import Dataset, Qrels, Query
 from rankstill.datasets.holdout import hold_out
-from rankstill.datasets.leaks import (
-    LeakReport,
-    SharedGold,
-    drop_leaks,
-    find_leaks,
-    mark_leaks,
-    near_duplicates,
-    repeated_texts,
-    shared_gold,
-)
+from rankstill.datasets.leaks import LeakReport, drop_leaks, find_leaks, mark_leaks, near_duplicates, shared_gold
 from rankstill.datasets.loading import (
     bundled,
     drop_or_mark_leaks,
@@ -30,7 +21,6 @@ __all__ = [
     "LeakReport",
     "Qrels",
     "Query",
-    "SharedGold",
     "bundled",
     "drop_leaks",
     "drop_or_mark_leaks",
@@ -42,7 +32,6 @@ __all__ = [
     "load_with_leaks",
     "mark_leaks",
     "near_duplicates",
-    "repeated_texts",
     "sample",
     "shared_gold",
     "write_beir",

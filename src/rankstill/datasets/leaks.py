@@ -54,11 +54,6 @@ class LeakReport:
     threshold: float = 0.9
 
     @property
-    def share_train_sharing_gold(self) -> float:
-        """Part of the training queries that share a gold passage, 0 to 1."""
-        return self.train_sharing_gold / max(self.train_queries, 1)
-
-    @property
     def share_test_sharing_gold(self) -> float:
         """Part of the test queries that share a gold passage, 0 to 1."""
         return self.test_sharing_gold / max(self.test_queries, 1)

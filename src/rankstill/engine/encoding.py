@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.candidates.dense import encode_each
+from rankstill.datasets.corpus import Corpus, CorpusWriter
 from rankstill.engine.folders import get_folder
 from rankstill.engine.shards import ShardFolder
 from rankstill.engine.work import Engine, Function
+from rankstill.models import load_bi_encoder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,8 +46,6 @@ class Encoder:
 
     def model(self) -> SentenceTransformer:
         """The model, loaded."""
-        from rankstill.models import load_bi_encoder
-
         prompts = {"query_prompt": self.query_prompt, "passage_prompt": self.passage_prompt}
         return load_bi_encoder(get_folder(self.name), self.device, **prompts)
 
@@ -57,8 +58,6 @@ class EncodeTask:
 
     def load(self) -> Function:
         """The model, once a worker."""
-        from rankstill.candidates.dense import encode_each
-
         model = self.encoder.model()
 
         def encode(shard: pa.Table) -> pa.Table:
@@ -101,8 +100,6 @@ def corpus_tables(corpus: Corpus, rows: int = PASSAGES_A_PART) -> Iterator[pa.Ta
 
 def read_corpus(shards: ShardFolder) -> Corpus:
     """The corpus of `corpus_tables`, on this machine."""
-    from rankstill.datasets.corpus import Corpus, CorpusWriter
-
     writer = CorpusWriter()
     for shard in shards.tables():
         for record in zip(*(shard[name].to_pylist() for name in ("id", "title", "text")), strict=True):

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.candidates import Candidates, FirstStage
+from rankstill.candidates import Candidates, FirstStage, load_vectors
+from rankstill.candidates.bm25 import cached_index
 from rankstill.config import CandidatesConfig
 from rankstill.engine.encoding import Encoder, gather, read_corpus
 from rankstill.engine.folders import ScratchFolder
@@ -40,9 +41,6 @@ class SharedFirstStage:
 
     def load(self) -> FirstStage:
         """The first stage, on this worker, whose disk holds the vectors and the word index as long as it lives."""
-        from rankstill.candidates import load_vectors
-        from rankstill.candidates.bm25 import cached_index
-
         here = ScratchFolder("first-stage")
         gather(self.vectors, here.path / "passages.npy")
         vectors = load_vectors(here.path)

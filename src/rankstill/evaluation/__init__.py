@@ -4,24 +4,17 @@ Beside the whole: slices of the queries, the chain's links (attribution), and a 
 """
 
 from rankstill.evaluation.answers import answer_qrels, has_answer, merge_qrels
-from rankstill.evaluation.attribution import Attribution, attribute
-from rankstill.evaluation.forgetting import Forgetting, measure_forgetting
-from rankstill.evaluation.metrics import DEFAULT_MEASURES, PerQuery, aggregate, check_measures, display_name, per_query
+from rankstill.evaluation.attribution import attribute
+from rankstill.evaluation.metrics import DEFAULT_MEASURES, aggregate, check_measures, display_name, per_query
 from rankstill.evaluation.runs import Run, break_ties, rank_order, read_run, write_qrels, write_run
 from rankstill.evaluation.significance import Comparison, compare, holm, interval
-from rankstill.evaluation.slices import SliceTable, slice_runs
-from rankstill.evaluation.table import EvaluationTable, SystemResult, evaluate_runs, render
+from rankstill.evaluation.table import EvaluationTable, evaluate_runs, render
 
 __all__ = [
     "DEFAULT_MEASURES",
-    "Attribution",
     "Comparison",
     "EvaluationTable",
-    "Forgetting",
-    "PerQuery",
     "Run",
-    "SliceTable",
-    "SystemResult",
     "aggregate",
     "answer_qrels",
     "attribute",
@@ -33,13 +26,11 @@ __all__ = [
     "has_answer",
     "holm",
     "interval",
-    "measure_forgetting",
     "merge_qrels",
     "per_query",
     "rank_order",
     "read_run",
     "render",
-    "slice_runs",
     "write_qrels",
     "write_run",
 ]

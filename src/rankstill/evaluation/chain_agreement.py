@@ -10,8 +10,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.candidates import FEATURES
+from rankstill.candidates.first_stage import BM25_SCALE
+from rankstill.candidates.fusion import reciprocal_rank_fusion
 from rankstill.evaluation.agreement import Agreement, agreement_table, by_chance, list_values
 from rankstill.evaluation.attribution import Scores
+from rankstill.evaluation.holding_out import HELD_OUT_FILE, HeldOutLists
 from rankstill.evaluation.metrics import per_query
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.significance import Comparison, compare
@@ -31,6 +35,10 @@ from rankstill.evaluation.systems import (
     RANKER_ON_DISTILLED,
     SYSTEMS,
 )
+from rankstill.hybrid import Hybrid
+from rankstill.labels import read_labels
+from rankstill.multi_vector import TokenIndex, encode_queries
+from rankstill.ranker import Ranker
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
@@ -55,14 +63,12 @@ def measure_agreement(components: Components, folder: Path, *, with_ranker: bool
     Returns:
         What a reader of the figures must know.
     """
-    from rankstill.evaluation.holding_out import FILE, HeldOutLists
-
     rankings, config = components.lists.held_out, components.config
     k, seed, resamples = config.candidates.k, config.seed, config.evaluation.resamples
     scores = score_lists(components, rankings, with_ranker=with_ranker) if rankings else {}
     found = Agreement(
         table=agreement_table(rankings, scores, k, seed, resamples) if rankings else None,
-        why=HeldOutLists.load(components.workspace.path(FILE)).why,
+        why=HeldOutLists.load(components.workspace.path(HELD_OUT_FILE)).why,
         by_chance=by_chance(rankings, k) if rankings else 0.0,
         symptoms=_symptoms(components, rankings, scores),
     )
@@ -86,10 +92,6 @@ def score_lists(components: Components, rankings: Sequence[Ranking], *, with_ran
     Returns:
         System -> scores, in the order of `SYSTEMS`. Each [passages]
     """
-    from rankstill.candidates import FEATURES
-    from rankstill.hybrid import Hybrid
-    from rankstill.ranker import Ranker
-
     path, dataset = components.workspace.path, components.dataset
     queries = dataset.texts_of(each.query_id for each in rankings)
     positions = [
@@ -139,10 +141,6 @@ def _late_scores(
     after: str = "",
 ) -> tuple[list[Scores], list[Scores]]:
     """Of a multi-vector retriever, and of its hybrid with BM25. Each [passages]"""
-    from rankstill.candidates.first_stage import BM25_SCALE
-    from rankstill.hybrid import Hybrid
-    from rankstill.multi_vector import TokenIndex, encode_queries
-
     model = components.distilled_multi_vector if after else components.multi_vector
     index = TokenIndex.load(components.workspace.path(f"multi-vector{after}-index"))
     maxsim = list(index.scores_of(encode_queries(model, list(queries)), positions, str(model.device)))
@@ -154,8 +152,6 @@ def _late_scores(
 
 def _fused(columns: NDArray[np.float32], positions: NDArray[np.int64], rrf_k: float) -> NDArray[np.float32]:
     """Reciprocal rank fusion of a list by each column, ties in corpus order. [passages, columns] -> [passages]"""
-    from rankstill.candidates.fusion import reciprocal_rank_fusion
-
     orders = [np.lexsort((positions, -column)) for column in columns.T]
     rows, fused = reciprocal_rank_fusion(orders, len(positions), rrf_k)
     scores = np.empty(len(positions), dtype=np.float32)
@@ -164,8 +160,6 @@ def _fused(columns: NDArray[np.float32], positions: NDArray[np.int64], rrf_k: fl
 
 
 def _symptoms(components: Components, rankings: Sequence[Ranking], scores: dict[str, list[Scores]]) -> Symptoms:
-    from rankstill.labels import read_labels
-
     config = components.config
     labels = read_labels(components.workspace.path("labels.parquet"))
     drawn = np.random.default_rng(config.seed).permutation(len(labels))[:_LABELS_READ]

@@ -36,6 +36,9 @@ from rankstill.evaluation.systems import (
     run_name,
 )
 from rankstill.evaluation.table import EvaluationTable, count_missing, evaluate_runs, tabulate
+from rankstill.hybrid import Hybrid
+from rankstill.multi_vector import TokenIndex
+from rankstill.ranker import Ranker
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
@@ -158,9 +161,6 @@ def chain_systems(
         queries: what to search for: texts by id.
         with_ranker: whether the chain has a ranker.
     """
-    from rankstill.hybrid import Hybrid
-    from rankstill.multi_vector import TokenIndex
-    from rankstill.ranker import Ranker
 
     def weighed(first_stage: FirstStage, file: str) -> Run:
         return hybrid_run(first_stage, Hybrid.load(components.workspace.path(file)), queries)

@@ -9,15 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.candidates import FEATURES
 from rankstill.datasets import Dataset, shared_gold
 from rankstill.errors import DataError, WorkspaceError
 from rankstill.evaluation.attribution import Attribution, attribute
 from rankstill.evaluation.runs import Run
+from rankstill.labels.labelling import order_scores
+from rankstill.ranker import Ranker
+from rankstill.teacher import read_rankings
 
 if TYPE_CHECKING:
     from rankstill.candidates import FirstStage
     from rankstill.components import Components
-    from rankstill.ranker import Ranker
     from rankstill.teacher import Ranking
 
 _TEACHER, _RANKER, _RETRIEVER = "teacher", "ranker", "retriever"
@@ -48,8 +51,6 @@ def attribute_workspace(components: Components) -> Attribution:
         WorkspaceError: it has not.
         DataError: no query of the three groups has judgements, so that there is nothing to measure with.
     """
-    from rankstill.ranker import Ranker
-
     workspace, config, dataset = components.workspace, components.config, components.test_set
     if not workspace.record("reranker"):
         raise WorkspaceError(f"{workspace.folder}: its chain is not finished. Run `rankstill run` on it first.")
@@ -80,8 +81,6 @@ def attribute_workspace(components: Components) -> Attribution:
 
 def _held_out(components: Components) -> list[Ranking]:
     """Rankings of queries that neither taught nor share a gold passage with one that did."""
-    from rankstill.teacher import read_rankings
-
     teaching = components.lists.teaching_set
     taught = {*teaching.train, *teaching.extra}
     others = tuple(each for each in teaching.queries if each not in taught)
@@ -124,9 +123,6 @@ def _score(
     lists: Sequence[_List], dataset: Dataset, before: FirstStage, after: FirstStage, ranker: Ranker
 ) -> dict[str, Run]:
     """The chain's scores of each list: the ranker's and the retriever's, and first the teacher's where it ranked."""
-    from rankstill.candidates import FEATURES
-    from rankstill.labels.labelling import order_scores
-
     corpus = dataset.corpus
     queries, positions = dataset.texts_of(each.query_id for each in lists), [each.positions for each in lists]
     features = list(before.features(queries, positions))

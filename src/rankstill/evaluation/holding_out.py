@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from rankstill.teacher import Ranking
 from rankstill.workspace import write_atomically
 
-FILE = "held-out-lists.json"
+HELD_OUT_FILE = "held-out-lists.json"
 """Its name in the workspace."""
 LEAST = 20
 """Lists to hold out, at least: with fewer, hardly any difference can be told from chance."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rankstill.candidates.bm25 import Analyzer
 from rankstill.datasets.dataset import Dataset
 from rankstill.errors import DataError
 from rankstill.evaluation.metrics import per_query
@@ -217,8 +218,6 @@ def _gold(dataset: Dataset, query_id: str) -> tuple[str, ...]:
 
 def _overlaps(gold: Mapping[str, Sequence[str]], dataset: Dataset, language: str | None) -> dict[str, float]:
     """Share of each query's distinct terms that stand in its gold passage, 0 to 1; 0 for a query without terms."""
-    from rankstill.candidates.bm25 import Analyzer
-
     analyze = Analyzer(language)
     corpus = dataset.corpus
     wanted = list(dict.fromkeys(each for passages in gold.values() for each in passages))

@@ -10,8 +10,11 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.candidates import encode, encode_passages, nearest_passages
+from rankstill.candidates.first_stage import top
 from rankstill.disk import temporary_files
 from rankstill.evaluation.runs import Run, break_ties, read_run
+from rankstill.multi_vector import encode_queries
 from rankstill.progress import progress
 
 if TYPE_CHECKING:
@@ -102,8 +105,6 @@ def encoded_run(model: SentenceTransformer, corpus: Corpus, queries: Mapping[str
         corpus: the passages.
         queries: texts by id.
     """
-    from rankstill.candidates import encode, encode_passages
-
     with temporary_files("encoding passages"), tempfile.TemporaryDirectory(prefix="rankstill-") as folder:
         encode_passages(model, corpus, Path(folder))
         passages = np.load(Path(folder) / "passages.npy", mmap_mode="r")
@@ -123,8 +124,6 @@ def nearest_run(
         queries: ids.
         device: where cosines are computed.
     """
-    from rankstill.candidates import nearest_passages
-
     found = nearest_passages(asked, passages, _DEPTH, device, corpus.repeats)
     return {query_id: _scored(corpus, *best) for query_id, *best in zip(queries, *found, strict=True)}
 
@@ -172,9 +171,6 @@ def multi_vector_runs(
         hybrid: the weights of the sum.
         queries: texts by id.
     """
-    from rankstill.candidates.first_stage import top
-    from rankstill.multi_vector import encode_queries
-
     corpus, alone, with_bm25 = first_stage.corpus, Run(), Run()
     asked = encode_queries(model, list(queries.values()))
     every = _shown(index.scores(asked, str(model.device)), len(queries))

@@ -10,10 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.baselines import label_without_ranker
+from rankstill.candidates import read_candidates
 from rankstill.compute.memory import release_memory
 from rankstill.labels.labelling import RankedBy, UnlabelledQuery, label
 from rankstill.labels.queries import asked_queries
 from rankstill.labels.table import LabelledQuery, write_labels
+from rankstill.ranker import Ranker
 
 if TYPE_CHECKING:
     from rankstill.components import Components
@@ -29,9 +32,6 @@ def make_labels(components: Components, folder: Path, candidates: str, *, has_ra
         candidates: fingerprint of the candidates.
         has_ranker: whether the chain has one.
     """
-    from rankstill.baselines import label_without_ranker
-    from rankstill.candidates import read_candidates
-
     found = read_candidates(components.workspace.path("candidates.parquet"), components.dataset.corpus)
     labelled: Iterable[LabelledQuery] = label_without_ranker(components, found, candidates)
     if has_ranker:
@@ -44,8 +44,6 @@ def _by_ranker(
     components: Components, listed: Mapping[str, NDArray[np.int64]], folder: Path
 ) -> Iterator[LabelledQuery]:
     """Of every query that the chain has for its ranker: not of the training queries, where a baseline labels these."""
-    from rankstill.ranker import Ranker
-
     config, dataset = components.config.labels, components.lists.teaching_set
     asked: list[UnlabelledQuery] = []
     ranked_by: RankedBy = "ranker"

@@ -1,8 +1,7 @@
 """RAG question answering: a frozen reader LLM answers from what each system finds, and its answers are scored."""
 
-from rankstill.rag.answering import Reply, answer_questions
+from rankstill.rag.answering import answer_questions
 from rankstill.rag.choices import ChoiceQuestion, read_choice_questions
-from rankstill.rag.scores import contained, exact_match, normalise, token_f1
 from rankstill.rag.study import answered_queries, choice_table, rag_table
 from rankstill.rag.table import RagSettings, RagTable
 
@@ -10,14 +9,9 @@ __all__ = [
     "ChoiceQuestion",
     "RagSettings",
     "RagTable",
-    "Reply",
     "answer_questions",
     "answered_queries",
     "choice_table",
-    "contained",
-    "exact_match",
-    "normalise",
     "rag_table",
     "read_choice_questions",
-    "token_f1",
 ]

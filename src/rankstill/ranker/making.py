@@ -10,6 +10,8 @@ from rankstill.candidates import PassageScorer
 from rankstill.distributed.processes import note_world_size
 from rankstill.hybrid import fit_hybrid
 from rankstill.models import RANKS_ALREADY
+from rankstill.multi_vector import TokenIndex
+from rankstill.multi_vector.making import fit_multi_vector_hybrid
 from rankstill.ranker.model import Ranker
 from rankstill.ranker.training import refit_prior, train_ranker
 
@@ -29,9 +31,6 @@ def make_ranker(components: Components, folder: Path, reports: Reports) -> Seque
     Returns:
         What a reader of the figures must know.
     """
-    from rankstill.multi_vector import TokenIndex
-    from rankstill.multi_vector.making import fit_multi_vector_hybrid
-
     config, start = components.config.ranker, components.cross_encoder_start
     lists = components.lists.with_scores(components.with_late(components.before))
     seed, device = components.config.seed, components.config.device

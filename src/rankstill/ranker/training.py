@@ -16,6 +16,7 @@ from rankstill.compute.training_mode import without_dropout
 from rankstill.distributed.processes import check_first_step, with_averaged_gradients
 from rankstill.errors import DataError
 from rankstill.ranker.model import Ranker, has_fresh_head, start_cross_encoder
+from rankstill.ranker.plackett_luce import plackett_luce_nll, weighted_mean
 from rankstill.ranker.prior import Features, Prior, fit_prior
 from rankstill.reporting import NOWHERE, Reports
 from rankstill.training import hold_out, progress_callback, run_training, set_seed, training_arguments
@@ -161,8 +162,6 @@ def fit_weight(ranker: Ranker, unseen: Sequence[RankedList]) -> float:
     """
     import torch
     from scipy.optimize import minimize_scalar
-
-    from rankstill.ranker.plackett_luce import plackett_luce_nll, weighted_mean
 
     prior = [torch.from_numpy(scores) for scores in _prior_scores(ranker.prior, unseen)]
     pairs = [(entry.query, passage) for entry in unseen for passage in entry.passages]

@@ -12,7 +12,7 @@ from rankstill.config import Config, read_config
 from rankstill.errors import WorkspaceError
 from rankstill.evaluation import EvaluationTable
 from rankstill.evaluation.agreement import Agreement
-from rankstill.evaluation.holding_out import FILE
+from rankstill.evaluation.holding_out import HELD_OUT_FILE
 from rankstill.workspace import FORMAT, StepRecord
 
 _LOSSES = {
@@ -89,7 +89,7 @@ def read_workspace(folder: Path) -> Finished:
         steps=steps,
         table=table,
         agreement=Agreement.from_json(_json(folder / "agreement.json")) if "agreement" in steps else None,
-        held_out=frozenset(_json(folder / FILE)["queries"]) if "held_out" in steps else frozenset(),
+        held_out=frozenset(_json(folder / HELD_OUT_FILE)["queries"]) if "held_out" in steps else frozenset(),
         losses={
             what: _json(folder / name) if step in steps and name in steps[step].outputs else []
             for what, (step, name) in _LOSSES.items()

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rankstill.baselines import unneeded_steps
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.disk import disk_errors
 from rankstill.errors import DataError, RankstillError
@@ -128,8 +129,6 @@ def _queries(finished: Finished, dataset: Dataset | None) -> _Queries:
 
 def _missing(finished: Finished, dataset: Dataset | None) -> str | None:
     """The next step of an unfinished chain; some baselines skip steps, which shows in the dataset alone."""
-    from rankstill.baselines import unneeded_steps
-
     return next_step(finished.steps, unneeded_steps(finished.config, dataset) if dataset else ())
 
 

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rankstill.baselines import query_loss
 from rankstill.distributed.processes import note_world_size
+from rankstill.labels import read_labels
 from rankstill.models import save_model
 from rankstill.retriever.blending import Blend
 from rankstill.retriever.training import TrainingData, train_retriever
@@ -37,9 +39,6 @@ def make_retriever(components: Components, folder: Path, reports: Reports) -> Se
 
 def read_training_data(components: Components) -> TrainingData:
     """What a student learns from: labels, and the rankings that do not teach but judge what was learned."""
-    from rankstill.baselines import query_loss
-    from rankstill.labels import read_labels
-
     choosing = {each.query_id for each in components.lists.validation}
     labels = read_labels(components.workspace.path("labels.parquet"))
     return TrainingData(

@@ -17,6 +17,7 @@ from rankstill.models import load_bi_encoder
 from rankstill.reporting import NOWHERE, Reports
 from rankstill.retriever.blending import choose_blend, mix, plackett_luce_fit
 from rankstill.retriever.loss import DistillationLoss, Divergence, kl_to_ranker
+from rankstill.retriever.steps import StepBuilder, StepCollator
 from rankstill.retriever.student import BI_ENCODER, Student, ValidationList
 from rankstill.training import ENOUGH_TO_FIT, progress_callback, run_training, set_seed, training_arguments
 
@@ -150,7 +151,6 @@ def _trainer(
     reports: Reports,
 ) -> Any:
     from datasets import Dataset as Rows
-    from rankstill.retriever.steps import StepBuilder, StepCollator
 
     config = data.config
     check_first_step(len(queries), config.lists_per_step, "retriever")

@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.candidates import FirstStage, PassageScorer
+from rankstill.candidates.bm25 import BM25Index, is_cached
 from rankstill.components import Components
 from rankstill.compute.precision import autocast
 from rankstill.config import Config, read_config
 from rankstill.datasets import Dataset, load_dataset
 from rankstill.errors import DataError, RankstillError, WorkspaceError
+from rankstill.hybrid import Hybrid
 from rankstill.models import load_bi_encoder, load_multi_vector
+from rankstill.multi_vector import MeanMaxSim, TokenIndex
 from rankstill.progress import say
+from rankstill.ranker import Ranker
 from rankstill.steps import title
 from rankstill.workspace import Workspace
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
-    from rankstill.candidates import FirstStage
-    from rankstill.candidates.bm25 import BM25Index
     from rankstill.candidates.dense import Embeddings
-    from rankstill.hybrid import Hybrid
-    from rankstill.multi_vector import TokenIndex
-    from rankstill.ranker import Ranker
 
 Kind = Literal["query", "document"]
 NEEDED = ("vectors", "retriever", "reranker")
@@ -188,8 +188,6 @@ class ServedWorkspace:
     @cached_property
     def bm25(self) -> BM25Index:
         """The word index that lies in the workspace; where another run has left its own there, one without a name."""
-        from rankstill.candidates.bm25 import BM25Index, is_cached
-
         corpus, config, folder = self.dataset.corpus, self.config.candidates, self.workspace.path("bm25")
         if is_cached(corpus, config, folder):
             return BM25Index.load(folder)
@@ -197,8 +195,6 @@ class ServedWorkspace:
 
     def first_stage(self, retriever: Retriever) -> FirstStage:
         """BM25 and one bi-encoder."""
-        from rankstill.candidates import FirstStage
-
         config, passages = self.config.candidates, retriever.passages
         return FirstStage(self.dataset.corpus, retriever.model, passages, config, bm25=self.bm25)
 
@@ -208,8 +204,6 @@ class ServedWorkspace:
         Raises:
             WorkspaceError: a run has replaced them since the workspace was opened.
         """
-        from rankstill.hybrid import Hybrid
-
         with self.unchanged():
             return Hybrid.load(self.workspace.path(file))
 
@@ -220,8 +214,6 @@ class ServedWorkspace:
         Raises:
             WorkspaceError: a run has replaced them since the workspace was opened, or they are of another corpus.
         """
-        from rankstill.multi_vector import TokenIndex
-
         with _timed("loading the multi-vector retriever"), self.unchanged():
             model = load_multi_vector(str(self.workspace.path("multi-vector")), self.config.device)
             index = TokenIndex.load(self.workspace.path("multi-vector-index"))
@@ -236,10 +228,6 @@ class ServedWorkspace:
         Raises:
             WorkspaceError: a run has replaced the ranker since the workspace was opened.
         """
-        from rankstill.candidates import PassageScorer
-        from rankstill.multi_vector import MeanMaxSim
-        from rankstill.ranker import Ranker
-
         with _timed("loading the ranker"), self.unchanged():
             ranker = Ranker.load(self.workspace.path("reranker"), self.config.device)
         stage = self.first_stage(self.after)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rankstill.errors import RankstillError
 from rankstill.progress import say
+from rankstill.serve.reading import open_workspace
 
 _GRACE = 30
 """Seconds that requests have to finish once the server is asked to stop."""
@@ -36,7 +37,6 @@ def run_server(workspace: Path, host: str = "127.0.0.1", port: int = 8080, allow
         raise RankstillError(
             f'serving needs the package {error.name}, which is not installed: pip install "rankstill[serve]"'
         ) from error
-    from rankstill.serve.reading import open_workspace
 
     hosts = [name.lower() for name in (*LOOPBACK, *_own_names(host), *allow_hosts)]
     listening = _listen(host, port)  # before minutes of loading, not after

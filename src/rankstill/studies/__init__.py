@@ -3,7 +3,6 @@
 from rankstill.studies.catalogue import STUDIES
 from rankstill.studies.lists import ListKind, relist
 from rankstill.studies.running import run_study
-from rankstill.studies.table import StudyRow, StudyTable
-from rankstill.studies.variants import Study, StudyData, Variant
+from rankstill.studies.variants import StudyData, Variant
 
-__all__ = ["STUDIES", "ListKind", "Study", "StudyData", "StudyRow", "StudyTable", "Variant", "relist", "run_study"]
+__all__ = ["STUDIES", "ListKind", "StudyData", "Variant", "relist", "run_study"]
