@@ -33,9 +33,10 @@ from rankstill.evaluation.systems import BEFORE, DISTILLED, read_runs
 from rankstill.judge import commands as judging
 from rankstill.judge.agreement import human_agreement, order_agreement
 from rankstill.outcome import Outcome
-from rankstill.pipeline import STEPS, distill, identity
+from rankstill.pipeline import distill, identity
 from rankstill.progress import say
 from rankstill.report.verdict import verdict
+from rankstill.steps import STEPS
 from rankstill.teacher.defusing import cut, defuse
 from rankstill.workspace import FORMAT, Workspace, digest
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 
-from rankstill.pipeline import STEPS
+from rankstill.steps import STEPS
 
 TOY_STEPS = tuple(step for step in STEPS if step != "multi_vector_distilled")
 """What a chain makes that trains no multi-vector retriever, as `toy_config` has it."""

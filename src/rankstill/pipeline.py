@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rankstill.cache import cache_of_all
 from rankstill.baselines import check_white_box, unneeded_steps, white_box_identity
@@ -31,30 +31,9 @@ from rankstill.ranker.making import make_ranker, make_reranker
 from rankstill.report import write_report
 from rankstill.report.model_card import write_cards
 from rankstill.reporting import Reports
-from rankstill.steps import Plan
+from rankstill.steps import STEPS, Plan
 from rankstill.teaching.rankings import ask_for_rankings, take_rankings
 from rankstill.workspace import DatasetIdentity, Workspace
-
-if TYPE_CHECKING:
-    pass
-
-STEPS = (
-    "vectors",
-    "candidates",
-    "rankings",
-    "held_out",
-    "multi_vector",
-    "token_index",
-    "ranker",
-    "labels",
-    "retriever",
-    "reranker",
-    "multi_vector_distilled",
-    "agreement",
-    "runs",
-    "evaluation",
-)
-"""In order. Running one runs whatever it needs of those before it first."""
 
 
 def _once(step: Callable[[Chain], str]) -> Callable[[Chain], str]:

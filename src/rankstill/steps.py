@@ -21,7 +21,9 @@ TITLES: Mapping[str, str] = {
     "runs": "search",
     "evaluation": "evaluate",
 }
-"""By the steps' names in the manifest. Where a command makes the step, its title is the command's name."""
+"""Title by the step's name in the manifest. Where a command makes the step, its title is the command's name."""
+STEPS = tuple(TITLES)
+"""The steps' names in order. Running a step first runs the earlier ones that it needs."""
 _TRUST = 30.0
 """Seconds of a run that count as well expected before any was measured."""
 _WORTH_SAYING = 10.0

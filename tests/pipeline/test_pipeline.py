@@ -21,7 +21,8 @@ from rankstill.datasets import Dataset, load_dataset
 from rankstill.evaluation.runs import read_run
 from rankstill.labels import read_labels
 from rankstill.outcome import Outcome
-from rankstill.pipeline import STEPS, Chain, open_chain
+from rankstill.pipeline import Chain, open_chain
+from rankstill.steps import STEPS
 from rankstill.workspace import Workspace
 from toy import TOY_STEPS
 

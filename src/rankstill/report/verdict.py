@@ -22,7 +22,7 @@ from rankstill.evaluation.systems import (
 )
 from rankstill.report.causes import likely_causes
 from rankstill.report.showing import signed
-from rankstill.steps import title
+from rankstill.steps import STEPS, title
 
 _SURE = 0.05
 _OTHERS = {
@@ -222,8 +222,6 @@ def next_step(finished: Collection[str], unneeded: Collection[str] = ()) -> str 
         finished: names of steps.
         unneeded: steps that this chain does without.
     """
-    from rankstill.pipeline import STEPS
-
     if STEPS[-1] in finished:
         return None
     return next(step for step in STEPS if step not in finished and step not in unneeded)
