@@ -75,7 +75,7 @@ def check_queries(dataset: Dataset) -> None:
 
 
 class Components:
-    """What several steps need, each made on first use and kept.
+    """What several steps need: models, first stage, teacher, lists. Each is made on first use and kept.
 
     Args:
         config: the experiment.
@@ -151,7 +151,7 @@ class Components:
             architecture_of(config.model)
 
     def ranking_options(self) -> list[Any]:
-        """Whatever the rankings depend on, of how the teacher is asked."""
+        """The teacher's options that the rankings depend on: they are part of the step's fingerprint."""
         from rankstill.teacher.prompts import load_template
 
         teacher = self.config.teacher
@@ -213,7 +213,7 @@ class Components:
 
     @cached_property
     def dataset_fingerprint(self) -> str:
-        """Of everything that the chain reads from the dataset."""
+        """A fingerprint of everything that the chain reads from the dataset."""
         return self.dataset.fingerprint()
 
     @cached_property
@@ -257,7 +257,7 @@ class Components:
 
     @cached_property
     def cluster(self) -> Cluster | None:
-        """Where the heavy steps run, if not here; errors as of `ray`."""
+        """The Ray cluster that runs the heavy steps; None where they run in this process. Errors as of `ray`."""
         config, retriever = self.config.engine, self.config.retriever
         if config.kind == "local":
             return None

@@ -42,7 +42,7 @@ def run_demo(
     """Distil SciFact's recorded rankings into all-MiniLM-L6-v2.
 
     Args:
-        workspace: its folder.
+        workspace: the workspace's folder.
         quick: work on a sample, with figures that are a sample's.
         all_claims: train on all 809 claims, those that leak into the test split too.
         replace: see `distill`.

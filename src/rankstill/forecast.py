@@ -44,8 +44,8 @@ def expected_seconds(components: Components, steps: tuple[str, ...]) -> dict[str
     """How long each step will take on this machine, by its encoding rate. An LLM's answers are not counted.
 
     Args:
-        components: of the chain.
-        steps: that it makes.
+        components: the chain's components.
+        steps: the steps that it makes.
 
     Returns:
         Seconds, by step.
@@ -59,7 +59,7 @@ def forecast(config: Config, workspace: str | Path) -> list[str]:
 
     Args:
         config: the experiment.
-        workspace: its folder.
+        workspace: the workspace's folder.
 
     Raises:
         RankstillError: as `distill`, where that could not begin.

@@ -139,7 +139,7 @@ class TeacherLists:
         return judging if taught and len(judging) >= ENOUGH_TO_FIT else self.training
 
     def validation_texts(self) -> list[ValidationList]:
-        """The texts of `validation`."""
+        """The rankings of `validation` as texts."""
         from rankstill.retriever import ValidationList
 
         rankings, texts = self.validation, self.dataset.corpus.texts

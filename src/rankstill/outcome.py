@@ -25,7 +25,7 @@ class Outcome:
     """What a chain made.
 
     Args:
-        workspace: its folder.
+        workspace: the workspace's folder.
         retriever: folder of the distilled retriever, for SentenceTransformer.
         reranker: folder of the ranker that goes on top of it, for `Ranker.load`; None if the chain has no ranker.
         table: what was measured, or None if the dataset has nothing to measure with.
@@ -57,8 +57,8 @@ def read_outcome(components: Components, steps: Collection[str], offer: str = ""
     """What a workspace holds by now.
 
     Args:
-        components: of the chain.
-        steps: that the chain needs.
+        components: the chain's components.
+        steps: the steps that the chain needs.
         offer: see `Outcome`.
     """
     workspace, table = components.workspace, None

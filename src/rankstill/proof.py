@@ -99,7 +99,7 @@ def answer_choices(config: Config, workspace: str | Path, questions: Path) -> Ra
 
     Args:
         config: the experiment.
-        workspace: its folder.
+        workspace: the workspace's folder.
         questions: as `rag.read_choice_questions` reads them.
 
     Raises:

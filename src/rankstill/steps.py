@@ -77,8 +77,8 @@ class Plan:
         """What is said when a step has ended: how long the run has taken, and what is left of it.
 
         Args:
-            step: by name.
-            seconds: that it took.
+            step: the step's name.
+            seconds: how long it took.
         """
         if step not in self._places:
             return ""

@@ -36,9 +36,9 @@ def hold_out(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], ND
     """Split rows into those that are held out, one at least, and the others. The same ones whoever asks.
 
     Args:
-        count: of rows.
-        share: to hold out.
-        seed: of the draw.
+        count: how many rows there are.
+        share: the share of rows to hold out.
+        seed: seeds the random sample.
     """
     import numpy as np
 
@@ -54,11 +54,11 @@ def training_arguments(
     Args:
         kind: the trainer's arguments class.
         scratch: a folder for what the trainer writes.
-        device: of the model.
+        device: the device of the model.
         epochs: passes over the rows.
         batch: rows a step, of each process where several train.
         rate: peak learning rate.
-        seed: of shuffling.
+        seed: seeds the shuffling.
         reports: as `Reports.arguments` gives them.
     """
     init_process_group()  # or the trainer would, with less patience
@@ -111,7 +111,7 @@ def run_training(trainer: Any, reports: Reports, training: str) -> list[dict[str
     Args:
         trainer: ready to train.
         reports: where else the curve goes.
-        training: its name there.
+        training: the training's name there.
     """
     from transformers import PrinterCallback
 

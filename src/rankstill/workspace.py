@@ -60,7 +60,7 @@ class DatasetIdentity:
     Args:
         name: for people.
         source: where it comes from, the same from whichever folder a command is started.
-        fingerprint: of its content.
+        fingerprint: the fingerprint of its content.
     """
 
     name: str
@@ -152,7 +152,7 @@ class Workspace:
         """Take the workspace for a dataset, before any step is made on it.
 
         Args:
-            dataset: that the next steps are made on.
+            dataset: the dataset that the next steps are made on.
             replace: delete the finished steps of another dataset.
 
         Raises:

@@ -71,7 +71,7 @@ def gold_labels(
     """The judged-relevant passages, whether the first stage finds them or not, against the candidates that are not.
 
     Args:
-        query_ids: of the queries that may teach; one without a relevant passage gives no row.
+        query_ids: the query ids of the queries that may teach; one without a relevant passage gives no row.
         candidates: positions of each query's candidates, best first, by query id.
         dataset: gives queries, passages and judgements.
         passages: how many a row holds at most.

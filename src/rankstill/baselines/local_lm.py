@@ -39,7 +39,7 @@ class LocalLM:
     Args:
         name: for messages.
         model: a transformers model.
-        tokenizer: its tokenizer.
+        tokenizer: the model's tokenizer.
         passage_tokens: a passage is cut after so many.
     """
 

@@ -21,9 +21,9 @@ def labelled_query(
     """A row as the ranker would have written it, best first; ties stay in the order given.
 
     Args:
-        query: whose.
-        positions: of its passages in the corpus. [passages]
-        scores: of these. [passages]
+        query: the query that the labels belong to.
+        positions: the positions of its passages in the corpus. [passages]
+        scores: the scores of these. [passages]
     """
     best_first = np.argsort(-scores, kind="stable")
     placed = np.asarray(positions, dtype=np.int64)[best_first]

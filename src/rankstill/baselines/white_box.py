@@ -48,9 +48,9 @@ def queries_to_read(dataset: Dataset, count: int | None, seed: int) -> list[str]
     """Training queries that have an accepted answer, in a fixed order: to read more later costs the new ones alone.
 
     Args:
-        dataset: whose queries.
+        dataset: the dataset whose queries.
         count: the first so many; None: all.
-        seed: of the order.
+        seed: seeds the random order.
 
     Raises:
         DataError: no query has an accepted answer.
@@ -83,7 +83,7 @@ def label_by_lm(
     Args:
         load: gives the language model; not called where nothing is left to read.
         method: see `likelihood`.
-        query_ids: of queries that have an accepted answer.
+        query_ids: the query ids of queries that have an accepted answer.
         candidates: positions of each query's candidates, best first, by query id.
         dataset: gives queries, answers and passages.
         folder: for what was read, a part of the queries a file; of one language model and one table of candidates.

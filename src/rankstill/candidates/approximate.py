@@ -33,7 +33,7 @@ _OFF = 1e-5
 
 @dataclass(frozen=True)
 class IndexRecall:
-    """What an index finds of what exact search finds.
+    """The recall of an index against exact search.
 
     Args:
         factory: FAISS's name of the index.
@@ -55,7 +55,7 @@ class IndexRecall:
 
     @property
     def trusted(self) -> bool:
-        """Whether it finds enough."""
+        """Whether its recall is high enough."""
         return self.recall >= self.least
 
     def describe(self) -> str:
@@ -94,7 +94,7 @@ class ApproximateIndex:
         Args:
             queries: unit vectors. [queries, dimensions]
             k: how many; all if there are fewer.
-            device: of what is searched exactly.
+            device: the device on which queries are searched exactly.
             left_out: which passages are not looked at; None: all are. [passages]
 
         Returns:
@@ -145,7 +145,7 @@ def cached_approximate_index(
         folder: the index's own; what else lies in it is replaced.
         least: the recall that is wanted.
         made_from: digest of what the passages' vectors are.
-        device: of the exact search that it is measured against.
+        device: the device of the exact search that it is measured against.
 
     Returns:
         The index, or None if its recall is too low; and what was measured.
@@ -178,7 +178,7 @@ def build(passages: Vectors, factory: str, path: Path) -> None:
     Args:
         passages: unit vectors, memory-mapped. [passages, dimensions]
         factory: FAISS's name of the index.
-        path: of the file.
+        path: the file's path.
 
     Raises:
         RankstillError: FAISS cannot make such an index of these vectors.
@@ -218,7 +218,7 @@ def measure(
         queries: unit vectors. [queries, dimensions]
         factory: the index's name.
         least: the recall that is wanted.
-        device: of the exact search.
+        device: the device of the exact search.
     """
     depth = min(DEPTH, len(passages))
     # By cosine and not by position: of several passages with the same text, any will do.
@@ -282,7 +282,7 @@ def _inner(index: Any) -> Any:
 
 
 def _efforts(index: Any) -> list[int]:
-    """What to try, from little to all: lists to visit, or neighbours to keep."""
+    """The search settings to try, from the fastest to the exhaustive one: lists to visit, or neighbours to keep."""
     inner = _inner(index)
     if hasattr(inner, "nprobe"):
         return [*(2**power for power in range(inner.nlist.bit_length()) if 2**power < inner.nlist), inner.nlist]

@@ -217,7 +217,7 @@ def write_index(texts: Sequence[str], folder: Path, language: str | None, k1: fl
 
     Args:
         texts: passages in corpus order.
-        folder: that exists.
+        folder: a folder that exists.
         language: see `Analyzer`.
         k1: term-frequency saturation.
         b: length normalisation, 0 to 1.

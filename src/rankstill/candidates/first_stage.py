@@ -43,7 +43,7 @@ class LateInteractionScores(Protocol):
         """The token vectors of queries. Each [tokens, dimensions]"""
 
     def mean_maxsim(self, tokens: NDArray[np.float32], positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Of one query's tokens, passages at these positions of the corpus. [passages]"""
+        """Mean MaxSim of one query's tokens with the passages at these positions of the corpus. [passages]"""
 
 
 def feature_names(columns: int) -> tuple[str, ...]:
@@ -56,7 +56,7 @@ class Candidates:
     """A query's first-stage passages, best first by fusion.
 
     Args:
-        positions: of the passages in the corpus. [n]
+        positions: the positions of the passages in the corpus. [n]
         features: their first-stage scores, in the order of `FEATURES`, then `LATE`, where it is known. [n, features]
         fused: reciprocal rank fusion of the dense and the lexical ranking. [n]
     """
@@ -146,7 +146,7 @@ class FirstStage:
 
         Args:
             queries: their texts.
-            positions: of each query's passages in the corpus. Each [n]
+            positions: the positions of each query's passages in the corpus. Each [n]
 
         Yields:
             For each query, scores in the order of `FEATURES`, then `LATE`, where it is known. [n, features]

@@ -18,7 +18,7 @@ def make_vectors(components: Components, folder: Path) -> None:
     """Encode the corpus by the retriever as it was, here or on the cluster.
 
     Args:
-        components: of the chain.
+        components: the chain's components.
         folder: for `vectors/`.
     """
     if components.cluster is not None:
@@ -31,7 +31,7 @@ def make_candidates(components: Components, folder: Path) -> Sequence[str]:
     """Find candidates of every query that may teach or be labelled.
 
     Args:
-        components: of a chain that has vectors.
+        components: the components of a chain that has vectors.
         folder: for `candidates.parquet`.
 
     Returns:

@@ -32,7 +32,7 @@ class SortedPostings:
 
     @property
     def lengths(self) -> NDArray[np.int64]:
-        """Of each passage, in terms. [passages]"""
+        """The length of each passage, in terms. [passages]"""
         return np.concatenate([np.zeros(0, dtype=np.int64), *self._lengths])
 
     def add(self, numbered: list[list[int]], vocabulary: dict[str, int]) -> None:

@@ -43,7 +43,7 @@ class PassageScorer:
         """First-stage scores in the order of `FEATURES`, then `LATE`, where there is a `late`. [passages, features]
 
         Args:
-            query: its text.
+            query: the query's text.
             passages: their texts: title, a space, body.
         """
         if not passages:

@@ -107,7 +107,7 @@ def _nearest(
 
 
 def _off(queries: Tensor, rough: Tensor) -> Tensor:
-    """By how much a product of rounded vectors, not itself rounded yet, differs from the one in float32, at most.
+    """The largest error of a product of rounded vectors, before it is rounded itself, against the product in float32.
 
     |q.p - q'.p'| <= |q - q'| |p| + |q'| |p - p'|, by Cauchy and Schwarz. How far rounding moved a query is measured.
     Of passages the worst is taken: to measure theirs takes longer than the narrower bound saves.
@@ -207,8 +207,8 @@ def _merge(best: Tensor, where: Tensor, rows: Tensor, positions: Tensor, cosines
     Args:
         best: cosines of those known, best first. [queries, k]
         where: their positions, all before those found. [queries, k]
-        rows: of each one found, its query, ascending. [found]
-        positions: of those found, ascending within a query. [found]
+        rows: the rows of each one found, its query, ascending. [found]
+        positions: the positions of those found, ascending within a query. [found]
         cosines: of those found. [found]
     """
     import torch

@@ -16,9 +16,9 @@ def write_candidates(found: Mapping[str, Candidates], corpus: Corpus, path: Path
     """Write each query's candidates.
 
     Args:
-        found: by query id.
+        found: the candidates by query id.
         corpus: gives the passages' ids.
-        path: of the table.
+        path: the path of the table.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq

@@ -65,8 +65,8 @@ class Experiment:
     """What a command works on: the options that all commands on a workspace share.
 
     Args:
-        path: of the config, or of a workspace that holds one, if either is given.
-        workspace: its folder.
+        path: the path of the config, or of a workspace that holds one, if either is given.
+        workspace: the workspace's folder.
         changes: options that flags set, by dotted path.
     """
 

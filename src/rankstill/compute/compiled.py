@@ -80,7 +80,7 @@ def _compile(network: nn.Module, by_torch: Forward, features: dict[str, Any], ex
 
     Args:
         network: a transformer.
-        by_torch: its forward pass.
+        by_torch: the model's forward pass by torch.
         features: a batch of texts.
         expected: what torch gives for them.
     """

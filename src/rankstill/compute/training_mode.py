@@ -36,7 +36,7 @@ def plain_attention(model: Any) -> Iterator[None]:
     """Attention step by step in place of the fused one: slower forward, and its weights can be looked at.
 
     Args:
-        model: of transformers.
+        model: a model of transformers.
     """
     own = model.config._attn_implementation
     model.set_attn_implementation("eager")

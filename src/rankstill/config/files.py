@@ -41,7 +41,7 @@ def read_config(path: str | Path, changes: Mapping[str, Any] | None = None) -> C
     """Read a YAML config.
 
     Args:
-        path: of the file.
+        path: the file's path.
         changes: options to set over the file's, by dotted path, such as {"ranker.prior": False}.
 
     Raises:

@@ -54,7 +54,7 @@ class JudgeConfig(Section):
         A key goes to the address that it was set for alone, and parameters to their model.
 
         Args:
-            teacher: whose options hold where the judge has none.
+            teacher: the teacher whose options hold where the judge has none.
 
         Raises:
             RankstillError: no LLM is named.

@@ -81,7 +81,7 @@ class Texts(_LazyTexts):
     """The passages as models see them, each put together when it is asked for.
 
     Args:
-        corpus: whose.
+        corpus: the corpus that the texts belong to.
         rows: positions in the corpus.
     """
 

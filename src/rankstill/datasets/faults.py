@@ -19,7 +19,7 @@ class MistakesError(DataError):
 
     Args:
         found: the first mistakes, with the numbers of their records.
-        count: of all.
+        count: how many there are.
     """
 
     def __init__(self, found: Sequence[tuple[float, str]], count: int) -> None:

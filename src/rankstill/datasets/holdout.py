@@ -18,8 +18,8 @@ def hold_out(dataset: Dataset, seed: int = 0) -> Dataset:
     that repeats a held-out one word for word is dropped.
 
     Args:
-        dataset: whose training queries are parted.
-        seed: of the draw.
+        dataset: the dataset whose training queries are parted.
+        seed: seeds the random sample.
 
     Raises:
         DataError: too few training queries are judged, or too many of them share gold passages.

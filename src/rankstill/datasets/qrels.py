@@ -38,7 +38,7 @@ def read_qrels(
     A first line that names its columns is passed over, and so are lines that begin with # and are no judgement.
 
     Args:
-        path: of the file.
+        path: the file's path.
         queries: the ids of the queries that exist; no heading and no comment begins with one.
         corpus: the ids of the passages that exist; likewise.
 

@@ -30,10 +30,10 @@ if TYPE_CHECKING:
 
 
 class RemoteCallError(BadReplyError):
-    """What a worker made of a failed request: openai's own errors cannot be sent from process to process.
+    """A failed request, as a worker reports it: openai's own errors cannot be sent from process to process.
 
     Args:
-        failure: it.
+        failure: why the request failed.
     """
 
     def __init__(self, failure: Failure) -> None:
@@ -42,15 +42,15 @@ class RemoteCallError(BadReplyError):
 
 @dataclass(frozen=True)
 class CallTarget:
-    """Whom a worker asks.
+    """The endpoint that a worker sends calls to.
 
     Args:
         endpoint: base URL; empty for litellm's own.
         api_key_env: the environment variable, on the worker's machine, that holds the key: keys do not travel.
         provider: who sends.
-        timeout: of a request, in seconds.
+        timeout: the longest wait for a reply, in seconds.
         local_model: a GGUF file that the worker serves itself, in place of an endpoint.
-        context: its tokens for one call.
+        context: the model's context for one call, in tokens.
         at_once: calls that the local model answers at once.
     """
 
@@ -73,8 +73,8 @@ class CallWorkers:
     Args:
         place: whom they ask.
         workers: how many.
-        cpus: of each.
-        gpus: of each.
+        cpus: how many CPU cores each worker has.
+        gpus: how many GPUs each worker has.
 
     Raises:
         TeacherError: on entering: a worker has no key, no such model or not the package that it needs.
@@ -146,7 +146,7 @@ def reach_by_workers(config: TeacherConfig, engine: RayEngine) -> Iterator[tuple
 
     Args:
         config: whom to ask. A local model is served by every worker, so it must be a file, or on the hub, for each.
-        engine: whose workers.
+        engine: the engine whose workers send.
     """
     local = config.kind == "local"
     place = CallTarget(

@@ -31,14 +31,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Cluster:
-    """An engine with what its workers share.
+    """The chain's heavy steps on an engine, with the folders that its workers share.
 
     Args:
         engine: runs the work.
         store: where all machines read and write. Nothing in it is ever wrong: names are digests of what is in them.
         corpus: the passages.
         encoder: the retriever to improve.
-        candidates: of the first stage.
+        candidates: the candidates of the first stage.
     """
 
     engine: Engine
@@ -120,5 +120,5 @@ class Cluster:
 
 
 def _made_from(*what: Any) -> str:
-    """A name for shards: of what they were made from, of what they mean, and of how long they are."""
+    """A name for a folder of shards: a digest of their inputs, their format and their length."""
     return digest(FORMAT, PASSAGES_A_PART, *what)

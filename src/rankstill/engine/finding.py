@@ -30,7 +30,7 @@ class SharedFirstStage:
     Args:
         corpus: as `corpus_tables` gives it.
         vectors: in shards, as `encode_corpus_on` keeps them.
-        encoder: that made the vectors.
+        encoder: the encoder that made the vectors.
         config: as of `FirstStage`.
     """
 

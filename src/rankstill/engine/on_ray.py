@@ -30,7 +30,7 @@ class RayEngine:
         address: of the cluster, as `ray.init` takes it: "auto" for the one that this machine belongs to; None starts
             one here, or uses the one that this process is connected to.
         workers: actors at most; None, or more than the cluster has room for: as many as it has room for.
-        cpus: of each, above 0.
+        cpus: how many CPU cores each worker has, above 0.
         gpus: of each; a share of one lets several share it.
 
     Raises:

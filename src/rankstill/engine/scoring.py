@@ -29,7 +29,7 @@ class SharedRanker:
     """A ranker that any worker can load.
 
     Args:
-        folder: of the ranker, which every worker can read; or its address, as `put_folder` gives it.
+        folder: the folder of the ranker, which every worker can read; or its address, as `put_folder` gives it.
         corpus: as `corpus_tables` gives it; a prior alone does not read it.
         device: None: the best that the worker has.
     """

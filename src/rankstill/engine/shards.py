@@ -26,7 +26,7 @@ class ShardFolder:
         return ShardFolder(f"{self.url.rstrip('/')}/{name}")
 
     def names(self) -> list[str]:
-        """Of the shards that are there, in order."""
+        """The names of the shards that are there, in order."""
         files, folder = self._place()
         files.invalidate_cache()  # other machines write here too
         if not files.exists(folder):
@@ -35,7 +35,7 @@ class ShardFolder:
         return sorted(name for name in names if name.startswith("part-") and name.endswith(".parquet"))
 
     def read(self, name: str) -> pa.Table:
-        """A shard."""
+        """Read one shard."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -43,7 +43,7 @@ class ShardFolder:
         return pq.read_table(pa.BufferReader(files.cat_file(f"{folder}/{name}")))
 
     def rows(self) -> int:
-        """Of all shards, as the end of each file says: the rest is not read."""
+        """How many rows all shards have, as the footer of each file says: the rest is not read."""
         import pyarrow.parquet as pq
 
         files, folder = self._place()

@@ -33,7 +33,7 @@ class Engine(Protocol):
         """Make a shard in `target` of every shard in `source`, under the same name.
 
         Args:
-            work: from a shard to a shard.
+            work: what makes a shard from a shard.
             source: what there is.
             target: what is to be.
             what: for the progress line.
@@ -46,7 +46,7 @@ class Engine(Protocol):
         """Work on tables that are here, as on shards; what comes of each, in order.
 
         Args:
-            work: from a shard to a shard.
+            work: what makes a shard from a shard.
             tables: read one at a time.
             kept: where what is made stays.
             what: for the progress line.

@@ -97,8 +97,8 @@ def agreement_table(
         rankings: the LLM's, of at least one list.
         scores: system -> its scores of each list's passages, those that the LLM placed first, in its order, then the
             others, in the order shown. Each [passages]
-        k: of nDCG.
-        seed: of the resampling.
+        k: the rank at which nDCG is cut off.
+        seed: seeds the resampling.
         resamples: of the bootstrap and of the randomisation test.
     """
     values = {name: list_values(rankings, own, k) for name, own in scores.items()}

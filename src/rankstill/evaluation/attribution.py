@@ -30,12 +30,13 @@ _SURE = 0.05
 
 @dataclass(frozen=True)
 class Link:
-    """From one system of the chain to the next.
+    """One link of the chain: from a system to the next one, which learns from it.
 
     Args:
         source: the system that teaches.
         target: the system that learns from it.
-        comparison: of their nDCG@10; its difference is what the link gains, or loses where it is negative.
+        comparison: the comparison of their nDCG@10; its difference is what the link gains, or loses where it is
+            negative.
         tau: Kendall's tau-b of the two orders, mean over queries; None where no query has two different scores.
         kl: KL(source || target) of their distributions over a query's candidates, in nats, mean over queries.
     """
@@ -53,7 +54,7 @@ class WorstLinkTest:
 
     Args:
         link: the next: "ranker -> retriever".
-        comparison: of what the worst link gains on a query with what the next one gains on it.
+        comparison: the comparison of what the worst link gains on a query with what the next one gains on it.
     """
 
     link: str
@@ -62,10 +63,10 @@ class WorstLinkTest:
 
 @dataclass(frozen=True)
 class QueryGroup:
-    """The chain on one set of queries.
+    """The links of the chain, measured on one set of queries.
 
     Args:
-        name: which queries these are.
+        name: the name of this set of queries.
         proof: whether none of them taught, so that the figures say something of other queries.
         n: how many.
         ndcg: system -> nDCG@10, mean over queries, in the chain's order.
@@ -163,10 +164,11 @@ def attribute(
         name: which queries these are, such as "test queries".
         chain: system -> its scores of each query's candidates, in the chain's order; two systems or more. Ties go in
             the order in which the candidates are named.
-        qrels: of these queries, which alone are measured. Relevant passages beyond the candidates count against all.
+        qrels: the qrels of these queries, which alone are measured. Relevant passages beyond the candidates count
+            against all.
         proof: whether none of the queries taught.
         temperatures: system -> what its scores are divided by before the softmax that KL compares.
-        seed: of the resampling.
+        seed: seeds the resampling.
         resamples: of the bootstrap and of the randomisation test.
 
     Raises:
@@ -211,7 +213,7 @@ def compare_worst_links(gains: Mapping[str, NDArray[np.float64]], seed: int, res
 
     Args:
         gains: link -> what it gains on each query, the same queries in the same order. [queries]
-        seed: of the resampling.
+        seed: seeds the resampling.
         resamples: of the bootstrap and of the randomisation test.
     """
     worst, *others = sorted(gains, key=lambda link: float(gains[link].mean()))
@@ -278,7 +280,7 @@ def worst_link_in_words(link: str, found: Comparison, lead: WorstLinkTest | None
         link: its ends: "teacher -> ranker".
         found: what it leads to, compared with what it comes from.
         lead: before the next link; None for a single one.
-        measure: that they are compared by.
+        measure: the measure that they are compared by.
         queries: which they were: "test queries".
     """
     figures = (

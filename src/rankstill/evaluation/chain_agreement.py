@@ -56,7 +56,7 @@ def measure_agreement(components: Components, folder: Path, *, with_ranker: bool
     """Measure every system against the LLM's order on the held-out lists, and what can explain a poor result.
 
     Args:
-        components: of a chain that has come as far as the step `reranker`.
+        components: the components of a chain that has come as far as the step `reranker`.
         folder: for `agreement.json`.
         with_ranker: whether the chain has a ranker.
 
@@ -85,8 +85,8 @@ def score_lists(components: Components, rankings: Sequence[Ranking], *, with_ran
     """Every system's scores of each list's passages, those that the LLM placed first, in its order, then the others.
 
     Args:
-        components: of a chain that has come as far as the step `reranker`.
-        rankings: whose passages to score.
+        components: the components of a chain that has come as far as the step `reranker`.
+        rankings: the rankings whose passages to score.
         with_ranker: whether the chain has a ranker.
 
     Returns:
@@ -140,7 +140,7 @@ def _late_scores(
     lexical: Sequence[Scores],
     after: str = "",
 ) -> tuple[list[Scores], list[Scores]]:
-    """Of a multi-vector retriever, and of its hybrid with BM25. Each [passages]"""
+    """Scores of a multi-vector retriever, and of its hybrid with BM25. Each [passages]"""
     model = components.distilled_multi_vector if after else components.multi_vector
     index = TokenIndex.load(components.workspace.path(f"multi-vector{after}-index"))
     maxsim = list(index.scores_of(encode_queries(model, list(queries)), positions, str(model.device)))

@@ -62,7 +62,7 @@ def search_by_chain(components: Components, folder: Path, *, with_ranker: bool) 
     """Search with every system for the queries that measure.
 
     Args:
-        components: of a chain that has come as far as the step `reranker`.
+        components: the components of a chain that has come as far as the step `reranker`.
         folder: for `runs/`, a run a system.
         with_ranker: whether the chain has a ranker.
     """
@@ -78,7 +78,7 @@ def evaluate_chain(components: Components, folder: Path) -> Sequence[str]:
     """Measure every system on the test queries; without any, on other queries with answers that do not teach.
 
     Args:
-        components: of a chain that has come as far as the step `runs`.
+        components: the components of a chain that has come as far as the step `runs`.
         folder: for `runs/qrels.trec` (what the runs are measured by), `metrics.json`, `per-query.csv` and `pairs.csv`.
 
     Returns:
@@ -156,8 +156,8 @@ def chain_systems(
     """Every system by its name: what makes its run.
 
     Args:
-        components: of a chain that has come as far as the step `reranker`; for those that are `UNTRAINED`,
-            `candidates`.
+        components: the components of a chain that has come as far as the step `reranker`; for those that are
+            `UNTRAINED`, `candidates`.
         queries: what to search for: texts by id.
         with_ranker: whether the chain has a ranker.
     """

@@ -45,7 +45,7 @@ def attribute_workspace(components: Components) -> Attribution:
     passage with a training query. On training queries all links are measured, and nothing is proven.
 
     Args:
-        components: of a workspace whose chain has come as far as the step `reranker`.
+        components: the components of a workspace whose chain has come as far as the step `reranker`.
 
     Raises:
         WorkspaceError: it has not.

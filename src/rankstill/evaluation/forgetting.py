@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Forgetting:
-    """One retriever before and after, elsewhere.
+    """One retriever before and after its training, on another dataset.
 
     Args:
         dataset: the name of the one that it was measured on.
@@ -80,7 +80,7 @@ def measure_forgetting(
         dataset: the second dataset; its training queries are not used.
         trained_on: the corpus of the first one, to see whether the second is untouched.
         measures: names as in `per_query`, the main one first.
-        seed: of the resampling.
+        seed: seeds the resampling.
         resamples: of the bootstrap and of the randomisation test.
 
     Raises:
@@ -100,7 +100,7 @@ def forgetting_of_workspace(components: Components, dataset: Dataset) -> Forgett
     """The forgetting of a finished chain's retriever, measured as its config says.
 
     Args:
-        components: of a workspace whose chain has come as far as the step `retriever`.
+        components: the components of a workspace whose chain has come as far as the step `retriever`.
         dataset: the second dataset.
 
     Raises:

@@ -28,7 +28,7 @@ _ROWS_AT_ONCE = 1024
 
 @dataclass(frozen=True)
 class HeldOutLists:
-    """What was drawn.
+    """The held-out lists of an experiment, and how they were sampled.
 
     Args:
         queries: ids of the queries whose lists are held out, in the order of the rankings.
@@ -69,7 +69,7 @@ def hold_out_lists(
         rankings: all of the LLM's.
         vectors: makes unit vectors of their queries, if they are needed. [lists, dimensions]
         share: of the lists to hold out; 0 for none. `LEAST` are held out at least.
-        seed: of the draw.
+        seed: seeds the random sample.
     """
     lists = len(rankings)
     if not share:
@@ -125,7 +125,7 @@ def draw_groups(groups: NDArray[np.int64], count: int, seed: int) -> NDArray[np.
     Args:
         groups: of each row. [rows]
         count: rows to draw.
-        seed: of the order.
+        seed: seeds the random order.
     """
     sizes, chosen = np.bincount(groups), []
     for group in np.random.default_rng(seed).permutation(len(sizes)):

@@ -53,7 +53,7 @@ class Judgements:
 
     @property
     def fingerprint(self) -> str:
-        """Of all of it."""
+        """A digest of all judgements."""
         return digest(asdict(self))
 
     def measuring(self) -> Qrels:
@@ -107,7 +107,7 @@ def with_judgements(dataset: Dataset, folder: Path) -> Dataset:
     Human judgements and an LLM's are never mixed: a dataset that has test queries of its own stays as it is.
 
     Args:
-        dataset: of the workspace.
+        dataset: the dataset of the workspace.
         folder: the workspace.
 
     Raises:
@@ -129,8 +129,8 @@ def unjudged_shares(runs: Mapping[str, Run], qrels: Qrels, depth: int) -> dict[s
     """System -> share of its best passages that are not judged, over the judged queries.
 
     Args:
-        runs: by system.
-        qrels: of the judged queries.
+        runs: the runs by system.
+        qrels: the qrels of the judged queries.
         depth: passages of each query to look at.
     """
     shares = {}
@@ -141,10 +141,10 @@ def unjudged_shares(runs: Mapping[str, Run], qrels: Qrels, depth: int) -> dict[s
 
 
 def judge_caveats(judged: Judgements, unjudged: Mapping[str, float], depth: int) -> Iterator[str]:
-    """Of figures that are measured by an LLM's judgements, a line each.
+    """Caveats of figures that are measured by an LLM's judgements, a line each.
 
     Args:
-        judged: by the LLM.
+        judged: the LLM's judgements.
         unjudged: as `unjudged_shares` gives them.
         depth: likewise.
     """

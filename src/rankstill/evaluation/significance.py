@@ -26,7 +26,7 @@ class Comparison:
         after: mean of the system in question.
         difference: after - before.
         low: lower end of the 95 % paired bootstrap interval of the difference.
-        high: its upper end.
+        high: the interval's upper end.
         p_value: two-sided p of the paired randomisation test; never 0.
         wins: queries on which `after` is higher.
         losses: queries on which it is lower.

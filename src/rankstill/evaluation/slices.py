@@ -25,9 +25,9 @@ class Slice:
 
     Args:
         by: what they were split by.
-        name: of this part.
+        name: the name of this part.
         queries: their ids.
-        comparison: of before and after on them; None for no queries.
+        comparison: the comparison of before and after on them; None for no queries.
     """
 
     by: str
@@ -45,7 +45,7 @@ class SliceTable:
         before: query id -> value of the system compared with.
         after: query id -> value of the system in question.
         slices: all queries first.
-        seed: of the resampling.
+        seed: seeds the resampling.
         judged_by: the LLM that judged, and when; empty where people did.
     """
 
@@ -97,12 +97,12 @@ def slice_runs(
 
     Args:
         before: of the system compared with.
-        after: of the system in question.
-        dataset: whose test queries have judgements.
+        after: the values of the system in question.
+        dataset: the dataset whose test queries have judgements.
         trained: ids of the queries that taught.
         language: of the analysis behind lexical overlap, as in the first stage (`candidates.language`).
         measure: a name as in `per_query`.
-        seed: of the resampling.
+        seed: seeds the resampling.
         resamples: of the bootstrap and of the randomisation test.
 
     Raises:
@@ -132,7 +132,7 @@ def compare_slices(
         after: query id -> value of the system in question, the same queries.
         groups: the slices, of these queries.
         measure: what the values are, for the table.
-        seed: of the resampling.
+        seed: seeds the resampling.
         resamples: of the bootstrap and of the randomisation test.
 
     Raises:
@@ -170,7 +170,7 @@ def slice_queries(
     without a gold passage is in none but the slices by length.
 
     Args:
-        dataset: whose queries, judgements and passages these are.
+        dataset: the dataset whose queries, judgements and passages these are.
         query_ids: what to split.
         trained: ids of the queries that taught.
         language: see `candidates.bm25.Analyzer`.
@@ -194,7 +194,7 @@ def terciles(values: Mapping[str, float], form: str) -> dict[str, tuple[str, ...
     """Queries with low, middle and high values, as near to thirds as equal values allow, which are never parted.
 
     Args:
-        values: by query id.
+        values: the values by query id.
         form: of a part's name, from its lowest and highest value.
 
     Returns:

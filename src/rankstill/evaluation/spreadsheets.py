@@ -34,7 +34,7 @@ def write_pairs(values: Mapping[str, Mapping[str, float]], path: Path, seed: int
     Args:
         values: system -> query id -> value in one measure, the same queries in the same order; none for headings alone.
         path: the file, replaced if it exists.
-        seed: of the resampling.
+        seed: seeds the resampling.
         resamples: of the bootstrap and of the randomisation test.
     """
     columns = {system: list(by_query.values()) for system, by_query in values.items()}

@@ -14,7 +14,7 @@ from rankstill.labels.table import LabelledQuery
 
 @dataclass(frozen=True)
 class Symptoms:
-    """Of one chain.
+    """Signs of what went wrong in one chain.
 
     Args:
         lists: how many taught.
@@ -46,7 +46,7 @@ def evenness(labels: Sequence[LabelledQuery], temperature: float) -> float | Non
     1: every passage is as good as any, so that there is nothing to learn. None without a query of two passages.
 
     Args:
-        labels: of queries.
+        labels: the labels of queries.
         temperature: tau_t, as in training.
     """
     from scipy.special import softmax

@@ -48,7 +48,7 @@ class EvaluationTable:
         baseline: name of the system that the others are compared with.
         measures: as shown, the main one (interval and comparison in the table) first.
         systems: in the order given.
-        seed: of the resampling.
+        seed: seeds the resampling.
         judged_by: the LLM that judged, and when; empty where people did, or accepted answers.
         rivals: of the systems that cost nothing, each compared with the distilled retriever on the main measure: name
             -> comparison, `before` being the rival's.
@@ -184,7 +184,7 @@ def tabulate(
         values: by system; the same queries in the same order.
         missing: system -> queries for which it has nothing; they count as 0.
         baseline: the system compared with, one of these.
-        seed: of the resampling.
+        seed: seeds the resampling.
         resamples: of the bootstrap and of the randomisation test.
         judged_by: as `EvaluationTable.judged_by`.
     """

@@ -48,10 +48,10 @@ def export_retriever(
 
     Args:
         config: the experiment.
-        workspace: its folder.
+        workspace: the workspace's folder.
         variants: some of `VARIANTS`.
         dimensions: of shorter vectors, turned first (see `measure_truncation`); None for whole ones.
-        passages: of the corpus that every form encodes for the table.
+        passages: how many passages of the corpus every form encodes for the table.
 
     Raises:
         RankstillError: as `open_finished`; or a variant is unknown, or its package is missing.
@@ -82,7 +82,7 @@ def measure_truncation(
 
     Args:
         config: the experiment.
-        workspace: its folder.
+        workspace: the workspace's folder.
         dimensions: the lengths to measure.
         keep: how many dimensions the saved model gives unless told otherwise (`truncate_dim`); all if None.
 
@@ -112,7 +112,7 @@ def export_vectors(
 
     Args:
         config: the experiment.
-        workspace: its folder.
+        workspace: the workspace's folder.
         path: the file; None for `export/vectors.parquet` in the workspace.
         dimensions: of shorter vectors, turned first; None for whole ones.
 
@@ -141,9 +141,9 @@ def export_to_store(
 
     Args:
         config: the experiment.
-        workspace: its folder.
+        workspace: the workspace's folder.
         store: one of `STORES`.
-        name: of the collection or table.
+        name: the name of the collection or table.
         location: where the database is, see its function in `rankstill.export.stores`; empty for a folder in the
             workspace, or for what PGHOST and the like say.
         dimensions: of shorter vectors, turned first; None for whole ones.

@@ -12,7 +12,7 @@ def required(module: str, extra: str) -> Any:
     """A module of an optional package.
 
     Args:
-        module: its name.
+        module: the module's name.
         extra: of this package that brings it.
 
     Raises:

@@ -48,7 +48,7 @@ def open_finished(config: Config, workspace: str | Path) -> Iterator[Chain]:
 
     Args:
         config: the experiment.
-        workspace: its folder.
+        workspace: the workspace's folder.
 
     Raises:
         WorkspaceError: they are not there, or settings or data have changed since they were made.

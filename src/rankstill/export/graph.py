@@ -30,7 +30,7 @@ class TraceableEncoder(nn.Module):
     """A retriever as a function of tensors alone, which is what can be traced.
 
     Args:
-        model: whose modules it takes; they are not copied.
+        model: the model whose modules it takes; they are not copied.
 
     Raises:
         ModelError: queries and passages are read by different encoders, or its prompts are left out of the average.
@@ -83,7 +83,7 @@ class Int8Table(nn.Module):
     """An embedding table in 8 bits, with a scale for each row: a quarter of the size, and each vector within 0.4 %.
 
     Args:
-        table: in full precision.
+        table: the table in full precision.
     """
 
     weight: Tensor

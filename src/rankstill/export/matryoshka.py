@@ -22,10 +22,10 @@ MEASURE = "nDCG@10"
 
 @dataclass(frozen=True)
 class TruncatedVectors:
-    """One length of vectors.
+    """Quality and size of vectors cut to one length.
 
     Args:
-        dimensions: that are kept.
+        dimensions: how many dimensions are kept.
         megabytes: that a million vectors take in float32.
         plain: quality, cut off as they are.
         turned: quality, turned to the corpus's principal axes and then cut.
@@ -43,7 +43,7 @@ class TruncatedVectors:
 
 @dataclass(frozen=True)
 class TruncationTable:
-    """Every length.
+    """Vectors cut to several lengths, measured.
 
     Args:
         queries: number of test queries.
@@ -92,7 +92,7 @@ def truncation_table(
         queries: the test queries', in their order. [queries, dimensions]
         axes: from `principal_axes`. [dimensions, dimensions]
         dimensions: the lengths to measure; what is longer than the vectors is left out.
-        seed: of the intervals.
+        seed: seeds the intervals' resampling.
 
     Raises:
         DataError: the dataset has no test queries.

@@ -44,13 +44,14 @@ def measure_variants(
     """Quality, agreement, size and speed of what `write_variants` wrote.
 
     Args:
-        model: that was written.
+        model: the model that was written.
         folder: where it was written.
-        variants: that were written.
-        dataset: whose test queries measure.
-        vectors: of the whole corpus by the retriever, which say what passages matter. [passages, any dimensions]
+        variants: the variants that were written.
+        dataset: the dataset whose test queries measure.
+        vectors: the vectors of the whole corpus by the retriever, which say what passages matter. [passages, any
+            dimensions]
         passages: how many every form encodes.
-        seed: of samples and intervals.
+        seed: seeds the samples and the intervals.
     """
     import torch
 

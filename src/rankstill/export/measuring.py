@@ -64,11 +64,11 @@ def sample_passages(dataset: Dataset, passages: Vectors, queries: Vectors, count
     """The passages that decide a measure: the relevant ones, then the best of each query in turn, then any.
 
     Args:
-        dataset: whose test queries measure.
+        dataset: the dataset whose test queries measure.
         passages: vectors of the corpus; may lie on disk. [passages, dimensions]
-        queries: of the test queries. [queries, dimensions]
+        queries: the queries of the test queries. [queries, dimensions]
         count: how many; more, if more are relevant.
-        seed: of the rest's order.
+        seed: seeds the random order of the rest.
 
     Returns:
         Positions in the corpus, ascending.
@@ -122,7 +122,7 @@ def quality(
         sample: positions in the corpus.
         passages: name -> vectors of the sample. [passages, dimensions]
         queries: name -> vectors of the test queries. [queries, dimensions]
-        seed: of the resampling.
+        seed: seeds the resampling.
     """
     if not dataset.test:
         return None
@@ -151,7 +151,7 @@ def speeds(encoders: Mapping[str, Encode], texts: Sequence[str], seed: int) -> d
     Args:
         encoders: name -> form.
         texts: passages to draw from.
-        seed: of the draw.
+        seed: seeds the random sample.
     """
     draw = np.random.default_rng(seed).permutation(len(texts))[:_TIMED]
     timed = sorted((texts[int(row)] for row in draw), key=lambda text: -len(text))

@@ -25,7 +25,7 @@ def principal_axes(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     Not centred: cosines are measured from 0.
 
     Args:
-        vectors: of the corpus; read in blocks, so they may lie on disk. [passages, dimensions]
+        vectors: the vectors of the corpus; read in blocks, so they may lie on disk. [passages, dimensions]
 
     Returns:
         An orthogonal matrix whose rows are the axes. [dimensions, dimensions]

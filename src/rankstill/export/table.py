@@ -15,7 +15,7 @@ class ExportedVariant:
 
     Args:
         name: "torch", or one of `VARIANTS`.
-        megabytes: of its weights on disk.
+        megabytes: the size of its weights on disk.
         agreement: with the model in torch.
         speed: beside it, in the same run.
         quality: the measure's mean; None where the dataset has nothing to measure with.
@@ -36,9 +36,9 @@ class ExportTable:
 
     Args:
         queries: number of test queries.
-        passages: that were searched.
+        passages: how many passages were searched.
         corpus: passages in the corpus.
-        threads: that each form had.
+        threads: how many threads each form had.
         forms: as measured.
     """
 

@@ -25,7 +25,7 @@ class Batch:
     """Some passages.
 
     Args:
-        ids: of the passages.
+        ids: the ids of the passages.
         texts: as models see them.
         vectors: unit vectors. [passages, dimensions]
     """
@@ -40,9 +40,9 @@ class TokenBatch:
     """Some passages with a vector for each token, or for some tokens together.
 
     Args:
-        ids: of the passages.
+        ids: the ids of the passages.
         texts: as models see them.
-        vectors: of each passage; one of zeros for a passage without tokens. Each [tokens, dimensions]
+        vectors: the vectors of each passage; one of zeros for a passage without tokens. Each [tokens, dimensions]
     """
 
     ids: tuple[str, ...]
@@ -69,7 +69,8 @@ def batches_of(corpus: Corpus, vectors: NDArray[np.float32], rows: int = _ROWS) 
 
     Args:
         corpus: the passages.
-        vectors: of every passage, in the corpus's order; memory-mapped, if it is large. [passages, dimensions]
+        vectors: the vectors of every passage, in the corpus's order; memory-mapped, if it is large. [passages,
+            dimensions]
         rows: passages a batch.
 
     Raises:

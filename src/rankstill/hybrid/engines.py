@@ -27,10 +27,10 @@ def elasticsearch_query(
 
     Args:
         hybrid: the weights.
-        query: its text.
+        query: the query's text.
         vector: the query's, from the retriever that the weights belong to. [dimensions]
         text_field: of type `text`, with the analyzer of the hybrid's language.
-        vector_field: of type `dense_vector`.
+        vector_field: the vector field of type `dense_vector`.
         size: passages to return.
     """
     cosine = f"cosineSimilarity(params.vector, '{vector_field}') + 1.0"

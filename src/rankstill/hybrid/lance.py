@@ -24,7 +24,7 @@ def lancedb_text_index(language: str | None) -> dict[str, Any]:
     """Arguments for `lancedb.index.FTS`, so that LanceDB's BM25 counts nearly the same terms as the hybrid's.
 
     Args:
-        language: of the hybrid.
+        language: the hybrid's language.
 
     Example:
         ```python
@@ -54,7 +54,7 @@ def lancedb_search(
     Args:
         table: LanceDB's, with a full-text index of `text`, see `lancedb_text_index`.
         hybrid: the weights.
-        query: its text.
+        query: the query's text.
         vector: the query's, from the retriever that the weights belong to. [dimensions]; with a multi-vector retriever
             the vectors of its tokens. [tokens, dimensions]
         limit: passages to return.

@@ -52,7 +52,7 @@ class HybridSearcher:
         retriever: that they were fitted with: the old one for `hybrid.json`, the distilled one for
             `hybrid-distilled.json`, the multi-vector one for `hybrid-multi-vector.json`.
         passages: their texts.
-        index: of these passages, by the multi-vector retriever; None: they are encoded.
+        index: the index of these passages, by the multi-vector retriever; None: they are encoded.
 
     Raises:
         ModelError: an index of other passages, or for another kind of retriever.

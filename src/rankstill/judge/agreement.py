@@ -24,8 +24,8 @@ class HumanAgreement:
     """A judge beside human judgements of the same queries.
 
     Args:
-        queries: that both judged.
-        passages: that are compared.
+        queries: how many queries both judged.
+        passages: how many passages are compared.
         assumed: whether passages that people did not judge count as not relevant, for people named relevant ones alone.
         kappa: Cohen's, of relevant and not relevant; None where either calls all of them the same.
         tau: Kendall's tau-b of the systems' order, by mean of the main measure; None where either finds no difference.
@@ -47,10 +47,10 @@ class SelfConsistency:
     """A judge that graded the same passages twice, the second time in the opposite order.
 
     Args:
-        queries: whose passages it graded.
+        queries: of how many queries it graded passages.
         told_apart: of these, those whose passages did not all get one grade.
         commonest: the grade that it gave most.
-        passages: that got a grade both times.
+        passages: how many passages got a grade both times.
         kappa: Cohen's, with quadratic weights, of the two grades; None where it gave one grade alone.
         far: passages whose two grades differ by 2 or 3.
         by_chance: the share of grades that, drawn by chance, would make as many passages differ so far.
@@ -104,7 +104,7 @@ def human_agreement(judged: Qrels, people: Qrels, runs: Mapping[str, Run], confi
         judged: grades of the LLM, 0 to 3.
         people: human judgements, relevant above 0. Where they hold no passage that is not relevant, people named
             relevant ones alone, and those that they did not name count as not relevant.
-        runs: of the systems.
+        runs: the runs of the systems.
         config: the main measure, and how its means are compared.
 
     Returns:

@@ -42,8 +42,8 @@ class JudgeCheck:
     Args:
         model: the LLM.
         verdict: whether its grades can be measured by.
-        why: in one sentence.
-        itself: its agreement with itself.
+        why: the reason, in one sentence.
+        itself: how far the judge agrees with itself.
         people: with people; None where they judged none of the queries.
         unreadable: passages without a grade, in either order.
         paid: by this experiment, in one line.
@@ -108,11 +108,11 @@ def check(
     """Have each list graded in two orders, and say whether the grades can be measured by.
 
     Args:
-        judge: that shows two orders.
-        lists: of a sample of the queries.
+        judge: the judge that shows two orders.
+        lists: the lists of a sample of the queries.
         quote_all: what the judgement of all queries is expected to take.
         people: human judgements, perhaps none.
-        runs: of the systems.
+        runs: the runs of the systems.
         config: the experiment.
 
     Raises:

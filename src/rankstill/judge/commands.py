@@ -49,10 +49,10 @@ class _JudgeTask:
     """A judge and what it is to grade.
 
     Args:
-        chain: that has searched.
+        chain: the chain that has searched.
         judge: the LLM.
         queries: drawn.
-        runs: of the workspace's own systems, which are measured.
+        runs: the runs of the workspace's own systems, which are measured.
         lists: what has no grade yet.
         known: what was judged here before by the same LLM and template, if anything.
     """
@@ -74,7 +74,7 @@ def judge(config: Config, workspace: str | Path, others: Sequence[Path] = ()) ->
 
     Args:
         config: the experiment.
-        workspace: its folder.
+        workspace: the workspace's folder.
         others: further workspaces, whose passages are judged with those of this one.
 
     Raises:
@@ -97,7 +97,7 @@ def run_and_judge(config: Config, workspace: str | Path, dataset: Dataset, *, re
 
     Args:
         config: the experiment.
-        workspace: its folder.
+        workspace: the workspace's folder.
         dataset: with unjudged queries, and none that is judged.
         replace: as for `distill`.
 
@@ -150,7 +150,7 @@ def check_judge(config: Config, workspace: str | Path, count: int) -> JudgeCheck
 
     Args:
         config: the experiment.
-        workspace: its folder.
+        workspace: the workspace's folder.
         count: queries to ask about.
 
     Raises:

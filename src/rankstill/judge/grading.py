@@ -63,8 +63,9 @@ class Grader:
     Args:
         config: how to ask.
         template: name or path of the prompt template; None for ours.
-        orders: in which each query's passages are shown: as given, then the other way round, then others by the seed.
-        seed: of these others.
+        orders: in how many orders each query's passages are shown: as given, then the other way round, then others by
+            the seed.
+        seed: seeds the choice of these others.
 
     Raises:
         RankstillError: no LLM is named, a local model cannot be found, or the template cannot be used.

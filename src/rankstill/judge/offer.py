@@ -21,7 +21,7 @@ def offer(components: Components) -> str:
     The price is that of `rankstill judge --dry-run`. Where no LLM is configured, the command shows how to name one.
 
     Args:
-        components: of a chain that has come as far as the step `runs`.
+        components: the components of a chain that has come as far as the step `runs`.
     """
     dataset, config = components.test_set, components.config
     if dataset.test or not dataset.unjudged:

@@ -34,11 +34,11 @@ def pool(
     workspaces make is shown, and paid, once.
 
     Args:
-        queries: to judge.
+        queries: the queries to judge.
         systems: a run each.
         dataset: the passages' texts.
         k: passages of each system.
-        seed: of the order.
+        seed: seeds the random order.
         judged: what needs no judgement any more.
 
     Returns:
@@ -70,7 +70,7 @@ def runs_of(workspaces: Sequence[Path], queries: Sequence[Query]) -> dict[str, R
 
     Args:
         workspaces: their folders.
-        queries: that are to be judged.
+        queries: the queries that are to be judged.
 
     Raises:
         WorkspaceError: one has no runs, or searched for none of these queries.

@@ -26,7 +26,7 @@ def make_labels(components: Components, folder: Path, candidates: str, *, has_ra
     """Write the labels that teach: the ranker's, or those that a configured baseline learns from.
 
     Args:
-        components: of a chain that has candidates and, where it needs one, a ranker.
+        components: the components of a chain that has candidates and, where it needs one, a ranker.
         folder: for `labels.parquet`, and for what is finished of it, to go on from after a kill; on a cluster that lies
             in the cluster's store.
         candidates: fingerprint of the candidates.

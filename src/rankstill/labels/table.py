@@ -29,7 +29,7 @@ class LabelledQuery:
         id: the query's id.
         text: the query.
         source: see `Source`.
-        positions: of the passages in the corpus, best first. [passages]
+        positions: the positions of the passages in the corpus, best first. [passages]
         scores: the ranker's, descending. [passages]
     """
 

@@ -37,9 +37,9 @@ class TokenIndex:
     """Token vectors of passages, a few bits a dimension, and each passage's MaxSim with a query.
 
     Args:
-        folder: of the files.
+        folder: the folder of the files.
         starts: each passage's first vector, and at the end the number of all. [passages + 1]
-        codec: of the vectors.
+        codec: the codec of the vectors.
     """
 
     folder: Path
@@ -61,7 +61,7 @@ class TokenIndex:
             model: encodes them.
             passages: their texts.
             folder: made if it is not there.
-            bits: of a dimension.
+            bits: how many bits a dimension takes.
         """
         memory = DeviceMemory.of(model)
 
@@ -85,7 +85,7 @@ class TokenIndex:
         Args:
             folder: made if it is not there.
             passages: how many.
-            codec: of the vectors.
+            codec: the codec of the vectors.
             what: for the progress line.
             make: gives the token vectors of these passages. Each [tokens, dimensions]
         """
@@ -129,7 +129,7 @@ class TokenIndex:
 
         Args:
             queries: their token vectors. Each [tokens, dimensions]
-            positions: of each query's passages in the corpus. Each [passages]
+            positions: the positions of each query's passages in the corpus. Each [passages]
             device: where products are computed.
         """
         for query, wanted in zip(queries, positions, strict=True):

@@ -35,7 +35,7 @@ def make_multi_vector(components: Components, folder: Path) -> Sequence[str]:
     """Write the multi-vector retriever; of a model without token vectors, an empty folder in its place.
 
     Args:
-        components: of a chain that has rankings.
+        components: the components of a chain that has rankings.
         folder: for `multi-vector/` and `multi-vector.json`.
 
     Returns:
@@ -80,7 +80,7 @@ def make_distilled(components: Components, folder: Path, reports: Reports) -> Se
     """Train the multi-vector retriever on the bi-encoder's training data, and encode the corpus by it; if there is one.
 
     Args:
-        components: of a chain that has labels.
+        components: the components of a chain that has labels.
         folder: for `multi-vector-distilled/`, its index, its hybrid, its training curve and what chose the blend.
         reports: where else the training curve goes.
 
@@ -122,7 +122,7 @@ def fit_multi_vector_hybrid(
     """The weights of a multi-vector retriever and BM25.
 
     Args:
-        components: of the chain.
+        components: the chain's components.
         rankings: the LLM's.
         model: encodes the queries.
         index: the passages' token vectors.

@@ -24,7 +24,7 @@ _MEANS, _MEASURED = "means", "two-stage.json"
 
 @dataclass(frozen=True)
 class TwoStageRecall:
-    """What two stages find of what exact search finds.
+    """The recall of a search in two stages against exact search.
 
     Args:
         depth: passages a query that the first stage leaves to the second.

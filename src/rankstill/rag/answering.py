@@ -33,8 +33,8 @@ class Reply:
         said: all of it; None where the call was given up.
         cut: whether it was cut off at the longest answer allowed.
         passages: how many the prompt showed.
-        call: its key in the ledger.
-        tokens_in: that it took.
+        call: the call's key in the ledger.
+        tokens_in: how many input tokens it took.
         tokens_out: likewise.
     """
 

@@ -69,7 +69,7 @@ def parse_choice(said: str, question: ChoiceQuestion) -> int | None:
 
     Args:
         said: the answer as it came.
-        question: that was asked.
+        question: the question that was asked.
     """
     count = len(question.choices)
     order = read_answer(said, count, "setwise", "letters").order

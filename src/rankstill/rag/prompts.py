@@ -18,7 +18,7 @@ class Prompt:
     """What a reader is asked.
 
     Args:
-        messages: of the chat.
+        messages: the messages of the chat.
         passages: how many it shows.
     """
 

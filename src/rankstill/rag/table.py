@@ -44,15 +44,15 @@ class Row:
 
     Args:
         question_id: what was asked.
-        system: that found the passages.
-        question: its text.
+        system: the system that found the passages.
+        question: the question's text.
         accepted: answers, or the right choice.
-        answer: that was scored.
+        answer: the answer that was scored.
         said: all that the reader said; None where the call was given up.
         passages: how many it read.
         values: measure -> score.
         subject: of the question; empty if it has none.
-        call: its key in the ledger.
+        call: the call's key in the ledger.
     """
 
     question_id: str
@@ -75,7 +75,7 @@ class AccuracyShare:
         n: questions.
         mean: the share, 0 to 1.
         low: lower end of its 95 % interval (`share_interval`).
-        high: its upper end.
+        high: the interval's upper end.
     """
 
     n: int

@@ -24,7 +24,7 @@ def make_ranker(components: Components, folder: Path, reports: Reports) -> Seque
     """Train the ranker, and fit the hybrids of what it starts from.
 
     Args:
-        components: of a chain that has rankings.
+        components: the components of a chain that has rankings.
         folder: for `ranker/`, its training curve, `hybrid.json` and `hybrid-multi-vector.json`.
         reports: where else the training curve goes.
 
@@ -64,7 +64,7 @@ def make_reranker(components: Components, folder: Path, *, has_ranker: bool) -> 
     """Encode the corpus by the distilled retriever, and refit the ranker's prior to its cosine.
 
     Args:
-        components: of a chain that has a distilled retriever.
+        components: the components of a chain that has a distilled retriever.
         folder: for `vectors-after/`, `reranker/` and `hybrid-distilled.json`.
         has_ranker: whether the chain has one; else the vectors are all.
     """

@@ -125,7 +125,7 @@ class Ranker:
         """Rerank passages, best first; ties keep the given order.
 
         Args:
-            query: its text.
+            query: the query's text.
             passages: their texts: title, a space, body.
 
         Raises:

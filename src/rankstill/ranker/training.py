@@ -45,11 +45,11 @@ class RankedList:
     """One ranking of the teacher's, with what the first stage knows of its passages.
 
     Args:
-        query: its text.
+        query: the query's text.
         passages: their texts, in the teacher's order, best first.
         features: their first-stage scores, columns as `feature_names` names them. [passages, features]
         known: how many leading passages the teacher itself placed; the rest is an unordered tail.
-        weight: of the list in the loss.
+        weight: the list's weight in the loss.
     """
 
     query: str
@@ -78,7 +78,7 @@ def train_ranker(
         config: see `RankerConfig`.
         start: model whose weights the cross-encoder starts from; None: there is none.
         folder: for the training curve, `ranker-losses.json`.
-        seed: of shuffling.
+        seed: seeds the shuffling.
         device: where to train.
         reports: where else the training curve goes.
 
@@ -218,7 +218,7 @@ def refit_prior(ranker: Ranker, lists: Sequence[RankedList]) -> Ranker:
     """The same ranker with its prior fitted anew, to features of another retriever.
 
     Args:
-        ranker: whose cross-encoder is kept.
+        ranker: the ranker whose cross-encoder is kept.
         lists: the teacher's rankings, with the new features.
     """
     if ranker.prior is None:

@@ -26,7 +26,7 @@ _NAME_CHARACTERS = 40
 
 @dataclass(frozen=True)
 class WorkspaceResults:
-    """One workspace beside the others.
+    """One workspace in a comparison of several.
 
     Args:
         name: a short one, unlike the others'.

@@ -38,7 +38,7 @@ def explore(measured: SystemResults, rankings: Sequence[Ranking]) -> Explorer:
 
     Args:
         measured: the runs.
-        rankings: of any queries; the test queries among them are shown with what the LLM said.
+        rankings: the rankings of any queries; the test queries among them are shown with what the LLM said.
     """
     before, after = measured.values[BEFORE], measured.values[DISTILLED]
     ranked = {ranking.query_id: ranking for ranking in rankings}

@@ -26,7 +26,7 @@ class LinkRow:
         group: which queries, and whether they prove anything.
         source: the system that the link starts from.
         target: the system that it leads to.
-        comparison: of the two.
+        comparison: the comparison of the two.
         tau: Kendall's tau of their orders, where it was measured.
     """
 
@@ -42,8 +42,8 @@ class Links:
     """The chain's links.
 
     Args:
-        measure: that they are measured by.
-        conclusion: in one sentence.
+        measure: the measure that they are measured by.
+        conclusion: the conclusion in one sentence.
         rows: group by group.
         notes: what must be known of the figures.
     """

@@ -19,10 +19,10 @@ class SystemResults:
     """Every system's runs and what they are worth, query by query.
 
     Args:
-        measure: of the values.
-        dataset: that was measured on.
-        qrels: of the measured queries: judgements, or accepted answers that were found.
-        runs: by system.
+        measure: the measure of the values.
+        dataset: the dataset that was measured on.
+        qrels: the qrels of the measured queries: judgements, or accepted answers that were found.
+        runs: the runs by system.
         values: system -> query id -> value.
     """
 
@@ -45,7 +45,7 @@ def measure_workspace(
     Args:
         finished: the workspace.
         table: its table, which the values must agree with.
-        dataset: that its config names.
+        dataset: the dataset that its config names.
         measure: what to measure by; None: the table's main measure.
 
     Raises:

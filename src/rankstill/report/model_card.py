@@ -39,7 +39,7 @@ def write_cards(components: Components, outcome: Outcome) -> None:
     """Into the folders of a chain's retrievers.
 
     Args:
-        components: of the chain.
+        components: the chain's components.
         outcome: what came of it.
     """
     from rankstill.multi_vector.making import read_choice
@@ -55,8 +55,8 @@ def model_card(config: Config, dataset: Dataset, outcome: Outcome) -> str:
     """The distilled retriever's: Markdown with the metadata block that model hubs read.
 
     Args:
-        config: of the experiment.
-        dataset: that it ran on.
+        config: the experiment's configuration.
+        dataset: the dataset that it ran on.
         outcome: what came of it.
     """
     extra = f", {len(dataset.extra):,} unlabelled queries" if dataset.extra else ""
@@ -73,10 +73,10 @@ def multi_vector_card(config: Config, dataset: Dataset, outcome: Outcome, chosen
     """As `model_card`, of the multi-vector retriever: the row "multi-vector" of the table.
 
     Args:
-        config: of the experiment.
-        dataset: that it ran on.
+        config: the experiment's configuration.
+        dataset: the dataset that it ran on.
         outcome: what came of it.
-        chosen: by the LLM's rankings.
+        chosen: what the LLM's rankings chose.
     """
     what = f"""# A multi-vector retriever for {dataset.name}
 

@@ -28,7 +28,7 @@ class Finished:
 
     Args:
         folder: the workspace.
-        config: of the experiment.
+        config: the experiment's configuration.
         steps: record by name, in the order in which they finished.
         table: what was measured; None if nothing was, or not yet.
         agreement: with the LLM, on the lists that taught nothing; None where that step is not made.

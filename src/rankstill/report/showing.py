@@ -32,7 +32,7 @@ def shorten(text: str, limit: int) -> tuple[str, int]:
     """The visible text, cut.
 
     Args:
-        text: of any length; what lies far beyond the limit is not even looked at.
+        text: the text of any length; what lies far beyond the limit is not even looked at.
         limit: characters to keep.
 
     Returns:

@@ -25,7 +25,7 @@ class Figure:
     """One figure, for both widths of a page.
 
     Args:
-        name: of its files and its element, a plain word.
+        name: the name of its files and its element, a plain word.
         title: what it shows, short.
         description: the same in words, for those who do not see it.
         draw: draws it for a width.
@@ -79,7 +79,7 @@ def element(name: str, *inside: str, **attributes: object) -> Markup:
     """An element; text inside and attributes' values are escaped, markup inside is not.
 
     Args:
-        name: of the element.
+        name: the name of the element.
         inside: text and markup.
         attributes: a trailing underscore is dropped, others become hyphens.
     """

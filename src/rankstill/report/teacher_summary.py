@@ -1,4 +1,4 @@
-"""What the LLM said: what its rankings show of it, with a few of them to look at."""
+"""The teacher's rankings summed up for the report, with a few of them to look at."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class RankedPassage:
     """A passage in the LLM's order.
 
     Args:
-        title: of it.
-        text: its beginning.
+        title: the passage's title.
+        text: the beginning of the passage's text.
         shown: its place in the prompt, from 1.
         gold: whether it is judged relevant.
     """
@@ -38,7 +38,7 @@ class Example:
     """One ranking to look at.
 
     Args:
-        query: its text.
+        query: the query's text.
         gain: of the LLM's order over the order shown, in nDCG@10; None without judgements.
         placed: the LLM's order, best first.
         left: candidates that it did not place.
@@ -52,12 +52,12 @@ class Example:
 
 @dataclass(frozen=True)
 class TeacherSummary:
-    """What the rankings that taught show.
+    """A summary of the rankings that taught.
 
     Args:
         lists: how many.
         shortest: candidates of the shortest list.
-        longest: of the longest.
+        longest: the length of the longest.
         partial: lists that do not place all their candidates.
         teachers: names, as far as the rankings say, with how many lists.
         statuses: how answers were read, as far as the rankings say.
@@ -86,12 +86,12 @@ def read_all_rankings(path: Path, dataset: Dataset) -> list[Ranking]:
 def summarise_rankings(
     rankings: Sequence[Ranking], dataset: Dataset, seed: int, resamples: int
 ) -> TeacherSummary | None:
-    """Sum the rankings up; None if there are none.
+    """Sum up the rankings that taught; None if there are none.
 
     Args:
-        rankings: of training queries.
+        rankings: the rankings of training queries.
         dataset: theirs.
-        seed: of the resampling.
+        seed: seeds the resampling.
         resamples: of the bootstrap and of the randomisation test.
     """
     if not rankings:

@@ -41,7 +41,7 @@ Kind = Literal["better", "worse", "open", "none"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What may be said.
+    """The conclusion of a run: what its figures allow to say.
 
     Args:
         kind: "better" or "worse" where interval and corrected test both say so; "open" where they do not; "none" if

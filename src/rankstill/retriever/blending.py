@@ -28,10 +28,10 @@ class Blend:
     """What was chosen.
 
     Args:
-        lists: that chose.
+        lists: how many lists chose.
         shares: of the new weights that were tried, ascending.
         losses: the lists' negative log-likelihood by each of them, in nats a list. [shares]
-        temperature: of the student in training.
+        temperature: the temperature of the student in training.
     """
 
     lists: int
@@ -67,9 +67,9 @@ def choose_blend(
     Args:
         model: trained; its weights are changed.
         student: how its similarities are computed.
-        old: its weights as they were.
-        lists: that taught neither it nor the ranker whose labels did.
-        temperature: that it was trained with.
+        old: the model's weights before training.
+        lists: the lists that taught neither it nor the ranker whose labels did.
+        temperature: the temperature that it was trained with.
     """
     new = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
     losses, known = [], [each.known for each in lists]

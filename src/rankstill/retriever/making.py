@@ -23,7 +23,7 @@ def make_retriever(components: Components, folder: Path, reports: Reports) -> Se
     """Train the retriever on the labels.
 
     Args:
-        components: of a chain that has labels.
+        components: the components of a chain that has labels.
         folder: for `retriever/`, its training curve and what chose the blend.
         reports: where else the training curve goes.
 

@@ -1,4 +1,4 @@
-"""What one training step holds: a few labelled queries and their passages, each passage once."""
+"""Batches for training: a few labelled queries and their passages, each passage once."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Step:
-    """Queries against passages.
+    """The batch of one training step: every query against every passage.
 
     Args:
         queries: texts.
-        positions: of the passages in the corpus. [passages]
+        positions: the positions of the passages in the corpus. [passages]
         labels: the ranker's scores, `UNLABELLED` where it gave none. [queries, passages]
     """
 
@@ -37,10 +37,10 @@ class StepBuilder:
     """Builds steps around given queries.
 
     Args:
-        queries: to train on.
+        queries: the queries to train on.
         passages_per_query: how many labelled passages of a query a step takes, drawn by the ranker's distribution, the
             best always among them.
-        seed: of the sampling.
+        seed: seeds the sampling.
     """
 
     def __init__(self, queries: Sequence[LabelledQuery], passages_per_query: int, seed: int) -> None:
@@ -72,9 +72,9 @@ class StepCollator:
     Every process then builds the same step, for builders of one seed draw alike, and has the tokens of its share of it.
 
     Args:
-        builder: of the steps.
+        builder: the builder of the steps.
         text: gives the passage at a position of the corpus.
-        model: whose tokenizer and prompts are used.
+        model: the model whose tokenizer and prompts are used.
     """
 
     # The trainer looks these up on every collator it is given.

@@ -28,18 +28,18 @@ if TYPE_CHECKING:
 
 
 USUAL_TEMPERATURE = 0.1
-"""Of a student, where neither the configuration nor rankings choose another."""
+"""The student's softmax temperature where neither the configuration nor the rankings choose another."""
 
 
 @dataclass(frozen=True)
 class TrainingData:
-    """What a retriever learns from, and how.
+    """What a retriever is trained on: labels, validation lists, the loss and its options.
 
     Args:
         labels: the ranker's scores, of queries that the LLM ranked and of others.
         corpus: the passages.
         config: see `RetrieverConfig`.
-        seed: of shuffling and sampling.
+        seed: seeds the shuffling and the sampling.
         divergence: the loss of each query.
         validation: Rankings that choose how much of the new weights is kept, unless the config says it; with none, all
             is kept.
@@ -101,7 +101,7 @@ def train_student(
         student: how it embeds and compares.
         data: What the model learns from.
         folder: for the training curve, `<name>-losses.json`, and what chose the blend, `<name>-blend.json`.
-        name: of the retriever, for files and reports.
+        name: the name of the retriever, for files and reports.
         reports: where else the training curve goes.
 
     Raises:
@@ -133,7 +133,7 @@ def train_student(
 
 
 def _temperature(model: Any, student: Student, data: TrainingData) -> float:
-    """Of the student's softmax: the configured one, or that under which enough rankings are likeliest."""
+    """The temperature of the student's softmax: the configured one, or the most likely one for the validation lists."""
     if data.config.student_temperature or len(data.validation) < ENOUGH_TO_FIT:
         return data.config.student_temperature or USUAL_TEMPERATURE
     scores = student.score(model, data.validation)

@@ -42,7 +42,7 @@ def create_app(
     Args:
         opened: what is served, from `rankstill.serve.reading.open_workspace`.
         hosts: names under which the server may be addressed, without ports.
-        limits: of batching and of what may wait.
+        limits: the limits of batching and of what may wait.
         largest_body: bytes of a request's body.
 
     Raises:

@@ -19,7 +19,7 @@ class MeasuredRuns:
     """The runs and figures that lie in a workspace, read when they are first asked for.
 
     Args:
-        workspace: its folder.
+        workspace: the workspace's folder.
     """
 
     def __init__(self, workspace: Path) -> None:
@@ -30,7 +30,7 @@ class MeasuredRuns:
         """A list in the report's order: a batch of other queries moves scores a little, and near ties change places.
 
         Args:
-            system: by its name in the table.
+            system: the system's name in the table.
             query_id: a test query.
             found: passage id -> score, best first, as a search has just found them.
 

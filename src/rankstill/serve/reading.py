@@ -126,11 +126,11 @@ class Retriever:
 
 @dataclass(frozen=True)
 class ServedWorkspace:
-    """What is served of a workspace.
+    """A workspace opened for serving.
 
     Args:
         workspace: opened for reading.
-        config: of the experiment.
+        config: the experiment's configuration.
         dataset: as the run loaded it.
         before: the retriever as it was.
         after: the distilled one.
@@ -144,7 +144,7 @@ class ServedWorkspace:
 
     @property
     def name(self) -> str:
-        """Of the workspace: its folder's."""
+        """The workspace's name: that of its folder."""
         return self.workspace.folder.resolve().name
 
     def changed_since(self) -> bool:

@@ -34,7 +34,7 @@ class SystemHits:
     """What one system found for a query.
 
     Args:
-        positions: of passages in the corpus, best first; at most 100.
+        positions: the positions of passages in the corpus, best first; at most 100.
         scores: theirs.
         milliseconds: of the batch that the query was in.
     """
@@ -53,7 +53,7 @@ class Service:
 
     Args:
         opened: what is served.
-        limits: of each batcher.
+        limits: the limits of each batcher.
 
     Attributes:
         offered: the systems that the workspace has.

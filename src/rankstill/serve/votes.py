@@ -32,7 +32,7 @@ MARKED, VOTED = "marked", "votes"
 
 @dataclass
 class QueryVotes:
-    """What was said of one query; the latest word counts.
+    """The votes and marks of one query; the latest one counts.
 
     Args:
         query: its id and text.
@@ -52,7 +52,7 @@ class Votes:
 
     Args:
         workspace: its folder; `votes/` in it is made by the first vote.
-        dataset: whose queries keep their own ids.
+        dataset: the dataset whose queries keep their own ids.
         retriever: fingerprint of the new retriever, which votes are about.
 
     Raises:
@@ -88,7 +88,7 @@ class Votes:
         """Keep which list is better.
 
         Args:
-            text: of the query.
+            text: the text of the query.
             better: "before", "after", or "same".
             lists: the passage ids that each system showed, best first.
             blind: whether the voter did not know which list was which.

@@ -20,7 +20,7 @@ def draw_figure(table: StudyTable) -> str:
 
 
 class _Axis:
-    """Where values lie, in pixels, on an axis that ends on round figures."""
+    """An axis that ends on round figures: it turns values into pixels."""
 
     def __init__(self, values: Sequence[float], start: float, end: float) -> None:
         self.step = next(step for step in (0.005, 0.01, 0.02, 0.05, 0.1, 0.2) if (max(values) - min(values)) / step < 9)

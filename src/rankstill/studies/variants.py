@@ -29,7 +29,7 @@ class Variant:
 
     Args:
         name: unique in its study, fit for a file name.
-        what: it is, in words.
+        what: what the variant is, in words.
         changes: to the configuration, by dotted path.
         against: the variant that it is compared with; None: the retriever before.
         lists: what the teacher's lists become.
@@ -55,7 +55,7 @@ class Variant:
 
 @dataclass(frozen=True)
 class StudyData:
-    """What a study has to work with.
+    """The data that a study can work with.
 
     Args:
         lists: the LLM-ranked lists there are.
@@ -75,8 +75,8 @@ class Study:
     """A question and the variants that answer it.
 
     Args:
-        name: of the command.
-        question: in one sentence.
+        name: the name of the command.
+        question: the question in one sentence.
         variants: those that can be taught with what there is.
     """
 

@@ -32,12 +32,12 @@ SHORTEST = 8
 
 @dataclass(frozen=True)
 class CandidateList:
-    """What is ranked.
+    """A query and its candidates, for the LLM to rank.
 
     Args:
         query_id: whose candidates they are.
-        query: its text.
-        ids: of the candidates, in the first stage's order.
+        query: the query's text.
+        ids: the ids of the candidates, in the first stage's order.
         passages: their texts.
     """
 
@@ -49,10 +49,10 @@ class CandidateList:
 
 @dataclass(frozen=True)
 class RankedAnswer:
-    """A list that the LLM has ranked, as well as it could.
+    """The LLM's ranking of a list, as far as its answers could be read.
 
     Args:
-        of: the list.
+        of: the list that was ranked.
         order: of its candidates, over all shuffles.
         shuffles: for each, the candidates in the order shown, and what the LLM made of them.
         readings: of every answer that counted.
@@ -93,7 +93,7 @@ class Asker:
         config: how to ask.
         endpoint: what the calls name as theirs; no key in it.
         model: likewise.
-        seed: of the shuffles.
+        seed: seeds the shuffles.
 
     Raises:
         PromptError: the prompt template cannot be used.

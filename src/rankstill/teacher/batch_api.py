@@ -120,8 +120,8 @@ class BatchAPI:
         """The batch, when it has ended, well or not.
 
         Args:
-            batch_id: its id.
-            calls: that it holds, for the progress line.
+            batch_id: the batch's id.
+            calls: how many calls it holds, for the progress line.
         """
 
         async def once() -> Batch:
@@ -226,8 +226,8 @@ def batch_line(key: str, call: Call) -> bytes:
     """A line of a batch file.
 
     Args:
-        key: that the answer is found by.
-        call: to make.
+        key: the key that the answer is found by.
+        call: the call to make.
     """
     request = {
         "custom_id": key,

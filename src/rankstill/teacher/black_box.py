@@ -68,7 +68,7 @@ class BlackBox(Generic[S]):
                 yield listed, state
 
     def quote(self, lists: Iterable[CandidateList]) -> Quote:
-        """What settling the lists is expected to take beyond what the ledger holds."""
+        """The expected cost of finishing the lists, beyond what the ledger holds."""
         mean = self.ledger.mean_answer(self.asker.model)
 
         def expected() -> Iterator[tuple[int, int]]:
@@ -91,7 +91,7 @@ class BlackBox(Generic[S]):
         return lines
 
     def ask(self, lists: Sequence[CandidateList]) -> dict[str, str]:
-        """Have answered whatever the lists need.
+        """Ask the LLM whatever the lists still need.
 
         Returns:
             Of the lists that will get no answer, because their prompts are refused, or because their calls failed and
@@ -115,7 +115,7 @@ class BlackBox(Generic[S]):
         return {**refused, **given_up}
 
     def settled(self, lists: Iterable[CandidateList], missing: Mapping[str, str]) -> list[S]:
-        """What came of the lists whose answers are all there; nothing is asked.
+        """The results of the lists whose answers are all in the ledger; nothing is asked.
 
         Args:
             lists: in their order.
@@ -137,7 +137,7 @@ class BlackBox(Generic[S]):
         """The answer to each call, paid within the budget; None for one that was given up.
 
         Args:
-            calls: to answer.
+            calls: the calls to answer.
             what: for the progress line.
 
         Raises:

@@ -39,7 +39,7 @@ class Reservation:
 
 
 class Budget:
-    """What new calls may take; calls that the ledger answers take nothing.
+    """Limits on what new calls may cost; calls that the ledger answers cost nothing.
 
     A call is let through only if it would keep every limit even at its worst, on top of what is spent and of the worst
     of all calls under way. So the limits hold whatever the order in which answers come, as long as the endpoint counts
@@ -47,9 +47,9 @@ class Budget:
 
     Args:
         max_cost: USD; None for no limit, here as below.
-        max_tokens: in and out together.
+        max_tokens: the most tokens, in and out together.
         max_calls: answered calls.
-        price: of the model, if known.
+        price: the price of the model, if known.
         spent: what the same work has taken before, in an earlier run.
 
     Raises:

@@ -29,9 +29,9 @@ def export_prompts(teacher: BlackBox[Any], lists: Iterable[CandidateList], path:
     lists need several rounds of this: a sliding window is asked about when the one before it is answered.
 
     Args:
-        teacher: whose prompts.
+        teacher: the teacher whose prompts wait.
         lists: what to ask about.
-        path: of the file; replaced whole, and not written when nothing is missing.
+        path: the path of the file; replaced whole, and not written when nothing is missing.
 
     Returns:
         How many prompts it holds: 0 when every list is settled.
@@ -56,9 +56,9 @@ def import_answers(teacher: BlackBox[Any], lists: Iterable[CandidateList], path:
     An answer is read as an LLM's would be: one that cannot be read is asked for again by the next export.
 
     Args:
-        teacher: whose prompts they answer.
+        teacher: the teacher whose prompts they answer.
         lists: what to ask about, as for the export.
-        path: of the answers: {"key", "answer", ...} a line; what else the line holds is not looked at.
+        path: the path of the answers: {"key", "answer", ...} a line; what else the line holds is not looked at.
 
     Returns:
         How many answers were taken, and notes: lines that were left aside, counted and named.

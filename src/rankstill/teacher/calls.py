@@ -31,13 +31,13 @@ class Ask:
 
 @dataclass(frozen=True)
 class Call:
-    """What is hashed, sent and paid.
+    """One request to the LLM: the ledger hashes it, the client sends it, the budget pays it.
 
     Args:
         endpoint: base URL; no key in it.
         model: name of the model there.
-        messages: of the chat: {"role", "content"}.
-        parameters: of the request: temperature, max_tokens, response_format and others.
+        messages: the messages of the chat: {"role", "content"}.
+        parameters: the parameters of the request: temperature, max_tokens, response_format and others.
         attempt: from 0; asking again after an unreadable answer is another call.
         ask: that it carries, if any; not hashed, for the messages say it all.
     """
@@ -65,13 +65,13 @@ class Call:
 
 @dataclass(frozen=True)
 class Answer:
-    """What came back for a call.
+    """The LLM's reply to a call.
 
     Args:
-        text: of the reply.
+        text: the reply's text.
         tokens_in: that the endpoint counted, or an estimate.
         tokens_out: likewise.
-        seconds: that it took; 0 where that was not measured.
+        seconds: how long it took; 0 where that was not measured.
         finish: why it ended, if said: "stop", "length", "content_filter" or "error".
         counted: whether the endpoint counted `tokens_in`; not known of an answer from the ledger.
     """
@@ -91,7 +91,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Reading:
-    """What an answer said.
+    """An answer as a ranking, or the reason why it is none.
 
     Args:
         status: "exact" (a whole permutation, in the form asked for), "repaired", "refused" or "unreadable".

@@ -24,7 +24,7 @@ _DIRECTIONS = {"order", "sort", "sorted", "sorting", "sort order", "direction"}
 
 @dataclass(frozen=True)
 class Claim:
-    """What one object says the answer is.
+    """The ranking that one JSON object states.
 
     Args:
         start: where the object begins.
@@ -43,8 +43,8 @@ def claims(objects: Iterable[JsonObject], kind: Kind) -> list[Claim]:
     A key that another key takes back is passed over: {"irrelevant": {"ranking": [...]}}, {"example": {"best": ...}}.
 
     Args:
-        objects: of an answer.
-        kind: of the question.
+        objects: the objects of an answer.
+        kind: the kind of the question.
     """
     question = "listwise" if kind == "listwise" else "setwise"
     found = []

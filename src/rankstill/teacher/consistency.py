@@ -23,7 +23,7 @@ def borda(orders: Sequence[Order]) -> Order:
     too much (see `decided`), and there are never more of them than candidates that some order placed.
 
     Args:
-        orders: of the same candidates.
+        orders: the orders of the same candidates.
 
     Raises:
         ValueError: there is no order, or they are of different candidates.
@@ -43,7 +43,8 @@ def kemeny(orders: Sequence[Order]) -> Order:
     position is the LLM's own by the majority of the orders (see `decided`), within the bound that `borda` has.
 
     Args:
-        orders: of the same candidates. One that placed neither of two candidates agrees with both their orders.
+        orders: the orders of the same candidates. One that placed neither of two candidates agrees with both their
+            orders.
 
     Raises:
         ValueError: there is no order, or they are of different candidates.

@@ -137,7 +137,7 @@ def failure_of(error: Exception, timeout: float, key: str | None = None) -> Fail
     Args:
         error: one of openai's APIError family (litellm's errors belong to it), a timeout or a `BadReplyError`.
         timeout: in seconds, that the call had.
-        key: of the API, which must not be told on: providers have been seen to repeat the key that they refuse.
+        key: the key of the API, which must not be told on: providers have been seen to repeat the key that they refuse.
     """
 
     def said(text: str) -> str:
@@ -188,8 +188,8 @@ def not_json(text: str, problem: str) -> BadReplyError:
     """What to make of a reply with a good status that is no JSON value.
 
     Args:
-        text: of the reply.
-        problem: that reading it met.
+        text: the reply's text.
+        problem: the problem that reading it met.
     """
     start = text.lstrip("\ufeff \t\r\n")
     if start.startswith("<"):

@@ -57,7 +57,7 @@ _MOST = 1_000  # rankings, identifiers, lines of a list: more of them only an LL
 
 @dataclass(frozen=True)
 class FoundRanking:
-    """A ranking that stands in an answer.
+    """A ranking found in an answer.
 
     Args:
         names: of the identifiers in it, best first, as written: "3", "B".

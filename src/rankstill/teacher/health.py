@@ -18,8 +18,8 @@ class Health:
     """A teacher's health over some lists.
 
     Args:
-        model: that was asked.
-        lists: that it ranked.
+        model: the model that was asked.
+        lists: how many lists it ranked.
         left_out: of the others: query id and why.
         statuses: how many answers were read in which way.
         cut: unreadable ones that had reached the longest answer allowed.
@@ -62,12 +62,12 @@ class Health:
 
 
 def health_of(asked: Sequence[RankedAnswer], left_out: Mapping[str, str], model: str, spend: Spend) -> Health:
-    """Sum up.
+    """Sum up how a teacher did on some lists.
 
     Args:
         asked: lists that were asked to the end.
         left_out: lists without a ranking: query id and why.
-        model: that was asked.
+        model: the model that was asked.
         spend: what it took.
     """
     agreements = [each.agreement for each in asked if each.agreement is not None]

@@ -10,7 +10,7 @@ from rankstill.teacher.calls import Call
 
 
 class ListAnswer(Protocol):
-    """What came of a list, when nothing more is asked about it."""
+    """The result for one list, when nothing more is asked about it."""
 
     @property
     def decided(self) -> bool:

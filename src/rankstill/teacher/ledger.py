@@ -68,12 +68,12 @@ class LedgerError(RankstillError):
 
 @dataclass(frozen=True)
 class Spend:
-    """What calls took.
+    """What some calls took: their number, tokens and cost.
 
     Args:
         calls: answered ones.
         failures: tries that failed.
-        tokens_in: of the answered calls.
+        tokens_in: input tokens of the answered calls.
         tokens_out: likewise.
         cost: of them, USD, each at the price that held when it was made; None where one's is not known, or none was.
     """
@@ -90,13 +90,13 @@ class ModelStats:
     """One model's calls.
 
     Args:
-        model: its name.
+        model: the model's name.
         spend: what they took.
         p50: seconds within which half of the answered calls were answered; None if none was, as below.
         p90: likewise nine in ten.
         p99: likewise 99 in a hundred.
         first: time of the first call, UTC, ISO 8601.
-        last: of the last.
+        last: when the last call was made.
     """
 
     model: str
@@ -126,9 +126,9 @@ class Ledger:
     API key: it is never given one, and takes out what looks like one from errors, parameters and addresses.
 
     Args:
-        path: of the file; it and its folder are made if need be.
+        path: the path of the file; it and its folder are made if need be.
         paid_by: on whose account new calls are noted, such as a workspace.
-        price: of the model that is asked, if known; noted with each answer, for prices change.
+        price: the price of the model that is asked, if known; noted with each answer, for prices change.
 
     Raises:
         LedgerError: the file is damaged, is no ledger of this version, or cannot be written; so for all methods.
@@ -177,8 +177,8 @@ class Ledger:
         A fault that an earlier version kept as an answer becomes a failed try; what it took stays counted.
 
         Args:
-            call: that was answered: its key finds the answer.
-            answer: to it; what took 0 s was not measured, and does not count as fast.
+            call: the call that was answered: its key finds the answer.
+            answer: the answer to it; what took 0 s was not measured, and does not count as fast.
             paid_by: on whose account, if not this ledger's.
             sent: what was sent in the call's place, if not the call itself; its messages are the ones that are kept.
         """
@@ -192,9 +192,9 @@ class Ledger:
         """Note one try that failed.
 
         Args:
-            call: that was tried.
+            call: the call that was tried.
             error: what went wrong.
-            seconds: that it took to fail.
+            seconds: how long it took to fail.
         """
         self._write(call, Answer("", 0, 0, seconds), paid_by=self.paid_by, error=error)
 
@@ -202,7 +202,7 @@ class Ledger:
         """Count answers as failed, so that their calls are asked anew; what they took stays counted.
 
         Args:
-            keys: of their calls.
+            keys: the keys of their calls.
             why: they are worth nothing.
         """
         with self._writing, self._explained():
@@ -250,7 +250,7 @@ class Ledger:
         return None if row is None else float(row[0])
 
     def _kept(self, key: str) -> tuple[Answer | None, int]:
-        """What is kept as the answer to the call with this key, be it a fault, and its row."""
+        """The stored answer to the call with this key, which may be a fault, and its row."""
         row = self._one(_GET, key)
         return (Answer(*row[:-1]), row[-1]) if row else (None, 0)
 

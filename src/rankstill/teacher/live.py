@@ -17,7 +17,7 @@ from rankstill.teacher.truncation import CUT, TruncationWatch
 
 
 class Client(Protocol):
-    """Whoever answers calls."""
+    """What answers calls: an endpoint's client."""
 
     async def ask(self, call: Call) -> Answer:
         """The answer to a call."""
@@ -40,7 +40,7 @@ class _StoppedError(Exception):
 
 
 class BudgetedCaller:
-    """Makes calls: what the ledger holds is not asked, what is asked is paid within the budget and kept.
+    """Answers calls: from the ledger if it holds the answer, else from the LLM, within the budget; the ledger keeps it.
 
     When a call meets what stops all of them, such as a limit of the budget or a refused key, no new call is let out,
     and those under way are awaited and kept: they are paid for.
@@ -69,7 +69,7 @@ class BudgetedCaller:
         """The answer to a call; two that ask for the same one at the same time pay once.
 
         Args:
-            call: to answer.
+            call: the call to answer.
             shorter: the same with a shorter prompt, if there is one, for when it is too long.
 
         Raises:
@@ -228,7 +228,7 @@ async def ask_calls(calls: Iterable[Call], payer: BudgetedCaller, at_once: int, 
     """Have each call answered, so that the ledger holds the answers; one that is given up is named and passed over.
 
     Args:
-        calls: to make.
+        calls: the calls to make.
         payer: answers them.
         at_once: calls under way.
         advance: told of each call that is done.

@@ -19,7 +19,7 @@ _SNAPSHOT = re.compile(r"[-@](\d{4}-\d{2}-\d{2}|\d{8}|\d{3,4}|latest)")
 
 @dataclass(frozen=True)
 class Price:
-    """Of a model.
+    """The price of a model.
 
     Args:
         input: USD per million tokens in.
@@ -40,11 +40,11 @@ class Price:
 
 @dataclass(frozen=True)
 class Quote:
-    """What a piece of work is expected to take.
+    """The expected calls, tokens and cost of a piece of work.
 
     Args:
         calls: how many.
-        tokens_in: of all of them together.
+        tokens_in: input tokens of all calls together.
         tokens_out: likewise.
         cost: USD, or None where the model's price is not known.
     """
@@ -86,7 +86,7 @@ def quote(calls: Iterable[tuple[int, int]], price: Price | None) -> Quote:
 
     Args:
         calls: tokens in and out that each is expected to take.
-        price: of the model, if known.
+        price: the price of the model, if known.
     """
     count = tokens_in = tokens_out = 0
     for call_in, call_out in calls:

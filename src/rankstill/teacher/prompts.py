@@ -35,7 +35,7 @@ def as_shown(passage: str, tokens: int) -> str:
     """A passage as a prompt shows it. It is remembered: quoting, asking and reading render the same prompt again.
 
     Args:
-        passage: its text.
+        passage: the passage's text.
         tokens: budget, as `count_tokens` estimates; the rest is cut away.
     """
     return cut(defuse(passage), tokens)
@@ -82,7 +82,7 @@ def render_query_request(
 
     Args:
         template: one that asks for a query.
-        passage: that the query is for.
+        passage: the passage that the query is for.
         examples: queries of real users, whose language and style the LLM is to follow; may be empty.
         passage_tokens: budget of the passage, as `count_tokens` estimates; the rest is cut away.
 
@@ -102,7 +102,7 @@ def response_schema(kind: Kind, shown: int, labels: Labels) -> dict[str, Any]:
     no set length. So an answer may still repeat or leave out identifiers, to be mended like one in plain text.
 
     Args:
-        kind: of the ask.
+        kind: the kind of the ask.
         shown: number of passages that it shows.
         labels: what identifies them.
 

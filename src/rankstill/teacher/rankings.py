@@ -21,7 +21,7 @@ class Ranking:
     """One query's passages in the teacher's order.
 
     Args:
-        query_id: whose.
+        query_id: the query's id.
         candidates: ids of the passages that the teacher saw, in the order shown.
         ranking: ids of those that it placed, best first; shorter than `candidates` when it left some out.
         teacher: who ranked, if known.
@@ -57,7 +57,7 @@ def read_rankings(path: Path, dataset: Dataset) -> tuple[list[Ranking], list[str
 
     Args:
         path: a rankings.jsonl: {"query_id", "candidates": [ids as shown], "ranking": [ids, best first], ...} a line.
-        dataset: whose queries and passages the ids name.
+        dataset: the dataset whose queries and passages the ids name.
 
     Returns:
         The rankings in the file's order, and notes: rankings that were left aside, counted and named.

@@ -65,7 +65,7 @@ def read_answer(text: str, shown: int, kind: Kind = "listwise", labels: Labels =
     Args:
         text: the answer, as it came.
         shown: how many passages were shown, labelled from 1 or A; letters name 26 at most.
-        kind: of the question: an order ("listwise"), or the one best ("setwise", "pairwise").
+        kind: the kind of the question: an order ("listwise"), or the one best ("setwise", "pairwise").
         labels: what the passages were labelled with.
     """
     wanted = shown if kind == "listwise" else 1

@@ -22,7 +22,7 @@ class Teacher(BlackBox[RankedAnswer]):
     Args:
         config: whom to ask and how.
         paid_by: as for `BlackBox`.
-        seed: of the shuffles.
+        seed: seeds the shuffles.
         engine: as for `BlackBox`.
 
     Raises:

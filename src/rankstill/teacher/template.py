@@ -35,9 +35,9 @@ class Template:
     """A prompt template that has been checked.
 
     Args:
-        name: that it was asked for by.
+        name: the name that it was asked for by.
         identity: what it says, for records: "listwise-v1", or "<file name>@<8 hex digits of its text's SHA-256>".
-        source: its text.
+        source: the template's text.
     """
 
     name: str
@@ -89,7 +89,7 @@ def render(template: Template, values: Mapping[str, Any]) -> tuple[dict[str, str
     """The template's chat messages.
 
     Args:
-        template: that has been checked.
+        template: the template that has been checked.
         values: of the variables that it may use.
 
     Raises:

@@ -37,8 +37,8 @@ def openai_client(endpoint: str, key: str | None, timeout: float) -> openai.Asyn
 
     Args:
         endpoint: base URL.
-        key: of the API; None sends a placeholder, for servers that want none.
-        timeout: in seconds.
+        key: the key of the API; None sends a placeholder, for servers that want none.
+        timeout: the longest wait for a reply, in seconds.
     """
     # A proxy for the outside world does not lead to this machine.
     direct = openai.DefaultAsyncHttpxClient(trust_env=False) if is_loopback(endpoint) else None
@@ -68,8 +68,8 @@ def litellm_send(endpoint: str, key: str | None, timeout: float) -> Send:
 
     Args:
         endpoint: base URL, or empty for the one that litellm knows.
-        key: of the API, or None to let litellm find it.
-        timeout: in seconds.
+        key: the key of the API, or None to let litellm find it.
+        timeout: the longest wait for a reply, in seconds.
 
     Raises:
         ImportError: litellm is not installed.
@@ -97,8 +97,8 @@ def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
 
     Args:
         reply: the JSON value of a chat completion.
-        call: that it answers.
-        seconds: that it took.
+        call: the call that it answers.
+        seconds: how long it took.
 
     Raises:
         BadReplyError: it is no chat completion, an error sent with a good status, or empty for no reason.

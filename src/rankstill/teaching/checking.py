@@ -41,7 +41,7 @@ class TeacherCheck:
 
     Args:
         verdict: whether the ranker can learn from it.
-        why: in one sentence.
+        why: the reason, in one sentence.
         comparison: nDCG@10 of the teacher (`after`) and of the first stage (`before`) on the same candidates, over the
             lists that it ranked; None if it ranked none.
         planted: whether the queries were sentences of the corpus, for want of judgements.
@@ -49,7 +49,7 @@ class TeacherCheck:
         health: what could be read, agreement between shuffles, position bias.
         shuffles: in which each list was asked.
         taken: by the lists asked to the end, whoever paid for it and when.
-        one: by one of them, on average.
+        one: the mean of a single one.
         all: expected to be taken by all training queries, with as many shuffles as the config says.
         training_queries: how many those are.
     """
@@ -103,7 +103,7 @@ def check_teacher(config: Config, dataset: Dataset, first_stage: FirstStage, cou
 
     Args:
         config: the experiment; its teacher must be one that can be asked.
-        dataset: whose training queries and judgements are used.
+        dataset: the dataset whose training queries and judgements are used.
         first_stage: finds the candidates.
         count: queries to ask.
         paid_by: on whose account calls are noted, and whose budget they count towards.

@@ -86,7 +86,7 @@ def ledger_table(path: Path | None) -> Table:
     """What a ledger holds, a model a row.
 
     Args:
-        path: of the ledger; None for the one of all workspaces.
+        path: the path of the ledger; None for the one of all workspaces.
 
     Raises:
         RankstillError: there is no such ledger, or it cannot be read.

@@ -26,8 +26,8 @@ class Questions:
     """What a teacher is checked with.
 
     Args:
-        lists: to rank.
-        qrels: of their queries.
+        lists: the lists to rank.
+        qrels: the qrels of their queries.
         planted: whether they are sentences of the corpus, each with the passage that it was taken from.
         note: how they were chosen, for people.
     """
@@ -43,7 +43,7 @@ def judged_questions(config: Config, dataset: Dataset, first_stage: FirstStage, 
 
     Args:
         config: k and the seed of the sample.
-        dataset: whose training queries and judgements are used.
+        dataset: the dataset whose training queries and judgements are used.
         first_stage: finds the candidates.
         count: queries, at most.
 

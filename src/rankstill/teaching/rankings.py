@@ -20,7 +20,7 @@ def ask_for_rankings(components: Components, folder: Path) -> Sequence[str]:
     """Have the teacher rank every training query's candidates.
 
     Args:
-        components: of a chain that has found candidates.
+        components: the components of a chain that has found candidates.
         folder: for `rankings.jsonl` and `teacher.json`, how the teacher did.
 
     Returns:
@@ -48,7 +48,7 @@ def take_rankings(components: Components, folder: Path) -> Sequence[str]:
     """Take recorded rankings of the queries that may teach.
 
     Args:
-        components: of a chain.
+        components: the components of a chain.
         folder: for `rankings.jsonl`.
 
     Returns:

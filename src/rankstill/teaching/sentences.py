@@ -41,7 +41,7 @@ def draw_sentences(corpus: Corpus, count: int, seed: int) -> list[Sentence]:
     Args:
         corpus: the passages.
         count: how many; fewer if the corpus has fewer passages.
-        seed: of the draw.
+        seed: seeds the random sample.
     """
     random = np.random.default_rng(seed)
     distinct = np.arange(len(corpus)) if corpus.repeats is None else np.flatnonzero(~corpus.repeats)

@@ -35,10 +35,10 @@ _COPIED = 5
 
 @dataclass(frozen=True)
 class WrittenQueries:
-    """What came of it.
+    """The queries that an LLM wrote, and what became of them.
 
     Args:
-        path: of the file, for dataset.extra_queries.
+        path: the path of the file, for dataset.extra_queries.
         asked: passages that a query was asked for.
         kept: queries in the file.
         dropped: the others, by reason.
@@ -75,7 +75,7 @@ def write_queries(
     Args:
         config: the experiment; its teacher must be one that can be asked.
         dataset: passages to write for, and queries that need not be written.
-        first_stage: of its corpus.
+        first_stage: the first stage of its corpus.
         count: passages to write for; all of them if there are fewer.
         path: the .jsonl to write, {"_id", "text", "made_from"} a line; it appears whole, or not at all.
         paid_by: on whose account calls are noted, and whose budget they count towards.

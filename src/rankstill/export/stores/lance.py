@@ -17,7 +17,7 @@ def to_lancedb(batches: Iterable[Batch] | Iterable[TokenBatch], table: str, *, l
 
     Args:
         batches: what to put there.
-        table: its name.
+        table: the table's name.
         location: a folder or a URI that LanceDB knows, such as s3://bucket/path.
 
     Returns:

@@ -22,7 +22,7 @@ def to_qdrant(batches: Iterable[Batch] | Iterable[TokenBatch], collection: str, 
 
     Args:
         batches: what to put there.
-        collection: its name.
+        collection: the collection's name.
         location: a server's URL, or a folder. A server's key is read from QDRANT_API_KEY.
 
     Returns:

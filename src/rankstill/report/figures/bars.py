@@ -19,10 +19,10 @@ class Bar:
 
     Args:
         label: the system.
-        value: from 0.
+        value: the value, from 0.
         low: lower end of its interval.
         high: upper end.
-        kind: whose retriever is in it: the one before, or the one after.
+        kind: the kind whose retriever is in it: the one before, or the one after.
         strong: whether the label stands out.
     """
 
@@ -38,10 +38,10 @@ def bars(name: str, title: str, measure: str, rows: Sequence[Bar]) -> Figure:
     """One bar a row, each with its interval and its value beside it.
 
     Args:
-        name: of the figure's files.
-        title: of the figure.
+        name: the name of the figure's files.
+        title: the title of the figure.
         measure: what the bars' lengths are.
-        rows: from top to bottom.
+        rows: the rows from top to bottom.
     """
     told = "; ".join(f"{row.label} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in rows)
     description = f"{measure} with 95 % intervals: {told}."

@@ -17,7 +17,7 @@ class Curve:
     """One line.
 
     Args:
-        label: at its end.
+        label: the text at the line's end.
         points: x and y, x rising.
     """
 
@@ -29,8 +29,8 @@ def curves(name: str, title: str, x_label: str, lines: Sequence[Curve]) -> Figur
     """Lines over one axis whose range holds zero.
 
     Args:
-        name: of the figure's files.
-        title: of the figure.
+        name: the name of the figure's files.
+        title: the title of the figure.
         x_label: of the horizontal axis.
         lines: four at most, each with one point or more; long ones are thinned.
     """

@@ -19,7 +19,7 @@ class Difference:
     """What one row shows.
 
     Args:
-        label: which comparison.
+        label: the name of the comparison.
         value: its difference, above 0 where it gains.
         low: lower end of its interval.
         high: upper end.
@@ -42,10 +42,10 @@ def differences(name: str, title: str, measure: str, rows: Sequence[Difference])
     """One point and interval a row, on one axis, with the figures beside them.
 
     Args:
-        name: of the figure's files.
-        title: of the figure.
-        measure: whose differences they are.
-        rows: from top to bottom.
+        name: the name of the figure's files.
+        title: the title of the figure.
+        measure: the measure whose differences they are.
+        rows: the rows from top to bottom.
     """
     told = "; ".join(
         f"{f'{row.heading}: ' if row.heading else ''}{row.label} {row.value:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"

@@ -23,7 +23,7 @@ class Gain:
     Args:
         value: after minus before.
         key: by which the page opens the query; None if it holds no details of it.
-        text: of the query, to be read while the mouse is on its dot.
+        text: the text of the query, to be read while the mouse is on its dot.
     """
 
     value: float
@@ -38,10 +38,10 @@ def gains(name: str, title: str, measure: str, queries: Sequence[Gain]) -> Figur
     some of them.
 
     Args:
-        name: of the figure's files.
-        title: of the figure.
-        measure: whose gains they are.
-        queries: in any order.
+        name: the name of the figure's files.
+        title: the title of the figure.
+        measure: the measure whose gains they are.
+        queries: the queries, in any order.
     """
     better, worse = (sum(side * query.value > 0 for query in queries) for side in (1, -1))
     same = len(queries) - better - worse
