@@ -79,7 +79,7 @@ def forecast(config: Config, workspace: str | Path) -> list[str]:
 
 
 def _work(components: Components, steps: tuple[str, ...]) -> Mapping[str, float]:
-    """Of each step that takes long, in encoded passages."""
+    """The work of each long step, as a number of encoded passages that takes as long."""
     config, dataset = components.config, components.dataset
     corpus, k, n = float(len(dataset.corpus)), config.candidates.k, config.candidates.n
     recorded = config.teacher.kind == "recorded" and "rankings" in steps

@@ -90,7 +90,7 @@ def _verdict(outcome: Outcome) -> list[str]:
 
 
 def _facts(outcome: Outcome) -> list[tuple[str, Markup]]:
-    """Where things lie."""
+    """The folders and files of the result."""
     found = {"retriever": outcome.retriever, "reranker": outcome.reranker, "workspace": outcome.workspace}
     return [(name, _text(str(path))) for name, path in found.items() if path is not None]
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a chain made.
+    """The result of a chain.
 
     Args:
         workspace: the workspace's folder.
@@ -43,7 +43,7 @@ class Outcome:
     agreement: Agreement | None = None
 
     def verdict(self, system: str = DISTILLED) -> Verdict:
-        """What may be said of a new retriever, `DISTILLED` or `MULTI_VECTOR`."""
+        """The conclusion on a new retriever, `DISTILLED` or `MULTI_VECTOR`."""
         return verdict(self.table, self.workspace, offer=self.offer, agreement=self.agreement, system=system)
 
     def _repr_html_(self) -> str:

@@ -95,7 +95,7 @@ def open_chain(
 
 
 def identity(dataset: Dataset, config: Config) -> DatasetIdentity:
-    """By what a workspace tells this dataset from another."""
+    """The identity by which a workspace tells this dataset from others."""
     return DatasetIdentity(dataset.name, lasting_source(config.dataset), dataset.fingerprint())
 
 
@@ -145,7 +145,7 @@ class Chain:
         return self.outcome()
 
     def planned(self, until: str = "evaluation") -> tuple[str, ...]:
-        """The steps that this one needs, and it."""
+        """The steps that are made: `until` and those that it needs."""
         return tuple(name for name in STEPS[: STEPS.index(until) + 1] if name == until or name in self.steps)
 
     @_once

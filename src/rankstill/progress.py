@@ -35,12 +35,12 @@ def note(message: str) -> None:
 
 
 def forget_notes() -> None:
-    """A run begins: no note has been said."""
+    """Start a run with an empty log of notes."""
     _noted.clear()
 
 
 def unlogged(notes: Sequence[str]) -> list[str]:
-    """Those of these notes that this run's log does not hold."""
+    """The notes that this run's log does not hold yet."""
     return [each for each in notes if each not in _noted]
 
 

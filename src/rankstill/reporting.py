@@ -19,7 +19,7 @@ from rankstill.errors import RankstillError
 
 @dataclass(frozen=True)
 class Reports:
-    """Where training curves go besides the workspace.
+    """The experiment trackers that training curves go to, besides the workspace.
 
     Args:
         to: names as transformers' `report_to` takes them; the modules are called the same.
@@ -40,7 +40,7 @@ class Reports:
                 raise RankstillError(f"report_to: {name} is not installed. pip install {name}, or take it out.")
 
     def arguments(self, training: str) -> dict[str, Any]:
-        """For a trainer's arguments: where it reports to, and under which name."""
+        """The trainer's arguments that say where it reports to, and under which name."""
         return {"report_to": list(self.to) or "none", "run_name": self._run_name(training)}
 
     @contextmanager

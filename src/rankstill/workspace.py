@@ -118,6 +118,7 @@ class Workspace:
     """Of the run that works here, for the log."""
     cache: Cache | None = None
     """Where steps that other workspaces may share look first."""
+    """The plan of the current run, for its log lines."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)

@@ -18,7 +18,7 @@ from rankstill.progress import progress
 from rankstill.workspace import digest
 
 _QUERIES_A_PART = 8
-"""As many are read again after a kill, at most."""
+"""Queries a file: at most as many are read again after a kill."""
 
 
 def read_signal(

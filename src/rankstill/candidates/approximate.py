@@ -28,7 +28,7 @@ _TRAINED_ON_A_LIST = 64
 _LOOKED_AT = 4
 """Passages whose true cosine is computed, for each that is wanted: compressed vectors tell near ones apart badly."""
 _OFF = 1e-5
-"""By how much two computations of one cosine differ, at most."""
+"""The largest difference between two computations of the same cosine."""
 
 
 @dataclass(frozen=True)

@@ -114,7 +114,7 @@ class BM25Index:
 
     @classmethod
     def load(cls, folder: Path) -> BM25Index:
-        """As `write_index` wrote it, memory-mapped."""
+        """Read what `write_index` wrote, memory-mapped."""
         index = cls.__new__(cls)
         index._read(folder)
         return index
@@ -173,12 +173,12 @@ class BM25Statistics:
         return _idf(self.document_frequency[term], self.passages)
 
     def save(self, path: Path) -> None:
-        """As JSON."""
+        """Write it as JSON."""
         path.write_text(json.dumps(self.__dict__, ensure_ascii=False), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> BM25Statistics:
-        """As `save` wrote it."""
+        """Read what `save` wrote."""
         return cls(**json.loads(path.read_text(encoding="utf-8")))
 
 

@@ -54,7 +54,7 @@ class PassageScorer:
         return np.stack(columns, axis=-1).astype(np.float32, copy=False)
 
     def save(self, folder: Path) -> None:
-        """The encoders and the statistics."""
+        """Write the encoders and the statistics."""
         folder.mkdir(parents=True)
         save_model(self.model, folder / "bi-encoder")
         if self.late is not None:
@@ -63,7 +63,7 @@ class PassageScorer:
 
     @classmethod
     def load(cls, folder: Path, device: str | None = None) -> PassageScorer:
-        """As `save` wrote it."""
+        """Read what `save` wrote."""
         late = folder / _FOR_LATE
         return cls(
             load_bi_encoder(str(folder / "bi-encoder"), device),

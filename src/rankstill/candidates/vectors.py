@@ -22,7 +22,7 @@ _TEXTS_A_STRETCH = 16_384
 
 
 def load_vectors(folder: Path) -> Embeddings:
-    """As `encode_passages` wrote them, memory-mapped. [passages, dimensions]"""
+    """Read what `encode_passages` wrote, memory-mapped. [passages, dimensions]"""
     vectors: Embeddings = np.load(folder / "passages.npy", mmap_mode="r")
     return vectors
 

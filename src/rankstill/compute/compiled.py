@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Forward = Callable[..., Any]
-"""Of a transformer: tensors by name to tensors by name."""
+"""The forward pass of a transformer: tensors by name to tensors by name."""
 
 _KNOWN: WeakKeyDictionary[nn.Module, tuple[object, Forward | None]] = WeakKeyDictionary()
 """What was compiled, of which weights; None: it could not be."""
 _WORTH_COMPILING = 2_000_000
 """Characters, of all texts: twenty seconds of two cores."""
 _MOST_OFF = 0.05
-"""Of what torch gives, in relative length; bfloat16 alone is off by 0.01 to 0.02."""
+"""The largest relative error allowed against torch's output; bfloat16 alone is off by 0.01 to 0.02."""
 
 
 @contextmanager

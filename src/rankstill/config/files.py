@@ -25,7 +25,7 @@ PAPER: dict[str, dict[str, Any]] = {"ranker": {"prior": False, "cross_encoder": 
 
 
 def write_config(config: Config) -> str:
-    """As YAML, every option with its value."""
+    """Write every option with its value as YAML."""
     return yaml_of(config.model_dump(mode="json"))
 
 

@@ -17,7 +17,7 @@ _HIDDEN = (
     "engine.address",
     "engine.store",
 )
-"""Where LLMs are reached and paid, and on which machines it runs."""
+"""Private options: where LLMs are reached and paid, and on which machines a run works."""
 
 
 def public_options(config: Config) -> dict[str, Any]:

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _RETRIES = 5
-"""Of a shard whose worker died under it. By default Ray tries for ever, even a shard that kills every worker."""
+"""How often a shard is tried again whose worker died. By default Ray tries for ever, even a shard that kills every
+worker."""
 
 
 class RayEngine:

@@ -92,7 +92,7 @@ def _held_out(components: Components) -> list[Ranking]:
 
 
 def _unseen(dataset: Dataset, query_ids: Sequence[str]) -> tuple[str, ...]:
-    """Those of the queries that share no gold passage with a training query."""
+    """The queries that share no gold passage with a training query."""
     seen = frozenset(shared_gold(replace(dataset, test=tuple(query_ids))).test)
     return tuple(each for each in query_ids if each not in seen)
 

@@ -50,12 +50,12 @@ class HeldOutLists:
         )
 
     def save(self, path: Path) -> None:
-        """As JSON."""
+        """Write it as JSON."""
         write_atomically(path, json.dumps(asdict(self), ensure_ascii=False) + "\n")
 
     @classmethod
     def load(cls, path: Path) -> HeldOutLists:
-        """As `save` wrote it."""
+        """Read what `save` wrote."""
         read = json.loads(path.read_text(encoding="utf-8"))
         return cls(tuple(read["queries"]), read["lists"], read["why"])
 

@@ -61,7 +61,7 @@ class Judgements:
         return {query_id: grades for query_id, grades in self.grades.items() if any(grades.values())}
 
     def to_json(self) -> str:
-        """As `read_judgements` reads it."""
+        """JSON that `read_judgements` reads."""
         return json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n"
 
     def to_qrels(self) -> str:

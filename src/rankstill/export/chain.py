@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 STORES: dict[str, Callable[..., int]] = {"qdrant": to_qdrant, "lancedb": to_lancedb, "pgvector": to_pgvector}
 """Name -> function that puts batches into one: `(batches, collection or table, location=...)`."""
 _OF_TOKENS = ("qdrant", "lancedb")
-"""Those that know MaxSim."""
+"""The stores that can search by MaxSim."""
 PASSAGES = 1000
 """Encoded by every form to measure it."""
 

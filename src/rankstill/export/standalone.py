@@ -26,7 +26,7 @@ Vectors = NDArray[np.float32]
 
 
 class Reader:
-    """Texts to what the graph reads.
+    """Turns texts into the inputs of the graph.
 
     Args:
         folder: what was exported.

@@ -17,7 +17,7 @@ from rankstill.errors import DataError
 from rankstill.hybrid.weights import Hybrid
 
 _K1, _B = 1.2, 0.75
-"""Of LanceDB's BM25, which has no others."""
+"""The parameters of LanceDB's BM25, which cannot be changed."""
 
 
 def lancedb_text_index(language: str | None) -> dict[str, Any]:

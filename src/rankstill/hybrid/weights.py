@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _FORMAT = 1
 _SUMMED = ("dense", "bm25")
 COLUMNS = [FEATURES.index(name) for name in _SUMMED]
-"""Where the two scores stand among the first stage's."""
+"""The columns of the two scores in the first stage's features."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +59,12 @@ class Hybrid:
         return self.score(cosines, bm25 / BM25_SCALE)
 
     def save(self, path: Path) -> None:
-        """As JSON."""
+        """Write it as JSON."""
         path.write_text(json.dumps({"format": _FORMAT, **asdict(self)}, indent=2) + "\n", encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Hybrid:
-        """As `save` wrote it.
+        """Read what `save` wrote.
 
         Raises:
             ModelError: there is no such file, or it holds something else.

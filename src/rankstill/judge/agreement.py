@@ -70,7 +70,7 @@ class SelfConsistency:
 
     @property
     def p_value(self) -> float:
-        """Of `earlier`, were either place as good: two-sided sign test."""
+        """The p-value of `earlier` if the order of passages did not matter: two-sided sign test."""
         from scipy.stats import binomtest
 
         return float(binomtest(self.earlier, self.changed).pvalue) if self.changed else 1.0

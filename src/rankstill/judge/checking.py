@@ -60,7 +60,7 @@ class JudgeCheck:
     all: Quote
 
     def lines(self) -> list[str]:
-        """For people, a line a finding, the verdict first."""
+        """The summary for the terminal: a line a finding, the verdict first."""
         found = self.itself
         lines = [
             f"{self.verdict}: {self.why}",
@@ -82,7 +82,7 @@ class JudgeCheck:
 
 
 def human_agreement_lines(found: HumanAgreement) -> list[str]:
-    """A judge beside people, a line a finding."""
+    """How a judge compares with people, a line a finding."""
     from rankstill.report.verdict import verdict
 
     assumed = ", those that people did not judge taken for not relevant" if found.assumed else ""

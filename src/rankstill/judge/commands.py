@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class JudgeOutcome:
-    """What came of a judgement.
+    """The result of a judgement.
 
     Args:
         lines: for people.
@@ -215,7 +215,7 @@ def _graded(work: _JudgeTask) -> Judgements:
 
 
 def _merged(work: _JudgeTask, graded: Sequence[GradedAnswer], missing: dict[str, str]) -> Judgements:
-    """What is judged now: what was before, and what was added."""
+    """All judgements: the earlier ones and the new ones."""
     known, llm = work.known, work.judge
     grades = {query_id: dict(each) for query_id, each in known.grades.items()} if known else {}
     for each in graded:

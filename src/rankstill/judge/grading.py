@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 TEMPLATE = "judge-v1"
 _GRADE_TOKENS = 6
-"""Of a line such as "[12]: 3", with its end."""
+"""The tokens of a line such as "[12]: 3", with its end."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class GradedAnswer:
 
     @property
     def prompts(self) -> int:
-        """How many it took, over all orders."""
+        """How many prompts it took, over all orders."""
         return sum(place == 0 for each in self.places for place in each.values())
 
     @property

@@ -28,7 +28,7 @@ def draw_queries(queries: Sequence[Query], count: int, seed: int) -> list[Query]
 def pool(
     queries: Sequence[Query], systems: Sequence[Run], dataset: Dataset, k: int, seed: int, judged: Qrels
 ) -> list[CandidateList]:
-    """For each query the passages that are to be judged, shuffled: depth-k pooling, as TREC has done it since 1992.
+    """The passages to be judged for each query, shuffled: depth-k pooling, as TREC has done it since 1992.
 
     A passage stands where the seed, its query and its id say, whatever else is in the pool: so a set that several
     workspaces make is shown, and paid, once.

@@ -17,7 +17,7 @@ from rankstill.progress import progress
 from rankstill.ranker.model import Ranker
 
 RankedBy = Literal["both", "ranker", "llm"]
-"""Whose word counts where the LLM ranked: its order with the ranker's magnitudes, the ranker's, or its order alone."""
+"""What labels a query that the LLM ranked: its order with the ranker's magnitudes, the ranker, or its order alone."""
 
 _QUERIES_A_PART = 512
 
@@ -112,7 +112,8 @@ def _settle(scores: NDArray[np.float32], ranked: int, ranked_by: RankedBy) -> ND
 
 
 def passages_of(part: Sequence[UnlabelledQuery], first_stage: FirstStage, depth: int) -> list[Candidates]:
-    """Of each query the passages that it names, with NaN for their fused scores, or else those that are found for it.
+    """The passages of each query: those that it names, with NaN for their fused scores, or else those that are found
+    for it.
 
     Args:
         part: the queries.

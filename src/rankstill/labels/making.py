@@ -43,7 +43,7 @@ def make_labels(components: Components, folder: Path, candidates: str, *, has_ra
 def _by_ranker(
     components: Components, listed: Mapping[str, NDArray[np.int64]], folder: Path
 ) -> Iterator[LabelledQuery]:
-    """Of every query that the chain has for its ranker: not of the training queries, where a baseline labels these."""
+    """The ranker's labels of all queries, but for the training queries where a baseline labels these."""
     config, dataset = components.config.labels, components.lists.teaching_set
     asked: list[UnlabelledQuery] = []
     ranked_by: RankedBy = "ranker"

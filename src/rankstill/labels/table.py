@@ -41,7 +41,8 @@ class LabelledQuery:
 
 
 def write_labels(labels: Iterable[LabelledQuery], path: Path) -> None:
-    """As Parquet: one row a query, its passages and scores as lists; written as they come, not held till the end."""
+    """Write labels as Parquet: one row a query, its passages and scores as lists; written as they come, not held till
+    the end."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -74,7 +75,7 @@ def _table(labels: Sequence[LabelledQuery], schema: pa.Schema) -> pa.Table:
 
 
 def read_labels(path: Path) -> list[LabelledQuery]:
-    """As `write_labels` wrote them; the queries' arrays are views of a few arrays of many."""
+    """Read what `write_labels` wrote; the queries' arrays are views of a few arrays of many."""
     import pyarrow.parquet as pq
 
     labels: list[LabelledQuery] = []

@@ -75,7 +75,7 @@ def choose(
 
 @dataclass(frozen=True)
 class _HiddenStates:
-    """What the encoder makes of texts, before anything is put on top.
+    """The encoder's token vectors of texts (its hidden states), before context, weights or pooling.
 
     Args:
         ids: token ids of each text. Each [tokens]

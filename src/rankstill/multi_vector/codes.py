@@ -45,7 +45,7 @@ class Codec:
 
     @classmethod
     def of(cls, bits: Bits, dimensions: int) -> Codec:
-        """Of so many bits, or of 8 where bytes would not be filled."""
+        """A codec of so many bits, or of 8 where a vector would not fill whole bytes."""
         return cls(bits if dimensions % 4 == 0 else 8, dimensions)
 
     @property
@@ -73,7 +73,7 @@ class Codec:
         return np.bitwise_or.reduce(held << shifts, axis=2), scales.astype("<f2")
 
     def levels(self, codes: Tensor, kind: torch.dtype) -> Tensor:
-        """What codes stand for before their vectors are scaled. [vectors, size] -> [vectors, dimensions]"""
+        """The values that codes stand for, before the vectors' scales. [vectors, size] -> [vectors, dimensions]"""
         import torch
 
         every = np.arange(256)[:, None] >> np.arange(0, 8, self.bits) & (2**self.bits - 1)

@@ -48,7 +48,7 @@ class TokenIndex:
 
     @classmethod
     def load(cls, folder: Path) -> TokenIndex:
-        """As `encode` wrote it."""
+        """Read what `encode` wrote."""
         held = json.loads((folder / _DONE).read_text(encoding="utf-8"))
         counts = np.fromfile(folder / "counts", dtype="<i4")
         return cls(folder, np.concatenate([[0], np.cumsum(counts, dtype=np.int64)]), Codec(**held))
@@ -100,7 +100,7 @@ class TokenIndex:
 
     @property
     def bytes_per_passage(self) -> float:
-        """On disk, on average."""
+        """The mean size of a passage on disk."""
         return float(self.starts[-1]) * (self.codec.size + 2) / max(1, len(self))
 
     def vectors(self, positions: NDArray[np.int64]) -> list[Tokens]:
@@ -136,7 +136,7 @@ class TokenIndex:
             yield self._maxsim([query], wanted, device)[0]
 
     def _maxsim(self, queries: Sequence[Tokens], positions: NDArray[np.int64], device: str) -> NDArray[np.float32]:
-        """Of every query and these passages, a block of passages at a time. [queries, passages]"""
+        """MaxSim of every query with these passages, a block of passages at a time. [queries, passages]"""
         import torch
 
         low = torch.bfloat16 if fast_precision(device) else torch.float32
@@ -180,7 +180,8 @@ class MeanMaxSim:
         return encode_queries(self.model, queries)
 
     def mean_maxsim(self, tokens: Tokens, positions: NDArray[np.int64]) -> NDArray[np.float32]:
-        """Of one query's tokens and some passages; 0 for a passage or a query without tokens. [passages]"""
+        """Mean MaxSim of one query's tokens with some passages; 0 for a passage or a query without tokens.
+        [passages]"""
         (found,) = self.index.scores_of([tokens], [positions], str(self.model.device))
         return mean_of(tokens, found)
 

@@ -64,7 +64,7 @@ class TwoStage:
 
     @classmethod
     def load(cls, folder: Path) -> TwoStage:
-        """Of the folder of an index for which `make_two_stage` was called."""
+        """Read it from the folder of an index for which `make_two_stage` was called."""
         measured = TwoStageRecall(**json.loads((folder / _MEASURED).read_text(encoding="utf-8")))
         return cls(TokenIndex.load(folder), TokenIndex.load(folder / _MEANS), measured.depth)
 

@@ -26,7 +26,7 @@ Contexts: TypeAlias = Mapping[str, Sequence[str]]
 
 @dataclass(frozen=True)
 class Reply:
-    """What a reader made of a question.
+    """The reader's reply to a question.
 
     Args:
         answer: the short answer in it; empty if there is none.

@@ -40,7 +40,7 @@ class RagSettings:
 
 @dataclass(frozen=True)
 class Row:
-    """One answer.
+    """The reader's answer to one question with one system's passages.
 
     Args:
         question_id: what was asked.
@@ -69,7 +69,7 @@ class Row:
 
 @dataclass(frozen=True)
 class AccuracyShare:
-    """Of the questions of a subject that one system made the reader answer right.
+    """The share of a subject's questions that the reader answered right with one system's passages.
 
     Args:
         n: questions.

@@ -160,7 +160,7 @@ class Ranker:
 
     @classmethod
     def load(cls, folder: str | Path, device: str | None = None) -> Ranker:
-        """As `save` wrote it: the same scores on the same machine.
+        """Read what `save` wrote: the same scores on the same machine.
 
         Raises:
             ModelError: the folder holds no ranker, or one of another version.

@@ -37,12 +37,12 @@ class Prior:
         return (features @ np.asarray(self.weights, dtype=np.float32)).astype(np.float32)
 
     def save(self, path: Path) -> None:
-        """As JSON."""
+        """Write it as JSON."""
         path.write_text(json.dumps(asdict(self)), encoding="utf-8")
 
     @classmethod
     def load(cls, path: Path) -> Prior:
-        """As `save` wrote it."""
+        """Read what `save` wrote."""
         read = json.loads(path.read_text(encoding="utf-8"))
         return cls(features=tuple(read["features"]), weights=tuple(read["weights"]))
 

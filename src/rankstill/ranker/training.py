@@ -183,7 +183,7 @@ def fit_weight(ranker: Ranker, unseen: Sequence[RankedList]) -> float:
 
 
 def _prior_scores(prior: Prior | None, lists: Sequence[RankedList]) -> list[NDArray[np.float32]]:
-    """Of each list; zeros where there is none. Each [passages]"""
+    """The prior's scores of each list; zeros where there is no prior. Each [passages]"""
     if prior is None:
         return [np.zeros(len(entry.passages), dtype=np.float32) for entry in lists]
     return [prior.scores(entry.features) for entry in lists]

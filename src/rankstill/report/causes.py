@@ -10,7 +10,8 @@ from rankstill.evaluation.systems import BEFORE, BM25, FIRST_STAGE, RANKER
 
 _SURE = 0.05
 _FLAT = 0.95
-"""Of the highest possible entropy. Ten passages whose best is three times as likely as each other one have 0.96."""
+"""The share of the highest possible entropy above which labels count as flat. Ten passages whose best is three times as
+likely as each other one have 0.96."""
 _ANY_ORDER = (BM25, BEFORE, FIRST_STAGE, RANKER)
 
 

@@ -36,7 +36,7 @@ print(model.similarity(query, passages))  # MaxSim"""
 
 
 def write_cards(components: Components, outcome: Outcome) -> None:
-    """Into the folders of a chain's retrievers.
+    """Write the model cards into the folders of a chain's retrievers.
 
     Args:
         components: the chain's components.

@@ -136,7 +136,7 @@ def _descending(passage_ids: Sequence[str]) -> dict[str, float]:
 
 
 def _telling(rankings: Sequence[Ranking], gains: Mapping[str, float]) -> list[Ranking]:
-    """Those where the LLM gained most and lost most; without judgements the first."""
+    """The rankings where the LLM gained most and lost most; the first ones if there are no judgements."""
     judged = sorted((each for each in rankings if each.query_id in gains), key=lambda each: -gains[each.query_id])
     chosen = [*judged[: _EXAMPLES // 2], *judged[_EXAMPLES // 2 :][-(_EXAMPLES // 2) :]]
     return chosen or list(rankings[:_EXAMPLES])

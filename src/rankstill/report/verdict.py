@@ -128,7 +128,7 @@ def _by_judgements(table: EvaluationTable, system: str, by_lists: Verdict | None
 
 
 def _by_lists(agreement: Agreement, system: str) -> Verdict | None:
-    """By agreement with the LLM alone; None where no list is held out."""
+    """The verdict by agreement with the LLM alone; None where no list is held out."""
     table = agreement.table
     if table is None or not _has(table, system):
         return None

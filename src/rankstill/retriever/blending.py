@@ -18,14 +18,14 @@ if TYPE_CHECKING:
 
 _SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 _FLATTEST, _SHARPEST = 1.0, 0.01
-"""Of temperatures: where the rankings say nothing of the cosines, and where they agree without a doubt."""
+"""The bounds of the temperature: where the rankings say nothing of the cosines, and where they agree fully."""
 _RIDGE = 1e-6
 """Small: cosines of some encoders lie so close together that the scale is a hundred."""
 
 
 @dataclass(frozen=True)
 class Blend:
-    """What was chosen.
+    """How much of a training is kept: the share of the new weights in the mixture.
 
     Args:
         lists: how many lists chose.
@@ -41,11 +41,11 @@ class Blend:
 
     @property
     def share(self) -> float:
-        """Of the new weights; the smallest where several are as good."""
+        """The share of the new weights; the smallest one where several are equally good."""
         return self.shares[int(np.argmin(self.losses))]
 
     def describe(self) -> str:
-        """In one sentence."""
+        """The choice in one sentence."""
         kept = f"{self.share:.0%} of what training changed in the encoder is kept"
         if not self.share:
             kept = "training left the encoder as it was"

@@ -38,7 +38,7 @@ def make_retriever(components: Components, folder: Path, reports: Reports) -> Se
 
 
 def read_training_data(components: Components) -> TrainingData:
-    """What a student learns from: labels, and the rankings that do not teach but judge what was learned."""
+    """The training data of a student: labels, and the validation rankings."""
     choosing = {each.query_id for each in components.lists.validation}
     labels = read_labels(components.workspace.path("labels.parquet"))
     return TrainingData(

@@ -76,6 +76,6 @@ def _plainly(kind: str, message: str, place: Sequence[Any]) -> str:
 
 
 def _place(place: Sequence[Any]) -> str:
-    """Where in the body: its field, and numbers in a list; but no name that is not ours, for it may be anything."""
+    """Where in the body the problem is: the field and list positions, but no name that a client made up."""
     field, *inner = map(str, place[1:]) if len(place) > 1 else ("",)
     return ".".join([field, *filter(str.isdigit, inner)]) if _FIELD.fullmatch(field) else ""

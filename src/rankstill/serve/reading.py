@@ -65,7 +65,7 @@ class ReadOnlyWorkspace(Workspace):
         self._records = self._read_manifest()
 
     def fingerprints(self) -> dict[str, str]:
-        """Of the steps that are served, as far as the chain has them.
+        """The fingerprints of the served steps, as far as the chain has them.
 
         Raises:
             WorkspaceError: one that is needed is not finished.
@@ -79,15 +79,15 @@ class ReadOnlyWorkspace(Workspace):
         return {step: self._records[step].fingerprint for step in SERVED if step in self._records}
 
     def write(self, name: str, text: str) -> None:
-        """Never: this workspace is only read."""
+        """Refuse: this workspace is only read."""
         raise WorkspaceError(f"{self.folder}: opened for reading, so {name} is not written.")
 
     def step(self, name: str, *_: Any, **__: Any) -> str:
-        """Never: this workspace is only read."""
+        """Refuse: this workspace is only read."""
         raise WorkspaceError(f"{self.folder}: opened for reading, so step {name} is not run.")
 
     def close(self) -> None:
-        """Nothing to let go of."""
+        """Do nothing: there is no lock to release."""
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class ServedWorkspace:
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:
-        """What is read by its name meanwhile is of the run that was opened.
+        """Check, around a read by name, that the files are still those of the run that was opened.
 
         Raises:
             WorkspaceError: a run has replaced it since.

@@ -76,7 +76,7 @@ def _paths(document: Mapping[str, Any]) -> Iterator[ApiPath]:
 
 
 def _schema(part: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Of a request's or an answer's JSON body."""
+    """The schema of a request's or a response's JSON body."""
     schema: Mapping[str, Any] = part.get("content", {}).get("application/json", {}).get("schema", {})
     return _resolved(schema, schemas)
 
@@ -87,7 +87,7 @@ def _resolved(schema: Mapping[str, Any], schemas: Mapping[str, Any]) -> Mapping[
 
 
 def _fields(schema: Mapping[str, Any], schemas: Mapping[str, Any], *, taken: bool) -> Iterator[Field]:
-    """Those of a body. Whether one has to be there is told of what is taken, for what is given always is."""
+    """The fields of a body. Only a request's fields are marked as required: a response always has all of its own."""
     for name, field in schema.get("properties", {}).items():
         kind = _kind(field, schemas)
         if taken:

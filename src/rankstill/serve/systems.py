@@ -19,7 +19,7 @@ SystemName = Literal[
     "before", "hybrid-before", "multi-vector", "multi-vector-hybrid", "after", "hybrid-after", "ranker"
 ]
 Search = Callable[[Mapping[str, str]], "Run"]
-"""From queries, texts by id, to the best 100 passages of each."""
+"""Turns queries (id to text) into the best 100 passages of each."""
 
 
 @dataclass(frozen=True)

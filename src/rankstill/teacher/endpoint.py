@@ -17,7 +17,7 @@ _AT_ONCE_LOCALLY = 4
 
 @dataclass(frozen=True)
 class Endpoint:
-    """Where calls go.
+    """The endpoint that calls go to.
 
     Args:
         url: base URL; empty for the one that litellm knows.

@@ -38,11 +38,11 @@ class Health:
     spend: Spend
 
     def to_json(self) -> dict[str, Any]:
-        """For a file or a report."""
+        """Everything as JSON-like values, for a file or a report."""
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """For people, a line a finding."""
+        """The summary for the terminal, a line a finding."""
         answers = sum(self.statuses.values())
         read = ", ".join(f"{count:,} {status}" for status, count in sorted(self.statuses.items()))
         lines = [f"teacher {self.model}: {self.lists:,} lists ranked; of {answers:,} answers {read or 'none'}"]

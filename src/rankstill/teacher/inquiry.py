@@ -26,9 +26,9 @@ class Inquiry(Protocol[S]):
     model: str
     """The LLM, as calls name it."""
     doing: str
-    """For the progress line."""
+    """What the progress line calls the work."""
     wanted: str
-    """Of an answer, after "an answer that"."""
+    """How a useful answer is described, after "an answer that"."""
 
     def advance(self, listed: CandidateList, lookup: Lookup) -> S | tuple[Call, ...]:
         """What came of the list, or the calls that must be answered before it can go on."""

@@ -241,7 +241,8 @@ class Ledger:
         return stats
 
     def _percentile(self, model: str, calls: int, percent: int) -> float | None:
-        """Of the answered calls' seconds, by nearest rank: the smallest that `percent` of them do not exceed."""
+        """A percentile of the answered calls' seconds, by nearest rank: the smallest that `percent` of them do not
+        exceed."""
         row = self._one(
             f"SELECT seconds FROM calls WHERE {_MEASURED} ORDER BY seconds LIMIT 1 OFFSET ?",
             model,

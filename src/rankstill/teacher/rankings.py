@@ -113,7 +113,7 @@ def read_rankings(path: Path, dataset: Dataset) -> tuple[list[Ranking], list[str
 
 
 def write_rankings(rankings: Sequence[Ranking], path: Path) -> None:
-    """As `read_rankings` reads them."""
+    """Write rankings as JSON lines that `read_rankings` reads."""
     with path.open("w", encoding="utf-8") as file:
         for ranking in rankings:
             fields = {name: value for name, value in ranking.__dict__.items() if value is not None}

@@ -20,7 +20,7 @@ _BYTES_A_TOKEN = 4
 """For English text and byte-pair encodings, roughly; used only where an endpoint does not count."""
 
 _UNSEEN_TOKENS = 200_000
-"""That a count may be above the bytes of a text: reasoning that is not shown, a gateway's own prompt."""
+"""Tokens by which a count may exceed the bytes of a text: reasoning that is not shown, a gateway's own prompt."""
 
 
 def is_loopback(endpoint: str) -> bool:

@@ -13,7 +13,7 @@ CUT = "the server cut the prompt: the LLM did not see all of it"
 _ENOUGH = 5
 """Prompts at the ceiling. That as many whole prompts, counted to a few hundred tokens each, agree so is no chance."""
 _SHARE = 0.8
-"""Of the prompts counted short that are at the ceiling, at least: a server may count what it had cached less."""
+"""The share of short-counted prompts that must be at the ceiling: a server may count what it had cached less."""
 _WITHIN = 2
 """Tokens by which counts at one ceiling differ, at most."""
 _SHORT, _FAR_BELOW = 1.25, 1.5

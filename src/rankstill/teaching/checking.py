@@ -67,11 +67,11 @@ class TeacherCheck:
     training_queries: int
 
     def to_json(self) -> dict[str, Any]:
-        """For a file or a report."""
+        """Everything as JSON-like values, for a file or a report."""
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """For people, a line a finding, the verdict first."""
+        """The summary for the terminal: a line a finding, the verdict first."""
         lines = [f"{self.verdict}: {self.why}", self.note]
         found = self.comparison
         if found is not None:
@@ -201,7 +201,7 @@ def _judge(
 
 
 def _planted_verdict(found: Comparison, least: float, by_chance: float) -> tuple[Verdict, str]:
-    """Of a teacher that was not better than the first stage at finding a sentence's own passage.
+    """The verdict on a teacher that was not better than the first stage at finding a sentence's own passage.
 
     The first stage sees the sentence's own words in the passage and is hard to beat, so being worse than it says
     nothing against a teacher, unless it is not even better than chance.

@@ -13,7 +13,7 @@ _LONGEST = 40
 _LONGEST_CHARACTERS = 400
 """The bound for scripts without spaces between words."""
 _LONGEST_READ = 5 * _LONGEST_CHARACTERS
-"""Of a line; what is longer is no query, whatever can be taken off it."""
+"""The longest line in characters that may be a query, before anything is removed from it."""
 
 _TAG = r"(?:think|thinking|thought|reason|reasoning|reflection|scratchpad|analysis)"
 # All up to the last closing tag is reasoning (many chat templates open it themselves), and so is one never closed.

@@ -52,7 +52,7 @@ class WrittenQueries:
     taken: Quote
 
     def lines(self) -> list[str]:
-        """For people."""
+        """The summary for the terminal, a line a finding."""
         lines = [f"{self.path}: {self.kept:,} queries, from {self.asked:,} passages ({self.taken})"]
         if self.dropped:
             reasons = (f"{count:,} {reason}" for reason, count in sorted(self.dropped.items(), key=lambda one: -one[1]))

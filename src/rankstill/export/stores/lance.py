@@ -1,4 +1,4 @@
-"""Into LanceDB: tables in a folder or an object store, read in the process that searches them."""
+"""Export into LanceDB: tables in a folder or an object store, read in the process that searches them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Into PostgreSQL with the extension pgvector."""
+"""Export into PostgreSQL with the extension pgvector."""
 
 from __future__ import annotations
 

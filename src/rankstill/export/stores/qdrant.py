@@ -1,4 +1,4 @@
-"""Into Qdrant: a server, or a folder that Qdrant's own client keeps."""
+"""Export into Qdrant: a server, or a folder that Qdrant's own client keeps."""
 
 from __future__ import annotations
 

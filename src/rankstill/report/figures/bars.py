@@ -15,7 +15,7 @@ _ROW, _HEIGHT, _LABEL = 34, 20, 210
 
 @dataclass(frozen=True)
 class Bar:
-    """One system's figure.
+    """One bar: a system's value with its interval.
 
     Args:
         label: the system.

@@ -16,7 +16,7 @@ _SHORT = 24  # characters of a label that leave room for the figures beside it
 
 @dataclass(frozen=True)
 class Difference:
-    """What one row shows.
+    """One row of the figure: a difference with its interval.
 
     Args:
         label: the name of the comparison.

@@ -18,7 +18,7 @@ _BINS, _BINS_NARROW = 20, 10  # on either side of zero
 
 @dataclass(frozen=True)
 class Gain:
-    """One query's.
+    """One query's gain.
 
     Args:
         value: after minus before.
