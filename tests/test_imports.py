@@ -17,7 +17,7 @@ SOURCE = Path(__file__).parents[1] / "src"
 EXTRAS = {"__main__", "cli", "demo", "engine", "export", "proof", "rag", "serve", "studies"}
 """What works on a finished chain, shows it, or runs it elsewhere; `proof` is `prove` and `rag`."""
 FOUNDATION = (
-    *("errors", "quiet", "progress", "disk", "compute", "config", "models", "steps", "reporting", "workspace"),
+    *("errors", "quiet", "progress", "disk", "cache", "compute", "config", "models", "steps", "reporting", "workspace"),
     *("distributed", "training", "notebook"),
 )
 LIBRARIES = (
@@ -98,6 +98,7 @@ def arrows_back(arrows: Graph) -> list[str]:
         if package(module) in EXTRAS or module == "rankstill":
             continue
         for target in targets - {"rankstill"}:
+            assert {package(module), package(target)} <= {*order, *EXTRAS}, f"give {module} and {target} their places"
             if package(target) in EXTRAS:
                 back.append(f"{module} -> {target}, an extra")
             elif target in made:

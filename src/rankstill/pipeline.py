@@ -9,8 +9,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from rankstill.cache import cache_of_all
 from rankstill.baselines import check_white_box, unneeded_steps, white_box_identity
+from rankstill.cache import cache_of_all
 from rankstill.candidates.making import make_candidates, make_vectors
 from rankstill.components import Components, check_corpus, check_queries
 from rankstill.config import Config, write_config

@@ -115,10 +115,9 @@ class Workspace:
 
     _dataset: DatasetIdentity | None = None
     plan = Plan()
-    """Of the run that works here, for the log."""
+    """The plan of the current run, for its log lines."""
     cache: Cache | None = None
     """Where steps that other workspaces may share look first."""
-    """The plan of the current run, for its log lines."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
