@@ -126,7 +126,7 @@ def indexing_words(size: int, folder: Path) -> Callable[[], object]:
 def labels(size: int, folder: Path, passages: int = 50) -> Callable[[], object]:
     """Labelled pairs: written, read, and a training's steps built from them."""
     from rankstill.labels import LabelledQuery, read_labels, write_labels
-    from rankstill.retriever.steps import StepBuilder
+    from rankstill.retriever.batches import BatchBuilder
 
     draw, path = np.random.default_rng(3), folder / f"labels-{passages}.parquet"
 
@@ -138,7 +138,7 @@ def labels(size: int, folder: Path, passages: int = 50) -> Callable[[], object]:
     def work() -> None:
         write_labels((one(row) for row in range(size // passages)), path)
         read = read_labels(path)
-        steps = StepBuilder(read, passages_per_query=10, seed=0)
+        steps = BatchBuilder(read, passages_per_query=10, seed=0)
         for start in range(0, len(read), 5):
             steps.build(range(start, min(start + 5, len(read))))
 

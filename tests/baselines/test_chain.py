@@ -34,7 +34,7 @@ from rankstill.baselines import white_box
 from rankstill.config import read_config
 from rankstill.pipeline import distill
 
-white_box._QUERIES_A_PART = 4
+white_box._QUERIES_A_SHARD = 4
 read = white_box.read_signal
 
 def read_slowly(*arguments):
@@ -143,7 +143,7 @@ def test_killed_while_reading_resumes_without_reading_a_query_twice(
         return read_signal(lm, question, *others)
 
     monkeypatch.setattr("rankstill.baselines.white_box.read_signal", read_and_note)
-    monkeypatch.setattr("rankstill.baselines.white_box._QUERIES_A_PART", 4)
+    monkeypatch.setattr("rankstill.baselines.white_box._QUERIES_A_SHARD", 4)
     rankstill.distill(config, folder, until="labels")
     assert first.isdisjoint(second)
     labelled = {query.text for query in read_labels(folder / "labels.parquet")}

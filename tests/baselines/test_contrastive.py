@@ -18,8 +18,8 @@ from rankstill.candidates import FirstStage
 from rankstill.config import RetrieverConfig
 from rankstill.datasets import Corpus, Dataset, Query
 from rankstill.retriever import TrainingData, load_retriever, train_retriever
+from rankstill.retriever.batches import BatchBuilder
 from rankstill.retriever.loss import UNLABELLED, kl_to_ranker
-from rankstill.retriever.steps import StepBuilder
 from rankstill.teacher import Ranking
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ def test_no_gold_passage_is_cut_off(dataset: Dataset) -> None:
 
 def test_rows_make_the_steps_of_existing_training(dataset: Dataset) -> None:
     rows = gold_labels(dataset.train, {"q1": np.array([0, 1, 2]), "q2": np.array([0, 3])}, dataset, passages=4)
-    step = StepBuilder(rows, passages_per_query=3, seed=0).build([0, 1])
+    step = BatchBuilder(rows, passages_per_query=3, seed=0).build([0, 1])
     assert {1, 4, 5} <= set(step.positions.tolist())
     shares = torch.softmax(torch.from_numpy(step.labels), dim=1).numpy()
     by_position = [dict(zip(step.positions.tolist(), row, strict=True)) for row in shares]

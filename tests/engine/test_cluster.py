@@ -93,7 +93,7 @@ def test_parts_of_another_format_or_size_are_not_taken_for_these(
     assert kept() == kept() == {"corpus": 1, "encoder": 1, "vectors": 1, "found": 1}
     monkeypatch.setattr("rankstill.engine.cluster.FORMAT", -1)
     assert kept() == kept() == {"corpus": 2, "encoder": 1, "vectors": 2, "found": 2}
-    monkeypatch.setattr("rankstill.engine.cluster.PASSAGES_A_PART", 20)
+    monkeypatch.setattr("rankstill.engine.cluster.PASSAGES_A_SHARD", 20)
     assert kept() == kept() == {"corpus": 3, "encoder": 1, "vectors": 3, "found": 3}
 
 

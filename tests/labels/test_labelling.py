@@ -124,7 +124,7 @@ def test_what_the_llm_never_ranked_keeps_the_rankers_scores_beside_its_order(
 def test_labelling_again_scores_nothing_again(
     queries: list[UnlabelledQuery], toy_first_stage: FirstStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_QUERIES_A_PART", 8)
+    monkeypatch.setattr(module, "_QUERIES_A_SHARD", 8)
     first, second = CountingRanker(), CountingRanker()
     before = list(label(queries, toy_first_stage, first, tmp_path, depth=9, ranked_by="both"))
     after = list(label(queries, toy_first_stage, second, tmp_path, depth=9, ranked_by="both"))
@@ -136,7 +136,7 @@ def test_labelling_again_scores_nothing_again(
 def test_killed_while_labelling_resumes_without_scoring_a_query_twice(
     queries: list[UnlabelledQuery], toy_first_stage: FirstStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "_QUERIES_A_PART", 8)
+    monkeypatch.setattr(module, "_QUERIES_A_SHARD", 8)
     whole = list(label(queries, toy_first_stage, Ranker(PRIOR, None), tmp_path / "whole", depth=9, ranked_by="both"))
     killed, resumed = CountingRanker(stop_after=2), CountingRanker()
     with pytest.raises(KeyboardInterrupt):

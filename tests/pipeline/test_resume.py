@@ -48,7 +48,7 @@ def label(config, folder, log):
     from rankstill.ranker import Ranker
     from rankstill.workspace import Workspace
 
-    labelling._QUERIES_A_PART = 4
+    labelling._QUERIES_A_SHARD = 4
     score = Ranker.score
 
     def score_and_log(ranker, pairs, *arguments):

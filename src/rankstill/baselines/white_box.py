@@ -17,7 +17,7 @@ from rankstill.labels.table import LabelledQuery, read_labels, write_labels
 from rankstill.progress import progress
 from rankstill.workspace import digest
 
-_QUERIES_A_PART = 8
+_QUERIES_A_SHARD = 8
 """Queries a file: at most as many are read again after a kill."""
 
 
@@ -96,7 +96,7 @@ def label_by_lm(
         ModelError: as `read_signal`, or the model cannot be loaded.
     """
     signal = SIGNAL_OF[method]
-    parts = [query_ids[start : start + _QUERIES_A_PART] for start in range(0, len(query_ids), _QUERIES_A_PART)]
+    parts = [query_ids[start : start + _QUERIES_A_SHARD] for start in range(0, len(query_ids), _QUERIES_A_SHARD)]
     paths = [folder / f"{signal}-{digest(part)}.parquet" for part in parts]
     missing = [(part, path) for part, path in zip(parts, paths, strict=True) if not path.exists()]
     if missing:

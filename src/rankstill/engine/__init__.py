@@ -1,4 +1,4 @@
-"""Heavy steps part by part, on a Ray cluster."""
+"""Heavy steps shard by shard, on a Ray cluster."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ from rankstill.candidates import Candidates
 from rankstill.candidates.first_stage import LateInteractionScores
 from rankstill.config import CandidatesConfig
 from rankstill.datasets import Corpus
-from rankstill.engine.encoding import PASSAGES_A_PART, Encoder, corpus_tables, encode_corpus_on
+from rankstill.engine.encoding import PASSAGES_A_SHARD, Encoder, corpus_tables, encode_corpus_on
 from rankstill.engine.finding import FindTask, SharedFirstStage, candidates_in, query_tables
 from rankstill.engine.folders import put_folder
 from rankstill.engine.scoring import ScoreTask, SharedRanker, add_late, join_columns, labels_in
@@ -121,4 +121,4 @@ class Cluster:
 
 def _made_from(*what: Any) -> str:
     """A name for a folder of shards: a digest of their inputs, their format and their length."""
-    return digest(FORMAT, PASSAGES_A_PART, *what)
+    return digest(FORMAT, PASSAGES_A_SHARD, *what)

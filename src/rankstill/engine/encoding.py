@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from rankstill.datasets import Corpus
 
-PASSAGES_A_PART = 16_384
+PASSAGES_A_SHARD = 16_384
 """About three minutes of two cores, or seconds of a GPU: what a lost worker costs at most."""
 _TEXTS_A_BATCH = 32
 
@@ -83,7 +83,7 @@ def encode_corpus_on(engine: Engine, encoder: Encoder, corpus: ShardFolder, vect
     gather(vectors, folder / "passages.npy")
 
 
-def corpus_tables(corpus: Corpus, rows: int = PASSAGES_A_PART) -> Iterator[pa.Table]:
+def corpus_tables(corpus: Corpus, rows: int = PASSAGES_A_SHARD) -> Iterator[pa.Table]:
     """A corpus as shards: `id`, `title` and `text` of each passage.
 
     Args:
@@ -123,7 +123,7 @@ def vectors_in(shard: pa.Table) -> NDArray[np.float32]:
 
 
 def gather(shards: ShardFolder, path: Path) -> None:
-    """The vectors of all shards as one NumPy file, written part by part, whole or not at all."""
+    """The vectors of all shards as one NumPy file, written shard by shard, whole or not at all."""
     rows = shards.rows()
     unfinished = path.with_name("unfinished-" + path.name)
     with unfinished.open("wb") as file:

@@ -19,7 +19,7 @@ from rankstill.ranker.model import Ranker
 RankedBy = Literal["both", "ranker", "llm"]
 """What labels a query that the LLM ranked: its order with the ranker's magnitudes, the ranker, or its order alone."""
 
-_QUERIES_A_PART = 512
+_QUERIES_A_SHARD = 512
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,31 +50,31 @@ def label(
     depth: int,
     ranked_by: RankedBy,
 ) -> Iterator[LabelledQuery]:
-    """Let the ranker score every query's passages. Parts that `folder` already holds are not scored again.
+    """Let the ranker score every query's passages. Shards that `folder` already holds are not scored again.
 
     Args:
-        queries: what to label; a part of them is scored, written and never touched again.
+        queries: what to label, in shards: each is scored, written and never touched again.
         first_stage: finds candidates and computes the prior's features.
         ranker: gives the scores.
-        folder: for the parts.
+        folder: where the shards are kept.
         depth: passages of a query that the LLM never saw.
         ranked_by: see `RankedBy`.
 
     Yields:
-        The labelled queries, in the order of `queries`. A part is scored when its first one is asked for.
+        The labelled queries, in the order of `queries`. A shard is scored when its first one is asked for.
     """
     folder.mkdir(parents=True, exist_ok=True)
     with progress("labelling queries", len(queries)) as advance:
-        for number, start in enumerate(range(0, len(queries), _QUERIES_A_PART)):
-            part = queries[start : start + _QUERIES_A_PART]
+        for number, start in enumerate(range(0, len(queries), _QUERIES_A_SHARD)):
+            shard = queries[start : start + _QUERIES_A_SHARD]
             path = folder / f"part-{number:05}.parquet"
             if not path.exists():
-                passages = [(each.positions, each.features) for each in passages_of(part, first_stage, depth)]
+                passages = [(each.positions, each.features) for each in passages_of(shard, first_stage, depth)]
                 unfinished = path.with_suffix(".tmp")
-                write_labels(label_shard(part, passages, first_stage.corpus, ranker, ranked_by), unfinished)
+                write_labels(label_shard(shard, passages, first_stage.corpus, ranker, ranked_by), unfinished)
                 unfinished.replace(path)
             yield from read_labels(path)
-            advance(len(part))
+            advance(len(shard))
 
 
 def keep_order(scores: NDArray[np.float32], ranked: int) -> NDArray[np.float32]:

@@ -98,12 +98,12 @@ class ListwiseLoss(nn.Module):
     def _cross_encode(self, pairs: list[tuple[str, str]]) -> Tensor:
         order = sorted(range(len(pairs)), key=lambda row: -len(pairs[row][0]) - len(pairs[row][1]))
         sorted_pairs = [pairs[row] for row in order]
-        parts = [
+        batches = [
             self.model.preprocess(sorted_pairs[start : start + self.micro_batch])
             for start in range(0, len(order), self.micro_batch)
         ]
-        kept = self.memory.fits_step(sum(part["attention_mask"].numel() for part in parts))
-        scores = in_micro_batches(self._scores, parts, self.model.device.type, kept=kept)
+        kept = self.memory.fits_step(sum(batch["attention_mask"].numel() for batch in batches))
+        scores = in_micro_batches(self._scores, batches, self.model.device.type, kept=kept)
         return scores[torch.as_tensor(order, device=scores.device).argsort()]
 
     def _scores(self, tokens: dict[str, Any]) -> Tensor:

@@ -109,19 +109,19 @@ class DistillationLoss(nn.Module):
         """Vectors in the order given, computed longest first in micro-batches without needless padding."""
         lengths = texts["attention_mask"].sum(dim=1)
         order = torch.argsort(lengths, descending=True, stable=True)
-        parts = []
+        batches = []
         for rows in torch.split(order, self.micro_batch):
             used = texts["attention_mask"][rows].any(dim=0)  # whichever side the tokenizer pads
-            parts.append(
+            batches.append(
                 {
                     name: values[rows][:, used] if isinstance(values, Tensor) and values.ndim == 2 else values
                     for name, values in texts.items()
                 }
             )
         made = in_micro_batches(
-            lambda part: self.student.embed(self.model, dict(part), task),
-            parts,
+            lambda batch: self.student.embed(self.model, dict(batch), task),
+            batches,
             lengths.device.type,
-            kept=self.memory.fits_step(sum(part["attention_mask"].numel() for part in parts)),
+            kept=self.memory.fits_step(sum(batch["attention_mask"].numel() for batch in batches)),
         )
         return made[torch.argsort(order)]

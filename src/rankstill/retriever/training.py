@@ -15,9 +15,9 @@ from rankstill.errors import DataError, ModelError
 from rankstill.labels.table import LabelledQuery
 from rankstill.models import load_bi_encoder
 from rankstill.reporting import NOWHERE, Reports
+from rankstill.retriever.batches import BatchBuilder, BatchCollator
 from rankstill.retriever.blending import choose_blend, mix, plackett_luce_fit
 from rankstill.retriever.loss import DistillationLoss, Divergence, kl_to_ranker
-from rankstill.retriever.steps import StepBuilder, StepCollator
 from rankstill.retriever.student import BI_ENCODER, Student, ValidationList
 from rankstill.training import ENOUGH_TO_FIT, progress_callback, run_training, set_seed, training_arguments
 
@@ -154,7 +154,7 @@ def _trainer(
 
     config = data.config
     check_first_step(len(queries), config.lists_per_step, "retriever")
-    builder = StepBuilder(queries, config.passages_per_query, data.seed)
+    builder = BatchBuilder(queries, config.passages_per_query, data.seed)
     trainer, arguments = student.trainer()
     return with_averaged_gradients(trainer)(
         model=model,
@@ -169,7 +169,7 @@ def _trainer(
             reports=reports.arguments(name),
         ),
         train_dataset=Rows.from_dict({"row": list(range(len(queries)))}),
-        data_collator=StepCollator(builder, data.corpus.text, model),
+        data_collator=BatchCollator(builder, data.corpus.text, model),
         loss=DistillationLoss(
             model,
             student,

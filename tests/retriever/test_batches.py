@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankstill.labels import LabelledQuery
-from rankstill.retriever.steps import StepBuilder, StepCollator
+from rankstill.retriever.batches import BatchBuilder, BatchCollator
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -29,7 +29,7 @@ LABELLED = [labelled("m", [4, 9, 2, 7]), labelled("mm", [30, 9, 31, 32]), labell
 
 
 def test_every_label_stands_in_its_querys_row_and_its_passages_column() -> None:
-    step = StepBuilder(LABELLED, passages_per_query=4, seed=0).build([1, 0])
+    step = BatchBuilder(LABELLED, passages_per_query=4, seed=0).build([1, 0])
     assert step.positions.tolist() == [2, 4, 7, 9, 30, 31, 32]
     assert step.queries == ["text of mm", "text of m"]
     no = -np.inf
@@ -47,7 +47,7 @@ QUERIES = st.lists(st.lists(st.integers(0, 25), min_size=2, max_size=8, unique=T
 
 @given(QUERIES, st.integers(2, 6), st.integers(0, 100))
 def test_a_step_holds_what_it_promises(queries: list[LabelledQuery], per_query: int, seed: int) -> None:
-    step = StepBuilder(queries, per_query, seed).build(range(len(queries)))
+    step = BatchBuilder(queries, per_query, seed).build(range(len(queries)))
     assert step.queries == [query.text for query in queries]
     assert step.positions.tolist() == sorted(set(step.positions.tolist()))
     assert len(step.positions) <= sum(min(per_query, len(query.positions)) for query in queries)
@@ -61,7 +61,7 @@ def test_a_step_holds_what_it_promises(queries: list[LabelledQuery], per_query: 
 
 def test_beside_the_best_passages_are_drawn_anew_for_each_step_by_the_rankers_distribution() -> None:
     query = LabelledQuery("m", "m", "teacher", np.array([3, 1, 5, 8]), np.float32([9.0, np.log(6), np.log(3), 0.0]))
-    builder = StepBuilder([query], passages_per_query=2, seed=0)
+    builder = BatchBuilder([query], passages_per_query=2, seed=0)
     drawn = [builder.build([0]).positions.tolist() for _ in range(3000)]
     assert all(len(positions) == 2 and 3 in positions for positions in drawn)
     shares = [sum(passage in positions for positions in drawn) / 3000 for passage in (1, 5, 8)]
@@ -72,7 +72,7 @@ def test_the_same_seed_builds_the_same_steps_and_another_seed_others() -> None:
     queries = [labelled("m" * row, [*range(row, row + 12)]) for row in range(1, 5)]
 
     def steps(seed: int) -> list[tuple[list[str], list[int]]]:
-        builder = StepBuilder(queries, passages_per_query=4, seed=seed)
+        builder = BatchBuilder(queries, passages_per_query=4, seed=seed)
         return [(step.queries, step.positions.tolist()) for step in map(builder.build, ([0, 1], [2, 3], [1, 2]))]
 
     assert steps(5) == steps(5)
@@ -80,8 +80,8 @@ def test_the_same_seed_builds_the_same_steps_and_another_seed_others() -> None:
 
 
 def collate(model: SentenceTransformer) -> dict[str, torch.Tensor]:
-    builder = StepBuilder(LABELLED, passages_per_query=4, seed=0)
-    batch: dict[str, torch.Tensor] = StepCollator(builder, lambda position: f"passage {position}", model)(
+    builder = BatchBuilder(LABELLED, passages_per_query=4, seed=0)
+    batch: dict[str, torch.Tensor] = BatchCollator(builder, lambda position: f"passage {position}", model)(
         [{"row": 1}, {"row": 0}]
     )
     return batch

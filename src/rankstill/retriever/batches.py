@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Step:
+class TrainingBatch:
     """The batch of one training step: every query against every passage.
 
     Args:
@@ -33,12 +33,12 @@ class Step:
     labels: NDArray[np.float32]
 
 
-class StepBuilder:
-    """Builds steps around given queries.
+class BatchBuilder:
+    """Builds batches around given queries.
 
     Args:
         queries: the queries to train on.
-        passages_per_query: how many labelled passages of a query a step takes, drawn by the ranker's distribution, the
+        passages_per_query: how many labelled passages of a query a batch takes, drawn by the ranker's distribution, the
             best always among them.
         seed: seeds the sampling.
     """
@@ -48,8 +48,8 @@ class StepBuilder:
         self._passages_per_query = passages_per_query
         self._random = np.random.default_rng(seed)
 
-    def build(self, rows: Sequence[int]) -> Step:
-        """The step of these rows of the queries. A passage that another query brought counts by its own label."""
+    def build(self, rows: Sequence[int]) -> TrainingBatch:
+        """The batch of these rows of the queries. A passage that another query brought counts by its own label."""
         chosen = [self._queries[row] for row in rows]
         positions = np.unique(np.concatenate([self._sample(query) for query in chosen]))
         labels = np.full((len(chosen), len(positions)), UNLABELLED, dtype=np.float32)
@@ -57,7 +57,7 @@ class StepBuilder:
             column = np.searchsorted(positions, query.positions)
             here = positions[np.minimum(column, len(positions) - 1)] == query.positions
             labels[row, column[here]] = query.scores[here]
-        return Step(queries=[query.text for query in chosen], positions=positions, labels=labels)
+        return TrainingBatch(queries=[query.text for query in chosen], positions=positions, labels=labels)
 
     def _sample(self, query: LabelledQuery) -> NDArray[np.int64]:
         """The best passage and further ones drawn by the ranker's distribution: mostly hard ones, seldom a far one."""
@@ -66,13 +66,13 @@ class StepBuilder:
         return query.positions[np.argsort(-keys)[: self._passages_per_query]]
 
 
-class StepCollator:
-    """Turns rows of the trainer's dataset into a step's tensors; of several processes' rows, where several train.
+class BatchCollator:
+    """Turns rows of the trainer's dataset into a batch's tensors; of all ranks' rows, where several processes train.
 
-    Every process then builds the same step, for builders of one seed draw alike, and has the tokens of its share of it.
+    Every rank then builds the same batch, because builders of one seed sample alike, and tokenizes its shard of it.
 
     Args:
-        builder: the builder of the steps.
+        builder: builds the batches.
         text: gives the passage at a position of the corpus.
         model: the model whose tokenizer and prompts are used.
     """
@@ -82,17 +82,17 @@ class StepCollator:
     prompts = None
     router_mapping = None
 
-    def __init__(self, builder: StepBuilder, text: Callable[[int], str], model: SentenceTransformer) -> None:
+    def __init__(self, builder: BatchBuilder, text: Callable[[int], str], model: SentenceTransformer) -> None:
         self._builder = builder
         self._text = text
         self._model = model
 
     def __call__(self, rows: list[dict[str, int]]) -> dict[str, Any]:
-        """Tokens of queries and passages, and `label`: the step's labels."""
-        step = self._builder.build(all_gather_rows([row["row"] for row in rows]))
-        batch: dict[str, Any] = {"label": torch.from_numpy(step.labels)}
-        passages = [self._text(int(position)) for position in step.positions]
-        for column, task, texts in (("query", "query", step.queries), ("passage", "document", passages)):
+        """Tokens of queries and passages, and `label`: the batch's labels."""
+        built = self._builder.build(all_gather_rows([row["row"] for row in rows]))
+        batch: dict[str, Any] = {"label": torch.from_numpy(built.labels)}
+        passages = [self._text(int(position)) for position in built.positions]
+        for column, task, texts in (("query", "query", built.queries), ("passage", "document", passages)):
             prompt = self._model.prompts.get(task) or None
             tokens = self._model.preprocess(texts[rank_shard(len(texts))], prompt=prompt, task=task)
             batch.update({f"{column}_{name}": value for name, value in tokens.items()})
