@@ -74,13 +74,13 @@ def hide(people: Dataset, rankings: Path, folder: Path) -> None:
 class CarriedOver(Workspace):
     """A workspace whose steps count as made of the hidden dataset, but for `MADE_ANEW`."""
 
-    def step(self, name: str, make: Callable[..., Any], *, outputs: Any, settings: Any, inputs: Any = ()) -> str:
+    def step(self, name: str, make: Callable[..., Any], *, settings: Any, inputs: Any = (), **others: Any) -> str:
         """As `Workspace.step`."""
         known = self.record(name)
         if known is not None and name not in MADE_ANEW:
             self._records[name] = dataclasses.replace(known, fingerprint=digest(FORMAT, name, settings, list(inputs)))
             self._write_manifest()
-        return super().step(name, make, outputs=outputs, settings=settings, inputs=inputs)
+        return super().step(name, make, settings=settings, inputs=inputs, **others)
 
 
 def without_judgements(workspace: Path, folder: Path, people: Dataset) -> tuple[Config, Outcome]:
