@@ -35,14 +35,21 @@ def test_a_dry_run_quotes_the_llm_as_the_candidates_themselves_would_be_and_asks
     toy_config: MakeConfig, tmp_path: Path
 ) -> None:
     with FakeLLM(lambda messages: "") as server:
-        asking: dict[str, Any] = {"kind": "api", "model": "fake", "endpoint": server.url, "ledger": str(tmp_path / "ledger.sqlite")}
+        asking: dict[str, Any] = {
+            "kind": "api",
+            "model": "fake",
+            "endpoint": server.url,
+            "ledger": str(tmp_path / "ledger.sqlite"),
+        }
         asking |= {"prices": {"fake": {"input": 1.0, "output": 2.0}}, "queries": 20}
         config = toy_config({f"teacher.{name}": value for name, value in asking.items()})
         drawn = forecast(config, tmp_path / "w")
         found = quote(config, tmp_path / "w")
         assert server.answered.total() == 0
     (told,) = (line for line in drawn if line.startswith("expected: "))
-    counts, of_candidates = (list(map(float, re.findall(r"[\d.]+", line.replace(",", "")))) for line in (told, found[0]))
+    counts, of_candidates = (
+        list(map(float, re.findall(r"[\d.]+", line.replace(",", "")))) for line in (told, found[0])
+    )
     assert counts[0] == of_candidates[0] == 20
     assert counts == pytest.approx(of_candidates, rel=0.15)
 

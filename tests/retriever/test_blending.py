@@ -50,7 +50,7 @@ def test_a_training_that_makes_held_out_rankings_less_likely_is_undone(
     assert chosen.share == 0.0
     assert all(torch.equal(old[name], weight) for name, weight in weights(tiny_model).items())
     assert chosen.describe().startswith(
-        "training left the encoder as it was. 24 of the LLM's lists that did not teach it"
+        "training left the encoder as it was: 0% of its change is kept. 24 of the LLM's lists that did not teach it"
     )
 
 

@@ -73,7 +73,7 @@ class LeakReport:
     def describe(self) -> str:
         """The report in one sentence."""
         if not self.test_queries:
-            return "There are no test queries for the training queries to leak into."
+            return "There are no judged test queries, so no leak can be found."
         sentence = (
             f"{self.test_sharing_gold:,} of {self.test_queries:,} test queries ({self.share_test_sharing_gold:.0%}) "
             f"have a gold passage that is gold for a training query "

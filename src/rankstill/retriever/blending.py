@@ -48,7 +48,7 @@ class Blend:
         """In one sentence."""
         kept = f"{self.share:.0%} of the change that training made to the encoder is kept"
         if not self.share:
-            kept = "training left the encoder as it was"
+            kept = "training left the encoder as it was: 0% of its change is kept"
         tried = ", ".join(f"{loss:.2f} at {share:.0%}" for share, loss in zip(self.shares, self.losses, strict=True))
         return (
             f"{kept}. {self.lists:,} of the LLM's lists that did not teach it chose this share, by the lowest loss "
