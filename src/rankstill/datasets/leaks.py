@@ -211,8 +211,8 @@ def _unchecked(dataset: Dataset) -> tuple[str, ...]:
     if not dataset.test or not unjudged:
         return ()
     return (
-        f"{dataset.name}: {unjudged:,} of {len(dataset.train):,} training queries have no judgements, so that shared "
-        "gold passages cannot be seen for them.",
+        f"{dataset.name}: {unjudged:,} of {len(dataset.train):,} training queries have no judgements, so a leak "
+        "through a gold passage that they share with a test query would not be noticed.",
     )
 
 
