@@ -1,10 +1,11 @@
-"""The table of all corpora in README.md, docs/index.md and docs/studies.md, from finished workspaces.
+"""The tables of all corpora in README.md, docs/index.md and docs/studies.md, from finished workspaces.
 
     python -m benchmarks.corpora WORKSPACE...
 
-puts the workspaces' metrics into `docs/studies/corpora.csv`, in place of what it has of the same corpora, and the table
-into the three pages, between `<!-- corpora: begin -->` and `<!-- corpora: end -->`. A test sees that the pages say what
-the file says.
+Workspaces of one corpus are its seeds: a query counts with its mean over them. Their figures go into
+`docs/studies/corpora.csv`, in place of what it has of the same corpora, and from there into the pages, between
+`<!-- corpora: begin -->` and `<!-- corpora: end -->`; in docs/studies.md also what beats which rival, between
+`<!-- rivals: begin -->` and `<!-- rivals: end -->`. A test sees that the pages say what the file says.
 """
 
 from __future__ import annotations
@@ -12,82 +13,173 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
-from rankstill.evaluation import EvaluationTable
+import numpy as np
+
+from rankstill.evaluation import holm
+from rankstill.evaluation.significance import compare, interval
+from rankstill.evaluation.systems import (
+    BEFORE,
+    BM25,
+    DISTILLED,
+    FIRST_STAGE,
+    HYBRID_BEFORE,
+    HYBRID_DISTILLED,
+    MULTI_VECTOR,
+    MULTI_VECTOR_DISTILLED,
+    MULTI_VECTOR_HYBRID,
+    MULTI_VECTOR_HYBRID_DISTILLED,
+    RANKER,
+)
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "docs" / "studies" / "corpora.csv"
-PAGES = (ROOT / "README.md", ROOT / "docs" / "index.md", ROOT / "docs" / "studies.md")
-BEGIN, END = "<!-- corpora: begin -->", "<!-- corpora: end -->"
-COLUMNS = ("corpus", "queries", "made", "measure", "system", "value", "low", "high", "difference", "p")
+STUDIES = ROOT / "docs" / "studies.md"
+PAGES = (ROOT / "README.md", ROOT / "docs" / "index.md", STUDIES)
+MEASURE = "nDCG@10"
+ORDER = ("scifact", "stackqa", "hotpot")
+COLUMNS = (
+    *("corpus", "queries", "seeds", "made", "system", "against"),
+    *("value", "low", "high", "difference", "difference_low", "difference_high", "p"),
+)
 ROWS = {
-    "retriever before": "retriever before: all-MiniLM-L6-v2",
-    "BM25": "BM25",
-    "first stage": "both, by reciprocal rank fusion",
-    "hybrid before": "**both, weights from the LLM's lists** (hybrid)",
-    "multi-vector": "**multi-vector retriever**, not trained",
-    "multi-vector hybrid": "it and BM25, weights from the LLM's lists",
-    "distilled retriever": "**distilled retriever**, one vector",
-    "distilled hybrid": "it and BM25, weights from the LLM's lists",
-    "ranker": "**ranker** on top of the first stage",
+    BEFORE: "retriever before: all-MiniLM-L6-v2",
+    BM25: "BM25",
+    FIRST_STAGE: "both, by reciprocal rank fusion",
+    HYBRID_BEFORE: "**both, weights from the LLM's lists** (hybrid)",
+    MULTI_VECTOR: "**multi-vector retriever**, not trained",
+    MULTI_VECTOR_HYBRID: "it and BM25, weights from the LLM's lists",
+    DISTILLED: "**distilled retriever**, one vector",
+    HYBRID_DISTILLED: "it and BM25, weights from the LLM's lists",
+    MULTI_VECTOR_DISTILLED: "**distilled multi-vector retriever**",
+    MULTI_VECTOR_HYBRID_DISTILLED: "it and BM25, weights from the LLM's lists",
+    RANKER: "**ranker** on top of the first stage",
 }
 """System -> its name in the table."""
+RIVALS = (
+    (DISTILLED, BM25),
+    (DISTILLED, HYBRID_BEFORE),
+    (MULTI_VECTOR_DISTILLED, BM25),
+    (MULTI_VECTOR_DISTILLED, FIRST_STAGE),
+    (MULTI_VECTOR_DISTILLED, MULTI_VECTOR),
+    (MULTI_VECTOR_DISTILLED, HYBRID_BEFORE),
+    (MULTI_VECTOR_HYBRID_DISTILLED, HYBRID_BEFORE),
+    (RANKER, HYBRID_BEFORE),
+)
+"""A system and what it is compared with, beside the retriever before."""
+
+Row = Mapping[str, str]
+ByQuery = dict[str, float]
 
 
-def read_metrics(workspace: Path) -> list[dict[str, str]]:
-    """A row for each system of a workspace's table, by its main measure."""
-    table = EvaluationTable.from_json(json.loads((workspace / "metrics.json").read_text(encoding="utf-8"))["table"])
-    manifest = json.loads((workspace / "manifest.json").read_text(encoding="utf-8"))
-    corpus, made = manifest["dataset"]["name"], str(date.fromtimestamp((workspace / "metrics.json").stat().st_mtime))
-    measure = table.measures[0]
-    adjusted = table.adjusted_p(measure)
-    rows = []
-    for system in table.systems:
-        figures = [f"{each:.6f}" for each in (system.values[measure], *system.intervals[measure])]
-        compared = ["", ""]
-        if system.comparisons:
-            compared = [f"{system.comparisons[measure].difference:+.4f}", f"{adjusted[system.name]:.4f}"]
-        row = (corpus, str(table.n), made, measure, system.name, *figures, *compared)
-        rows.append(dict(zip(COLUMNS, row, strict=True)))
-    return rows
+def figures(corpus: str, workspaces: Sequence[Path]) -> list[Row]:
+    """The rows of one corpus: every system against the retriever before, then the rivals; p by Holm within each."""
+    values = _values(workspaces)
+    queries = sorted(values[BEFORE])
+    column = {system: np.array([of[query] for query in queries]) for system, of in values.items()}
+    made = str(max(date.fromtimestamp((each / "metrics.json").stat().st_mtime) for each in workspaces))
+    about = {"corpus": corpus, "queries": str(len(queries)), "seeds": str(len(workspaces)), "made": made}
+
+    def rows_of(pairs: Sequence[tuple[str, str]]) -> list[Row]:
+        found = [compare(column[against], column[system], seed=0) for system, against in pairs]
+        rows = []
+        for (system, against), one, p in zip(pairs, found, holm([one.p_value for one in found]), strict=True):
+            numbers = (one.after, *interval(column[system], seed=0), one.difference, one.low, one.high, p)
+            told = [f"{number:.4f}" for number in numbers]
+            rows.append({**about, **dict(zip(COLUMNS[4:], [system, against, *told], strict=True))})
+        return rows
+
+    value, low, high = (f"{each:.4f}" for each in (column[BEFORE].mean(), *interval(column[BEFORE], seed=0)))
+    first = {**dict.fromkeys(COLUMNS, ""), **about, "system": BEFORE, "value": value, "low": low, "high": high}
+    against_before = [(system, BEFORE) for system in ROWS if system in column and system != BEFORE]
+    rivals = [pair for pair in RIVALS if set(pair) <= set(column)]
+    return [first, *rows_of(against_before), *rows_of(rivals)]
 
 
-def table_of(rows: list[dict[str, str]]) -> str:
-    """The rows as Markdown: a column for each corpus."""
-    corpora = list(dict.fromkeys(row["corpus"] for row in rows))
-    cells = {(row["system"], row["corpus"]): _cell(row) for row in rows}
-    about = {row["corpus"]: f"{row['corpus']}, {row['queries']} queries, {row['made']}" for row in rows}
-    lines = [f"| {rows[0]['measure']} | {' | '.join(about[each] for each in corpora)} |"]
-    lines += [f"| --- |{' --- |' * len(corpora)}"]
-    for system, name in ROWS.items():
-        shown = (cells.get((system, each), "not measured") for each in corpora)
+def _values(workspaces: Sequence[Path]) -> dict[str, ByQuery]:
+    """Each system's measure by query, the mean over seeds."""
+    found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for workspace in workspaces:
+        with (workspace / "per-query.csv").open(encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                found[row["system"]][row["query"]].append(float(row[MEASURE]))
+    return {
+        system: {query: float(np.mean(values)) for query, values in of.items()}
+        for system, of in found.items()
+        if all(len(values) == len(workspaces) for values in of.values())
+    }
+
+
+def table_of(rows: Sequence[Row]) -> str:
+    """Every system beside the retriever before, as Markdown: a column for each corpus."""
+    cells = {(row["system"], row["corpus"]): _cell(row) for row in rows if row["against"] in ("", BEFORE)}
+    return _markdown(rows, MEASURE, [(name, system) for system, name in ROWS.items()], cells)
+
+
+def rivals_of(rows: Sequence[Row]) -> str:
+    """What beats which rival, as Markdown: a column for each corpus."""
+    cells = {
+        ((row["system"], row["against"]), row["corpus"]): f"{float(row['difference']):+.3f} "
+        f"[{float(row['difference_low']):+.3f}, {float(row['difference_high']):+.3f}], {_p(row)}"
+        for row in rows
+    }
+    names = [(f"{system} against {against}", (system, against)) for system, against in RIVALS]
+    return _markdown(rows, f"difference in {MEASURE}", names, cells)
+
+
+def _markdown(
+    rows: Sequence[Row], corner: str, names: Sequence[tuple[str, object]], cells: Mapping[tuple[object, str], str]
+) -> str:
+    about = {row["corpus"]: row for row in rows}
+    heads = [
+        f"{corpus}, {row['queries']} queries, {row['seeds']} seed{'s' * (row['seeds'] != '1')}, {row['made']}"
+        for corpus, row in about.items()
+    ]
+    lines = [f"| {corner} | {' | '.join(heads)} |", f"| --- |{' --- |' * len(heads)}"]
+    for name, key in names:
+        shown = (cells.get((key, corpus), "not measured") for corpus in about)
         lines.append(f"| {name} | {' | '.join(shown)} |")
     return "\n".join(lines)
 
 
-def _cell(row: dict[str, str]) -> str:
+def _cell(row: Row) -> str:
     cell = f"{float(row['value']):.3f} [{float(row['low']):.3f}, {float(row['high']):.3f}]"
     if not row["p"]:
         return cell
-    p_value = "p < 0.001" if float(row["p"]) < 0.001 else f"p = {float(row['p']):.2g}"
-    return f"{cell}, {p_value}{', worse' if float(row['p']) < 0.05 and float(row['difference']) < 0 else ''}"
+    return f"{cell}, {_p(row)}{', worse' if float(row['p']) < 0.05 and float(row['difference']) < 0 else ''}"
+
+
+def _p(row: Row) -> str:
+    return "p < 0.001" if float(row["p"]) < 0.001 else f"p = {float(row['p']):.2g}"
 
 
 def main() -> None:
     """Write the file and the pages."""
-    new = [row for each in sys.argv[1:] for row in read_metrics(Path(each))]
+    places = defaultdict(list)
+    for each in map(Path, sys.argv[1:]):
+        manifest = json.loads((each / "manifest.json").read_text(encoding="utf-8"))
+        places[manifest["dataset"]["name"]].append(each)
     with FIGURES.open(encoding="utf-8") as file:
-        known = [row for row in csv.DictReader(file) if row["corpus"] not in {each["corpus"] for each in new}]
-    rows = sorted(new + known, key=lambda row: ("scifact", "stackqa", "hotpot").index(row["corpus"]))
+        rows: list[Row] = [row for row in csv.DictReader(file) if row["corpus"] not in places]
+    rows += [row for corpus, workspaces in places.items() for row in figures(corpus, workspaces)]
+    rows.sort(key=lambda row: ORDER.index(row["corpus"]))
     with FIGURES.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
         writer.writerows(rows)
     for page in PAGES:
-        before, rest = page.read_text(encoding="utf-8").split(BEGIN)
-        page.write_text(f"{before}{BEGIN}\n\n{table_of(rows)}\n\n{END}{rest.split(END)[1]}", encoding="utf-8")
+        _put(page, "corpora", table_of(rows))
+    _put(STUDIES, "rivals", rivals_of(rows))
+
+
+def _put(page: Path, name: str, table: str) -> None:
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    before, rest = page.read_text(encoding="utf-8").split(begin)
+    page.write_text(f"{before}{begin}\n\n{table}\n\n{end}{rest.split(end)[1]}", encoding="utf-8")
 
 
 if __name__ == "__main__":

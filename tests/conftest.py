@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 os.environ["OMP_NUM_THREADS"] = os.environ["MKL_NUM_THREADS"] = "1"
 os.environ["TOKENIZERS_PARALLELISM"] = "false"
 os.environ["HF_HUB_OFFLINE"] = "1"
+# A step that a test looks at is made, and not taken from what another test left.
+os.environ["RANKSTILL_CACHE"] = ""
 
 import pytest
 from hypothesis import settings

@@ -165,14 +165,37 @@ def test_every_import_shown_works(page: Path) -> None:
                 assert all(hasattr(module, name.name) for name in node.names), ast.unparse(node)
 
 
-def test_the_table_of_the_corpora_says_what_its_file_says_on_every_page() -> None:
+def test_the_tables_of_the_corpora_say_what_their_file_says_on_every_page() -> None:
     corpora = runpy.run_path(str(ROOT / "benchmarks" / "corpora.py"))
     with corpora["FIGURES"].open(encoding="utf-8") as file:
-        table = corpora["table_of"](list(csv.DictReader(file)))
-    assert len(table.splitlines()) == 2 + len(corpora["ROWS"])
-    for page in corpora["PAGES"]:
-        shown = page.read_text(encoding="utf-8").split(corpora["BEGIN"])[1].split(corpora["END"])[0]
-        assert shown.strip() == table, page
+        rows = list(csv.DictReader(file))
+    for name, table, pages in (
+        ("corpora", corpora["table_of"](rows), corpora["PAGES"]),
+        ("rivals", corpora["rivals_of"](rows), [corpora["STUDIES"]]),
+    ):
+        assert len(table.splitlines()) == 2 + len(corpora["ROWS" if name == "corpora" else "RIVALS"])
+        for page in pages:
+            shown = (
+                page.read_text(encoding="utf-8").split(f"<!-- {name}: begin -->")[1].split(f"<!-- {name}: end -->")[0]
+            )
+            assert shown.strip() == table, page
+
+
+def test_the_seeds_of_a_corpus_count_by_their_mean_and_are_tested_query_by_query(tmp_path: Path) -> None:
+    corpora = runpy.run_path(str(ROOT / "benchmarks" / "corpora.py"))
+    gains = {"retriever before": (0.0, 0.0), "distilled retriever": (0.25, 0.75), "BM25": (0.5, 0.5)}
+    for seed in (0, 1):
+        (tmp_path / str(seed)).mkdir()
+        (tmp_path / str(seed) / "metrics.json").write_text("{}")
+        lines = [f"{query},{system},{of[seed]}" for system, of in gains.items() for query in range(20)]
+        (tmp_path / str(seed) / "per-query.csv").write_text("\n".join(["query,system,nDCG@10", *lines]))
+    rows = corpora["figures"]("mine", [tmp_path / "0", tmp_path / "1"])
+    by_pair = {(row["system"], row["against"]): row for row in rows}
+    distilled = by_pair["distilled retriever", "retriever before"]
+    assert (distilled["queries"], distilled["seeds"], distilled["value"]) == ("20", "2", "0.5000")
+    assert float(distilled["difference"]) == 0.5
+    assert float(distilled["p"]) < 0.001
+    assert float(by_pair["distilled retriever", "BM25"]["p"]) == 1.0
 
 
 def test_every_number_of_the_losses_page_is_that_of_the_loss_functions() -> None:

@@ -76,7 +76,7 @@ def ours() -> float:
         "retriever.epochs": 1,
         "retriever.learning_rate": 1e-4,
     }
-    own = {"ranker.model": MINILM, "candidates.n": 10, "device": "cpu", **as_stock}
+    own = {"ranker.model": MINILM, "candidates.n": 10, "device": "cpu", "cache_gb": 0, **as_stock}
     config = demo_config({"preset": "paper", **own})
     with tempfile.TemporaryDirectory() as folder:
         table = distill(config, Path(folder), _data()[0]).table

@@ -23,7 +23,7 @@ _TRAINED = 3.0
 """Forward passes that a forward and a backward pass take the time of."""
 _SHARES = 5
 """Mixtures of new and old weights that the held-out lists compare (`choose_blend`)."""
-_CROSS_ENCODER = 3.0
+_CROSS_ENCODER = 2.5
 """Forward passes of the default bi-encoder that one of the default cross-encoder, of twice the layers, takes."""
 _TOKENS_INDEXED = 1.5
 """Encoding a passage with a vector for each token, and packing these, to encoding it with one."""
@@ -91,7 +91,7 @@ def _work(parts: Parts, steps: tuple[str, ...]) -> Mapping[str, float]:
     taught = asked * (1 - config.evaluation.holdout)
     teaching, judging = taught * (1 - config.retriever.holdout), taught * config.retriever.holdout
     labelled = teaching + len(dataset.extra)
-    measured = len(dataset.test) + asked - taught
+    searched = len(dataset.test) or len(dataset.unjudged)
     cross = _CROSS_ENCODER if parts.cross_encoder_start else 0.0
     depth = config.evaluation.rerank_depth
     length = min(1.0, config.retriever.training_length / _tokens_a_passage(parts))
@@ -111,7 +111,7 @@ def _work(parts: Parts, steps: tuple[str, ...]) -> Mapping[str, float]:
         "reranker": corpus + judging * k,
         "multi_vector_distilled": judged + epochs * trained + _TOKENS_INDEXED * corpus if epochs else 0.0,
         "agreement": (asked - taught) * (_QUERY + 2 * cross * k),
-        "runs": measured * (4 * _QUERY + 2 * cross * depth + late * _MAXSIM * corpus),
+        "runs": searched * (4 * _QUERY + 2 * cross * depth + late * _MAXSIM * corpus),
     }
 
 

@@ -9,6 +9,7 @@ from functools import wraps
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rankstill.cache import cache_of_all
 from rankstill.config import Config, write_config
 from rankstill.datasets import Dataset, lasting_source, load_dataset
 from rankstill.distributed.processes import leads
@@ -97,6 +98,7 @@ def open_chain(
     dataset = dataset or load_dataset(config.dataset)
     with open_workspace(workspace) as opened:
         opened.hold(identity(dataset, config), replace=replace)
+        opened.cache = cache_of_all(config.cache_gb)
         yield Chain(config, opened, dataset)
 
 
@@ -175,6 +177,7 @@ class Chain:
                 retriever.passage_prompt,
             ],
             inputs=[self.dataset.corpus.fingerprint],
+            shared=True,
         )
 
     @_once
@@ -258,6 +261,7 @@ class Chain:
             outputs=("multi-vector-index",),
             settings=[self.parts.retriever_identity, chosen and chosen.context, config.pooling, config.bits],
             inputs=[self.dataset.corpus.fingerprint],
+            shared=True,
         )
 
     @_once

@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rankstill.compute.memory import release_memory
 from rankstill.compute.precision import fast_precision
 from rankstill.distributed.processes import meet
 from rankstill.progress import Advance, progress
@@ -114,6 +115,8 @@ def run_training(trainer: Any, reports: Reports, training: str) -> list[dict[str
     trainer.remove_callback(PrinterCallback)  # standard output belongs to the command that trains
     with reports.open(trainer.callback_handler.callbacks, training):
         trainer.train()
+    trainer.model.zero_grad(set_to_none=True)
+    release_memory()
     return [
         {name: float(value) for name, value in entry.items() if name not in ("epoch", "grad_norm")}
         for entry in trainer.state.log_history

@@ -19,6 +19,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any
 
+from rankstill.cache import Cache
 from rankstill.compute.memory import peak_memory
 from rankstill.disk import disk_errors
 from rankstill.errors import WorkspaceError
@@ -89,6 +90,10 @@ def write_atomically(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
+def _versions() -> dict[str, str]:
+    return {package: version(package) for package in _RECORDED_VERSIONS}
+
+
 def _delete(path: Path) -> None:
     """A file, a folder with all that is in it, or nothing."""
     if path.is_dir() and not path.is_symlink():
@@ -111,6 +116,8 @@ class Workspace:
     _dataset: DatasetIdentity | None = None
     plan = Plan()
     """Of the run that works here, for the log."""
+    cache: Cache | None = None
+    """Where steps that other workspaces may share look first."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
@@ -195,6 +202,7 @@ class Workspace:
         outputs: Sequence[str],
         settings: Any,
         inputs: Sequence[str] = (),
+        shared: bool = False,
     ) -> str:
         """Make a step's outputs, unless the workspace already holds them for the same settings and inputs.
 
@@ -205,6 +213,7 @@ class Workspace:
             outputs: names of the files or folders that `make` writes.
             settings: JSON-like values that decide the result.
             inputs: fingerprints of what the step reads, as earlier steps returned them.
+            shared: take the outputs, which are folders, from the cache if it holds them, and keep them there.
 
         Returns:
             The step's fingerprint, to be passed on as an input of later steps.
@@ -223,8 +232,26 @@ class Workspace:
                 self._seen.add(name)
             shutil.rmtree(making, ignore_errors=True)  # left by a kill right after the step was recorded
             return fingerprint
-        self._make(name, make, making, outputs, fingerprint)
+        self._make(name, self._cached(make, making.name, outputs) if shared else make, making, outputs, fingerprint)
         return fingerprint
+
+    def _cached(
+        self, make: Callable[[Path], Sequence[str] | None], step: str, outputs: Sequence[str]
+    ) -> Callable[[Path], Sequence[str] | None]:
+        """The same step, by way of the cache."""
+        cache, name = self.cache, f"{step}-{digest(_versions())}"
+        if cache is None:
+            return make
+
+        def take_or_make(folder: Path) -> Sequence[str] | None:
+            if cache.take(name, folder):
+                say(f"taken from {cache.folder}, where an earlier run left it")
+                return None
+            notes = make(folder)
+            cache.keep(name, folder, outputs)
+            return notes
+
+        return take_or_make
 
     def _make(
         self,
@@ -270,7 +297,7 @@ class Workspace:
             outputs=tuple(outputs),
             seconds=round(time.monotonic() - started, 1),
             peak_memory_mb=round(peak_memory(), 1),
-            versions={package: version(package) for package in _RECORDED_VERSIONS},
+            versions=_versions(),
             notes=notes,
         )
         self._write_manifest()

@@ -50,7 +50,7 @@ def test_a_training_step_is_one_part_on_a_gpu_that_holds_it() -> None:
     assert replace(BASE, free=1 * GB).texts_a_part(20) == 1
 
 
-def test_a_processor_keeps_the_activations_of_a_step_that_two_gigabytes_hold() -> None:
+def test_a_processor_keeps_the_activations_of_a_step_that_are_not_many() -> None:
     minilm = Room("cpu", width=384, layers=6)
     # A token holds 384 x 6 x 64 bytes = 147 kB.
     assert minilm.keeps(50 * 160)

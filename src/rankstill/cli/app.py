@@ -17,7 +17,7 @@ _GROUPS = {
     "Run": ("run",),
     "Single steps": ("candidates", "teach", "train-ranker", "label", "train-retriever", "evaluate"),
     "Judge": ("judge", "check-judge"),
-    "Inspect": ("prove", "rag", "report", "compare", "serve", "votes", "ledger"),
+    "Inspect": ("prove", "rag", "report", "compare", "serve", "votes", "ledger", "cache"),
     "Ship": ("export", "export-vectors", "push"),
     "Research": ("study",),
 }

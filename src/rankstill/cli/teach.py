@@ -91,3 +91,23 @@ def ledger(
 
     place = ledger_of(path or workspace)
     Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(ledger_table(place))
+
+
+@app.command()
+def cache(clear: Annotated[bool, typer.Option("--clear", help="Delete them; workspaces keep theirs.")] = False) -> None:
+    """Show which passages' vectors are kept for other workspaces of the same corpus."""
+    from datetime import datetime
+
+    from rankstill.cache import cache_of_all
+
+    kept = cache_of_all(limit=1.0)
+    if kept is None:
+        typer.echo("there is no cache: RANKSTILL_CACHE is set to nothing")
+    elif clear:
+        typer.echo(f"{kept.clear() / 1e6:,.0f} MB deleted from {kept.folder}")
+    else:
+        entries = kept.entries()
+        for entry in entries:
+            used = datetime.fromtimestamp(entry.used).strftime("%Y-%m-%d %H:%M")
+            typer.echo(f"{entry.size / 1e6:10,.1f} MB  last used {used}  {entry.name}")
+        typer.echo(f"{sum(entry.size for entry in entries) / 1e6:10,.1f} MB in {kept.folder}")

@@ -46,7 +46,7 @@ _BYTES_A_NUMBER = 64
 4.1, without the attention's weights, which fused attention does not keep), the rest for autocast's copies."""
 _BYTES_A_WEIGHT = 12
 """In training besides the weight: its gradient and AdamW's two moments, in single precision."""
-_KEPT_ON_A_PROCESSOR = 2 * 2**30
+_KEPT_ON_A_PROCESSOR = 1.25 * 2**30
 """Bytes of a training step's activations."""
 _SHARE = 0.5
 """Of the free memory: the other half is for fragments, texts of more tokens than guessed, and others on the GPU."""

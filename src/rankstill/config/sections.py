@@ -358,6 +358,12 @@ class Config(Section):
         "cross-encoder without a prior",
     )
     seed: int = Field(0, description="of sampling, shuffling and weights")
+    cache_gb: float = Field(
+        10.0,
+        ge=0,
+        description="GB of passages' vectors kept for other workspaces of the same corpus, in $RANKSTILL_CACHE or the "
+        "user's cache folder; 0: none",
+    )
     device: str | None = Field(None, description="cpu, cuda, cuda:1, mps; null: the best there is")
     report_to: tuple[Literal["tensorboard", "mlflow", "wandb"], ...] = Field(
         (), description="where training curves go besides the workspace: tensorboard, mlflow, wandb; a list"

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 Tokens = NDArray[np.float32]
 """The token vectors of one text. [tokens, dimensions]"""
 
-_TEXTS_A_STRETCH = 1024
+_TEXTS_A_STRETCH = 256
 _TOKENS_A_BLOCK = 16_384
 _QUERY_TOKENS_A_BLOCK = 1024
 _DONE = "index.json"
