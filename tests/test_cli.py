@@ -157,7 +157,7 @@ def test_every_public_name_can_be_had_from_the_package() -> None:
 def test_init_writes_a_config_that_loads_and_names_the_dataset(cli: Callable[..., Ran]) -> None:
     ran = cli("init", "mine.yaml", "--source", "my/folder")
     assert ran.code == 0
-    assert "rankstill run mine.yaml" in ran.err
+    assert "In it, choose a teacher (docs/teacher.md). Then: rankstill check mine.yaml" in ran.err
     assert read_config("mine.yaml") == make_config({"dataset": {"source": "my/folder"}})
 
 

@@ -19,3 +19,16 @@ def test_a_log_says_how_far_it_is_and_goes_on_when_there_is_more_than_expected(
         "  asking: 1 of 3",
         "  asking: 5, more than the 3 that were expected",
     ]
+
+
+def test_a_long_line_breaks_between_words_and_a_command_stays_whole() -> None:
+    line = "  note: no test query is judged: `rankstill judge w --dry-run` says at what price"
+    assert progress.wrapped(line, 40).split("\n") == [
+        "  note: no test query is judged:",
+        "`rankstill judge w --dry-run` says at",
+        "what price",
+    ]
+    assert progress.wrapped("short  and   spaced", 40) == "short  and   spaced"
+    assert progress.wrapped("/a/path/that/is/longer/than/the/line is whole", 10).startswith(
+        "/a/path/that/is/longer/than/the/line\n"
+    )

@@ -29,6 +29,7 @@ from pages import DOCS, PAGES, ROOT, SMALL, commands_in_blocks, rank_by_shared_w
 from rankstill.cli import app
 from rankstill.config import Config, DatasetConfig, make_config
 from rankstill.config.section import Section
+from rankstill.evaluation.systems import MEANINGS
 from rankstill.ranker.plackett_luce import plackett_luce_nll
 from rankstill.retriever.loss import UNLABELLED, distribution, kl_to_ranker
 from rankstill.teacher.calls import Reading
@@ -340,3 +341,10 @@ def test_the_notebook_runs_from_top_to_bottom(tmp_path: Path) -> None:
     NotebookClient(notebook, timeout=900, resources={"metadata": {"path": str(tmp_path)}}).execute()
     shown = json.dumps(notebook)
     assert "distilled retriever" in shown
+
+
+def test_the_notebook_as_stored_has_the_systems_of_today() -> None:
+    stored = json.dumps(json.loads((DOCS / "notebook.ipynb").read_text(encoding="utf-8"))["cells"])
+    rows = re.findall(r"\\n\| ([^|]+) \| \d", stored)
+    trained_if_asked = {system for system in MEANINGS if system.startswith("distilled multi-vector")}
+    assert set(rows) == set(MEANINGS) - trained_if_asked

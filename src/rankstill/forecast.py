@@ -32,6 +32,8 @@ _QUERY = 0.1
 """Encoding a query, to encoding a passage."""
 _MAXSIM = 0.0025
 """Matching a query's tokens with those of a passage, to encoding the passage."""
+_WORTH_A_LINE = 5.0
+"""Seconds of a step below which it is counted among the others."""
 _STARTING = 2.0
 """Seconds of a step, whatever there is to do."""
 _LIBRARIES = 1.3e9
@@ -70,8 +72,11 @@ def forecast(config: Config, workspace: str | Path) -> list[str]:
         planned = chain.planned()
         seconds = expected_seconds(chain.components, planned)
         held = [step for step in planned if chain.workspace.record(step)]
-        lines = [f"{title(step):32} {duration(each):>12}" for step, each in seconds.items() if each >= 5]
-        lines.append(f"{'time, without an LLM’s answers':32} {duration(sum(seconds.values())):>12}")
+        long = {step: each for step, each in seconds.items() if each >= _WORTH_A_LINE}
+        total, recorded = sum(seconds.values()), config.teacher.kind == "recorded"
+        lines = [_row(title(step), duration(each)) for step, each in long.items()]
+        lines.append(_row("other steps", duration(total - sum(long.values()))))
+        lines.append(_row("time" if recorded else "time, without the LLM's answers", duration(total)))
         lines += _room(chain)
         if held:
             lines.append(f"The workspace holds {len(held)} steps already; those that still fit are not made again.")
@@ -139,15 +144,21 @@ def _room(chain: Chain) -> list[str]:
     indexes = sum(step in chain.steps for step in ("token_index", "multi_vector_distilled"))
     disk = _COPIES * weights + 2 * vectors + indexes * tokens * dimensions * config.multi_vector.bits / 8
     memory = _LIBRARIES + 4 * weights + 2 * vectors
-    return [f"{'memory':32} {_bytes(memory):>12}", f"{'disk':32} {_bytes(disk):>12}"]
+    return [_row("memory", _bytes(memory)), _row("disk", _bytes(disk))]
 
 
 def _asking(chain: Chain) -> list[str]:
     """The LLM's part, as if the candidates were passages drawn at random: before a search nobody knows them."""
-    if chain.config.teacher.kind == "recorded" or chain.workspace.record("rankings"):
+    if chain.config.teacher.kind == "recorded":
+        return ["The rankings are recorded: no LLM is asked, and nothing is paid."]
+    if chain.workspace.record("rankings"):
         return []
     with chain.components.teacher() as teacher:
         return teacher.quoted(chain.components.drawn_lists())
+
+
+def _row(what: str, amount: str) -> str:
+    return f"{what:32} {amount:>12}"
 
 
 def _bytes(count: float) -> str:

@@ -75,7 +75,7 @@ def hub_has(name: str) -> bool:
     try:
         HfApi().model_info(name, timeout=5.0)
     except Exception as error:  # offline or refused: errors of whatever the hub's client is built on
-        say(f"note: {name} is not to be had from the hub ({str(error).strip().partition(chr(10))[0]})")
+        say(f"note: {name} cannot be downloaded from the Hugging Face hub ({str(error).strip().partition(chr(10))[0]})")
         return False
     return True
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -20,8 +21,33 @@ Advance = Callable[[int], None]
 """Called with how many items were just finished."""
 
 
+_WORD = re.compile(r"(?:`[^`]*`|\S)+")
+
+
+def wrapped(message: str, width: int) -> str:
+    """Lines of at most this width, broken between words. Paths, and what stands between backticks, stay whole."""
+    lines: list[str] = []
+    for line in message.split("\n"):
+        if len(line) <= width:
+            lines.append(line)
+            continue
+        filled = line[: len(line) - len(line.lstrip())]
+        begun = False
+        for word in _WORD.findall(line):
+            if begun and len(filled) + 1 + len(word) > width:
+                lines.append(filled)
+                filled = word
+            else:
+                filled += f" {word}" if begun else word
+            begun = True
+        lines.append(filled)
+    return "\n".join(lines)
+
+
 def say(message: str) -> None:
-    """One plain line to the log; markup in the message is not interpreted, for data may stand in it."""
+    """To the log, a line of its own; markup in the message is not interpreted, for data may stand in it."""
+    if console.is_terminal and not console.is_jupyter:
+        message = wrapped(message, console.width)
     console.print(message, markup=False, soft_wrap=True)
 
 

@@ -159,7 +159,7 @@ def test_a_dataset_without_test_queries_is_reported_and_not_divided_by() -> None
     report = find_leaks(dataset_of({"a": {"p1": 1}}, {}))
     assert (report.share_test_sharing_gold, report.describe()) == (
         0.0,
-        "There are no test queries for the training queries to leak into.",
+        "There are no judged test queries, so no leak can be found.",
     )
 
 

@@ -328,6 +328,4 @@ def test_a_cross_encoder_starts_from_one_that_ranks_already_or_there_is_none_bes
             made = toy_config({"ranker.model": None, "ranker.prior": prior})
             outcome = rankstill.distill(made, tmp_path / "w", toy_dataset, until="ranker")
             assert (rankstill.Ranker.load(tmp_path / "w" / "ranker", "cpu").cross_encoder is None) == prior
-            assert any(
-                f"{noted}: cross-encoder/ms-marco-MiniLM-L12-v2 could not be had" in each for each in outcome.notes
-            )
+            assert any(f"{noted}: cross-encoder/ms-marco-MiniLM-L12-v2 could not be" in each for each in outcome.notes)

@@ -294,7 +294,7 @@ def test_a_rewritten_report_keeps_the_caveat_of_a_dataset_that_comes_with_the_pa
     workspace = workspace_of(toy_dataset, Path("scifact"))
     (workspace / "manifest.json").write_text(json.dumps({"format": FORMAT, "steps": {}}))
     page = write_report(workspace).read_text(encoding="utf-8")
-    assert "SciFact is public: any LLM may have met it in pretraining" in page
+    assert "SciFact is public: any LLM may have seen it in pretraining" in page
 
 
 def test_nothing_that_the_page_tells_to_install_is_looked_for_on_an_index_that_lacks_it(toy_workspace: Path) -> None:

@@ -146,7 +146,7 @@ def test_judgements_decide_where_there_are_some_and_the_lists_stand_beside_them(
 def test_an_unchanged_retriever_is_said_not_to_be_better() -> None:
     found = verdict(measured([2] * 30, [2] * 30), Path("w"))
     assert found.not_better
-    assert "is not better: nDCG@10 stays at 0.631, the same everywhere." in found.sentence
+    assert "is not better: nDCG@10 stays at 0.631, unchanged on every query." in found.sentence
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,9 @@ def test_a_training_that_makes_held_out_rankings_less_likely_is_undone(
     chosen = choose_blend(tiny_model, BI_ENCODER, old, lists, 0.1)
     assert chosen.share == 0.0
     assert all(torch.equal(old[name], weight) for name, weight in weights(tiny_model).items())
-    assert chosen.describe().startswith("training left the encoder as it was: so 24 of the LLM's rankings")
+    assert chosen.describe().startswith(
+        "training left the encoder as it was: 0% of its change is kept. 24 of the LLM's lists that did not teach it"
+    )
 
 
 def test_a_training_that_makes_held_out_rankings_likeliest_is_kept_whole(

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from rankstill.errors import RankstillError
-from rankstill.progress import console, say
+from rankstill.progress import say
 
 _GROUPS = {
     "Start": ("demo", "init", "check", "check-teacher", "write-queries"),
@@ -76,5 +76,5 @@ def main() -> None:
     try:
         app()
     except RankstillError as error:
-        console.print(f"error: {error}", markup=False, soft_wrap=True)
+        say(f"error: {error}")
         sys.exit(2)

@@ -16,9 +16,11 @@ from rankstill.cli.options import (
     changes_of,
     on_workspace,
 )
-from rankstill.cli.showing import show
+from rankstill.cli.showing import show, tell
 from rankstill.errors import RankstillError
 from rankstill.progress import say
+
+_NO_SOURCE = "path/to/a/beir/folder"
 
 
 @app.command()
@@ -64,7 +66,7 @@ def run(
     from rankstill.forecast import forecast
 
     for line in forecast(experiment.settled(), experiment.workspace):
-        typer.echo(line)
+        tell(line)
 
 
 _step("candidates", "candidates", "Find candidate passages for every query, with BM25 and the retriever.")
@@ -77,7 +79,7 @@ _step("evaluate", "evaluation", "Measure every system on the test queries.")
 @app.command()
 def init(
     path: Annotated[Path, typer.Argument(help="Where to write it.")] = Path("rankstill.yaml"),
-    source: Annotated[str, typer.Option(help="Your dataset.")] = "path/to/a/beir/folder",
+    source: Annotated[str, typer.Option(help="Your dataset.")] = _NO_SOURCE,
     full: Annotated[bool, typer.Option("--full", help="Write every option, with its default and its meaning.")] = False,
 ) -> None:
     """Write a config with the options that most people set, and three choices of teacher."""
@@ -89,7 +91,8 @@ def init(
         path.write_text((commented_config if full else starting_config)(source), encoding="utf-8")
     except OSError as error:
         raise RankstillError(f"{path}: cannot be written ({error.strerror}). Name another file.") from None
-    say(f"Wrote {path}. Set dataset.source in it and choose a teacher (docs/teacher.md), then: rankstill run {path}")
+    missing = "set dataset.source and " if source == _NO_SOURCE else ""
+    say(f"Wrote {path}. In it, {missing}choose a teacher (docs/teacher.md). Then: rankstill check {path}")
 
 
 @on_workspace("check")
@@ -103,4 +106,4 @@ def check(
     from rankstill.checks import check_dataset
 
     for line in check_dataset(experiment.config, near_duplicates=near):
-        typer.echo(line)
+        tell(line)

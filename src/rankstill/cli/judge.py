@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rankstill.cli.options import Experiment, on_workspace
-from rankstill.cli.showing import show
+from rankstill.cli.showing import show, tell
 from rankstill.progress import say
 
 
@@ -34,10 +34,10 @@ def judge(
     config, workspace, further = experiment.config, experiment.workspace, others or []
     if dry_run:
         for line in judging.quote(config, workspace, further):
-            typer.echo(line)
+            tell(line)
     if export_prompts:
         count = judging.export_prompts(config, workspace, further, export_prompts)
-        typer.echo(f"{count:,} prompts written to {export_prompts}" if count else "no prompt waits for an answer")
+        tell(f"{count:,} prompts written to {export_prompts}" if count else "no prompt waits for an answer")
     if import_answers:
         count, waiting, notes = judging.import_answers(config, workspace, further, import_answers)
         for note in notes:
@@ -47,11 +47,11 @@ def judge(
             if waiting
             else "every query is judged: `rankstill judge` measures by it"
         )
-        typer.echo(f"{count:,} answers taken; {then}")
+        tell(f"{count:,} answers taken; {then}")
     if not (dry_run or export_prompts or import_answers):
         found = judging.judge(config, workspace, further)
         for line in found.lines:
-            typer.echo(line)
+            tell(line)
         if found.outcome is not None:
             show(found.outcome)
 
@@ -65,4 +65,4 @@ def check_judge(
     from rankstill.judge import commands as judging
 
     for line in judging.check_judge(experiment.config, experiment.workspace, queries).lines():
-        typer.echo(line)
+        tell(line)

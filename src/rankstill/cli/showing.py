@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import shlex
+import shutil
 import sys
 from typing import TYPE_CHECKING
 
-from rankstill.progress import unlogged
+import typer
+
+from rankstill.progress import unlogged, wrapped
 
 if TYPE_CHECKING:
     from rankstill.outcome import Outcome
+
+
+def tell(line: str) -> None:
+    """A line of a command's answer. A terminal gets it broken between words, a file or another program as it is."""
+    if sys.stdout.isatty():
+        line = wrapped(line, shutil.get_terminal_size().columns)
+    typer.echo(line)
 
 
 def show(outcome: Outcome) -> None:
@@ -31,11 +41,14 @@ def show(outcome: Outcome) -> None:
     found = outcome.verdict()
     out.print()
     for line in found.lines():
-        out.print(line, markup=False, soft_wrap="`" in line)  # commands stay whole
+        out.print(wrapped(line, out.width), markup=False, soft_wrap=True)
     if found.not_better:
         out.print(
-            f"Keep the old retriever. The new one lies in {outcome.retriever}; push and export ask for "
-            "--even-if-worse.",
+            wrapped(
+                f"Keep the old retriever. The new one lies in {outcome.retriever}; push and export ask for "
+                "--even-if-worse.",
+                out.width,
+            ),
             markup=False,
             soft_wrap=True,
         )
@@ -58,9 +71,10 @@ def _next_steps(outcome: Outcome) -> list[tuple[str, str]]:
     """Three things to do with a finished run, each with its reason."""
     place = shlex.quote(str(outcome.workspace))
     prove = (f"rankstill prove {place}", "which queries gain, which step loses most")
-    judge = (f"rankstill judge {place} --dry-run", "what a proof by an LLM judge costs")
+    name = "--set judge.model=NAME " if "judge.model=NAME" in outcome.offer else ""
+    judge = (f"rankstill judge {place} {name}--dry-run", "what a proof by an LLM judge costs")
     return [
-        (str(outcome.workspace / "report.html"), "every query's gain or loss, in a browser"),
+        (str(outcome.workspace / "report.html"), "every query's gain or loss"),
         (f"rankstill serve {place}", "search before and after, side by side"),
         prove if outcome.table is not None else judge,
     ]

@@ -10,6 +10,7 @@ import typer
 
 from rankstill.cli.app import app
 from rankstill.cli.options import AlsoNamed, Experiment, ledger_of, on_workspace
+from rankstill.cli.showing import tell
 from rankstill.progress import say
 
 
@@ -31,10 +32,10 @@ def teach(
         experiment.run("rankings")
     if dry_run:
         for line in teaching.quote(experiment.config, experiment.workspace):
-            typer.echo(line)
+            tell(line)
     if export_prompts:
         count = teaching.export_prompts(experiment.config, experiment.workspace, export_prompts)
-        typer.echo(f"{count:,} prompts written to {export_prompts}" if count else "no prompt waits for an answer")
+        tell(f"{count:,} prompts written to {export_prompts}" if count else "no prompt waits for an answer")
     if import_rankings:
         count, waiting, notes = teaching.import_answers(experiment.config, experiment.workspace, import_rankings)
         for note in notes:
@@ -44,7 +45,7 @@ def teach(
             if waiting
             else "every list is ranked: `rankstill teach` goes on from them"
         )
-        typer.echo(f"{count:,} answers taken; {then}")
+        tell(f"{count:,} answers taken; {then}")
 
 
 @on_workspace("check-teacher")
@@ -56,7 +57,7 @@ def check_teacher(
     from rankstill.teaching import commands as teaching
 
     for line in teaching.check_teacher(experiment.config, experiment.workspace, queries).lines():
-        typer.echo(line)
+        tell(line)
 
 
 @on_workspace("write-queries")
@@ -69,7 +70,7 @@ def write_queries(
     from rankstill.teaching import commands as teaching
 
     for line in teaching.write_queries(experiment.config, experiment.workspace, count, to).lines():
-        typer.echo(line)
+        tell(line)
 
 
 @app.command()

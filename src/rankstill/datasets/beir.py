@@ -55,7 +55,7 @@ def read_beir(folder: Path, config: DatasetConfig, name: str | None = None) -> R
         )
     if test is None:
         wanted = "no test split is named" if config.test_split is None else f"no qrels for {config.test_split!r}"
-        notes.append(f"{folder}: {wanted} ({_splits(folder)}); nothing can be measured.")
+        notes.append(f"{folder}: {wanted} ({_splits(folder)}); there are no judgements to measure by.")
     return RawDataset(name or folder.resolve().name, corpus, queries, train, test, tuple(notes))
 
 

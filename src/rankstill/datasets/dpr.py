@@ -85,7 +85,7 @@ def read_dpr(source: Path, config: DatasetConfig) -> RawDataset:
         qrels.append({query_id: grades.get(query_id, {}) for query_id in own})
         notes += [*query_notes, *qrels_notes]
     if tested is None:
-        notes.append(f"{source}: no test_source is named; nothing can be measured.")
+        notes.append(f"{source}: no test_source is named; there are no judgements to measure by.")
     name = Path(source.name.removesuffix(".gz")).stem
     return RawDataset(name, corpus, queries, qrels[0], qrels[1] if tested else None, tuple(notes))
 

@@ -46,7 +46,7 @@ def read_hub(repository: str, config: DatasetConfig) -> RawDataset:
         notes.append(f"{name}: no training split {config.train_split!r} ({there}); all but the test queries may teach.")
     if test is None:
         wanted = f"no test split {config.test_split!r}" if config.test_split else "no test split is named"
-        notes.append(f"{name}: {wanted} ({there}); nothing can be measured.")
+        notes.append(f"{name}: {wanted} ({there}); there are no judgements to measure by.")
     return RawDataset(local.name, corpus, queries, train, test, tuple(notes))
 
 

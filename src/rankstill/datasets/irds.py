@@ -59,7 +59,7 @@ def read_ir_datasets(dataset_id: str, config: DatasetConfig) -> RawDataset:
         )
     if test is None:
         looked = f"looked for {dataset_id}/{config.test_split}" if config.test_split else "none is named"
-        notes.append(f"ir_datasets:{dataset_id}: no test split ({looked}); nothing can be measured.")
+        notes.append(f"ir_datasets:{dataset_id}: no test split ({looked}); there are no judgements to measure by.")
     return RawDataset(dataset_id, corpus, queries, train, test, tuple(notes))
 
 

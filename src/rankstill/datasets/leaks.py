@@ -68,7 +68,7 @@ class LeakReport:
     def describe(self) -> str:
         """The report in one sentence."""
         if not self.test_queries:
-            return "There are no test queries for the training queries to leak into."
+            return "There are no judged test queries, so no leak can be found."
         sentence = (
             f"{self.test_sharing_gold:,} of {self.test_queries:,} test queries ({self.share_test_sharing_gold:.0%}) "
             f"have a gold passage that is gold for a training query "
@@ -206,8 +206,8 @@ def _unchecked(dataset: Dataset) -> tuple[str, ...]:
     if not dataset.test or not unjudged:
         return ()
     return (
-        f"{dataset.name}: {unjudged:,} of {len(dataset.train):,} training queries have no judgements, so that shared "
-        "gold passages cannot be seen for them.",
+        f"{dataset.name}: {unjudged:,} of {len(dataset.train):,} training queries have no judgements, so a leak "
+        "through a gold passage that they share with a test query would not be noticed.",
     )
 
 

@@ -19,10 +19,10 @@ from rankstill.errors import DataError
 
 _BUNDLED = Path(__file__).parent / "bundled"
 _CAVEATS = {
-    "scifact": "SciFact is public: any LLM may have met it in pretraining, the one that ranked here too",
-    "nq-open": "NQ-open is public: any LLM may have met its questions and answers in pretraining",
-    "stackqa": "StackQA's posts are public: any LLM may have met them in pretraining, the one that ranked here too",
-    "hotpot": "HotpotQA is public: any LLM may have met it in pretraining, the one that ranked here too",
+    "scifact": "SciFact is public: any LLM may have seen it in pretraining, also the one that ranked here",
+    "nq-open": "NQ-open is public: any LLM may have seen its questions and answers in pretraining",
+    "stackqa": "StackQA's posts are public: any LLM may have seen them in pretraining, also the one that ranked here",
+    "hotpot": "HotpotQA is public: any LLM may have seen it in pretraining, also the one that ranked here",
 }
 """What to keep in mind wherever figures on a bundled dataset are shown."""
 

@@ -45,8 +45,8 @@ class HeldOutLists:
         if self.why:
             return f"none of the LLM's lists is held out to measure agreement with it: {self.why}"
         return (
-            f"{len(self.queries):,} of the LLM's {self.lists:,} lists teach nothing: on them everything that learns "
-            "from the others is measured (evaluation.holdout)"
+            f"{len(self.queries):,} of the LLM's {self.lists:,} lists teach nothing; they measure how closely each "
+            "system agrees with the LLM (evaluation.holdout)"
         )
 
     def save(self, path: Path) -> None:

@@ -57,7 +57,8 @@ def _notes(components: Components, *, has_cross_encoder: bool) -> list[str]:
     if config.model or start == RANKS_ALREADY:
         return notes
     instead = "the cross-encoder started from the retriever" if start else "the ranker has no cross-encoder"
-    return [*notes, f"{instead}: {RANKS_ALREADY} could not be had from the hub. ranker.model names another one"]
+    missing = f"{RANKS_ALREADY} could not be downloaded from the Hugging Face hub"
+    return [*notes, f"{instead}: {missing}. Set ranker.model to another model or a folder"]
 
 
 def make_reranker(components: Components, folder: Path, *, has_ranker: bool) -> None:

@@ -39,7 +39,7 @@ def _poor_teacher(agreement: Agreement) -> Iterator[str]:
     """An LLM that ranks no better than the first stage; by judgements, where there are some, else by what it shows."""
     table, symptoms = agreement.table, agreement.symptoms
     judged, learned = symptoms.by_people, symptoms.carried_over
-    another = "Try another LLM or prompt: `rankstill check-teacher` tells them apart for a few queries."
+    another = "Try another LLM or prompt: `rankstill check-teacher` compares them on a few queries."
     if judged is not None:
         if not _better(judged):
             yield (

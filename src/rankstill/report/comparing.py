@@ -116,7 +116,8 @@ def _names(folders: Sequence[Path]) -> list[str]:
 def _table(finished: Finished) -> EvaluationTable:
     if finished.table is None:
         raise RankstillError(
-            f"{finished.folder}: nothing was measured in it. Run `rankstill evaluate` on it, or leave it out."
+            f"{finished.folder}: nothing was measured in it. Run `rankstill evaluate` or `rankstill judge` on it, or "
+            "leave it out."
         )
     return finished.table
 

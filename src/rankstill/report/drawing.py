@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from math import isfinite, nan
+from math import isclose, isfinite, nan
 from typing import Any
 
 from rankstill.evaluation import EvaluationTable
@@ -99,11 +99,17 @@ def _judged(measure: str, judged_by: str) -> str:
     return f"{measure}, judged by {judged_by}" if judged_by else measure
 
 
+def _is_the_loss(term: str, entries: Sequence[Mapping[str, float]]) -> bool:
+    """Whether a term is the whole loss, but for rounding: its curve would lie on the loss's."""
+    return all(isclose(entry.get(term, nan), entry["loss"], abs_tol=1e-3) for entry in entries)
+
+
 def training(losses: Mapping[str, Sequence[Mapping[str, float]]]) -> Iterator[Figure]:
     """The curve of each part that was trained, its loss and the loss's terms."""
     for part, entries in losses.items():
         entries = [entry for entry in entries if "loss" in entry and "step" in entry]
         terms = [name for name in (entries[0] if entries else {}) if name not in ("step", "learning_rate")]
+        terms = [name for name in terms if name == "loss" or not _is_the_loss(name, entries)]
         lines = [
             Curve(term, points)
             for term in sorted(terms, key=lambda term: term != "loss")

@@ -15,6 +15,7 @@ from rankstill.report.measuring import SystemResults
 
 _PROVEN, _FORGOTTEN = "Which link lost most", "What was forgotten"
 _AS_SERVED = ((FIRST_STAGE, RANKER), (RANKER, DISTILLED), (DISTILLED, RANKER_ON_DISTILLED))
+_BESIDE = "tau: Kendall's tau-b of the two orders. KL: divergence of their distributions, in nats."
 _TEST = "p: paired randomisation test, Holm-corrected for the links of this table."
 
 
@@ -28,6 +29,7 @@ class LinkRow:
         target: the system that it leads to.
         comparison: the comparison of the two.
         tau: Kendall's tau of their orders, where it was measured.
+        kl: divergence of their distributions in nats, where it was measured.
     """
 
     group: str
@@ -35,6 +37,7 @@ class LinkRow:
     target: str
     comparison: Comparison
     tau: float | None = None
+    kl: float | None = None
 
 
 @dataclass(frozen=True)
@@ -71,12 +74,13 @@ def proven_links(proof: Mapping[str, Any]) -> Links | None:
             link["target"],
             Comparison(**link["comparison"]),
             link["tau"],
+            link["kl"],
         )
         for group in found["groups"]
         for link in group["links"]
     ]
     same = "The two systems of a row order the same candidates of a query."
-    return Links(MEASURE, found["conclusion"], rows, [same, _TEST, *found["notes"]])
+    return Links(MEASURE, found["conclusion"], rows, [same, _TEST, _BESIDE, *found["notes"]])
 
 
 def served_links(measured: SystemResults, seed: int, resamples: int) -> Links | None:

@@ -15,7 +15,7 @@ from markupsafe import Markup
 
 from rankstill.report.links import forgetting
 from rankstill.report.palette import page_style
-from rankstill.report.showing import as_json, coded, shown, signed, visible
+from rankstill.report.showing import as_json, coded, shown, signed, typeset, visible
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -58,6 +58,7 @@ def _environment() -> jinja2.Environment:
         "lines": _lines,
         "plain": _plain,
         "signed": signed,
+        "typeset": typeset,
         "interval": _interval,
         "gap": _gap,
         "duration": _duration,

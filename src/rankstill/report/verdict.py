@@ -166,7 +166,7 @@ def _finding(table: EvaluationTable, system: str, kind: Kind) -> str:
     """The finding on the main measure, as a sentence that begins in lower case."""
     found, measure, subject = _compared(table, system), table.measures[0], _SUBJECTS[system]
     if found.ties == found.n:
-        return f"{subject} is not better: {measure} stays at {found.before:.3f}, the same everywhere."
+        return f"{subject} is not better: {measure} stays at {found.before:.3f}, unchanged on every query."
     heads = {"better": "is better", "worse": "is worse", "open": "is not shown to be better"}
     return (
         f"{subject} {heads[kind]}: {measure} goes from {found.before:.3f} to {found.after:.3f}, by "

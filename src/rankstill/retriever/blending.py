@@ -46,13 +46,13 @@ class Blend:
 
     def describe(self) -> str:
         """The choice in one sentence."""
-        kept = f"{self.share:.0%} of what training changed in the encoder is kept"
+        kept = f"{self.share:.0%} of the change that training made to the encoder is kept"
         if not self.share:
-            kept = "training left the encoder as it was"
+            kept = "training left the encoder as it was: 0% of its change is kept"
         tried = ", ".join(f"{loss:.2f} at {share:.0%}" for share, loss in zip(self.shares, self.losses, strict=True))
         return (
-            f"{kept}: so {self.lists:,} of the LLM's rankings, which did not teach it, are likeliest ({tried}; nats). "
-            f"The student's temperature was {self.temperature:.3f}"
+            f"{kept}. {self.lists:,} of the LLM's lists that did not teach it chose this share, by the lowest loss "
+            f"(in nats: {tried}). The student's temperature was {self.temperature:.3f}"
         )
 
 

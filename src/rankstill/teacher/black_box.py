@@ -84,7 +84,8 @@ class BlackBox(Generic[S]):
         lines = [f"expected: {expected}"]
         if price is not None and price.source:
             lines.append(
-                f"price: {price.input:g} and {price.output:g} USD per million tokens, {price.source}, {price.as_of}"
+                f"price: {price.input:g} USD in and {price.output:g} out per million tokens, "
+                f"{price.source}, {price.as_of}"
             )
         if budget.max_cost is not None and (budget.cost or 0.0) + (expected.cost or 0.0) > budget.max_cost:
             lines.append("that is more than teacher.max_cost leaves: asking would stop on the way")

@@ -48,7 +48,8 @@ class Health:
         lines = [f"teacher {self.model}: {self.lists:,} lists ranked; of {answers:,} answers {read or 'none'}"]
         if self.left_out:
             reasons = "; ".join(f"{query_id}: {why}" for query_id, why in list(self.left_out.items())[:3])
-            lines.append(f"{len(self.left_out):,} lists left out, they teach nothing ({reasons}{_more(self.left_out)})")
+            reasons += _more(self.left_out)
+            lines.append(f"lists left out, which teach nothing: {len(self.left_out):,} ({reasons})")
         if self.cut:
             lines.append(f"{self.cut:,} answers were cut off before they could be read: raise teacher.answer_tokens")
         if self.agreement is not None:

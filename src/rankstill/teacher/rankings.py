@@ -103,7 +103,7 @@ def read_rankings(path: Path, dataset: Dataset) -> tuple[list[Ranking], list[str
     faults.stop()
     why = {
         "unknown": "for queries that the dataset does not have",
-        "not training": "for queries that may not teach (in the test split, or dropped because they leak)",
+        "not training": "for queries that may not teach (in the test split, held out, or dropped because they leak)",
         "one text": "whose candidates all say the same",
     }
     notes = [

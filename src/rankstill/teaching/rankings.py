@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankstill.errors import DataError
-from rankstill.progress import note, say
+from rankstill.progress import note
 from rankstill.teacher import write_rankings
 from rankstill.workspace import write_atomically
 
@@ -33,7 +33,7 @@ def ask_for_rankings(components: Components, folder: Path) -> Sequence[str]:
     with components.teacher() as teacher:
         rankings, health = teacher.rank(components.candidate_lists())
     for line in health.lines():
-        say(line)
+        note(line)
     if not rankings:
         raise DataError(
             f"teacher {health.model}: no list got an answer that ranks anything, so there is nothing to learn. "

@@ -136,6 +136,10 @@ function summary() {
   const fresh = second.passages.filter((passage) => !known.has(passage.id)).length;
   const source = state.found.query_id ? "A query of the dataset. " : "";
   const shared = second.passages.length - fresh;
+  if (!fresh && shared === first.passages.length) {
+    const alike = second.passages.every((passage, row) => passage.id === first.passages[row].id);
+    return `${source}${nameOf(first.system)} and ${nameOf(second.system)} show the same ${shared} passages, in ${alike ? "the same" : "another"} order.`;
+  }
   return `${source}${nameOf(second.system)} shows ${shared} of the passages that ${nameOf(first.system)} shows, and ${fresh} others.`;
 }
 
