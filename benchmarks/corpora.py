@@ -126,6 +126,7 @@ def rivals_of(rows: Sequence[Row]) -> str:
         ((row["system"], row["against"]), row["corpus"]): f"{float(row['difference']):+.3f} "
         f"[{float(row['difference_low']):+.3f}, {float(row['difference_high']):+.3f}], {_p(row)}"
         for row in rows
+        if row["difference_low"]
     }
     names = [(f"{system} against {against}", (system, against)) for system, against in RIVALS]
     return _markdown(rows, f"difference in {MEASURE}", names, cells)

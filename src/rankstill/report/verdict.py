@@ -230,7 +230,8 @@ def next_step(finished: Collection[str], unneeded: Collection[str] = ()) -> str 
 def _unmeasured(workspace: Path, missing: str | None, offer: str) -> Verdict:
     place = shlex.quote(str(workspace))
     if missing is None:
-        by_llm = offer or f"Have an LLM judge some: `rankstill judge {place} --dry-run` says at what price."
+        command = f"rankstill judge {place} --set judge.model=NAME --dry-run"
+        by_llm = offer or f"Have an LLM judge some: `{command}` says at what price."
         return Verdict(
             "none",
             "The chain is finished. No test query is judged, so nobody can say whether the distilled retriever is "
