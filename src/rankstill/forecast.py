@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rankstill.candidates import encode
-from rankstill.config import Config
 from rankstill.steps import duration, title
 
 if TYPE_CHECKING:
@@ -56,31 +54,27 @@ def expected_seconds(components: Components, steps: tuple[str, ...]) -> dict[str
     return {step: _STARTING + a_passage * work.get(step, 0.0) for step in steps}
 
 
-def forecast(config: Config, workspace: str | Path) -> list[str]:
-    """What `rankstill run` would take, for people; encodes a few passages, and asks no LLM.
+def forecast(chain: Chain) -> list[str]:
+    """What running the whole chain would take, for people; encodes a few passages, and asks no LLM.
 
     Args:
-        config: the experiment.
-        workspace: the workspace's folder.
+        chain: the chain, of which nothing has to be made yet.
 
     Raises:
-        RankstillError: as `distill`, where that could not begin.
+        RankstillError: as `Chain.run`, where that could not begin.
     """
-    from rankstill.pipeline import open_chain
-
-    with open_chain(config, workspace) as chain:
-        planned = chain.planned()
-        seconds = expected_seconds(chain.components, planned)
-        held = [step for step in planned if chain.workspace.record(step)]
-        long = {step: each for step, each in seconds.items() if each >= _WORTH_A_LINE}
-        total, recorded = sum(seconds.values()), config.teacher.kind == "recorded"
-        lines = [_row(title(step), duration(each)) for step, each in long.items()]
-        lines.append(_row("other steps", duration(total - sum(long.values()))))
-        lines.append(_row("time" if recorded else "time, without the LLM's answers", duration(total)))
-        lines += _room(chain)
-        if held:
-            lines.append(f"The workspace holds {len(held)} steps already; those that still fit are not made again.")
-        return lines + _asking(chain)
+    planned = chain.planned()
+    seconds = expected_seconds(chain.components, planned)
+    held = [step for step in planned if chain.workspace.record(step)]
+    long = {step: each for step, each in seconds.items() if each >= _WORTH_A_LINE}
+    total, recorded = sum(seconds.values()), chain.config.teacher.kind == "recorded"
+    lines = [_row(title(step), duration(each)) for step, each in long.items()]
+    lines.append(_row("other steps", duration(total - sum(long.values()))))
+    lines.append(_row("time" if recorded else "time, without the LLM's answers", duration(total)))
+    lines += _space(chain)
+    if held:
+        lines.append(f"The workspace holds {len(held)} steps already; those that still fit are not made again.")
+    return lines + _asking(chain)
 
 
 def _work(components: Components, steps: tuple[str, ...]) -> Mapping[str, float]:
@@ -135,7 +129,7 @@ def _tokens_a_passage(components: Components) -> float:
     return float(np.mean([len(each) for each in read]))
 
 
-def _room(chain: Chain) -> list[str]:
+def _space(chain: Chain) -> list[str]:
     components, config = chain.components, chain.config
     dimensions = int(components.model_before.get_embedding_dimension() or 0)
     weights = 4.0 * sum(weight.numel() for weight in components.model_before.parameters())

@@ -38,7 +38,8 @@ def test_a_dry_run_quotes_the_llm_as_the_candidates_themselves_would_be_and_asks
         asking: dict[str, Any] = {"kind": "api", "model": "fake", "endpoint": server.url, "queries": 20}
         asking |= {"ledger": str(tmp_path / "ledger.sqlite"), "prices": {"fake": {"input": 1.0, "output": 2.0}}}
         config = toy_config({f"teacher.{name}": value for name, value in asking.items()})
-        drawn = forecast(config, tmp_path / "w")
+        with open_chain(config, tmp_path / "w") as chain:
+            drawn = forecast(chain)
         found = quote(config, tmp_path / "w")
         assert server.answered.total() == 0
     (told,) = (line for line in drawn if line.startswith("expected: "))
@@ -51,7 +52,8 @@ def test_a_dry_run_quotes_the_llm_as_the_candidates_themselves_would_be_and_asks
 
 def test_a_finished_workspace_says_that_its_steps_are_there(toy_config: MakeConfig, tmp_path: Path) -> None:
     rankstill.distill(toy_config(), tmp_path / "w")
-    assert any("holds 13 steps already" in line for line in forecast(toy_config(), tmp_path / "w"))
+    with open_chain(toy_config(), tmp_path / "w") as chain:
+        assert any("holds 13 steps already" in line for line in forecast(chain))
 
 
 def test_more_work_is_expected_to_take_longer(

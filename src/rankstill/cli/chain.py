@@ -64,9 +64,11 @@ def run(
         experiment.run("evaluation", replace=replace)
         return
     from rankstill.forecast import forecast
+    from rankstill.pipeline import open_chain
 
-    for line in forecast(experiment.settled(), experiment.workspace):
-        tell(line)
+    with open_chain(experiment.settled(), experiment.workspace) as chain:
+        for line in forecast(chain):
+            tell(line)
 
 
 _step("candidates", "candidates", "Find candidate passages for every query, with BM25 and the retriever.")
