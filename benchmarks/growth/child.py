@@ -28,6 +28,7 @@ class RandomEncoder:
     """Stands in for a bi-encoder: a random unit vector for any text, so that a million passages take seconds."""
 
     device = "cpu"
+    max_seq_length = 256
 
     def __init__(self) -> None:
         self._draw = np.random.default_rng(0)
@@ -38,6 +39,10 @@ class RandomEncoder:
 
     def modules(self) -> tuple[()]:
         """No network, so that there is none to compile."""
+        return ()
+
+    def parameters(self) -> tuple[()]:
+        """No weights."""
         return ()
 
     def encode_document(self, texts: Sequence[str], **_: object) -> NDArray[np.float32]:

@@ -106,7 +106,7 @@ def test_without_judgements_all_queries_teach_and_notes_say_so(tmp_path: Path) -
     assert (dataset.train, dataset.test) == (("q1", "q2"), ())
     assert dataset.notes == (
         f"hf:{folder}: no training split 'train' (looked for hf:{folder}-qrels); all but the test queries may teach.",
-        f"hf:{folder}: no test split 'test' (looked for hf:{folder}-qrels); nothing can be measured.",
+        f"hf:{folder}: no test split 'test' (looked for hf:{folder}-qrels); there are no judgements to measure by.",
     )
 
 

@@ -252,13 +252,13 @@ def test_a_test_split_that_judges_nothing_relevant_says_that_nothing_can_be_meas
     test: dict[str, dict[str, int]],
 ) -> None:
     dataset = assemble(RawDataset("d", CORPUS, QUERIES, {"q1": {}}, test))
-    assert "d: no test query is judged; nothing can be measured." in dataset.notes
+    assert "d: no test query is judged; there are no judgements to measure by." in dataset.notes
 
 
 def test_a_test_split_with_answers_alone_can_be_measured() -> None:
     queries = {"q1": QUERIES["q1"], "q2": Query("q2", "q2", ("yes",))}
     dataset = assemble(RawDataset("d", CORPUS, queries, {"q1": {}}, {"q2": {}}))
-    assert not any("nothing can be measured" in note for note in dataset.notes)
+    assert not any("no judgements to measure by" in note for note in dataset.notes)
 
 
 def test_queries_of_neither_split_are_named() -> None:

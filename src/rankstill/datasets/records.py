@@ -279,7 +279,7 @@ def assemble(parts: RawDataset, merge_same_text: bool = False) -> Dataset:
         *(
             ()
             if parts.test is None or test or answered
-            else (f"{parts.name}: no test query is judged; nothing can be measured.",)
+            else (f"{parts.name}: no test query is judged; there are no judgements to measure by.",)
         ),
     )
     measured = {q: judged_test[q] for q in test}
