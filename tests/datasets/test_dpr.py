@@ -156,7 +156,9 @@ def test_a_test_question_that_is_in_the_training_file_does_not_teach(tmp_path: P
 def test_without_a_second_file_nothing_measures_and_a_note_says_so(tmp_path: Path) -> None:
     dataset = load(tmp_path, TRAIN)
     assert dataset.test == ()
-    assert dataset.notes == (f"{tmp_path / 'train.json'}: no test_source is named; there are no judgements to measure by.",)
+    assert dataset.notes == (
+        f"{tmp_path / 'train.json'}: no test_source is named; there are no judgements to measure by.",
+    )
 
 
 def test_test_questions_without_positives_do_not_measure(tmp_path: Path) -> None:
