@@ -22,7 +22,7 @@ _TRAINED = 3.0
 """Forward passes that a forward and a backward pass take the time of."""
 _SHARES = 5
 """Mixtures of new and old weights that the held-out lists compare (`choose_blend`)."""
-_CROSS_ENCODER = 2.5
+_CROSS_ENCODER = 1.7
 """Forward passes of the default bi-encoder that one of the default cross-encoder, of twice the layers, takes."""
 _TOKENS_INDEXED = 1.5
 """Encoding a passage with a vector for each token, and packing these, to encoding it with one."""
@@ -34,8 +34,9 @@ _WORTH_A_LINE = 5.0
 """Seconds of a step below which it is counted among the others."""
 _STARTING = 2.0
 """Seconds of a step, whatever there is to do."""
-_LIBRARIES = 1.3e9
-"""Bytes of memory: what the libraries take, and the work on a batch."""
+_LIBRARIES = 4.6e9
+"""Bytes of memory that the demo took at its peak besides weights and vectors: libraries, compiled encoders, a training
+step's activations."""
 _COPIES = 4
 """Models that a workspace holds, about: the ranker's, the distilled one, and the multi-vector ones."""
 
