@@ -102,7 +102,7 @@ class StudyTable:
                 for verdict, those in (
                     ("better", [row for row in rows if row.is_significant and row.comparison.difference > 0]),
                     ("worse", [row for row in rows if row.is_significant and row.comparison.difference < 0]),
-                    ("not told apart", [row for row in rows if not row.is_significant]),
+                    ("no significant difference", [row for row in rows if not row.is_significant]),
                 )
                 if those
             ]
