@@ -20,21 +20,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rankstill.evaluation import holm
+from rankstill.evaluation import holm, systems
 from rankstill.evaluation.significance import compare, interval
-from rankstill.evaluation.systems import (
-    BEFORE,
-    BM25,
-    DISTILLED,
-    FIRST_STAGE,
-    HYBRID_BEFORE,
-    HYBRID_DISTILLED,
-    MULTI_VECTOR,
-    MULTI_VECTOR_DISTILLED,
-    MULTI_VECTOR_HYBRID,
-    MULTI_VECTOR_HYBRID_DISTILLED,
-    RANKER,
-)
 
 ROOT = Path(__file__).resolve().parents[1]
 FIGURES = ROOT / "docs" / "studies" / "corpora.csv"
@@ -47,28 +34,28 @@ COLUMNS = (
     *("value", "low", "high", "difference", "difference_low", "difference_high", "p"),
 )
 ROWS = {
-    BEFORE: "retriever before: all-MiniLM-L6-v2",
-    BM25: "BM25",
-    FIRST_STAGE: "both, by reciprocal rank fusion",
-    HYBRID_BEFORE: "**both, weights from the LLM's lists** (hybrid)",
-    MULTI_VECTOR: "**multi-vector retriever**, not trained",
-    MULTI_VECTOR_HYBRID: "it and BM25, weights from the LLM's lists",
-    DISTILLED: "**distilled retriever**, one vector",
-    HYBRID_DISTILLED: "it and BM25, weights from the LLM's lists",
-    MULTI_VECTOR_DISTILLED: "**distilled multi-vector retriever**",
-    MULTI_VECTOR_HYBRID_DISTILLED: "it and BM25, weights from the LLM's lists",
-    RANKER: "**ranker** on top of the first stage",
+    systems.BEFORE: "retriever before: all-MiniLM-L6-v2",
+    systems.BM25: "BM25",
+    systems.FIRST_STAGE: "both, by reciprocal rank fusion",
+    systems.HYBRID_BEFORE: "**both, weights from the LLM's lists** (hybrid)",
+    systems.MULTI_VECTOR: "**multi-vector retriever**, not trained",
+    systems.MULTI_VECTOR_HYBRID: "it and BM25, weights from the LLM's lists",
+    systems.DISTILLED: "**distilled retriever**, one vector",
+    systems.HYBRID_DISTILLED: "it and BM25, weights from the LLM's lists",
+    systems.MULTI_VECTOR_DISTILLED: "**distilled multi-vector retriever**",
+    systems.MULTI_VECTOR_HYBRID_DISTILLED: "it and BM25, weights from the LLM's lists",
+    systems.RANKER: "**ranker** on top of the first stage",
 }
 """System -> its name in the table."""
 RIVALS = (
-    (DISTILLED, BM25),
-    (DISTILLED, HYBRID_BEFORE),
-    (MULTI_VECTOR_DISTILLED, BM25),
-    (MULTI_VECTOR_DISTILLED, FIRST_STAGE),
-    (MULTI_VECTOR_DISTILLED, MULTI_VECTOR),
-    (MULTI_VECTOR_DISTILLED, HYBRID_BEFORE),
-    (MULTI_VECTOR_HYBRID_DISTILLED, HYBRID_BEFORE),
-    (RANKER, HYBRID_BEFORE),
+    (systems.DISTILLED, systems.BM25),
+    (systems.DISTILLED, systems.HYBRID_BEFORE),
+    (systems.MULTI_VECTOR_DISTILLED, systems.BM25),
+    (systems.MULTI_VECTOR_DISTILLED, systems.FIRST_STAGE),
+    (systems.MULTI_VECTOR_DISTILLED, systems.MULTI_VECTOR),
+    (systems.MULTI_VECTOR_DISTILLED, systems.HYBRID_BEFORE),
+    (systems.MULTI_VECTOR_HYBRID_DISTILLED, systems.HYBRID_BEFORE),
+    (systems.RANKER, systems.HYBRID_BEFORE),
 )
 """A system and what it is compared with, beside the retriever before."""
 
@@ -79,7 +66,7 @@ ByQuery = dict[str, float]
 def figures(corpus: str, workspaces: Sequence[Path]) -> list[Row]:
     """The rows of one corpus: every system against the retriever before, then the rivals; p by Holm within each."""
     values = _values(workspaces)
-    queries = sorted(values[BEFORE])
+    queries = sorted(values[systems.BEFORE])
     column = {system: np.array([of[query] for query in queries]) for system, of in values.items()}
     made = str(max(date.fromtimestamp((each / "metrics.json").stat().st_mtime) for each in workspaces))
     about = {"corpus": corpus, "queries": str(len(queries)), "seeds": str(len(workspaces)), "made": made}
@@ -93,9 +80,11 @@ def figures(corpus: str, workspaces: Sequence[Path]) -> list[Row]:
             rows.append({**about, **dict(zip(COLUMNS[4:], [system, against, *told], strict=True))})
         return rows
 
-    value, low, high = (f"{each:.4f}" for each in (column[BEFORE].mean(), *interval(column[BEFORE], seed=0)))
-    first = {**dict.fromkeys(COLUMNS, ""), **about, "system": BEFORE, "value": value, "low": low, "high": high}
-    against_before = [(system, BEFORE) for system in ROWS if system in column and system != BEFORE]
+    value, low, high = (
+        f"{each:.4f}" for each in (column[systems.BEFORE].mean(), *interval(column[systems.BEFORE], seed=0))
+    )
+    first = {**dict.fromkeys(COLUMNS, ""), **about, "system": systems.BEFORE, "value": value, "low": low, "high": high}
+    against_before = [(system, systems.BEFORE) for system in ROWS if system in column and system != systems.BEFORE]
     rivals = [pair for pair in RIVALS if set(pair) <= set(column)]
     return [first, *rows_of(against_before), *rows_of(rivals)]
 
@@ -116,7 +105,7 @@ def _values(workspaces: Sequence[Path]) -> dict[str, ByQuery]:
 
 def table_of(rows: Sequence[Row]) -> str:
     """Every system beside the retriever before, as Markdown: a column for each corpus."""
-    cells = {(row["system"], row["corpus"]): _cell(row) for row in rows if row["against"] in ("", BEFORE)}
+    cells = {(row["system"], row["corpus"]): _cell(row) for row in rows if row["against"] in ("", systems.BEFORE)}
     return _markdown(rows, MEASURE, [(name, system) for system, name in ROWS.items()], cells)
 
 

@@ -20,9 +20,9 @@ class Entry:
     """What one step of some workspace made.
 
     Args:
-        name: the step and what it was made from.
-        size: bytes.
-        used: when it was made or last taken, in seconds since 1970.
+        name: The step, with a digest of what it was made from.
+        size: Its bytes on disk.
+        used: When it was made or last taken, in seconds since 1970.
     """
 
     name: str
@@ -35,8 +35,8 @@ class Cache:
     """A folder of steps' outputs by what they were made from. Files are hard links of a workspace's where that works.
 
     Args:
-        folder: made when something is kept.
-        limit: bytes; what was not used for longest goes first.
+        folder: Where the entries lie. It is made when the first one is kept.
+        limit: The most bytes of all entries. What was not used for longest is deleted first.
     """
 
     folder: Path
@@ -46,8 +46,8 @@ class Cache:
         """Put an entry's files into a folder, in place of any of the same names.
 
         Args:
-            name: of the entry.
-            target: the folder.
+            name: The entry's name.
+            target: The folder that gets the files.
 
         Returns:
             Whether there is such an entry; if not, nothing is changed.
@@ -68,9 +68,9 @@ class Cache:
         """Add an entry, and make room for it. A disk that does not take it is a note, and no error.
 
         Args:
-            name: of the entry.
-            folder: where its outputs lie.
-            outputs: names of the folders that belong to it.
+            name: The entry's name.
+            folder: The folder that holds its outputs.
+            outputs: The names of these outputs, which are folders too.
         """
         if sum(_size(folder / output) for output in outputs) > self.limit:
             return
@@ -112,7 +112,7 @@ def cache_of_all(limit: float) -> Cache | None:
     """The one cache of all workspaces: in $RANKSTILL_CACHE, or rankstill/ in the user's cache folder (XDG).
 
     Args:
-        limit: GB.
+        limit: The most that it may hold, in GB.
 
     Returns:
         None where $RANKSTILL_CACHE is set to nothing, or the limit is 0.
