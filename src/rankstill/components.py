@@ -19,7 +19,7 @@ from rankstill.candidates.approximate import cached_approximate_index
 from rankstill.candidates.bm25 import cached_index
 from rankstill.config import Config
 from rankstill.datasets import Dataset, bundled, find_leaks, is_bundled
-from rankstill.errors import DataError
+from rankstill.errors import DataError, ModelError
 from rankstill.evaluation.judged import with_judgements
 from rankstill.lists import TeacherLists
 from rankstill.models import (
@@ -149,6 +149,20 @@ class Components:
         config = self.config.ranker
         if config.cross_encoder and config.model and not self.workspace.record("ranker"):
             architecture_of(config.model)
+
+    def check_retriever(self) -> None:
+        """Whether the retriever can be trained: a mistake shows before an LLM is paid, not after.
+
+        Raises:
+            ModelError: it cannot be loaded, or it is a table of static vectors.
+        """
+        if self.workspace.record("retriever"):
+            return
+        if "attention_mask" not in self.model_before.preprocess(["any text"]):
+            raise ModelError(
+                f"retriever.model: {self.config.retriever.model} is a table of static vectors, which cannot be trained "
+                "here. Name a transformer, such as sentence-transformers/all-MiniLM-L6-v2."
+            )
 
     def ranking_options(self) -> list[Any]:
         """The teacher's options that the rankings depend on: they are part of the step's fingerprint."""

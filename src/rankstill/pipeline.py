@@ -136,6 +136,8 @@ class Chain:
             self.components.check_teacher()
         if "ranker" in names:
             self.components.check_cross_encoder()
+        if "retriever" in names:
+            self.components.check_retriever()
         if "labels" in names:
             check_white_box(self.config, self.dataset)
         here = self.config.engine.kind == "local" and is_rank_zero()  # workers' machines are not measured

@@ -9,9 +9,12 @@ from typing import Any
 
 import pytest
 from llm_server import FakeLLM
+from sentence_transformers import SentenceTransformer
+from sentence_transformers.sentence_transformer.modules import StaticEmbedding
 
 import rankstill
 from rankstill.config import Config, write_config
+from rankstill.errors import ModelError
 from rankstill.forecast import expected_seconds, forecast
 from rankstill.pipeline import open_chain
 from rankstill.teaching.commands import quote
@@ -54,6 +57,21 @@ def test_a_finished_workspace_says_that_its_steps_are_there(toy_config: MakeConf
     rankstill.distill(toy_config(), tmp_path / "w")
     with open_chain(toy_config(), tmp_path / "w") as chain:
         assert any("holds 13 steps already" in line for line in forecast(chain))
+
+
+def test_a_table_of_static_vectors_is_refused_before_anything_is_made(
+    toy_config: MakeConfig, tiny_model: SentenceTransformer, tmp_path: Path
+) -> None:
+    tokens = tiny_model.tokenizer.backend_tokenizer
+    weights = tiny_model[0].auto_model.embeddings.word_embeddings.weight.detach().numpy()
+    static = SentenceTransformer(modules=[StaticEmbedding(tokens, embedding_weights=weights)], device="cpu")
+    static.save_pretrained(str(tmp_path / "static"))
+    config = toy_config({"retriever.model": str(tmp_path / "static"), "ranker.cross_encoder": False})
+    with open_chain(config, tmp_path / "w") as chain:
+        assert forecast(chain)  # its tokenizer is of another kind, and it knows no longest text
+    with pytest.raises(ModelError, match="static is a table of static vectors, which cannot be trained here"):
+        rankstill.distill(config, tmp_path / "w")
+    assert not (tmp_path / "w" / "manifest.json").exists()
 
 
 def test_more_work_is_expected_to_take_longer(
