@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Any
 
 from rankstill.config import Config, DatasetConfig, read_config
-from rankstill.datasets import Dataset, bundled, is_bundled, load_dataset
-from rankstill.datasets.writing import write_beir
+from rankstill.data import Dataset, bundled, is_bundled, load_dataset
+from rankstill.data.writing import write_beir
 from rankstill.evaluation import EvaluationTable, evaluate_runs
 from rankstill.evaluation.judged import read_judgements
 from rankstill.evaluation.runs import Run, rank_order

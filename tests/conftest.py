@@ -27,9 +27,9 @@ from toy import TRAINING_QUERIES, gold, passages, questions, teach
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from rankstill.candidates import FirstStage
     from rankstill.config import Config
-    from rankstill.datasets import Dataset
+    from rankstill.data import Dataset
+    from rankstill.retrieval import FirstStage
 
 # A busy machine must not fail a test, and a test must not pass by luck of the draw.
 settings.register_profile("rankstill", deadline=None, derandomize=True, max_examples=50)
@@ -66,7 +66,7 @@ def toy_dataset_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def toy_dataset(toy_dataset_folder: Path) -> Dataset:
     """The toy folder, loaded."""
     from rankstill.config import DatasetConfig
-    from rankstill.datasets import load_dataset
+    from rankstill.data import load_dataset
 
     return load_dataset(DatasetConfig(source=str(toy_dataset_folder)))
 
@@ -137,9 +137,9 @@ def toy_first_stage(
     tiny_model_folder: Path, toy_dataset: Dataset, tmp_path_factory: pytest.TempPathFactory
 ) -> FirstStage:
     """A first stage over the toy corpus with the tiny bi-encoder, its vectors in full precision. Read-only."""
-    from rankstill.candidates import FirstStage, encode_passages, load_vectors
     from rankstill.config import CandidatesConfig
     from rankstill.models import load_bi_encoder
+    from rankstill.retrieval import FirstStage, encode_passages, load_vectors
 
     folder = tmp_path_factory.mktemp("vectors")
     model = load_bi_encoder(str(tiny_model_folder), "cpu")

@@ -17,9 +17,9 @@ from llm_server import FakeLLM, Messages
 
 from pages import DOCS, PAGES, SMALL, commands_in_blocks, rank_by_shared_words, run_command
 from rankstill.config import read_config
-from rankstill.datasets import load_dataset
+from rankstill.data import load_dataset
+from rankstill.extras.serve.votes import Votes
 from rankstill.pipeline import distill
-from rankstill.serve.votes import Votes
 
 
 def respond(messages: Messages) -> str:
@@ -115,7 +115,8 @@ def place(
 
 # Pages whose own tests run their commands in their order, with what their readers bring.
 TOLD_ELSEWHERE = {"start.md", "teacher.md"}
-# What does not end by itself (tests/serve), goes to the hub (tests/export/test_hub.py) or takes minutes (test_demo.py).
+# What does not end by itself (tests/extras/serve), goes to the hub (tests/extras/export/test_hub.py) or takes minutes
+# (test_demo.py).
 RUN_ELSEWHERE = {"serve", "push", "demo"}
 COMMANDS = {
     shlex.join(words)

@@ -58,8 +58,8 @@ def unit(draw: np.random.Generator, rows: int) -> NDArray[np.float32]:
 
 def some_corpus(passages: int) -> Any:
     """Passages of words as frequent as words are (Zipf)."""
-    from rankstill.datasets import Corpus
-    from rankstill.datasets.corpus import CorpusWriter
+    from rankstill.data import Corpus
+    from rankstill.data.corpus import CorpusWriter
 
     draw, writer = np.random.default_rng(1), CorpusWriter()
     for start in range(0, passages, 10_000):
@@ -71,7 +71,7 @@ def some_corpus(passages: int) -> Any:
 
 def encoding(size: int, folder: Path) -> Callable[[], object]:
     """Passages of a corpus on disk to a file of vectors, by the stand-in."""
-    from rankstill.candidates.vectors import encode_passages
+    from rankstill.retrieval.vectors import encode_passages
 
     corpus = some_corpus(size)
     return lambda: encode_passages(RandomEncoder(), corpus, folder)  # type: ignore[arg-type]
@@ -79,8 +79,8 @@ def encoding(size: int, folder: Path) -> Callable[[], object]:
 
 def real_encoding(size: int, folder: Path) -> Callable[[], object]:
     """The same by all-MiniLM-L6-v2."""
-    from rankstill.candidates.vectors import encode_passages
     from rankstill.models import load_bi_encoder
+    from rankstill.retrieval.vectors import encode_passages
 
     corpus, model = some_corpus(size), load_bi_encoder("sentence-transformers/all-MiniLM-L6-v2", "cpu")
     return lambda: encode_passages(model, corpus, folder / "real")
@@ -88,7 +88,7 @@ def real_encoding(size: int, folder: Path) -> Callable[[], object]:
 
 def searching(size: int, folder: Path) -> Callable[[], object]:
     """Exact search of the vectors that `encoding` wrote."""
-    from rankstill.candidates.search import nearest_passages
+    from rankstill.retrieval.search import nearest_passages
 
     passages, asked = np.load(folder / "passages.npy", mmap_mode="r"), unit(np.random.default_rng(2), QUERIES)
     if len(passages) != size:
@@ -121,7 +121,7 @@ def two_stages(size: int, folder: Path) -> Callable[[], object]:
 
 def indexing_words(size: int, folder: Path) -> Callable[[], object]:
     """A BM25 index of a corpus."""
-    from rankstill.candidates.bm25 import write_index
+    from rankstill.retrieval.bm25 import write_index
 
     corpus, place = some_corpus(size), folder / "bm25"
     place.mkdir()

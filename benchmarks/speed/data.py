@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from rankstill.datasets import Dataset, load_dataset
+from rankstill.data import Dataset, load_dataset
 from rankstill.demo import demo_config
 from rankstill.evaluation import Run, aggregate, per_query
 

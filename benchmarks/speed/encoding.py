@@ -8,9 +8,9 @@ import torch
 from benchmarks.speed.data import MINILM, ndcg, part, scifact
 from benchmarks.speed.measure import Result, alternate, rates
 
-from rankstill.candidates import encode
 from rankstill.compute.precision import fast_precision
 from rankstill.models import load_bi_encoder
+from rankstill.retrieval import encode
 
 PASSAGES, ROUNDS = 1500, 3
 

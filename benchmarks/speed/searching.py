@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from benchmarks.speed.measure import Result, alternate, rates
 
-from rankstill.candidates import nearest_passages
+from rankstill.retrieval import nearest_passages
 
 PASSAGES, DIMENSIONS, QUERIES, K, ROUNDS = 1_000_000, 384, 1000, 100, 3
 

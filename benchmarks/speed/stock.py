@@ -26,11 +26,10 @@ def stock_ranker(queries: Sequence[str], passages: Sequence[Sequence[str]]) -> C
         queries: their texts.
         passages: of each query, best first.
     """
+    from datasets import Dataset as Rows
     from sentence_transformers import CrossEncoder
     from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
     from sentence_transformers.cross_encoder.losses import ListMLELoss
-
-    from datasets import Dataset as Rows
 
     model = CrossEncoder(resolve_model(MINILM), num_labels=1, device="cpu")
     rows = Rows.from_dict(
@@ -58,11 +57,10 @@ def stock_retriever(
         passages: of each query, as many for all.
         scores: of each passage.
     """
+    from datasets import Dataset as Rows
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
     from sentence_transformers import SentenceTransformerTrainingArguments as Arguments
     from sentence_transformers.losses import DistillKLDivLoss
-
-    from datasets import Dataset as Rows
 
     model = SentenceTransformer(resolve_model(MINILM), device="cpu")
     rows = Rows.from_dict(

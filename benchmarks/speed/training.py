@@ -12,14 +12,14 @@ from benchmarks.speed.data import MINILM, ndcg, part, scifact
 from benchmarks.speed.measure import Result, alternate, rates
 from benchmarks.speed.stock import stock_ranker, stock_retriever
 
-from rankstill.candidates import encode
 from rankstill.config import RankerConfig, RetrieverConfig
-from rankstill.datasets import bundled
+from rankstill.data import bundled
 from rankstill.evaluation import Run, aggregate, per_query
 from rankstill.labels.labelling import order_scores
 from rankstill.labels.table import LabelledQuery
 from rankstill.models import load_bi_encoder
 from rankstill.ranker import RankedList, Ranker, train_ranker
+from rankstill.retrieval import encode
 from rankstill.retriever import TrainingData, train_retriever
 from rankstill.teacher import read_rankings
 

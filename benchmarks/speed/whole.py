@@ -21,7 +21,7 @@ from benchmarks.speed.measure import Result
 from benchmarks.speed.stock import stock_ranker, stock_retriever
 
 from rankstill.compute.memory import peak_memory
-from rankstill.datasets import Dataset, bundled, sample
+from rankstill.data import Dataset, bundled, sample
 from rankstill.demo import demo_config
 from rankstill.evaluation import Run, aggregate, per_query
 from rankstill.pipeline import distill

@@ -10,27 +10,27 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from rankstill.config import Config, read_config
-    from rankstill.datasets import Dataset, load_dataset
+    from rankstill.data import Dataset, load_dataset
     from rankstill.errors import RankstillError
     from rankstill.evaluation import evaluate_runs
-    from rankstill.hybrid import Hybrid, HybridSearcher
     from rankstill.outcome import Outcome
     from rankstill.pipeline import distill
     from rankstill.ranker import Ranker
+    from rankstill.retrieval.hybrid import Hybrid, HybridSearcher
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Config": "rankstill.config",
-    "Dataset": "rankstill.datasets",
-    "Hybrid": "rankstill.hybrid",
-    "HybridSearcher": "rankstill.hybrid",
+    "Dataset": "rankstill.data",
+    "Hybrid": "rankstill.retrieval.hybrid",
+    "HybridSearcher": "rankstill.retrieval.hybrid",
     "Outcome": "rankstill.outcome",
     "Ranker": "rankstill.ranker",
     "RankstillError": "rankstill.errors",
     "distill": "rankstill.pipeline",
     "evaluate_runs": "rankstill.evaluation",
-    "load_dataset": "rankstill.datasets",
+    "load_dataset": "rankstill.data",
     "read_config": "rankstill.config",
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rankstill.config import Config
-from rankstill.datasets import drop_leaks, drop_or_mark_leaks, find_leaks, load_with_leaks
+from rankstill.data import drop_leaks, drop_or_mark_leaks, find_leaks, load_with_leaks
 
 
 def check_dataset(config: Config, *, near_duplicates: bool) -> list[str]:
@@ -21,7 +21,7 @@ def check_dataset(config: Config, *, near_duplicates: bool) -> list[str]:
     whole = load_with_leaks(config.dataset)
     train_vectors = test_vectors = None
     if near_duplicates and whole.train and whole.test:
-        from rankstill.candidates import encode
+        from rankstill.retrieval import encode
         from rankstill.retriever import load_retriever
 
         model = load_retriever(config.retriever, config.device)

@@ -13,14 +13,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.baselines import unneeded_steps
-from rankstill.candidates import FirstStage, encode, encode_passages, load_vectors, read_candidates
-from rankstill.candidates.approximate import cached_approximate_index
-from rankstill.candidates.bm25 import cached_index
 from rankstill.config import Config
-from rankstill.datasets import Dataset, bundled, find_leaks, is_bundled
+from rankstill.data import Dataset, bundled, find_leaks, is_bundled
 from rankstill.errors import DataError, ModelError
 from rankstill.evaluation.judged import with_judgements
+from rankstill.labels.choice import unneeded_steps
 from rankstill.lists import TeacherLists
 from rankstill.models import (
     RANKS_ALREADY,
@@ -31,16 +28,19 @@ from rankstill.models import (
     model_identity,
 )
 from rankstill.multi_vector import MeanMaxSim, TokenIndex
+from rankstill.retrieval import FirstStage, encode, encode_passages, load_vectors, read_candidates
+from rankstill.retrieval.approximate import cached_approximate_index
+from rankstill.retrieval.bm25 import cached_index
 from rankstill.teacher import read_rankings
 from rankstill.workspace import Workspace
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
-    from rankstill.candidates.approximate import ApproximateIndex, IndexRecall
-    from rankstill.candidates.bm25 import BM25Index
-    from rankstill.engine import RayEngine
-    from rankstill.engine.cluster import Cluster
+    from rankstill.extras.ray import RayEngine
+    from rankstill.extras.ray.cluster import Cluster
+    from rankstill.retrieval.approximate import ApproximateIndex, IndexRecall
+    from rankstill.retrieval.bm25 import BM25Index
     from rankstill.retriever import Blend
     from rankstill.teacher import CandidateList, Ranking, Teacher
 
@@ -264,7 +264,7 @@ class Components:
         Raises:
             EngineError: there is no such cluster.
         """
-        from rankstill.engine import RayEngine
+        from rankstill.extras.ray import RayEngine
 
         config = self.config.engine
         return RayEngine(config.address, workers=config.workers, cpus=config.cpus, gpus=config.gpus)
@@ -275,9 +275,9 @@ class Components:
         config, retriever = self.config.engine, self.config.retriever
         if config.kind == "local":
             return None
-        from rankstill.engine import ShardFolder
-        from rankstill.engine.cluster import Cluster
-        from rankstill.engine.encoding import Encoder
+        from rankstill.extras.ray import ShardFolder
+        from rankstill.extras.ray.cluster import Cluster
+        from rankstill.extras.ray.encoding import Encoder
 
         store = config.store or str(self.workspace.path(".parts"))
         # A worker has another current folder, and may have another home.
@@ -396,7 +396,7 @@ class Components:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.workspace.path("vectors") / "passages.npy", folder / "passages.npy")
         elif self.cluster is not None:
-            from rankstill.engine.encoding import Encoder
+            from rankstill.extras.ray.encoding import Encoder
 
             encoder = Encoder(str(self.workspace.path("retriever")), device=self.config.device)
             replace(self.cluster, encoder=encoder).encode_corpus(folder)

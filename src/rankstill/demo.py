@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rankstill.config import Config, make_config
-from rankstill.datasets import Dataset, bundled, load_dataset, sample
+from rankstill.data import Dataset, bundled, load_dataset, sample
 from rankstill.outcome import Outcome
 from rankstill.pipeline import distill
 from rankstill.progress import say

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rankstill.candidates import encode
+from rankstill.retrieval import encode
 from rankstill.steps import duration, title
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.baselines import unneeded_steps
-from rankstill.candidates import encode
 from rankstill.config import Config
-from rankstill.datasets import Dataset
+from rankstill.data import Dataset
 from rankstill.errors import WorkspaceError
 from rankstill.evaluation.holding_out import HELD_OUT_FILE, HeldOutLists, hold_out_lists
+from rankstill.labels.choice import unneeded_steps
 from rankstill.ranker import RankedList
+from rankstill.retrieval import encode
 from rankstill.teacher import read_rankings
 from rankstill.training import ENOUGH_TO_FIT, hold_out
 from rankstill.workspace import Workspace
@@ -24,7 +24,7 @@ from rankstill.workspace import Workspace
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from rankstill.candidates import FirstStage
+    from rankstill.retrieval import FirstStage
     from rankstill.retriever import Blend, ValidationList
     from rankstill.teacher import Ranking
 

@@ -9,12 +9,10 @@ from functools import wraps
 from pathlib import Path
 from typing import Any
 
-from rankstill.baselines import check_white_box, unneeded_steps, white_box_identity
 from rankstill.cache import cache_of_all
-from rankstill.candidates.making import make_candidates, make_vectors
 from rankstill.components import Components, check_corpus, check_queries
 from rankstill.config import Config, write_config
-from rankstill.datasets import Dataset, lasting_source, load_dataset
+from rankstill.data import Dataset, lasting_source, load_dataset
 from rankstill.distributed.processes import is_rank_zero
 from rankstill.distributed.workspaces import open_workspace
 from rankstill.evaluation import check_measures
@@ -23,6 +21,7 @@ from rankstill.evaluation.chain_runs import evaluate_chain, search_by_chain
 from rankstill.evaluation.holding_out import HELD_OUT_FILE
 from rankstill.evaluation.judged import read_judgements
 from rankstill.forecast import expected_seconds
+from rankstill.labels.choice import check_white_box, unneeded_steps, white_box_identity
 from rankstill.labels.making import make_labels
 from rankstill.multi_vector.making import make_distilled, make_multi_vector, make_token_index, read_choice
 from rankstill.outcome import Outcome, read_outcome
@@ -31,8 +30,9 @@ from rankstill.ranker.making import make_ranker, make_reranker
 from rankstill.report import write_report
 from rankstill.report.model_card import write_cards
 from rankstill.reporting import Reports
+from rankstill.retrieval.making import make_candidates, make_vectors
 from rankstill.steps import STEPS, Plan
-from rankstill.teaching.rankings import ask_for_rankings, take_rankings
+from rankstill.teacher.making import ask_for_rankings, take_rankings
 from rankstill.workspace import DatasetIdentity, Workspace
 
 

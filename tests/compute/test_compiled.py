@@ -10,10 +10,10 @@ import pytest
 import torch
 from sentence_transformers import SentenceTransformer
 
-from rankstill.candidates import encode
 from rankstill.compute import compiled
 from rankstill.ranker import Ranker
 from rankstill.ranker.model import start_cross_encoder
+from rankstill.retrieval import encode
 
 pytest.importorskip("openvino")
 TEXTS = ["red", "a red apple lies in the grass", "blue water, blue sky", "green"] * 20

@@ -18,14 +18,14 @@ import numpy as np
 import pytest
 import yaml
 
-from rankstill.candidates import FEATURES, FirstStage
-from rankstill.candidates.bm25 import cached_index, write_index
 from rankstill.config import CandidatesConfig, Config, RankerConfig, RetrieverConfig
-from rankstill.datasets import Dataset
+from rankstill.data import Dataset
 from rankstill.errors import DataError
 from rankstill.labels import LabelledQuery, UnlabelledQuery, label
 from rankstill.pipeline import distill
 from rankstill.ranker import Prior, RankedList, Ranker, train_ranker
+from rankstill.retrieval import FEATURES, FirstStage
+from rankstill.retrieval.bm25 import cached_index, write_index
 from rankstill.retriever import TrainingData, train_retriever
 
 RATE = 1e-3
@@ -168,7 +168,7 @@ def test_an_index_that_several_ask_for_at_once_is_made_once(
         time.sleep(0.3)
         write_index(texts, folder, *settings)
 
-    monkeypatch.setattr("rankstill.candidates.bm25.write_index", slowly)
+    monkeypatch.setattr("rankstill.retrieval.bm25.write_index", slowly)
     with ThreadPoolExecutor(3) as pool:  # a lock of the operating system's keeps threads apart as it does processes
         asking = [
             pool.submit(cached_index, toy_dataset.corpus, CandidatesConfig(), tmp_path / "bm25") for _ in range(3)

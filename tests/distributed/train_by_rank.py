@@ -22,7 +22,7 @@ from rankstill.distributed.processes import (
     rank_shard,
     rank_weight,
 )
-from rankstill.ranker.plackett_luce import weighted_mean
+from rankstill.losses.listmle import weighted_mean
 
 
 def main(folder: Path, kinds: str, lists: int, name: str) -> None:
@@ -44,7 +44,7 @@ def trained(folder: Path, kind: str, lists: int, made: Path) -> list[torch.Tenso
     what = pickle.loads((folder / f"{kind}.pickle").read_bytes())
     config = what["config"].model_copy(update={"lists_per_step": lists})
     if kind == "multi-vector":
-        from rankstill.datasets import Corpus
+        from rankstill.data import Corpus
         from rankstill.multi_vector import multi_vector_encoder
         from rankstill.multi_vector.student import MULTI_VECTOR
         from rankstill.retriever import TrainingData, load_retriever
@@ -55,7 +55,7 @@ def trained(folder: Path, kind: str, lists: int, made: Path) -> list[torch.Tenso
         data = TrainingData(what["labels"], Corpus(*what["corpus"]), config, 0)
         train_student(model, MULTI_VECTOR, data, made, "multi-vector")
     elif kind == "retriever":
-        from rankstill.datasets import Corpus
+        from rankstill.data import Corpus
         from rankstill.retriever import TrainingData, train_retriever
 
         model = train_retriever(TrainingData(what["labels"], Corpus(*what["corpus"]), config, 0), made, "cpu")

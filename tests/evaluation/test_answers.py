@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rankstill.datasets.dataset import Corpus, Query
+from rankstill.data.dataset import Corpus, Query
 from rankstill.errors import DataError
 from rankstill.evaluation import answer_qrels, has_answer, merge_qrels, per_query
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rankstill.datasets import Corpus
+from rankstill.data import Corpus
 from rankstill.errors import DataError
 from rankstill.evaluation.forgetting import measure_forgetting
 from rankstill.evaluation.systems import BEFORE, DISTILLED, dense_run, encoded_run

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankstill.datasets import Corpus, Dataset, Query
+from rankstill.data import Corpus, Dataset, Query
 from rankstill.errors import DataError
 from rankstill.evaluation import compare
 from rankstill.evaluation.slices import compare_slices, slice_queries, slice_runs, terciles

@@ -11,13 +11,13 @@ import numpy as np
 import pytest
 import pytrec_eval
 
-from rankstill.candidates import FEATURES, FirstStage, encode_passages, load_vectors
 from rankstill.config import CandidatesConfig
-from rankstill.datasets import Corpus, Qrels
+from rankstill.data import Corpus, Qrels
 from rankstill.evaluation import Run, attribute, break_ties, per_query, rank_order, write_qrels, write_run
 from rankstill.evaluation.systems import dense_run, encoded_run, fused_run, lexical_run, reranked_run
 from rankstill.ranker import Ranker
 from rankstill.ranker.prior import Prior
+from rankstill.retrieval import FEATURES, FirstStage, encode_passages, load_vectors
 
 pytestmark = pytest.mark.usefixtures("full_precision")
 

@@ -14,14 +14,14 @@ from llm_server import FakeLLM
 
 import rankstill
 from rankstill.config import Config, read_config
-from rankstill.datasets import load_dataset
+from rankstill.data import load_dataset
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation import per_query, read_run
 from rankstill.evaluation.judged import Judgements, read_judgements
 from rankstill.evaluation.systems import read_runs
+from rankstill.extras.proof import prove
 from rankstill.judge import commands as judging
 from rankstill.outcome import Outcome
-from rankstill.proof import prove
 from rankstill.report import write_report
 
 Asking = Callable[..., Config]

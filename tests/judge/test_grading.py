@@ -21,11 +21,11 @@ from llm_server import FakeLLM, Messages, Reply, error
 from rankstill.config import Config, make_config
 from rankstill.errors import RankstillError
 from rankstill.judge.grading import GradedAnswer, Judge
-from rankstill.teacher import batch_api
 from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.budget import Budget, BudgetReached
 from rankstill.teacher.by_hand import export_prompts, import_answers
-from rankstill.teacher.failures import TeacherError
+from rankstill.teacher.client import batch_api
+from rankstill.teacher.client.failures import TeacherError
 from rankstill.teacher.prompts import count_tokens
 
 SIZE = 12

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from rankstill.datasets import Dataset, Query
+from rankstill.data import Dataset, Query
 from rankstill.errors import DataError, WorkspaceError
 from rankstill.evaluation.runs import write_run
 from rankstill.judge.pool import draw_queries, pool, runs_of

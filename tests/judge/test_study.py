@@ -12,7 +12,7 @@ import pytest
 
 import rankstill
 from rankstill.config import Config
-from rankstill.datasets import load_dataset
+from rankstill.data import load_dataset
 
 ROOT = Path(__file__).parents[2]
 

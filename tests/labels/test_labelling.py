@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankstill.candidates import FEATURES, FirstStage
-from rankstill.datasets import Dataset
+from rankstill.data import Dataset
 from rankstill.labels import LabelledQuery, UnlabelledQuery, keep_order, label
 from rankstill.labels import labelling as module
 from rankstill.labels.labelling import order_scores
 from rankstill.ranker import Prior, Ranker
 from rankstill.ranker.prior import Features
+from rankstill.retrieval import FEATURES, FirstStage
 
 NOTHING = np.empty(0, dtype=np.int64)
 PRIOR = Prior(FEATURES, (2.0, 5.0))

@@ -14,7 +14,7 @@ from rankstill.ranker import RankedList
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from rankstill.datasets import Dataset
+    from rankstill.data import Dataset
 
 pytestmark = pytest.mark.usefixtures("full_precision")
 

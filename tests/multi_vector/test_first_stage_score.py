@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 import rankstill
-from rankstill.candidates import FEATURES, LATE, FirstStage, PassageScorer
 from rankstill.config import Config
 from rankstill.multi_vector import MeanMaxSim, TokenIndex, multi_vector_encoder
 from rankstill.ranker import RankedList, Ranker, train_ranker
+from rankstill.retrieval import FEATURES, LATE, FirstStage, PassageScorer
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder

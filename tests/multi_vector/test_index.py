@@ -15,7 +15,7 @@ from rankstill.multi_vector.codes import Bits
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
-    from rankstill.datasets import Dataset
+    from rankstill.data import Dataset
 
 pytestmark = pytest.mark.usefixtures("full_precision")
 

@@ -27,8 +27,8 @@ from rankstill.retriever.training import train_student
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
-    from rankstill.candidates import FirstStage
-    from rankstill.datasets import Dataset
+    from rankstill.data import Dataset
+    from rankstill.retrieval import FirstStage
 
 pytestmark = pytest.mark.usefixtures("full_precision")
 

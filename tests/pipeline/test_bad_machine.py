@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import torch
 
-from rankstill.candidates.bm25 import BM25Index
 from rankstill.config import Config, DatasetConfig, write_config
-from rankstill.datasets import load_dataset
+from rankstill.data import load_dataset
 from rankstill.errors import WorkspaceError
+from rankstill.retrieval.bm25 import BM25Index
 
 Command = Callable[..., Any]
 

@@ -9,7 +9,7 @@ import pytest
 
 import rankstill
 from rankstill.config import Config
-from rankstill.datasets import load_dataset
+from rankstill.data import load_dataset
 from rankstill.labels import read_labels
 from rankstill.teacher import read_rankings
 

@@ -17,7 +17,7 @@ from rankstill.config import Config, write_config
 from rankstill.errors import ModelError
 from rankstill.forecast import expected_seconds, forecast
 from rankstill.pipeline import open_chain
-from rankstill.teaching.commands import quote
+from rankstill.teacher.commands import quote
 
 MakeConfig = Callable[..., Config]
 

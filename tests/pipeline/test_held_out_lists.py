@@ -15,9 +15,9 @@ import pytest
 import rankstill
 from rankstill.config import Config, read_config
 from rankstill.evaluation.chain_agreement import read_agreement
+from rankstill.extras.proof import prove
 from rankstill.labels import read_labels
 from rankstill.outcome import Outcome
-from rankstill.proof import prove
 from toy import passages, teach
 
 MakeConfig = Callable[..., Config]
@@ -234,7 +234,7 @@ def test_random_lists_alone_teach_nothing_that_judged_queries_call_better(
 
 
 def test_the_bench_of_a_study_loses_no_list(sixty: Path, toy_config: MakeConfig, tmp_path: Path) -> None:
-    from rankstill.studies import STUDIES, run_study
+    from rankstill.extras.studies import STUDIES, run_study
 
     write_lists(sixty, good_lists())
     for share, lists in ((None, 60), (0.5, 30)):

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from rankstill.candidates import bm25, read_candidates
 from rankstill.pipeline import distill
+from rankstill.retrieval import bm25, read_candidates
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from rankstill.config import Config
-    from rankstill.datasets import Dataset
+    from rankstill.data import Dataset
 
     MakeConfig = Callable[..., Config]
 
@@ -45,7 +45,7 @@ def test_an_index_that_finds_too_little_gives_way_to_exact_search(
     toy_config: MakeConfig, toy_dataset: Dataset, tmp_path: Path
 ) -> None:
     pytest.importorskip("faiss")
-    from rankstill.candidates import approximate
+    from rankstill.retrieval import approximate
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(approximate, "DEPTH", 5)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from rankstill.config import Config, read_config, write_config
-from rankstill.datasets import Dataset
-from rankstill.serve.votes import Votes
+from rankstill.data import Dataset
+from rankstill.extras.serve.votes import Votes
 from rankstill.teacher.ledger import Ledger
 
 Command = Callable[..., Any]

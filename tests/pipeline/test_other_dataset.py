@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-import rankstill.datasets
+import rankstill.data
 from rankstill.config import Config, read_config, write_config
-from rankstill.datasets import load_dataset
+from rankstill.data import load_dataset
 from rankstill.errors import WorkspaceError
-from rankstill.studies import STUDIES, run_study
+from rankstill.extras.studies import STUDIES, run_study
 from toy import TOY_STEPS
 
 Command = Callable[..., Any]
@@ -86,6 +86,6 @@ def test_a_study_refuses_a_folder_of_another_datasets_study(
 def test_a_sample_and_the_whole_do_not_share_a_workspace(toy_config: Callable[..., Config], tmp_path: Path) -> None:
     config = toy_config()
     whole = load_dataset(config.dataset)
-    rankstill.distill(config, tmp_path / "w", rankstill.datasets.sample(whole, 50, 20, 8, 0), until="vectors")
+    rankstill.distill(config, tmp_path / "w", rankstill.data.sample(whole, 50, 20, 8, 0), until="vectors")
     with pytest.raises(WorkspaceError, match=r"toy \(sample\)"):
         rankstill.distill(config, tmp_path / "w", until="vectors")

@@ -17,7 +17,7 @@ import yaml
 
 import rankstill
 from rankstill.config import Config, read_config
-from rankstill.datasets import Dataset, load_dataset
+from rankstill.data import Dataset, load_dataset
 from rankstill.evaluation.runs import read_run
 from rankstill.labels import read_labels
 from rankstill.outcome import Outcome

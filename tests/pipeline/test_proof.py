@@ -11,7 +11,7 @@ import pytest
 import rankstill
 from rankstill.components import Components
 from rankstill.config import Config, read_config
-from rankstill.datasets import load_dataset
+from rankstill.data import load_dataset
 from rankstill.errors import WorkspaceError
 from rankstill.evaluation import read_run
 from rankstill.evaluation.chain_scores import attribute_workspace

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
-from rankstill import proof
 from rankstill.config import Config
+from rankstill.extras import proof
 
 MakeConfig = Callable[..., Config]
 

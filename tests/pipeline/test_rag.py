@@ -12,9 +12,9 @@ from typing import get_args
 import pytest
 from llm_server import FakeLLM, Messages
 
-from rankstill import proof
 from rankstill.config import Config, System
 from rankstill.errors import RankstillError
+from rankstill.extras import proof
 
 MakeConfig = Callable[..., Config]
 Answering = Callable[[Messages], str]

@@ -42,7 +42,7 @@ _DRIVER = """
 import json
 
 def label(config, folder, log):
-    from rankstill.datasets import load_dataset
+    from rankstill.data import load_dataset
     from rankstill.labels import labelling
     from rankstill.pipeline import Chain
     from rankstill.ranker import Ranker

@@ -13,8 +13,8 @@ import pytrec_eval
 
 import rankstill
 from rankstill.config import Config
-from rankstill.datasets import Dataset, load_dataset
-from rankstill.datasets.fields import digest_id
+from rankstill.data import Dataset, load_dataset
+from rankstill.data.fields import digest_id
 from rankstill.errors import DataError
 from rankstill.evaluation import EvaluationTable
 from rankstill.labels import read_labels

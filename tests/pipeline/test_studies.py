@@ -15,11 +15,11 @@ from typer.testing import CliRunner
 
 from rankstill.cli import app
 from rankstill.config import Config, make_config, write_config
-from rankstill.datasets import load_dataset
+from rankstill.data import load_dataset
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation import read_run
+from rankstill.extras.studies import STUDIES, StudyData, run_study
 from rankstill.pipeline import distill
-from rankstill.studies import STUDIES, StudyData, run_study
 
 MakeConfig = Callable[..., Config]
 # The lists hold five passages: six candidates must be labelled for the toy's direct route as for the chain's.

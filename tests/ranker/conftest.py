@@ -13,8 +13,8 @@ from rankstill.ranker import RankedList
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
 
-    from rankstill.candidates import FirstStage
-    from rankstill.datasets import Dataset
+    from rankstill.data import Dataset
+    from rankstill.retrieval import FirstStage
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import torch
 from sentence_transformers.cross_encoder import losses
 
 from rankstill.compute.memory import DeviceMemory
+from rankstill.losses.listmle import plackett_luce_nll
 from rankstill.ranker.loss import ListwiseLoss
 from rankstill.ranker.model import start_cross_encoder
-from rankstill.ranker.plackett_luce import plackett_luce_nll
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder
@@ -135,3 +135,16 @@ def test_the_librarys_losses_see_the_prior_as_they_would_see_a_models_scores(
     loss = ListwiseLoss(silent, name)([batch.queries, batch.passages, scores], batch.labels)
     expected = LIBRARY[name](cross_encoder)([batch.queries, batch.passages], batch.grades())
     assert loss.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_complete_lists_lose_what_the_librarys_listmle_says(
+    cross_encoder: CrossEncoder, toy_lists: list[RankedList]
+) -> None:
+    lists = toy_lists[:4]
+    queries, passages = [entry.query for entry in lists], [list(entry.passages) for entry in lists]
+    labels = [torch.arange(5, 0, -1)] * 4
+    with torch.no_grad():
+        expected = losses.ListMLELoss(cross_encoder, mini_batch_size=-1)([queries, passages], labels)
+    pairs = [(entry.query, passage) for entry in lists for passage in entry.passages]
+    scores = cross_encoder.predict(pairs, activation_fn=torch.nn.Identity(), convert_to_tensor=True).view(4, 5)
+    assert plackett_luce_nll(scores, torch.tensor([5] * 4)).mean().item() == pytest.approx(expected.item(), rel=1e-4)

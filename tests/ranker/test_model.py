@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from rankstill.candidates import FEATURES, FirstStage, PassageScorer
 from rankstill.errors import ModelError
 from rankstill.ranker import Prior, RankedList, Ranker
 from rankstill.ranker.model import start_cross_encoder
+from rankstill.retrieval import FEATURES, FirstStage, PassageScorer
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder

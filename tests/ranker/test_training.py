@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from rankstill.candidates import FEATURES
 from rankstill.config import RankerConfig
 from rankstill.errors import DataError
+from rankstill.losses.listmle import plackett_luce_nll
 from rankstill.ranker import Prior, RankedList, Ranker, fit_prior, refit_prior, train_ranker
-from rankstill.ranker.plackett_luce import plackett_luce_nll
 from rankstill.ranker.training import LOSSES, ListCollator, fit_weight
+from rankstill.retrieval import FEATURES
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder

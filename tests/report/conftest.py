@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from rankstill.config import make_config, write_config
-from rankstill.datasets import Dataset
+from rankstill.data import Dataset
 from rankstill.evaluation import Run, evaluate_runs, write_run
 from rankstill.teacher import Ranking, write_rankings
 from rankstill.workspace import FORMAT

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from rankstill.config import DatasetConfig
-from rankstill.datasets import Dataset, load_dataset
+from rankstill.data import Dataset, load_dataset
 from rankstill.errors import RankstillError
 from rankstill.report import compare_workspaces
 

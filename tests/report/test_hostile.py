@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankstill.config import DatasetConfig
-from rankstill.datasets import Dataset, load_dataset
+from rankstill.data import Dataset, load_dataset
 from rankstill.report import write_report
 from rankstill.report.showing import as_json, excerpt, visible
 

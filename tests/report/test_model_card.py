@@ -13,7 +13,7 @@ from rankstill.outcome import Outcome
 from rankstill.report.model_card import model_card, multi_vector_card
 
 if TYPE_CHECKING:
-    from rankstill.datasets import Dataset
+    from rankstill.data import Dataset
 
 
 def card(dataset: Dataset, notes: tuple[str, ...] = (), **sections: object) -> tuple[str, Config]:

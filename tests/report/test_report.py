@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from rankstill.config import read_config
-from rankstill.datasets import Dataset, load_dataset
+from rankstill.data import Dataset, load_dataset
 from rankstill.errors import WorkspaceError
 from rankstill.evaluation import holm
 from rankstill.evaluation.systems import MEANINGS, SYSTEMS

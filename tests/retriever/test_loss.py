@@ -10,8 +10,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankstill.baselines import emdr2_nll, margin_mse, replug_kl
 from rankstill.compute.memory import DeviceMemory
+from rankstill.labels.white_box_scores import emdr2_nll, replug_kl
+from rankstill.losses.margin_mse import margin_mse
 from rankstill.retriever.loss import (
     UNLABELLED,
     DistillationLoss,

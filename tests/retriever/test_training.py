@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import torch
 
-from rankstill.candidates import FEATURES, FirstStage
 from rankstill.config import RetrieverConfig
 from rankstill.errors import DataError, ModelError
 from rankstill.labels import LabelledQuery, UnlabelledQuery, label
 from rankstill.ranker import Prior, Ranker
+from rankstill.retrieval import FEATURES, FirstStage
 from rankstill.retriever import USUAL_TEMPERATURE, TrainingData, ValidationList, load_retriever, train_retriever
 from rankstill.retriever.loss import kl_to_ranker
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-    from rankstill.datasets import Corpus, Dataset
+    from rankstill.data import Corpus, Dataset
 
 pytestmark = pytest.mark.usefixtures("full_precision")
 

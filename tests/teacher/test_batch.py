@@ -19,11 +19,12 @@ from batch_server import FakeBatches
 from llm_server import Messages, completion, error
 
 from rankstill.config import TeacherConfig
-from rankstill.teacher import batch, batch_api
+from rankstill.teacher import batch
 from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.batch_records import Submissions
 from rankstill.teacher.budget import BudgetReached
-from rankstill.teacher.client import TeacherError
+from rankstill.teacher.client import batch_api
+from rankstill.teacher.client.chat import TeacherError
 from rankstill.teacher.ledger import LedgerError
 from rankstill.teacher.teach import Teacher
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rankstill.datasets import Corpus, Dataset, Query
+from rankstill.data import Corpus, Dataset, Query
 from rankstill.errors import DataError
 from rankstill.teacher import Ranking, read_rankings
 

@@ -21,7 +21,7 @@ app.add_typer(study_app, name="study")
 @on_workspace("prove")
 def prove(experiment: Experiment) -> None:
     """Show which queries gain, which link of the chain loses most, and what the retriever forgot."""
-    from rankstill.proof import prove
+    from rankstill.extras.proof import prove
 
     typer.echo(prove(experiment.config, experiment.workspace))
 
@@ -35,7 +35,7 @@ def rag(
     ] = None,
 ) -> None:
     """Test question answering: a frozen LLM answers from the passages that each system finds."""
-    from rankstill.proof import answer_choices, answer_questions
+    from rankstill.extras.proof import answer_choices, answer_questions
 
     if choices is None:
         table = answer_questions(experiment.config, experiment.workspace)
@@ -59,7 +59,7 @@ def _study(name: str, what: str) -> None:
             ),
         ] = False,
     ) -> None:
-        from rankstill.studies import STUDIES, run_study
+        from rankstill.extras.studies import STUDIES, run_study
 
         chosen = [each.strip() for each in only.split(",") if each.strip()]
         command = shlex.join(["rankstill", *sys.argv[1:]])

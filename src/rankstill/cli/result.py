@@ -53,7 +53,7 @@ def serve(
     ] = None,
 ) -> None:
     """Open a search page that shows before and after side by side, with an HTTP API."""
-    from rankstill.serve.server import run_server
+    from rankstill.extras.serve.server import run_server
 
     run_server(one_workspace(workspace, also), host, port, allow_host or ())
 
@@ -66,8 +66,8 @@ def votes(
 ) -> None:
     """Write the votes from the search page as a dataset, to measure the next run on."""
     from rankstill.config import read_config
-    from rankstill.datasets import load_dataset
-    from rankstill.serve.votes import write_votes_dataset
+    from rankstill.data import load_dataset
+    from rankstill.extras.serve.votes import write_votes_dataset
 
     workspace = one_workspace(workspace, also)
     count = write_votes_dataset(workspace, load_dataset(read_config(workspace / "config.yaml").dataset), to)
@@ -89,7 +89,7 @@ def export(
     even_if_worse: EvenIfWorse = False,
 ) -> None:
     """Export the new retriever to other runtimes, and measure what it loses."""
-    from rankstill import export
+    from rankstill.extras import export
     from rankstill.report.refusing import refuse_if_not_better
 
     config, workspace = experiment.config, experiment.workspace
@@ -117,8 +117,8 @@ def export_vectors(
     ] = "",
 ) -> None:
     """Export the corpus with its vectors to a Parquet file or a vector database."""
-    from rankstill import export
     from rankstill.evaluation.systems import DISTILLED, MULTI_VECTOR
+    from rankstill.extras import export
     from rankstill.report.refusing import refuse_if_not_better
 
     config, workspace = experiment.config, experiment.workspace
@@ -148,7 +148,7 @@ def push(
 ) -> None:
     """Push the new retriever and its model card to the Hugging Face Hub."""
     from rankstill.evaluation.systems import DISTILLED, MULTI_VECTOR
-    from rankstill.export import push
+    from rankstill.extras.export import push
     from rankstill.report.refusing import refuse_if_not_better
 
     held = one_workspace(workspace, also)

@@ -26,7 +26,7 @@ def teach(
     ] = None,
 ) -> None:
     """Have the LLM rank each training query's candidates."""
-    from rankstill.teaching import commands as teaching
+    from rankstill.teacher import commands as teaching
 
     if not (dry_run or export_prompts or import_rankings):
         experiment.run("rankings")
@@ -54,7 +54,7 @@ def check_teacher(
     queries: Annotated[int, typer.Option(min=1, help="How many queries to ask about.")] = 30,
 ) -> None:
     """Test the LLM on a few queries: whether it ranks better than the first stage, and what all would cost."""
-    from rankstill.teaching import commands as teaching
+    from rankstill.teacher import commands as teaching
 
     for line in teaching.check_teacher(experiment.config, experiment.workspace, queries).lines():
         tell(line)
@@ -67,7 +67,7 @@ def write_queries(
     to: Annotated[Path, typer.Option(help="Where to write them.")] = Path("written-queries.jsonl"),
 ) -> None:
     """Have the LLM write queries for passages, and keep those that find their passage."""
-    from rankstill.teaching import commands as teaching
+    from rankstill.teacher import commands as teaching
 
     for line in teaching.write_queries(experiment.config, experiment.workspace, count, to).lines():
         tell(line)
@@ -87,7 +87,7 @@ def ledger(
     """Show what was spent on LLMs: calls, failures, tokens, price, latency."""
     from rich.console import Console
 
-    from rankstill.teaching.commands import ledger_table
+    from rankstill.teacher.commands import ledger_table
 
     place = ledger_of(path or workspace)
     Console(width=None if sys.stdout.isatty() else 160, highlight=False).print(ledger_table(place))

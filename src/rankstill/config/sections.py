@@ -107,7 +107,7 @@ class RankerConfig(Section):
 
 
 WhiteBoxMethod = Literal["pdist", "replug-lsr", "emdr2", "loop", "adist"]
-"""Methods that read a language model from within; `baselines.likelihood` says what each of them reads."""
+"""Methods that read a language model from within; `labels/white_box_scores.py` says what each of them reads."""
 
 
 class LabelsConfig(Section):

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-from rankstill.datasets.corpus import Corpus
-from rankstill.datasets.dataset import Qrels, Query
+from rankstill.data.corpus import Corpus
+from rankstill.data.dataset import Qrels, Query
 from rankstill.errors import DataError
 from rankstill.evaluation.runs import Run, rank_order
 

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.datasets.dataset import Qrels
+from rankstill.data.dataset import Qrels
 from rankstill.errors import DataError
 from rankstill.evaluation.metrics import aggregate, per_query
 from rankstill.evaluation.runs import Run, break_ties

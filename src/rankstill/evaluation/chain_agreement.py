@@ -10,9 +10,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.candidates import FEATURES
-from rankstill.candidates.first_stage import BM25_SCALE
-from rankstill.candidates.fusion import reciprocal_rank_fusion
 from rankstill.evaluation.agreement import Agreement, agreement_table, by_chance, list_values
 from rankstill.evaluation.attribution import Scores
 from rankstill.evaluation.holding_out import HELD_OUT_FILE, HeldOutLists
@@ -35,10 +32,13 @@ from rankstill.evaluation.systems import (
     RANKER_ON_DISTILLED,
     SYSTEMS,
 )
-from rankstill.hybrid import Hybrid
 from rankstill.labels import read_labels
 from rankstill.multi_vector import TokenIndex, encode_queries
 from rankstill.ranker import Ranker
+from rankstill.retrieval import FEATURES
+from rankstill.retrieval.first_stage import BM25_SCALE
+from rankstill.retrieval.fusion import reciprocal_rank_fusion
+from rankstill.retrieval.hybrid import Hybrid
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:

@@ -36,16 +36,16 @@ from rankstill.evaluation.systems import (
     run_name,
 )
 from rankstill.evaluation.table import EvaluationTable, count_missing, evaluate_runs, tabulate
-from rankstill.hybrid import Hybrid
 from rankstill.multi_vector import TokenIndex
 from rankstill.ranker import Ranker
+from rankstill.retrieval.hybrid import Hybrid
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
-    from rankstill.candidates import FirstStage
     from rankstill.components import Components
-    from rankstill.datasets import Dataset, Query
-    from rankstill.datasets.dataset import Qrels
+    from rankstill.data import Dataset, Query
+    from rankstill.data.dataset import Qrels
+    from rankstill.retrieval import FirstStage
 
 
 def searched_queries(dataset: Dataset) -> list[Query]:

@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.candidates import FEATURES
-from rankstill.datasets import Dataset, shared_gold
+from rankstill.data import Dataset, shared_gold
 from rankstill.errors import DataError, WorkspaceError
 from rankstill.evaluation.attribution import Attribution, attribute
 from rankstill.evaluation.runs import Run
 from rankstill.labels.labelling import order_scores
 from rankstill.ranker import Ranker
+from rankstill.retrieval import FEATURES
 from rankstill.teacher import read_rankings
 
 if TYPE_CHECKING:
-    from rankstill.candidates import FirstStage
     from rankstill.components import Components
+    from rankstill.retrieval import FirstStage
     from rankstill.teacher import Ranking
 
 _TEACHER, _RANKER, _RETRIEVER = "teacher", "ranker", "retriever"

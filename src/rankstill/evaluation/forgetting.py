@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rankstill.datasets import Corpus, Dataset
+from rankstill.data import Corpus, Dataset
 from rankstill.errors import DataError, WorkspaceError
 from rankstill.evaluation.metrics import DEFAULT_MEASURES
 from rankstill.evaluation.systems import BEFORE, DISTILLED, encoded_run

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rankstill.datasets.dataset import Dataset, Qrels
+from rankstill.data.dataset import Dataset, Qrels
 from rankstill.errors import DataError
 from rankstill.evaluation.runs import Run, rank_order
 from rankstill.workspace import digest

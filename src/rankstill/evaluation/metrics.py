@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from rankstill.datasets.dataset import Qrels
+from rankstill.data.dataset import Qrels
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation.runs import Run, check_score, rank_order
 

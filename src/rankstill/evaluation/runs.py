@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rankstill.datasets.dataset import Qrels
+from rankstill.data.dataset import Qrels
 from rankstill.errors import DataError
 
 Run = dict[str, dict[str, float]]

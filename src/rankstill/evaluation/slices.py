@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from rankstill.candidates.bm25 import Analyzer
-from rankstill.datasets.dataset import Dataset
+from rankstill.data.dataset import Dataset
 from rankstill.errors import DataError
 from rankstill.evaluation.metrics import per_query
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.significance import Comparison, compare
+from rankstill.retrieval.bm25 import Analyzer
 
 Groups = Mapping[str, Mapping[str, Sequence[str]]]
 """What queries are split by -> name of the slice -> ids of its queries."""

@@ -10,22 +10,22 @@ from typing import TYPE_CHECKING, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.candidates import encode, encode_passages, nearest_passages
-from rankstill.candidates.first_stage import top
 from rankstill.disk import temporary_files
 from rankstill.evaluation.runs import Run, break_ties, read_run
 from rankstill.multi_vector import encode_queries
 from rankstill.progress import progress
+from rankstill.retrieval import encode, encode_passages, nearest_passages
+from rankstill.retrieval.first_stage import top
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
-    from rankstill.candidates import FirstStage
-    from rankstill.candidates.dense import Embeddings
-    from rankstill.datasets import Corpus
-    from rankstill.hybrid import Hybrid
+    from rankstill.data import Corpus
     from rankstill.multi_vector import TokenIndex
     from rankstill.ranker import Ranker
+    from rankstill.retrieval import FirstStage
+    from rankstill.retrieval.dense import Embeddings
+    from rankstill.retrieval.hybrid import Hybrid
 
 BM25, FIRST_STAGE = "BM25", "first stage"
 BEFORE, DISTILLED = "retriever before", "distilled retriever"

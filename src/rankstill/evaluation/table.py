@@ -11,7 +11,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from rankstill.datasets.dataset import Qrels
+from rankstill.data.dataset import Qrels
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation.metrics import DEFAULT_MEASURES, PerQuery, aggregate, per_query
 from rankstill.evaluation.runs import Run

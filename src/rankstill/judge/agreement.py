@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rankstill.datasets.dataset import RELEVANT_TO_JUDGE, Qrels
+from rankstill.data.dataset import RELEVANT_TO_JUDGE, Qrels
 from rankstill.evaluation.metrics import per_query
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.systems import BEFORE

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from rankstill.config import Config
-    from rankstill.datasets.dataset import Qrels
+    from rankstill.data.dataset import Qrels
     from rankstill.evaluation.runs import Run
     from rankstill.judge.grading import GradedAnswer, Judge
     from rankstill.teacher.asking import CandidateList

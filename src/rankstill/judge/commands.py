@@ -26,7 +26,7 @@ from rankstill.teacher.health import paid
 
 if TYPE_CHECKING:
     from rankstill.config import Config
-    from rankstill.datasets import Dataset, Query
+    from rankstill.data import Dataset, Query
     from rankstill.outcome import Outcome
     from rankstill.teacher.asking import CandidateList
 

@@ -11,7 +11,7 @@ from rankstill.judge.reading import read_grades
 from rankstill.teacher.asking import SHORTEST, WARMER, CandidateList, Lookup
 from rankstill.teacher.black_box import BlackBox
 from rankstill.teacher.calls import Call
-from rankstill.teacher.endpoint import named
+from rankstill.teacher.client.endpoint import named
 from rankstill.teacher.prompts import Template, as_shown, count_tokens, load_template, prompt_budget, render_ask
 from rankstill.teacher.strategies import shuffles
 

@@ -8,14 +8,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankstill.datasets.dataset import Dataset, Qrels
+from rankstill.data.dataset import Dataset, Qrels
 from rankstill.errors import DataError, WorkspaceError
 from rankstill.evaluation.runs import Run, rank_order
 from rankstill.evaluation.systems import read_runs
 from rankstill.teacher.asking import CandidateList
 
 if TYPE_CHECKING:
-    from rankstill.datasets import Query
+    from rankstill.data import Query
 
 
 def draw_queries(queries: Sequence[Query], count: int, seed: int) -> list[Query]:

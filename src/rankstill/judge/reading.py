@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from rankstill.teacher.plain import plain
+from rankstill.teacher.reading.plain import plain
 
 HIGHEST = 3
 # "[3]: 2", "- [3]: 2", "Passage [3] = 2". Nothing may follow the grade: "[3]: 2 or 3" is none.

@@ -10,11 +10,11 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.candidates import Candidates, FirstStage
-from rankstill.datasets import Corpus
+from rankstill.data import Corpus
 from rankstill.labels.table import LabelledQuery, Source, read_labels, write_labels
 from rankstill.progress import progress
 from rankstill.ranker.model import Ranker
+from rankstill.retrieval import Candidates, FirstStage
 
 RankedBy = Literal["both", "ranker", "llm"]
 """What labels a query that the LLM ranked: its order with the ranker's magnitudes, the ranker, or its order alone."""

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.baselines import label_without_ranker
-from rankstill.candidates import read_candidates
 from rankstill.compute.memory import release_memory
+from rankstill.labels.choice import label_without_ranker
 from rankstill.labels.labelling import RankedBy, UnlabelledQuery, label
 from rankstill.labels.queries import asked_queries
 from rankstill.labels.table import LabelledQuery, write_labels
 from rankstill.ranker import Ranker
+from rankstill.retrieval import read_candidates
 
 if TYPE_CHECKING:
     from rankstill.components import Components

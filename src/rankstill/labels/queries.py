@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.datasets import Dataset
+from rankstill.data import Dataset
 from rankstill.labels.labelling import UnlabelledQuery
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.compute.precision import autocast
+from rankstill.losses.listmle import plackett_luce_nll, weighted_mean
 from rankstill.multi_vector.model import takes_context, transformer_of
 from rankstill.progress import progress
-from rankstill.ranker.plackett_luce import plackett_luce_nll, weighted_mean
 from rankstill.ranker.prior import fit_prior
 
 if TYPE_CHECKING:

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.candidates.vectors import read_pieces
 from rankstill.compute.memory import DeviceMemory, release_memory
 from rankstill.compute.precision import fast_precision
 from rankstill.multi_vector.codes import Bits, Codec
 from rankstill.multi_vector.model import encoder_in_bfloat16
 from rankstill.progress import progress
+from rankstill.retrieval.vectors import read_pieces
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:

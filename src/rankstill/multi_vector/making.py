@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankstill.distributed.processes import is_rank_zero
-from rankstill.hybrid import Hybrid, fit_hybrid
 from rankstill.models import load_multi_vector, save_model
 from rankstill.multi_vector.choosing import Choice, choose
 from rankstill.multi_vector.idf import inverse_document_frequency
@@ -18,6 +17,7 @@ from rankstill.multi_vector.index import TokenIndex, encode_queries
 from rankstill.multi_vector.model import every_token, has_token_vectors, multi_vector_encoder
 from rankstill.multi_vector.two_stage import make_two_stage
 from rankstill.progress import say
+from rankstill.retrieval.hybrid import Hybrid, fit_hybrid
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:

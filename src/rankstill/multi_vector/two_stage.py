@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.candidates.first_stage import top
 from rankstill.multi_vector.codes import Bits, Codec
 from rankstill.multi_vector.index import TokenIndex, Tokens
+from rankstill.retrieval.first_stage import top
 from rankstill.workspace import write_atomically
 
 _BITS_OF_MEANS: Bits = 4

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from rankstill.compute.memory import DeviceMemory
 from rankstill.compute.micro_batches import in_micro_batches
 from rankstill.distributed.processes import rank_weight
-from rankstill.ranker.plackett_luce import plackett_luce_nll, weighted_mean
+from rankstill.losses.listmle import plackett_luce_nll, weighted_mean
 
 _PADDING = -1e30
 _FEW = 20  # pairs of a forward pass, where memory is not a GPU's

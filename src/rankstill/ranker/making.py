@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankstill.candidates import PassageScorer
 from rankstill.distributed.processes import note_world_size
-from rankstill.hybrid import fit_hybrid
 from rankstill.models import RANKS_ALREADY
 from rankstill.multi_vector import TokenIndex
 from rankstill.multi_vector.making import fit_multi_vector_hybrid
 from rankstill.ranker.model import Ranker
 from rankstill.ranker.training import refit_prior, train_ranker
+from rankstill.retrieval import PassageScorer
+from rankstill.retrieval.hybrid import fit_hybrid
 
 if TYPE_CHECKING:
     from rankstill.components import Components

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.candidates import FEATURES, LATE, PassageScorer
 from rankstill.compute.compiled import compiled
 from rankstill.compute.memory import DeviceMemory, release_memory
 from rankstill.compute.precision import autocast
@@ -20,6 +19,7 @@ from rankstill.errors import ModelError
 from rankstill.models import architecture_of, load_bi_encoder, load_cross_encoder, save_model
 from rankstill.progress import progress
 from rankstill.ranker.prior import Features, Prior
+from rankstill.retrieval import FEATURES, LATE, PassageScorer
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder

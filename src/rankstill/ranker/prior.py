@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.ranker.plackett_luce import plackett_luce_nll, weighted_mean
+from rankstill.losses.listmle import plackett_luce_nll, weighted_mean
 
 Features = NDArray[np.float32]
 """First-stage scores of passages, one column a feature. [passages, features]"""

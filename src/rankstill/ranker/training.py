@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.candidates.first_stage import feature_names
 from rankstill.compute.training_mode import without_dropout
 from rankstill.distributed.processes import check_first_step, with_averaged_gradients
 from rankstill.errors import DataError
+from rankstill.losses.listmle import plackett_luce_nll, weighted_mean
 from rankstill.ranker.model import Ranker, has_fresh_head, start_cross_encoder
-from rankstill.ranker.plackett_luce import plackett_luce_nll, weighted_mean
 from rankstill.ranker.prior import Features, Prior, fit_prior
 from rankstill.reporting import NOWHERE, Reports
+from rankstill.retrieval.first_stage import feature_names
 from rankstill.training import hold_out, progress_callback, run_training, set_seed, training_arguments
 
 if TYPE_CHECKING:
@@ -117,9 +117,9 @@ def _train_cross_encoder(
     seed: int,
     reports: Reports,
 ) -> None:
+    from datasets import Dataset as Rows
     from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
 
-    from datasets import Dataset as Rows
     from rankstill.ranker.loss import ListwiseLoss
 
     check_first_step(len(lists), config.lists_per_step, "ranker")

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from rankstill.datasets import Dataset, load_dataset
+from rankstill.data import Dataset, load_dataset
 from rankstill.errors import RankstillError
 from rankstill.evaluation import Comparison, EvaluationTable, compare, holm
 from rankstill.evaluation.judged import with_judgements

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rankstill.datasets import Corpus
+from rankstill.data import Corpus
 from rankstill.evaluation import rank_order
 from rankstill.evaluation.systems import BEFORE, DISTILLED
 from rankstill.report.measuring import SystemResults

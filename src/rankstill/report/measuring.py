@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rankstill.datasets import Dataset, Query
-from rankstill.datasets.dataset import Qrels
+from rankstill.data import Dataset, Query
+from rankstill.data.dataset import Qrels
 from rankstill.errors import DataError
 from rankstill.evaluation import EvaluationTable, Run, aggregate, answer_qrels, merge_qrels, per_query, read_run
 from rankstill.report.reading import Finished

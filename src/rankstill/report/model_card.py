@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rankstill.config import Config, public_yaml
-from rankstill.datasets import Dataset
+from rankstill.data import Dataset
 from rankstill.evaluation.systems import MULTI_VECTOR
 
 if TYPE_CHECKING:

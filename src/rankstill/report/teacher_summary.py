@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rankstill.datasets import Dataset
+from rankstill.data import Dataset
 from rankstill.evaluation import Comparison, Run, compare, per_query
 from rankstill.report.showing import excerpt
 from rankstill.teacher import Ranking, read_rankings

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rankstill.baselines import unneeded_steps
-from rankstill.datasets import Dataset, load_dataset
+from rankstill.data import Dataset, load_dataset
 from rankstill.disk import disk_errors
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation.judged import with_judgements
 from rankstill.evaluation.systems import BEFORE, DISTILLED, MEANINGS
+from rankstill.labels.choice import unneeded_steps
 from rankstill.progress import say
 from rankstill.report.drawing import chain_figure, gains_figure, gap_figure, slices_figure, systems_figure, training
 from rankstill.report.explorer import PASSAGES, Explorer, explore

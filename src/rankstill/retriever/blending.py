@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.ranker.plackett_luce import plackett_luce_nll
+from rankstill.losses.listmle import plackett_luce_nll
 from rankstill.ranker.prior import fit_prior
 from rankstill.retriever.student import Student, ValidationList
 

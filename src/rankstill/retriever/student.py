@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rankstill.candidates import encode
+from rankstill.retrieval import encode
 
 Task = Literal["query", "document"]
 

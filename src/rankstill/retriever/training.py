@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rankstill.compute.training_mode import attention_for_training, without_dropout
-from rankstill.datasets import Corpus
+from rankstill.data import Corpus
 from rankstill.distributed.processes import check_first_step, with_averaged_gradients
 from rankstill.errors import DataError, ModelError
 from rankstill.labels.table import LabelledQuery

@@ -15,7 +15,7 @@ from rankstill.teacher.calls import Answer, Ask, Call, Reading
 from rankstill.teacher.consistency import agreement, borda, kemeny
 from rankstill.teacher.prompts import Template, count_tokens, load_template, render_ask, response_schema
 from rankstill.teacher.rankings import Ranking
-from rankstill.teacher.reading import read_answer
+from rankstill.teacher.reading.answer import read_answer
 from rankstill.teacher.strategies import Order, Strategy, listwise, pairwise, setwise, shuffles
 
 if TYPE_CHECKING:

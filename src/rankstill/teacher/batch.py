@@ -16,14 +16,14 @@ from openai.types import Batch
 
 from rankstill.disk import temporary_files
 from rankstill.progress import say
-from rankstill.teacher.adapting import INSTEAD, adapted
 from rankstill.teacher.asking import CandidateList
-from rankstill.teacher.batch_api import BatchAPI, BatchRefused, batch_line
 from rankstill.teacher.batch_records import Submission, Submissions
 from rankstill.teacher.budget import BudgetReached, Reservation
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.client import TeacherError
-from rankstill.teacher.failures import Failure
+from rankstill.teacher.client.adapting import INSTEAD, adapted
+from rankstill.teacher.client.batch_api import BatchAPI, BatchRefused, batch_line
+from rankstill.teacher.client.chat import TeacherError
+from rankstill.teacher.client.failures import Failure
 from rankstill.teacher.loop import run
 from rankstill.teacher.truncation import CUT, TruncationWatch
 

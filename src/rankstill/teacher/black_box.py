@@ -11,8 +11,8 @@ from rankstill.progress import progress
 from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.budget import Budget
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.endpoint import Endpoint, reach
-from rankstill.teacher.failures import TeacherError
+from rankstill.teacher.client.endpoint import Endpoint, reach
+from rankstill.teacher.client.failures import TeacherError
 from rankstill.teacher.inquiry import Inquiry, S
 from rankstill.teacher.ledger import Ledger, default_ledger_path
 from rankstill.teacher.loop import run
@@ -21,9 +21,9 @@ from rankstill.teacher.prompts import count_tokens
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
-    from rankstill.engine import RayEngine
-    from rankstill.teacher.client import ChatClient
-    from rankstill.teacher.transport import Send
+    from rankstill.extras.ray import RayEngine
+    from rankstill.teacher.client.chat import ChatClient
+    from rankstill.teacher.client.transport import Send
 
 _LISTS_A_CALL = 2
 """Lists under way for each call that may be: while one list waits for its ledger row, another one asks."""
@@ -190,13 +190,13 @@ class BlackBox(Generic[S]):
             with reach(self.config) as place:
                 yield place, None
             return
-        from rankstill.engine.asking import reach_by_workers
+        from rankstill.extras.ray.asking import reach_by_workers
 
         with reach_by_workers(self.config, self._engine()) as reached:
             yield reached
 
     def _client(self, url: str, concurrency: int, send: Send | None = None) -> ChatClient:
-        from rankstill.teacher.client import ChatClient
+        from rankstill.teacher.client.chat import ChatClient
 
         return ChatClient(
             url,

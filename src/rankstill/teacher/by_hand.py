@@ -8,8 +8,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rankstill.datasets.faults import Faults
-from rankstill.datasets.reading import kind_of, read_jsonl
+from rankstill.data.faults import Faults
+from rankstill.data.reading import kind_of, read_jsonl
 from rankstill.errors import DataError
 from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.calls import Answer

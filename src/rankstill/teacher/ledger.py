@@ -18,8 +18,8 @@ from typing import Any
 
 from rankstill.errors import RankstillError
 from rankstill.teacher.calls import Answer, Call
+from rankstill.teacher.client.redaction import without_secrets
 from rankstill.teacher.prices import Price
-from rankstill.teacher.redaction import without_secrets
 
 _VERSION = 1
 _BUSY_SECONDS = 60.0

@@ -10,7 +10,7 @@ from rankstill.progress import Advance, say
 from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.budget import Budget, Reservation
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.client import CallFailed, TeacherError
+from rankstill.teacher.client.chat import CallFailed, TeacherError
 from rankstill.teacher.inquiry import Inquiry, S
 from rankstill.teacher.ledger import Ledger
 from rankstill.teacher.truncation import CUT, TruncationWatch

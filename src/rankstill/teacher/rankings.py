@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rankstill.datasets import Corpus, Dataset
-from rankstill.datasets.faults import Faults
-from rankstill.datasets.fields import RecordSource, id_of
-from rankstill.datasets.reading import read_jsonl
+from rankstill.data import Corpus, Dataset
+from rankstill.data.faults import Faults
+from rankstill.data.fields import RecordSource, id_of
+from rankstill.data.reading import read_jsonl
 from rankstill.errors import DataError
 
 

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 from rankstill.teacher.asking import Asker, CandidateList, RankedAnswer
 from rankstill.teacher.black_box import BlackBox
-from rankstill.teacher.endpoint import named
+from rankstill.teacher.client.endpoint import named
 from rankstill.teacher.health import Health, health_of
 from rankstill.teacher.rankings import Ranking
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
-    from rankstill.engine import RayEngine
+    from rankstill.extras.ray import RayEngine
 
 
 class Teacher(BlackBox[RankedAnswer]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.failures import TeacherError
+from rankstill.teacher.client.failures import TeacherError
 from rankstill.teacher.prompts import count_tokens
 
 CUT = "the server cut the prompt: the LLM did not see all of it"

@@ -1,0 +1,200 @@
+"""What a finished chain gives away: its retriever in other forms, its vectors as a file or in a database."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rankstill.config import Config
+from rankstill.errors import RankstillError, WorkspaceError
+from rankstill.extras.export.finished import open_finished
+from rankstill.extras.export.matryoshka import DIMENSIONS, TruncationTable, truncation_table
+from rankstill.extras.export.rotation import principal_axes, rotated
+from rankstill.extras.export.search import Vectors, unit
+from rankstill.extras.export.stores import to_lancedb, to_pgvector, to_qdrant
+from rankstill.extras.export.table import ExportTable
+from rankstill.extras.export.vectors import Batch, batches_of, token_batches_of, write_parquet
+from rankstill.multi_vector import TokenIndex
+from rankstill.workspace import write_atomically
+
+if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
+    from rankstill.pipeline import Chain
+
+STORES: dict[str, Callable[..., int]] = {"qdrant": to_qdrant, "lancedb": to_lancedb, "pgvector": to_pgvector}
+"""Name -> function that puts batches into one: `(batches, collection or table, location=...)`."""
+_OF_TOKENS = ("qdrant", "lancedb")
+"""The stores that can search by MaxSim."""
+PASSAGES = 1000
+"""Encoded by every form to measure it."""
+
+
+def export_retriever(
+    config: Config,
+    workspace: str | Path,
+    variants: Sequence[str] = ("onnx", "onnx-int8"),
+    *,
+    dimensions: int | None = None,
+    passages: int = PASSAGES,
+) -> ExportTable:
+    """Write the distilled retriever for ONNX Runtime and OpenVINO into `export/`, and measure what that changed.
+
+    The table lies beside it, as `export.md` and `export.json`.
+
+    Args:
+        config: the experiment.
+        workspace: the workspace's folder.
+        variants: some of `VARIANTS`.
+        dimensions: of shorter vectors, turned first (see `measure_truncation`); None for whole ones.
+        passages: how many passages of the corpus every form encodes for the table.
+
+    Raises:
+        RankstillError: as `open_finished`; or a variant is unknown, or its package is missing.
+    """
+    from rankstill.extras.export.measured import measure_variants
+    from rankstill.extras.export.variants import check_variants, write_variants
+
+    check_variants(variants)
+    with open_finished(config, workspace) as chain:
+        model, vectors = _finished(chain)
+        if dimensions is not None:
+            model = rotated(model, principal_axes(vectors), dimensions)
+        folder = chain.workspace.path("export")
+        write_variants(model, folder, variants, _calibration(chain))
+        table = measure_variants(model, folder, variants, chain.dataset, vectors, passages, config.seed)
+    write_atomically(folder / "export.md", table.to_markdown())
+    write_atomically(folder / "export.json", json.dumps(table.to_json(), ensure_ascii=False) + "\n")
+    return table
+
+
+def measure_truncation(
+    config: Config, workspace: str | Path, dimensions: Sequence[int] = DIMENSIONS, keep: int | None = None
+) -> TruncationTable:
+    """Measure shorter vectors, and save the retriever with its vectors turned, so that they can be cut.
+
+    `export/matryoshka/` is a plain sentence-transformers folder; the table lies beside it, as `matryoshka.md` and
+    `matryoshka.json`.
+
+    Args:
+        config: the experiment.
+        workspace: the workspace's folder.
+        dimensions: the lengths to measure.
+        keep: how many dimensions the saved model gives unless told otherwise (`truncate_dim`); all if None.
+
+    Raises:
+        RankstillError: as `open_finished`; or there are no test queries, or not that many dimensions.
+    """
+    from rankstill.models import save_model
+    from rankstill.retrieval import encode
+
+    with open_finished(config, workspace) as chain:
+        model, vectors = _finished(chain)
+        axes = principal_axes(vectors)
+        turned = rotated(model, axes, keep)
+        asked = encode(model, chain.dataset.texts_of(chain.dataset.test), "query", "encoding queries", 128)
+        table = truncation_table(chain.dataset, vectors, asked, axes, dimensions, config.seed)
+        folder = chain.workspace.path("export")
+        save_model(turned, folder / "matryoshka")
+    write_atomically(folder / "matryoshka.md", table.to_markdown())
+    write_atomically(folder / "matryoshka.json", json.dumps(table.to_json()) + "\n")
+    return table
+
+
+def export_vectors(
+    config: Config, workspace: str | Path, path: Path | None = None, *, dimensions: int | None = None
+) -> int:
+    """Write the corpus with its vectors to a Parquet file: `id`, `text`, `vector`.
+
+    Args:
+        config: the experiment.
+        workspace: the workspace's folder.
+        path: the file; None for `export/vectors.parquet` in the workspace.
+        dimensions: of shorter vectors, turned first; None for whole ones.
+
+    Returns:
+        How many passages were written.
+
+    Raises:
+        RankstillError: as `open_finished`.
+    """
+    with open_finished(config, workspace) as chain:
+        place = path or chain.workspace.path("export") / "vectors.parquet"
+        return write_parquet(_batches(chain, dimensions), place)
+
+
+def export_to_store(
+    config: Config,
+    workspace: str | Path,
+    store: str,
+    name: str,
+    location: str,
+    *,
+    dimensions: int | None = None,
+    multi_vector: bool = False,
+) -> int:
+    """Put the corpus with its vectors into a vector database.
+
+    Args:
+        config: the experiment.
+        workspace: the workspace's folder.
+        store: one of `STORES`.
+        name: the name of the collection or table.
+        location: where the database is, see its function in `rankstill.extras.export.stores`; empty for a folder in the
+            workspace, or for what PGHOST and the like say.
+        dimensions: of shorter vectors, turned first; None for whole ones.
+        multi_vector: the token vectors of the multi-vector retriever; Qdrant and LanceDB alone.
+
+    Returns:
+        How many passages were sent.
+
+    Raises:
+        RankstillError: as `open_finished` or the store's function; or there is no such store, or none for token
+            vectors.
+        WorkspaceError: there is no multi-vector retriever.
+    """
+    if store not in STORES:
+        raise RankstillError(f"export-vectors: no database {store}. Use parquet or one of {', '.join(STORES)}.")
+    if multi_vector and (store not in _OF_TOKENS or dimensions is not None):
+        raise RankstillError(
+            f"export-vectors: --multi-vector puts whole token vectors into {' or '.join(_OF_TOKENS)}. Leave "
+            "--dimensions out."
+        )
+    with open_finished(config, workspace) as chain:
+        if not location and store != "pgvector":
+            location = str(chain.workspace.path("export") / store)
+        if not multi_vector:
+            return STORES[store](_batches(chain, dimensions), name, location=location)
+        if not chain.components.has_multi_vector:
+            raise WorkspaceError(f"{workspace}: there is no multi-vector retriever. Run with multi_vector.make: true.")
+        index = TokenIndex.load(chain.workspace.path("multi-vector-index"))
+        return STORES[store](token_batches_of(chain.dataset.corpus, index), name, location=location)
+
+
+def _finished(chain: Chain) -> tuple[SentenceTransformer, Vectors]:
+    """The distilled retriever and the corpus's vectors by it, on disk."""
+    vectors: Vectors = np.load(chain.workspace.path("vectors-after") / "passages.npy", mmap_mode="r")
+    return chain.components.model_after, vectors
+
+
+def _batches(chain: Chain, dimensions: int | None) -> Iterator[Batch]:
+    model, vectors = _finished(chain)
+    if dimensions is None:
+        yield from batches_of(chain.dataset.corpus, vectors)
+        return
+    axes = principal_axes(vectors)
+    rotated(model, axes, dimensions)  # whether there are as many
+    for batch in batches_of(chain.dataset.corpus, vectors):
+        yield Batch(batch.ids, batch.texts, unit(batch.vectors @ axes[:dimensions].T))
+
+
+def _calibration(chain: Chain, passages: int = 64, queries: int = 32) -> dict[str, Sequence[str]]:
+    """Passages drawn from the corpus, and queries from those that may teach."""
+    dataset, draw = chain.dataset, np.random.default_rng(chain.config.seed)
+    drawn = draw.permutation(len(dataset.corpus))[:passages]
+    asked = [dataset.train[int(row)] for row in draw.permutation(len(dataset.train))[:queries]]
+    return {"document": dataset.corpus.texts(int(row) for row in drawn), "query": dataset.texts_of(asked)}

@@ -1,0 +1,174 @@
+"""What an export costs in quality and brings in speed: every form beside the model in torch, in one run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankstill.evaluation import EvaluationTable, evaluate_runs
+from rankstill.extras.export.search import Vectors, vectors_run
+from rankstill.progress import progress
+
+if TYPE_CHECKING:
+    from rankstill.data import Dataset
+
+MEASURE = "nDCG@10"
+_BATCH = 32
+_TIMED, _ROUNDS = 64, 5
+
+Encode = Callable[[Sequence[str], str], Vectors]
+"""Texts and what they are, "query" or "document", to unit vectors. [texts, dimensions]"""
+
+
+Pair = tuple[Vectors, Vectors]
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How near a form's vectors are to the model's own.
+
+    Args:
+        passages: mean cosine.
+        worst: lowest cosine of any passage.
+        queries: mean cosine; None where there are no queries.
+    """
+
+    passages: float
+    worst: float
+    queries: float | None
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How fast a form encodes passages.
+
+    Args:
+        per_second: passages, median over rounds.
+        ratio: to the model in torch, median over rounds; in each round all forms encode the same passages in turn.
+        low: lowest ratio of any round.
+        high: highest.
+    """
+
+    per_second: float
+    ratio: float
+    low: float
+    high: float
+
+
+def sample_passages(dataset: Dataset, passages: Vectors, queries: Vectors, count: int, seed: int) -> NDArray[np.int64]:
+    """The passages that decide a measure: the relevant ones, then the best of each query in turn, then any.
+
+    Args:
+        dataset: the dataset whose test queries measure.
+        passages: vectors of the corpus; may lie on disk. [passages, dimensions]
+        queries: the queries of the test queries. [queries, dimensions]
+        count: how many; more, if more are relevant.
+        seed: seeds the random order of the rest.
+
+    Returns:
+        Positions in the corpus, ascending.
+    """
+    corpus = dataset.corpus
+    chosen = {
+        corpus.position(passage_id): None
+        for query_id in dataset.test
+        for passage_id, grade in dataset.qrels[query_id].items()
+        if grade > 0
+    }
+    count = max(count, len(chosen))
+    nearest = vectors_run(corpus.ids, passages, dataset.test, queries, left_out=corpus.repeats)
+    found = [list(best) for best in nearest.values()]
+    by_rank = (corpus.position(best[rank]) for rank in range(max(map(len, found), default=0)) for best in found)
+    others = np.random.default_rng(seed).permutation(len(corpus)).tolist()
+    for position in (*by_rank, *others):
+        if len(chosen) >= count:
+            break
+        chosen.setdefault(position)
+    return np.array(sorted(chosen), dtype=np.int64)
+
+
+def encode_all(encoders: Mapping[str, Encode], texts: Sequence[str], kind: str) -> dict[str, Vectors]:
+    """Every form's vectors of these texts, encoded longest first. name -> [texts, dimensions]"""
+    order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
+    made: dict[str, Vectors] = {}
+    for name, encode in encoders.items():
+        parts = []
+        with progress(f"encoding with {name}", len(texts)) as advance:
+            for start in range(0, len(order), _BATCH):
+                rows = order[start : start + _BATCH]
+                parts.append(encode([texts[row] for row in rows], kind))
+                advance(len(rows))
+        if parts:
+            made[name] = np.concatenate(parts)[np.argsort(order)]
+    return made
+
+
+def quality(
+    dataset: Dataset,
+    sample: NDArray[np.int64],
+    passages: Mapping[str, Vectors],
+    queries: Mapping[str, Vectors],
+    seed: int,
+) -> EvaluationTable | None:
+    """Each form measured on the sample, compared with the first; None if the dataset has no test queries.
+
+    Args:
+        dataset: with judgements.
+        sample: positions in the corpus.
+        passages: name -> vectors of the sample. [passages, dimensions]
+        queries: name -> vectors of the test queries. [queries, dimensions]
+        seed: seeds the resampling.
+    """
+    if not dataset.test:
+        return None
+    ids = [dataset.corpus.ids[int(position)] for position in sample]
+    repeats = dataset.corpus.repeats
+    left_out = None if repeats is None else repeats[sample]
+    runs = {name: vectors_run(ids, passages[name], dataset.test, queries[name], left_out=left_out) for name in passages}
+    return evaluate_runs(runs, dataset.test_qrels(), next(iter(passages)), (MEASURE,), seed)
+
+
+def agreement(passages: Pair, queries: Pair | None) -> Agreement:
+    """How near a form is to the model itself.
+
+    Args:
+        passages: their vectors by the form and by the model. Each [passages, dimensions]
+        queries: likewise; None where there are none.
+    """
+    cosines = np.einsum("td,td->t", *passages)
+    asked = float(np.einsum("td,td->t", *queries).mean()) if queries else None
+    return Agreement(float(cosines.mean()), float(cosines.min()), asked)
+
+
+def speeds(encoders: Mapping[str, Encode], texts: Sequence[str], seed: int) -> dict[str, Speed]:
+    """Time every form on the same passages, in turn, in several rounds; the first is what the ratios are to.
+
+    Args:
+        encoders: name -> form.
+        texts: passages to draw from.
+        seed: seeds the random sample.
+    """
+    draw = np.random.default_rng(seed).permutation(len(texts))[:_TIMED]
+    timed = sorted((texts[int(row)] for row in draw), key=lambda text: -len(text))
+    seconds: dict[str, list[float]] = {name: [] for name in encoders}
+    with progress("timing", _ROUNDS * len(encoders)) as advance:
+        for turn in range(_ROUNDS + 1):
+            for name, encode in encoders.items():
+                began = time.perf_counter()
+                for start in range(0, len(timed), _BATCH):
+                    encode(timed[start : start + _BATCH], "document")
+                if turn:  # the first round only warms up
+                    seconds[name].append(time.perf_counter() - began)
+                    advance(1)
+    reference = np.array(next(iter(seconds.values())))
+    return {name: _speed(np.array(taken), reference, len(timed)) for name, taken in seconds.items()}
+
+
+def _speed(taken: NDArray[np.float64], reference: NDArray[np.float64], texts: int) -> Speed:
+    ratios = reference / taken
+    return Speed(float(texts / np.median(taken)), float(np.median(ratios)), float(ratios.min()), float(ratios.max()))

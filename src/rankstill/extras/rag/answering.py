@@ -1,0 +1,139 @@
+"""A frozen reader LLM answers questions from passages: any teacher client, with its ledger and its budget."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from rankstill.data.dataset import Query
+from rankstill.extras.rag.choices import ChoiceQuestion
+from rankstill.extras.rag.cleaning import clean_answer
+from rankstill.extras.rag.prompts import render_question
+from rankstill.teacher.calls import Answer, Call
+from rankstill.teacher.client.endpoint import named
+from rankstill.teacher.client.failures import TeacherError
+from rankstill.teacher.prompts import prompt_budget
+
+if TYPE_CHECKING:
+    from rankstill.config import TeacherConfig
+    from rankstill.teacher import Teacher
+
+Question: TypeAlias = Query | ChoiceQuestion
+Contexts: TypeAlias = Mapping[str, Sequence[str]]
+"""Question id -> texts of passages, best first; a question without an entry is asked with a closed book."""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """The reader's reply to a question.
+
+    Args:
+        answer: the short answer in it; empty if there is none.
+        said: all of it; None where the call was given up.
+        cut: whether it was cut off at the longest answer allowed.
+        passages: how many the prompt showed.
+        call: the call's key in the ledger.
+        tokens_in: how many input tokens it took.
+        tokens_out: likewise.
+    """
+
+    answer: str
+    said: str | None
+    cut: bool
+    passages: int
+    call: str
+    tokens_in: int
+    tokens_out: int
+
+
+def answer_questions(teacher: Teacher, questions: Sequence[Question], contexts: Contexts) -> dict[str, Reply]:
+    """Ask each question once, with its passages.
+
+    Args:
+        teacher: the reader. Prompt and answer are fitted to its `context`; what it answered before is not paid again.
+        questions: with ids of their own.
+        contexts: the passages of each; an empty mapping for a closed book.
+
+    Returns:
+        Question id -> reply, in the questions' order.
+
+    Raises:
+        RankstillError: a question does not fit the reader's context, the budget is reached, the endpoint cannot be
+            asked, or calls failed and `accept_missing` is not set. What is answered is kept.
+    """
+    return answer_by_system(teacher, questions, {"": contexts})[""]
+
+
+def answer_by_system(
+    teacher: Teacher, questions: Sequence[Question], systems: Mapping[str, Contexts]
+) -> dict[str, dict[str, Reply]]:
+    """Ask each question once for each system that found passages for it; where two found the same, it is paid once.
+
+    Arguments otherwise, and errors, as for `answer_questions`.
+
+    Returns:
+        System -> question id -> reply.
+    """
+    endpoint, model = named(teacher.config)
+    parameters = _parameters(teacher.config)
+    budget = prompt_budget(teacher.config.context, teacher.config.answer_tokens)
+    keys = [(system, question.id) for system in systems for question in questions]
+    prompts = [
+        render_question(
+            question.text,
+            contexts.get(question.id, ()),
+            question.choices if isinstance(question, ChoiceQuestion) else (),
+            teacher.config.passage_tokens,
+            budget,
+        )
+        for contexts in systems.values()
+        for question in questions
+    ]
+    calls = [Call(endpoint, model, prompt.messages, parameters) for prompt in prompts]
+    answers = _in_good_order(teacher, calls, len(questions))
+    missing = sum(answer is None for answer in answers)
+    if missing and not teacher.config.accept_missing:
+        raise TeacherError(
+            f"{missing:,} of {len(calls):,} questions got no answer. Run the same command again, which asks only them, "
+            "or set the reader's accept_missing: true to count them as wrong."
+        )
+    replies: dict[str, dict[str, Reply]] = {system: {} for system in systems}
+    for (system, question_id), prompt, call, answer in zip(keys, prompts, calls, answers, strict=True):
+        replies[system][question_id] = _reply(answer, prompt.passages, call.key)
+    return replies
+
+
+def _in_good_order(teacher: Teacher, calls: Sequence[Call], questions: int) -> list[Answer | None]:
+    """The calls' answers, asked question by question and, of one question, by the alphabet.
+
+    So prompts that begin alike follow each other, and a server that keeps what it read last, as llama.cpp's does, reads
+    their common passages once. And a run that is stopped leaves questions that all systems answered.
+
+    Args:
+        teacher: the reader.
+        calls: system by system, each with the same questions in the same order.
+        questions: how many.
+    """
+    rows = sorted(range(len(calls)), key=lambda row: (row % questions, calls[row].messages[-1]["content"]))
+    answers = dict(zip(rows, teacher.answers([calls[row] for row in rows], "reading"), strict=True))
+    return [answers[row] for row in range(len(calls))]
+
+
+def _reply(answer: Answer | None, passages: int, call: str) -> Reply:
+    if answer is None:
+        return Reply("", None, False, passages, call, 0, 0)
+    return Reply(
+        answer=clean_answer(answer.text),
+        said=answer.text,
+        cut=answer.finish == "length",
+        passages=passages,
+        call=call,
+        tokens_in=answer.tokens_in,
+        tokens_out=answer.tokens_out,
+    )
+
+
+def _parameters(config: TeacherConfig) -> dict[str, Any]:
+    ours: dict[str, Any] = {"temperature": config.temperature, "max_tokens": config.answer_tokens}
+    return {name: value for name, value in {**ours, **config.parameters}.items() if value is not None}

@@ -1,0 +1,234 @@
+"""Does a better retriever make better answers? One frozen reader, and passages from one system after the other."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, TypeVar
+
+from rankstill.data.corpus import Corpus
+from rankstill.data.dataset import Dataset, Query
+from rankstill.errors import DataError, RankstillError
+from rankstill.evaluation.runs import Run, rank_order
+from rankstill.evaluation.table import tabulate
+from rankstill.extras.rag.answering import Contexts, Question, Reply, answer_by_system
+from rankstill.extras.rag.choices import ChoiceQuestion, parse_choice
+from rankstill.extras.rag.prompts import reader_template
+from rankstill.extras.rag.scores import score
+from rankstill.extras.rag.table import CLOSED_BOOK, RagSettings, RagTable, Row
+from rankstill.teacher.prices import quote
+
+if TYPE_CHECKING:
+    from rankstill.teacher import Teacher
+
+GOLD = "gold passage"
+ACCURACY = "Accuracy"
+
+Q = TypeVar("Q", bound=Question)
+
+
+def answered_queries(dataset: Dataset) -> list[Query]:
+    """The test queries whose answers can be scored.
+
+    Raises:
+        DataError: there is none.
+    """
+    asked = (dataset.queries[query_id] for query_id in dataset.test)
+    answered = [query for query in asked if any(answer.strip() for answer in query.answers)]
+    if not answered:
+        raise DataError(f'{dataset.name}: no test query has "answers", so no answer can be scored. Give some.')
+    return answered
+
+
+def rag_table(
+    teacher: Teacher,
+    dataset: Dataset,
+    runs: Mapping[str, Run],
+    settings: RagSettings,
+) -> RagTable:
+    """Exact match, F1 and "answer contained" of a reader on the test questions, from what each system found.
+
+    Beside the runs it reads nothing at all (closed book: what it knows anyway) and the gold passages (the ceiling).
+    A question whose call was given up counts as 0, where the reader's `accept_missing` lets it be.
+
+    Args:
+        teacher: the reader.
+        dataset: its test queries that have accepted answers are asked.
+        runs: system -> run over the dataset's corpus, such as BM25, the retriever before and after, the ranker on top.
+        settings: see `RagSettings`.
+
+    Raises:
+        DataError: no test query has answers, or a run names a passage that the corpus lacks.
+        RankstillError: the baseline is no system, a run has the name of one of ours, or as `answer_questions`.
+    """
+    _check(runs, settings)
+    answered = answered_queries(dataset)
+    notes = []
+    if len(answered) < len(dataset.test):
+        notes.append(f"{len(dataset.test) - len(answered):,} test queries have no accepted answers and are not asked.")
+    questions = _sample(answered, settings)
+    systems = _contexts(questions, dataset.corpus, runs, settings.k)
+    gold = {query.id: _relevant(dataset, query.id) for query in questions}
+    unjudged = sum(not passages for passages in gold.values())
+    if unjudged:
+        notes.append(f"no row for {GOLD}: {unjudged:,} questions have no judged passage.")
+    else:
+        systems[GOLD] = _texts(dataset.corpus, {query_id: ids[: settings.k] for query_id, ids in gold.items()}, "qrels")
+    replies = answer_by_system(teacher, questions, systems)
+    rows = [
+        _row(query, system, reply, query.answers, reply.answer, score(reply.answer, query.answers))
+        for system, by_question in replies.items()
+        for query, reply in zip(questions, by_question.values(), strict=True)
+    ]
+    return _table(teacher, rows, replies, settings, notes)
+
+
+def choice_table(
+    teacher: Teacher,
+    questions: Sequence[ChoiceQuestion],
+    corpus: Corpus,
+    runs: Mapping[str, Run],
+    settings: RagSettings,
+) -> RagTable:
+    """Accuracy of a reader on multiple-choice questions, by subject, from what each system found.
+
+    An answer that names no choice is wrong. (A guess would be right once in so many choices: where the reader does not
+    follow the form, that is part of what is measured, and a note counts it.)
+
+    Args:
+        teacher: the reader.
+        questions: with unique ids, such as `read_choice_questions` gives.
+        corpus: that the runs found passages in.
+        runs: system -> run by the questions' ids; none for a closed book alone.
+        settings: see `RagSettings`.
+
+    Raises:
+        DataError: there is no question, or as `rag_table`.
+    """
+    _check(runs, settings)
+    if not questions:
+        raise DataError("no questions with choices to ask.")
+    sample = _sample(questions, settings)
+    replies = answer_by_system(teacher, sample, _contexts(sample, corpus, runs, settings.k))
+    rows, unread = [], 0
+    for system, by_question in replies.items():
+        for question, reply in zip(sample, by_question.values(), strict=True):
+            number = None if reply.said is None else parse_choice(reply.said, question)
+            unread += number is None and reply.said is not None
+            named = "" if number is None else question.choices[number]
+            values = {ACCURACY: float(number == question.answer)}
+            rows.append(_row(question, system, reply, (question.choices[question.answer],), named, values))
+    notes = [f"{unread:,} of {len(rows):,} answers name no choice and count as wrong."] if unread else []
+    return _table(teacher, rows, replies, settings, notes)
+
+
+def _check(runs: Mapping[str, Run], settings: RagSettings) -> None:
+    k, baseline = settings.k, settings.baseline
+    if k < 1:
+        raise RankstillError(f"{k} passages a question: ask for at least 1; {CLOSED_BOOK} is measured anyway.")
+    for name in (CLOSED_BOOK, GOLD):
+        if name in runs:
+            raise RankstillError(f'run "{name}": one of ours has this name. Give the run another.')
+    if baseline not in (CLOSED_BOOK, *runs):
+        raise RankstillError(
+            f'baseline "{baseline}": no system of this name. Name one of: {", ".join([CLOSED_BOOK, *runs])}.'
+        )
+
+
+def _sample(questions: Sequence[Q], settings: RagSettings) -> list[Q]:
+    """In an order of the seed's alone, so that a larger sample begins with the smaller one, which is paid."""
+    count = settings.count
+    if count is not None and count < 1:
+        raise RankstillError(f"{count} questions: ask at least 1.")
+    shuffled = list(questions)
+    random.Random(settings.seed).shuffle(shuffled)
+    return shuffled[:count]
+
+
+def _contexts(questions: Iterable[Question], corpus: Corpus, runs: Mapping[str, Run], k: int) -> dict[str, Contexts]:
+    ids = [question.id for question in questions]
+    systems: dict[str, Contexts] = {CLOSED_BOOK: {}}
+    for name, run in runs.items():
+        found = {question_id: rank_order(run.get(question_id, {}))[:k] for question_id in ids}
+        systems[name] = _texts(corpus, found, f'run "{name}"')
+    return systems
+
+
+def _texts(corpus: Corpus, found: Mapping[str, Sequence[str]], where: str) -> Contexts:
+    for question_id, passage_ids in found.items():
+        for passage_id in passage_ids:
+            if passage_id not in corpus:
+                raise DataError(
+                    f'{where}: passage "{passage_id}" of query "{question_id}" is not in the corpus. Give the corpus '
+                    "that it was made from."
+                )
+    return {question_id: corpus.texts(map(corpus.position, ids)) for question_id, ids in found.items()}
+
+
+def _relevant(dataset: Dataset, query_id: str) -> list[str]:
+    """Passages judged relevant, the best grade first."""
+    grades = dataset.qrels.get(query_id, {})
+    return sorted((each for each in grades if grades[each] > 0), key=lambda each: -grades[each])
+
+
+def _row(
+    question: Query | ChoiceQuestion,
+    system: str,
+    reply: Reply,
+    accepted: tuple[str, ...],
+    answer: str,
+    values: dict[str, float],
+) -> Row:
+    return Row(
+        question_id=question.id,
+        system=system,
+        question=question.text,
+        accepted=accepted,
+        answer=answer,
+        said=reply.said,
+        passages=reply.passages,
+        values=values,
+        subject=question.subject if isinstance(question, ChoiceQuestion) else "",
+        call=reply.call,
+    )
+
+
+def _table(
+    teacher: Teacher,
+    rows: Sequence[Row],
+    replies: Mapping[str, Mapping[str, Reply]],
+    settings: RagSettings,
+    notes: Sequence[str],
+) -> RagTable:
+    values: dict[str, dict[str, dict[str, float]]] = {}
+    for row in rows:
+        for measure, value in row.values.items():
+            values.setdefault(row.system, {}).setdefault(measure, {})[row.question_id] = value
+    missing = _count(replies, lambda reply: reply.said is None)
+    bare = _count(replies, lambda reply: not reply.passages)
+    del bare[CLOSED_BOOK]
+    cut = sum(_count(replies, lambda reply: reply.cut).values())
+    further = [
+        f"{what}: {', '.join(f'{system} {number:,}' for system, number in counts.items() if number)}."
+        for what, counts in (
+            ("Questions without an answer, counted as 0", missing),
+            ("Questions asked without passages, for none were found or fit", bare),
+        )
+        if any(counts.values())
+    ]
+    if cut:
+        further.append(f"{cut:,} of {len(rows):,} answers were cut off at {teacher.config.answer_tokens} tokens.")
+    paid = {reply.call: reply for each in replies.values() for reply in each.values() if reply.said is not None}
+    return RagTable(
+        table=tabulate(values, missing, settings.baseline, settings.seed, settings.resamples),
+        reader=teacher.asker.model,
+        prompt=reader_template().identity,
+        k=settings.k,
+        taken=quote(((reply.tokens_in, reply.tokens_out) for reply in paid.values()), teacher.price),
+        notes=(*notes, *further),
+        rows=tuple(rows),
+    )
+
+
+def _count(replies: Mapping[str, Mapping[str, Reply]], which: Callable[[Reply], bool]) -> dict[str, int]:
+    return {system: sum(map(which, by_question.values())) for system, by_question in replies.items()}

@@ -1,0 +1,135 @@
+"""The first stage by shards of the queries: candidates and their scores, on workers that each hold a first stage."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rankstill.config import CandidatesConfig
+from rankstill.extras.ray.encoding import Encoder, gather, read_corpus
+from rankstill.extras.ray.folders import ScratchFolder
+from rankstill.extras.ray.shards import ShardFolder
+from rankstill.extras.ray.work import Function
+from rankstill.labels.labelling import UnlabelledQuery, passages_of
+from rankstill.retrieval import Candidates, FirstStage, load_vectors
+from rankstill.retrieval.bm25 import cached_index
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+
+@dataclass(frozen=True)
+class SharedFirstStage:
+    """A first stage that any worker can build: it reads the corpus, indexes it, and maps the vectors.
+
+    Args:
+        corpus: as `corpus_tables` gives it.
+        vectors: in shards, as `encode_corpus_on` keeps them.
+        encoder: the encoder that made the vectors.
+        config: as of `FirstStage`.
+    """
+
+    corpus: ShardFolder
+    vectors: ShardFolder
+    encoder: Encoder
+    config: CandidatesConfig
+
+    def load(self) -> FirstStage:
+        """The first stage, on this worker, whose disk holds the vectors and the word index as long as it lives."""
+        here = ScratchFolder("first-stage")
+        gather(self.vectors, here.path / "passages.npy")
+        vectors = load_vectors(here.path)
+        corpus = read_corpus(self.corpus)
+        bm25 = cached_index(corpus, self.config, here.path / "bm25")
+        first_stage = FirstStage(corpus, self.encoder.model(), vectors, self.config, bm25=bm25)
+        weakref.finalize(first_stage, here.remove)
+        return first_stage
+
+
+@dataclass(frozen=True)
+class FindTask:
+    """Work: queries as `query_tables` gives them -> `positions`, `features` and `fused` of each one's passages.
+
+    Args:
+        first_stage: finds, and computes scores.
+        depth: passages of a query that names none.
+    """
+
+    first_stage: SharedFirstStage
+    depth: int
+
+    def load(self) -> Function:
+        """The first stage, once a worker."""
+        first_stage = self.first_stage.load()
+
+        def find(shard: pa.Table) -> pa.Table:
+            return _found_table(passages_of(queries_in(shard), first_stage, self.depth))
+
+        return find
+
+
+def query_tables(queries: Sequence[UnlabelledQuery], rows: int = 512) -> Iterator[pa.Table]:
+    """Queries as shards.
+
+    Args:
+        queries: what to search for or to label.
+        rows: queries a shard.
+    """
+    import pyarrow as pa
+
+    lists = pa.list_(pa.int64())
+    for start in range(0, len(queries), rows):
+        shard = queries[start : start + rows]
+        yield pa.table(
+            {
+                "id": pa.array([query.id for query in shard], pa.string()),
+                "text": pa.array([query.text for query in shard], pa.string()),
+                "source": pa.array([query.source for query in shard], pa.string()),
+                "ranked": pa.array([query.ranked for query in shard], lists),
+                "others": pa.array([query.others for query in shard], lists),
+            }
+        )
+
+
+def queries_in(shard: pa.Table) -> list[UnlabelledQuery]:
+    """The queries of a shard."""
+
+    def positions(listed: list[int] | None) -> NDArray[np.int64] | None:
+        return None if listed is None else np.array(listed, dtype=np.int64)
+
+    return [
+        UnlabelledQuery(
+            row["id"],
+            row["text"],
+            row["source"],
+            np.array(row["ranked"], dtype=np.int64),
+            positions(row["others"]),
+        )
+        for row in shard.to_pylist()
+    ]
+
+
+def candidates_in(shard: pa.Table) -> list[tuple[NDArray[np.int64], NDArray[np.float32], NDArray[np.float32]]]:
+    """Positions [passages], features [passages, features] and fused scores [passages] of each query of a shard."""
+    positions, features, fused = (shard[name].combine_chunks() for name in ("positions", "features", "fused"))
+    ends = positions.offsets.to_numpy()[1:-1]
+    columns = features.values.to_numpy().reshape(len(positions.values), -1)
+    split = (np.split(each, ends) for each in (positions.values.to_numpy(), columns, fused.values.to_numpy()))
+    return list(zip(*split, strict=True))
+
+
+def _found_table(found: Sequence[Candidates]) -> pa.Table:
+    import pyarrow as pa
+
+    return pa.table(
+        {
+            "positions": pa.array([each.positions for each in found], pa.list_(pa.int64())),
+            "features": pa.array([each.features.ravel() for each in found], pa.list_(pa.float32())),
+            "fused": pa.array([each.fused for each in found], pa.list_(pa.float32())),
+        }
+    )

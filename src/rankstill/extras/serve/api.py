@@ -1,0 +1,159 @@
+"""The API's paths."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from fastapi import APIRouter
+
+from rankstill.extras.serve.answers import example_queries, search_response
+from rankstill.extras.serve.embedding import embeddings_response
+from rankstill.extras.serve.problems import problem
+from rankstill.extras.serve.schemas import (
+    About,
+    Counts,
+    EmbeddingsRequest,
+    EmbeddingsResponse,
+    Example,
+    Health,
+    Mark,
+    MarkRequest,
+    Model,
+    Models,
+    Offered,
+    ProblemResponse,
+    RerankRequest,
+    RerankResponse,
+    RerankResult,
+    SearchRequest,
+    SearchResponse,
+    VoteRequest,
+)
+from rankstill.extras.serve.service import Service
+from rankstill.extras.serve.votes import Votes
+
+_EXAMPLES = 200
+_OTHER_DIMENSIONS = (
+    "dimensions: this retriever's vectors have {0:,}, and no other number can be had here. Leave `dimensions` out. "
+    "`rankstill export --dimensions` makes a retriever of shorter vectors, and measures it."
+)
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    status: {"model": ProblemResponse, "description": description}
+    for status, description in {
+        400: "Not readable",
+        403: "From a page of another origin",
+        404: "Not here: a passage that the corpus lacks, or a system that the workspace lacks",
+        408: "The body did not arrive in time",
+        413: "Too large",
+        415: "Not JSON",
+        421: "Another host name",
+        422: "Not what this path takes",
+        500: "Something went wrong in the server",
+        503: "Busy: try again after the seconds that Retry-After says",
+    }.items()
+}
+
+
+def routes(service: Service, votes: Votes) -> APIRouter:
+    """All paths but the page's."""
+    router = APIRouter(responses=_PROBLEMS)
+    _add_search(router, service, votes)
+    _add_models(router, service)
+    _add_votes(router, service, votes)
+    _add_state(router, service, votes)
+    return router
+
+
+def _add_search(router: APIRouter, service: Service, votes: Votes) -> None:
+    @router.post("/search")
+    async def search(request: SearchRequest) -> SearchResponse:
+        """Search by each of these systems, best passages first."""
+        found = await service.search(request.query, list(dict.fromkeys(request.systems)))
+        return search_response(request.query, found, request.k, service.opened.dataset, votes)
+
+
+def _add_models(router: APIRouter, service: Service) -> None:
+    opened = service.opened
+    served = Model(id=opened.name, created=int(opened.workspace.path("retriever").stat().st_mtime))
+
+    async def embed(request: EmbeddingsRequest) -> Any:
+        """Vectors by the new retriever, in the shape of OpenAI's API."""
+        dimensions = opened.after.passages.shape[1]
+        if request.dimensions not in (None, dimensions):
+            return problem(422, _OTHER_DIMENSIONS.format(dimensions), "dimensions")
+        texts = [request.input] if isinstance(request.input, str) else request.input
+        embedded = await service.embed(texts, request.input_type)
+        return embeddings_response(embedded, request.encoding_format, opened.name)
+
+    for path in ("/v1/embeddings", "/embed"):
+        operation = path.strip("/").replace("/", "_")
+        router.post(path, operation_id=operation, response_model=EmbeddingsResponse)(embed)
+
+    @router.get("/v1/models")
+    async def models() -> Models:
+        """The one model that is served, in the shape of OpenAI's API."""
+        return Models(data=[served])
+
+    @router.get("/v1/models/{model}", response_model=Model)
+    async def model(model: str) -> Any:
+        """The same by its name."""
+        if model != served.id:
+            return problem(404, f"The one model here is {served.id}.", "model")
+        return served
+
+    @router.post("/rerank")
+    async def rerank(request: RerankRequest) -> RerankResponse:
+        """Order passages for a query by the ranker, in the shape that rerank endpoints share."""
+        ranked = await service.rerank(request.query, request.documents)
+        results = [RerankResult(index=each.position, relevance_score=each.score) for each in ranked[: request.top_n]]
+        return RerankResponse(model=service.opened.name, results=results)
+
+
+def _add_votes(router: APIRouter, service: Service, votes: Votes) -> None:
+    corpus = service.opened.dataset.corpus
+
+    @router.post("/votes")
+    async def vote(request: VoteRequest) -> Counts:
+        """Say which list is better for a query; a later vote on it replaces an earlier one."""
+        found = await service.search(request.query, ["before", "after"])
+        lists = {system: [corpus.ids[at] for at in each.positions[: request.k]] for system, each in found.items()}
+        await asyncio.to_thread(votes.vote, request.query, request.better, lists, blind=request.blind)
+        return Counts(**votes.counts())
+
+    @router.post("/marks", response_model=Mark)
+    async def mark(request: MarkRequest) -> Any:
+        """Mark a passage as relevant to a query or not; a later mark replaces an earlier one."""
+        if request.passage_id not in corpus:
+            return problem(404, "The corpus has no passage of that id.", "passage_id")
+        await asyncio.to_thread(votes.mark, request.query, request.passage_id, request.grade)
+        return Mark(passage_id=request.passage_id, grade=request.grade)
+
+
+def _add_state(router: APIRouter, service: Service, votes: Votes) -> None:
+    opened = service.opened
+    examples = example_queries(opened.dataset, service.measured.most_changed(), _EXAMPLES)
+
+    @router.get("/health")
+    async def health() -> Health:
+        """Whether the server works, and whether what it serves is still what the workspace holds."""
+        changed = await asyncio.to_thread(opened.changed_since)
+        return Health(workspace=opened.name, waiting=service.waiting, changed=changed)
+
+    @router.get("/about")
+    async def about() -> About:
+        """What is served, and queries to try."""
+        return About(
+            workspace=opened.name,
+            dataset=opened.dataset.name,
+            model=opened.config.retriever.model,
+            passages=len(opened.dataset.corpus),
+            dimensions=opened.after.passages.shape[1],
+            ranker=opened.has_ranker,
+            systems=[
+                Offered(name=name, title=each.title, what=each.what, scores=each.scores)
+                for name, each in service.offered.items()
+            ],
+            votes=Counts(**votes.counts()),
+            examples=[Example(id=each.id, text=each.text) for each in examples],
+        )

@@ -1,0 +1,167 @@
+"""What the server does for a request: search, rerank, embed, vote. Models are used by one thread, batch by batch."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING
+
+from rankstill.errors import RankstillError
+from rankstill.extras.serve.batching import Batcher, Limits
+from rankstill.extras.serve.measured import MeasuredRuns
+from rankstill.extras.serve.reading import Kind, ServedWorkspace
+from rankstill.extras.serve.systems import LOADED, SYSTEMS, Search, SystemName
+
+if TYPE_CHECKING:
+    from rankstill.ranker import RerankedPassage
+    from rankstill.retrieval.dense import Embeddings
+
+
+@dataclass(frozen=True)
+class EmbeddedText:
+    """A text's vector. [dimensions]"""
+
+    vector: Embeddings
+    tokens: int
+
+
+@dataclass(frozen=True)
+class SystemHits:
+    """What one system found for a query.
+
+    Args:
+        positions: the positions of passages in the corpus, best first; at most 100.
+        scores: theirs.
+        milliseconds: of the batch that the query was in.
+    """
+
+    positions: tuple[int, ...]
+    scores: tuple[float, ...]
+    milliseconds: float
+
+
+class NoSystemError(RankstillError):
+    """A system was asked for that this workspace does not have."""
+
+
+class Service:
+    """The opened workspace behind batchers.
+
+    Args:
+        opened: what is served.
+        limits: the limits of each batcher.
+
+    Attributes:
+        offered: the systems that the workspace has.
+        measured: what the run found for its test queries.
+    """
+
+    def __init__(self, opened: ServedWorkspace, limits: Limits) -> None:
+        self.opened = opened
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="models")
+        self._embedding = Batcher(self._embed_all, self._executor, limits)
+        self.offered = {name: system for name, system in SYSTEMS.items() if system.is_there(opened)}
+        # Those that were asked for, and the two that are loaded in any case.
+        self._searches: dict[SystemName, Search] = {name: SYSTEMS[name].open(opened) for name in LOADED}
+        self._searching: dict[SystemName, Batcher[str, SystemHits]] = {
+            name: Batcher(partial(self._search_all, name), self._executor, _at_most(limits, system.at_once))
+            for name, system in self.offered.items()
+        }
+        few = _at_most(limits, SYSTEMS["ranker"].at_once)
+        self._reranking = Batcher(self._rerank_all, self._executor, few)
+        self._loading = asyncio.Lock()
+        self.measured = MeasuredRuns(opened.workspace.folder)
+        dataset = opened.dataset
+        self._asked_in_test = {dataset.queries[each].text: each for each in (*dataset.test, *dataset.unjudged)}
+
+    def close(self) -> None:
+        """End the thread of the models, after what it is doing."""
+        self._executor.shutdown()
+
+    @property
+    def waiting(self) -> int:
+        """Texts that wait to be worked on."""
+        searching = sum(batcher.waiting for batcher in self._searching.values())
+        return self._embedding.waiting + self._reranking.waiting + searching
+
+    async def embed(self, texts: Sequence[str], kind: Kind) -> list[EmbeddedText]:
+        """Vectors by the new retriever.
+
+        Raises:
+            BusyError: too much is waiting already.
+        """
+        return await self._embedding.submit([(kind, text) for text in texts])
+
+    async def search(self, query: str, systems: Sequence[SystemName]) -> dict[SystemName, SystemHits]:
+        """Each system's list.
+
+        Raises:
+            BusyError: too much is waiting already.
+            NoSystemError: the workspace does not have one of them.
+        """
+        for system in systems:
+            await self._open(system)
+        found = await asyncio.gather(*(self._searching[system].submit([query]) for system in systems))
+        return {system: each[0] for system, each in zip(systems, found, strict=True)}
+
+    async def rerank(self, query: str, documents: Sequence[str]) -> list[RerankedPassage]:
+        """The documents in the ranker's order.
+
+        Raises:
+            BusyError: too much is waiting already.
+            NoSystemError: there is none.
+        """
+        await self._open("ranker")
+        return (await self._reranking.submit([(query, tuple(documents))]))[0]
+
+    async def _open(self, name: SystemName) -> None:
+        """On first use, and not in the models' thread: searches go on meanwhile."""
+        if name in self._searches:
+            return
+        if name not in self.offered:
+            has = ", ".join(self.offered)
+            raise NoSystemError(f"This workspace has no {name}, for its run made none. It has {has}.")
+        async with self._loading:
+            if name not in self._searches:
+                self._searches[name] = await asyncio.to_thread(SYSTEMS[name].open, self.opened)
+
+    def _embed_all(self, items: Sequence[tuple[Kind, str]]) -> list[EmbeddedText]:
+        system = self.opened.after
+        made: list[EmbeddedText | None] = [None] * len(items)
+        for kind in ("query", "document"):
+            rows = [row for row, item in enumerate(items) if item[0] == kind]
+            if rows:
+                texts = [items[row][1] for row in rows]
+                vectors, tokens = system.encode(texts, kind), system.count_tokens(texts)
+                for row, vector, count in zip(rows, vectors, tokens, strict=True):
+                    made[row] = EmbeddedText(vector, count)
+        return [each for each in made if each is not None]
+
+    def _search_all(self, name: SystemName, queries: Sequence[str]) -> list[SystemHits]:
+        started = time.perf_counter()
+        named = {str(row): query for row, query in enumerate(queries)}
+        run = self._searches[name](named)
+        milliseconds = (time.perf_counter() - started) * 1000
+        position = self.opened.dataset.corpus.position
+        lists = [self._as_measured(name, query, run[row]) for row, query in named.items()]
+        return [SystemHits(tuple(map(position, each)), tuple(each.values()), milliseconds) for each in lists]
+
+    def _as_measured(self, name: SystemName, query: str, found: Mapping[str, float]) -> Mapping[str, float]:
+        """A test query's list in the report's order."""
+        query_id = self._asked_in_test.get(query)
+        if query_id is None:
+            return found
+        settled = self.measured.settle(SYSTEMS[name].row, query_id, found)
+        return settled if all(passage in self.opened.dataset.corpus for passage in settled) else found
+
+    def _rerank_all(self, items: Sequence[tuple[str, tuple[str, ...]]]) -> list[list[RerankedPassage]]:
+        _, ranker = self.opened.reranking
+        return [ranker.rank(query, documents) for query, documents in items]
+
+
+def _at_most(limits: Limits, items: int | None) -> Limits:
+    return limits if items is None else replace(limits, at_most=min(limits.at_most, items))

@@ -1,0 +1,212 @@
+"""What a study found: a row a variant, its seeds, its interval, and a paired test against what it is compared with."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rankstill.evaluation import Comparison
+from rankstill.extras.studies.figure import draw_figure
+from rankstill.extras.studies.variants import Study, Variant
+from rankstill.workspace import write_atomically
+
+BEFORE = "before"
+SIGNIFICANT = 0.05
+
+
+@dataclass(frozen=True)
+class StudyRow:
+    """One variant over its seeds.
+
+    Args:
+        variant: the variant's name.
+        by_seed: the main measure of each seed: seed -> mean over queries; what is not trained has the same for all.
+        values: measure -> mean over queries and seeds.
+        low: lower end of the 95 % bootstrap interval of the main measure, over queries, each its mean over seeds.
+        high: the interval's upper end.
+        ranker: the main measure of the variant's ranker, its mean over seeds; None where no ranker taught.
+        against: what it is compared with: another variant, or the retriever before.
+        comparison: with that, over queries, each its mean over the seeds that both have.
+        p_value: of the comparison, corrected by Holm for all comparisons of the study.
+        compared_seeds: how many seeds the two have in common; of the row's own where it is compared with the retriever
+            before, which has none.
+    """
+
+    variant: Variant
+    by_seed: dict[int, float]
+    values: dict[str, float]
+    low: float
+    high: float
+    ranker: float | None
+    against: str
+    comparison: Comparison
+    p_value: float
+    compared_seeds: int
+
+    @property
+    def is_significant(self) -> bool:
+        """Whether the variant differs from what it is compared with, at a family-wise level of 5 %."""
+        return self.p_value < SIGNIFICANT
+
+
+@dataclass(frozen=True)
+class InitialRetriever:
+    """The retriever before training, which every variant starts from; it is the same for every seed.
+
+    Args:
+        values: measure -> mean over queries.
+        low: lower end of the 95 % bootstrap interval of the main measure, over queries.
+        high: the interval's upper end.
+    """
+
+    values: dict[str, float]
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class StudyTable:
+    """A study's rows.
+
+    Args:
+        study: the study's name.
+        rows: the rows of the variants measured so far, in the study's order.
+        measures: the main one first.
+        before: the retriever before.
+        dataset: the dataset's name.
+        n: queries that measure.
+    """
+
+    study: Study
+    rows: tuple[StudyRow, ...]
+    measures: tuple[str, ...]
+    before: InitialRetriever
+    dataset: str
+    n: int
+
+    def reading(self) -> list[str]:
+        """What the figures say, and what they do not, a sentence or two for each thing compared with."""
+        main = self.measures[0]
+        lines = []
+        for against in dict.fromkeys(row.against for row in self.rows):
+            rows = sorted(
+                (row for row in self.rows if row.against == against), key=lambda row: -row.comparison.difference
+            )
+            name = "the retriever before" if against == BEFORE else against
+            value = (self.before if against == BEFORE else self._row(against)).values[main]
+            said = [
+                f"{verdict}: {', '.join(self._in_words(row) for row in those)}"
+                for verdict, those in (
+                    ("better", [row for row in rows if row.is_significant and row.comparison.difference > 0]),
+                    ("worse", [row for row in rows if row.is_significant and row.comparison.difference < 0]),
+                    ("no significant difference", [row for row in rows if not row.is_significant]),
+                )
+                if those
+            ]
+            lines.append(f"Against {name} ({main} {value:.3f}), {'; '.join(said)}.")
+        return lines
+
+    def caption(self) -> str:
+        """How the figures were made."""
+        seeds = sorted({len(row.by_seed) for row in self.rows if row.variant.trained})
+        many = " to ".join(dict.fromkeys(str(number) for number in (*seeds[:1], *seeds[-1:])))
+        trained = f", {many} seed{'s' * (seeds != [1])}" if seeds else ""
+        return (
+            f"n = {self.n:,} queries of {self.dataset}{trained}. "
+            f"Brackets: 95 % bootstrap intervals over queries, each query its mean over seeds; they say nothing of how "
+            f"another seed would fall. p: paired randomisation test, Holm-corrected for {len(self.rows)} comparisons."
+        )
+
+    def to_markdown(self) -> str:
+        """Table, caption and reading."""
+        main, *others = self.measures
+        head = ["variant", f"{main} [95 %]", "by seed", *others, f"its ranker's {main}", "against", "difference", "p"]
+        lines = [f"**{self.study.question}**", "", _line(head), "|" + " --- |" * len(head)]
+        nothing = ["", "", "", ""]
+        figures = [f"{self.before.values[measure]:.3f}" for measure in others]
+        lines.append(
+            _line([f"`{BEFORE}`: the retriever before", _bracketed(self.before, main), "", *figures, *nothing])
+        )
+        for row in self.rows:
+            found = row.comparison
+            cells = [
+                f"`{row.variant.name}`: {row.variant.what}",
+                _bracketed(row, main),
+                " ".join(f"{value:.3f}" for value in row.by_seed.values()) if row.variant.trained else "",
+                *(f"{row.values[measure]:.3f}" for measure in others),
+                "" if row.ranker is None else f"{row.ranker:.3f}",
+                row.against,
+                f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]{self._over_fewer_seeds(row)}",
+                f"{row.p_value:.4f}",
+            ]
+            lines.append(_line(cells))
+        return "\n".join([*lines, "", self.caption(), "", *self.reading(), ""])
+
+    def to_csv(self) -> str:
+        """The retriever before and one row a variant, every figure unrounded."""
+        text = io.StringIO()
+        writer = csv.writer(text)
+        main = self.measures[0]
+        compared = ["against", "difference", "difference_low", "difference_high", "p_raw", "p_holm"]
+        writer.writerow(
+            ["variant", "what", "seeds", "n", *self.measures, "low", "high", f"{main}_by_seed", "ranker", *compared]
+        )
+        figures = [self.before.values[measure] for measure in self.measures]
+        ends, nothing = [self.before.low, self.before.high], [""] * (2 + len(compared))
+        writer.writerow([BEFORE, "the retriever before", "", self.n, *figures, *ends, *nothing])
+        for row in self.rows:
+            found = row.comparison
+            writer.writerow(
+                [
+                    row.variant.name,
+                    row.variant.what,
+                    len(row.by_seed) if row.variant.trained else "",
+                    self.n,
+                    *(row.values[measure] for measure in self.measures),
+                    row.low,
+                    row.high,
+                    " ".join(f"{seed}:{value:.6f}" for seed, value in row.by_seed.items())
+                    if row.variant.trained
+                    else "",
+                    "" if row.ranker is None else row.ranker,
+                    row.against,
+                    *(found.difference, found.low, found.high, found.p_value, row.p_value),
+                ]
+            )
+        return text.getvalue()
+
+    def _row(self, name: str) -> StudyRow:
+        return next(row for row in self.rows if row.variant.name == name)
+
+    def _in_words(self, row: StudyRow) -> str:
+        p = f"p {row.p_value:.3f}" if row.p_value >= 0.0005 else "p < 0.001"
+        return f"{row.variant.name} ({row.comparison.difference:+.3f}{self._over_fewer_seeds(row)}, {p})"
+
+    def _over_fewer_seeds(self, row: StudyRow) -> str:
+        """Says of a difference that it is not that of the two means shown, where the two have other seeds as well."""
+        have = {len(row.by_seed), row.compared_seeds if row.against == BEFORE else len(self._row(row.against).by_seed)}
+        return (
+            ""
+            if have == {row.compared_seeds}
+            else f" over {row.compared_seeds} common seed{'s' * (row.compared_seeds > 1)}"
+        )
+
+    def write(self, folder: Path, made: str = "") -> None:
+        """As `<study>.md`, `<study>.csv` and `<study>.svg`, the first with figure and, if told, how it was made."""
+        name = self.study.name
+        head = f"# Study: {name}\n\n![What the table says, as dots or curves with intervals.]({name}.svg)\n\n"
+        text = head + self.to_markdown() + (f"\n{made}\n" if made else "")
+        parts = {"md": text, "csv": self.to_csv(), "svg": draw_figure(self)}
+        for kind, part in parts.items():
+            write_atomically(folder / f"{name}.{kind}", part)
+
+
+def _bracketed(row: StudyRow | InitialRetriever, main: str) -> str:
+    return f"{row.values[main]:.3f} [{row.low:.3f}, {row.high:.3f}]"
+
+
+def _line(cells: Sequence[str]) -> str:
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"

@@ -1,6 +1,0 @@
-"""The hybrid: dense retrieval and BM25, added with weights that the LLM's rankings chose."""
-
-from rankstill.hybrid.searcher import HybridSearcher
-from rankstill.hybrid.weights import Hybrid, fit_hybrid
-
-__all__ = ["Hybrid", "HybridSearcher", "fit_hybrid"]

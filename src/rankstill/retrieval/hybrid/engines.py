@@ -1,0 +1,137 @@
+"""The hybrid in search engines: the query that gives passages the same scores there.
+
+Elasticsearch and OpenSearch compute the BM25 formula that is used here. So the weights carry over where the engine's
+analyzer gives nearly the same terms (`english` for language "english") and its k1 and b are those of the hybrid.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rankstill.retrieval.bm25 import Analyzer, BM25Statistics
+from rankstill.retrieval.hybrid.weights import Hybrid
+
+
+def elasticsearch_query(
+    hybrid: Hybrid, query: str, vector: Sequence[float], *, text_field: str, vector_field: str, size: int = 10
+) -> dict[str, Any]:
+    """The body of a search request to Elasticsearch 8 or later. Exact: every passage's cosine is computed.
+
+    Scores are the hybrid's, plus the weight `hybrid.dense`: an engine's scores may not be negative.
+
+    Args:
+        hybrid: the weights.
+        query: the query's text.
+        vector: the query's, from the retriever that the weights belong to. [dimensions]
+        text_field: of type `text`, with the analyzer of the hybrid's language.
+        vector_field: the vector field of type `dense_vector`.
+        size: passages to return.
+    """
+    cosine = f"cosineSimilarity(params.vector, '{vector_field}') + 1.0"
+    return _sum(hybrid, query, vector, cosine, text_field, size)
+
+
+def opensearch_query(
+    hybrid: Hybrid, query: str, vector: Sequence[float], *, text_field: str, vector_field: str, size: int = 10
+) -> dict[str, Any]:
+    """The body of a search request to OpenSearch 2 or later; `vector_field` is of type `knn_vector`.
+
+    Everything else as for `elasticsearch_query`.
+    """
+    cosine = f"cosineSimilarity(params.vector, doc['{vector_field}']) + 1.0"
+    return _sum(hybrid, query, vector, cosine, text_field, size)
+
+
+def _sum(
+    hybrid: Hybrid, query: str, vector: Sequence[float], cosine: str, text_field: str, size: int
+) -> dict[str, Any]:
+    dense = {
+        "script_score": {
+            "query": {"match_all": {}},
+            "script": {"source": cosine, "params": {"vector": [float(value) for value in vector]}},
+            "boost": hybrid.dense,
+        }
+    }
+    lexical = {"match": {text_field: {"query": query, "boost": hybrid.bm25}}}
+    return {"size": size, "query": {"bool": {"should": [dense, lexical]}}}
+
+
+@dataclass(frozen=True)
+class SparseVector:
+    """Numbers of terms, ascending, and a value for each: a sparse vector as Qdrant takes it. [terms] each"""
+
+    indices: list[int]
+    values: list[float]
+
+
+class SparseTerms:
+    """Texts as sparse vectors whose dot product, with Qdrant's modifier `idf`, is BM25.
+
+    Args:
+        statistics: of the corpus: its mean length, language, k1 and b; `bm25/statistics.json` of a workspace.
+    """
+
+    def __init__(self, statistics: BM25Statistics) -> None:
+        self._statistics = statistics
+        self._analyze = Analyzer(statistics.language)
+
+    def passage(self, text: str) -> SparseVector:
+        """Each term's saturated frequency."""
+        terms = self._analyze([text])[0]
+        own = self._statistics
+        norm = own.k1 * (1 - own.b + own.b * len(terms) / own.mean_length)
+        return _sparse({term: count / (count + norm) for term, count in Counter(terms).items()})
+
+    def query(self, text: str) -> SparseVector:
+        """How often each term stands in the query."""
+        return _sparse(Counter(self._analyze([text])[0]))
+
+
+def _sparse(values: dict[str, float] | Counter[str]) -> SparseVector:
+    """Terms by a hash of 32 bits, so that no vocabulary has to be kept; two terms of one number are added."""
+    summed: Counter[int] = Counter()
+    for term, value in values.items():
+        number = int.from_bytes(hashlib.blake2b(term.encode(), digest_size=4).digest(), "big")
+        summed[number] += value  # type: ignore[assignment]
+    return SparseVector(sorted(summed), [float(summed[number]) for number in sorted(summed)])
+
+
+def qdrant_query(
+    hybrid: Hybrid,
+    vector: Sequence[float] | Sequence[Sequence[float]],
+    terms: SparseVector,
+    *,
+    vector_name: str,
+    terms_name: str,
+    limit: int = 10,
+    depth: int = 200,
+) -> dict[str, Any]:
+    """The body of a query to Qdrant 1.14 or later: two searches, their scores weighed and added.
+
+    A passage that one of the two searches does not find among its best gets 0 from it, so `depth` should be far above
+    `limit`.
+
+    Args:
+        hybrid: the weights.
+        vector: the query's, from the retriever that the weights belong to. [dimensions]; with a multi-vector retriever
+            the vectors of its tokens. [tokens, dimensions]
+        terms: `SparseTerms.query`.
+        vector_name: the collection's dense vector, of distance Cosine; or its multi-vector, of distance Dot and
+            comparator max_sim.
+        terms_name: its sparse vector, with modifier `idf`, filled by `SparseTerms.passage`.
+        limit: passages to return.
+        depth: passages that each of the two searches contributes.
+    """
+    searches = [
+        {"query": np.asarray(vector, dtype=float).tolist(), "using": vector_name, "limit": depth},
+        {"query": {"indices": terms.indices, "values": terms.values}, "using": terms_name, "limit": depth},
+    ]
+    weighed = [{"mult": [weight, f"$score[{number}]"]} for number, weight in enumerate((hybrid.dense, hybrid.bm25))]
+    defaults = {f"$score[{number}]": 0.0 for number in range(len(searches))}
+    return {"prefetch": searches, "query": {"formula": {"sum": weighed}, "defaults": defaults}, "limit": limit}

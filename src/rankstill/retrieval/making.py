@@ -1,0 +1,48 @@
+"""The first stage of a chain: the corpus's vectors, and each query's candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rankstill.progress import note
+from rankstill.retrieval.table import write_candidates
+from rankstill.retrieval.vectors import encode_passages
+
+if TYPE_CHECKING:
+    from rankstill.components import Components
+
+
+def make_vectors(components: Components, folder: Path) -> None:
+    """Encode the corpus by the retriever as it was, here or on the cluster.
+
+    Args:
+        components: the chain's components.
+        folder: for `vectors/`.
+    """
+    if components.cluster is not None:
+        components.cluster.encode_corpus(folder / "vectors")
+        return
+    encode_passages(components.model_before, components.dataset.corpus, folder / "vectors")
+
+
+def make_candidates(components: Components, folder: Path) -> Sequence[str]:
+    """Find candidates of every query that may teach or be labelled.
+
+    Args:
+        components: the components of a chain that has vectors.
+        folder: for `candidates.parquet`.
+
+    Returns:
+        What a reader of the figures must know.
+    """
+    dataset, config = components.dataset, components.config.candidates
+    asked = [*dataset.train, *dataset.extra]
+    found = (components.cluster or components.before).search(dataset.texts_of(asked), max(config.k, config.n))
+    write_candidates(dict(zip(asked, found, strict=True)), dataset.corpus, folder / "candidates.parquet")
+    if components.index is None:
+        return []
+    measured = components.index[1].describe()
+    note(measured)
+    return [measured]

@@ -1,8 +1,0 @@
-"""The paper's studies as commands: variants of one experiment over seeds, with paired tests between them."""
-
-from rankstill.studies.catalogue import STUDIES
-from rankstill.studies.lists import ListKind, relist
-from rankstill.studies.running import run_study
-from rankstill.studies.variants import StudyData, Variant
-
-__all__ = ["STUDIES", "ListKind", "StudyData", "Variant", "relist", "run_study"]

@@ -1,0 +1,1 @@
+"""How a call reaches an LLM: the endpoint, its key, requests, retries, limits, and a local server in its place."""

@@ -1,0 +1,81 @@
+"""Which JSON objects of an answer name a ranking, or the best passage, and under which key."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from rankstill.teacher.calls import Kind
+from rankstill.teacher.reading.denials import reversed_order, taken_back
+from rankstill.teacher.reading.objects import Entry, JsonObject
+
+_ASKED_FOR = {
+    "listwise": {"ranking", "final ranking"},
+    "setwise": {"best", "best passage", "best document"},
+}
+# What LLMs write in its place. Sure only where it is the only list, or the only choice, in the object.
+_INSTEAD = {
+    "listwise": {"ranked", "ranked passages", "ranked documents", "ranked list", "order", "final order", "answer"}
+    | {"final answer", "result", "results", "output", "response"},
+    "setwise": {"answer", "final answer", "choice", "winner", "most relevant", "result", "output"},
+}
+_DIRECTIONS = {"order", "sort", "sorted", "sorting", "sort order", "direction"}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The ranking that one JSON object states.
+
+    Args:
+        start: where the object begins.
+        end: where it ends.
+        said: the entries that say it; several must agree. Empty: it says that its order is turned round.
+    """
+
+    start: int
+    end: int
+    said: tuple[Entry, ...]
+
+
+def claims(objects: Iterable[JsonObject], kind: Kind) -> list[Claim]:
+    """The objects that say what the answer is.
+
+    A key that another key takes back is passed over: {"irrelevant": {"ranking": [...]}}, {"example": {"best": ...}}.
+
+    Args:
+        objects: the objects of an answer.
+        kind: the kind of the question.
+    """
+    question = "listwise" if kind == "listwise" else "setwise"
+    found = []
+    for each in objects:
+        said = tuple(
+            entry
+            for entry in each.entries
+            if entry.path[-1] in _ASKED_FOR[question] and not any(map(taken_back, entry.path))
+        )
+        if not said:
+            said = _instead(each, question)
+        if said and _is_reversed(each):
+            found.append(Claim(each.start, each.end, ()))
+        elif said:
+            found.append(Claim(each.start, each.end, said))
+    return found
+
+
+def _instead(each: JsonObject, question: str) -> tuple[Entry, ...]:
+    said = tuple(
+        entry for entry in each.entries if entry.path[-1] in _INSTEAD[question] and not any(map(taken_back, entry.path))
+    )
+    if question == "listwise":
+        lists = [entry for entry in each.entries if not isinstance(entry.value, str)]
+        said = tuple(entry for entry in said if entry in lists) if lists else said
+        return said if len(said) == 1 and len(lists) <= 1 else ()
+    return said if len(said) == 1 else ()
+
+
+def _is_reversed(each: JsonObject) -> bool:
+    return any(
+        isinstance(entry.value, str) and entry.path[-1] in _DIRECTIONS and reversed_order(f"{entry.value} order")
+        for entry in each.entries
+    ) or any(reversed_order(key) for entry in each.entries for key in entry.path[:-1])

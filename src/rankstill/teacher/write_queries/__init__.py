@@ -1,0 +1,1 @@
+"""Training queries that an LLM writes: from which sentences, by which prompt, and which of them are kept."""

@@ -1,0 +1,135 @@
+"""What a finished chain gives away."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rankstill.config import Config
+from rankstill.errors import RankstillError, WorkspaceError
+from rankstill.extras.export import export_retriever, export_to_store, export_vectors, measure_truncation
+from rankstill.extras.export.vectors import read_parquet
+
+Finished = tuple[Config, Path]
+
+
+def test_the_table_says_what_each_form_costs_and_brings(finished: Finished) -> None:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    config, folder = finished
+    table = export_retriever(config, folder, ["onnx", "onnx-int8"], passages=20)
+    forms = {form.name: form for form in table.forms}
+    assert next(iter(forms)) == "torch"
+    assert list(forms)[-2:] == ["onnx", "onnx-int8"]
+    torch, onnx, small = forms["torch"], forms["onnx"], forms["onnx-int8"]
+    assert torch.speed.ratio == torch.speed.low == 1.0
+    assert torch.agreement.worst == pytest.approx(1.0, abs=1e-5)
+    assert onnx.quality == torch.quality
+    assert onnx.agreement.worst > 0.99999 > small.agreement.worst > 0.99
+    assert onnx.comparison is not None
+    assert onnx.comparison.difference == 0.0
+    assert (table.queries, table.passages, table.corpus) == (8, 20, 60)
+    assert (folder / "export" / "export.md").read_text(encoding="utf-8") == table.to_markdown()
+    assert json.loads((folder / "export" / "export.json").read_text(encoding="utf-8"))["forms"][0]["name"] == "torch"
+    assert {path.name for path in (folder / "export").iterdir()} >= {"retriever.py", "retriever.json", "tokenizer.json"}
+
+
+def test_the_turned_retriever_loads_anywhere_and_gives_short_vectors(finished: Finished) -> None:
+    from sentence_transformers import SentenceTransformer
+
+    config, folder = finished
+    table = measure_truncation(config, folder, [32, 16, 8], keep=16)
+    assert [cut.dimensions for cut in table.cuts] == [32, 16, 8]
+    texts = ["The magma of the volcano", "yeast and dough", "a crane"]
+    before = SentenceTransformer(str(folder / "retriever"), device="cpu")
+    short = SentenceTransformer(str(folder / "export" / "matryoshka"), device="cpu")
+    whole = SentenceTransformer(str(folder / "export" / "matryoshka"), device="cpu", truncate_dim=32)
+    assert short.encode_query(texts).shape == (3, 16)
+    cosines = [model.similarity(model.encode_query(texts), model.encode_document(texts)) for model in (before, whole)]
+    np.testing.assert_allclose(*cosines, atol=1e-4)  # turned alike, nothing changes
+
+
+def test_vectors_go_to_parquet_whole_or_short(finished: Finished, tmp_path: Path) -> None:
+    config, folder = finished
+    assert export_vectors(config, folder) == 60
+    whole = next(read_parquet(folder / "export" / "vectors.parquet"))
+    assert np.array_equal(whole.vectors, np.load(folder / "vectors-after" / "passages.npy"))
+    export_vectors(config, folder, tmp_path / "short.parquet", dimensions=12)
+    short = next(read_parquet(tmp_path / "short.parquet"))
+    assert short.vectors.shape == (60, 12)
+    np.testing.assert_allclose(np.linalg.norm(short.vectors, axis=1), 1.0, atol=1e-5)
+    with pytest.raises(RankstillError, match="cannot keep 33 dimensions of 32"):
+        export_vectors(config, folder, tmp_path / "long.parquet", dimensions=33)
+
+
+def test_vectors_go_to_a_store_by_its_name(finished: Finished, tmp_path: Path) -> None:
+    pytest.importorskip("qdrant_client")
+    config, folder = finished
+    assert export_to_store(config, folder, "qdrant", "toy", str(tmp_path)) == 60
+    assert export_to_store(config, folder, "qdrant", "tokens", str(tmp_path), multi_vector=True) == 60
+    with pytest.raises(RankstillError, match="--multi-vector puts whole token vectors into qdrant or lancedb"):
+        export_to_store(config, folder, "pgvector", "tokens", "", multi_vector=True)
+    with pytest.raises(RankstillError, match=r"no database oracle\. Use parquet or one of qdrant, lancedb, pgvector"):
+        export_to_store(config, folder, "oracle", "toy", "")
+
+
+def test_token_vectors_go_to_lancedb(finished: Finished, tmp_path: Path) -> None:
+    pytest.importorskip("lancedb", reason='needs pip install "rankstill[lancedb]"')
+    config, folder = finished
+    assert export_to_store(config, folder, "lancedb", "tokens", str(tmp_path), multi_vector=True) == 60
+
+
+def test_a_short_retriever_is_exported_short(finished: Finished) -> None:
+    pytest.importorskip("onnxscript")
+    pytest.importorskip("onnxruntime")
+    from rankstill.extras.export.standalone import Retriever
+
+    config, folder = finished
+    table = export_retriever(config, folder, ["onnx"], dimensions=12, passages=10)
+    assert table.forms[-1].agreement.worst > 0.99999
+    assert Retriever(folder / "export", "onnx").encode_queries(["magma"]).shape == (1, 12)
+
+
+Export = Callable[[Config, Path], object]
+EXPORTS: dict[str, Export] = {
+    "forms": lambda config, folder: export_retriever(config, folder, ["onnx"]),
+    "matryoshka": measure_truncation,
+    "parquet": export_vectors,
+    "store": lambda config, folder: export_to_store(config, folder, "qdrant", "toy", ""),
+}
+
+
+@pytest.mark.parametrize("form", EXPORTS)
+def test_a_retriever_of_other_judgements_is_not_trained_anew_but_refused(
+    form: str, finished: Finished, toy_config: Callable[..., Config], toy_dataset_folder: Path, tmp_path: Path
+) -> None:
+    if form == "forms":
+        pytest.importorskip("onnxscript")
+        pytest.importorskip("onnxruntime")
+    _, folder = finished
+    judged = shutil.copytree(toy_dataset_folder, tmp_path / "judged")
+    qrels = judged / "qrels" / "test.tsv"
+    qrels.write_text("\n".join(qrels.read_text(encoding="utf-8").splitlines()[:-1]) + "\n", encoding="utf-8")
+    config = toy_config(source=judged)
+    held = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if "export" not in path.parts}
+    with pytest.raises(WorkspaceError, match=r"settings or data have changed since .*`rankstill run` first"):
+        EXPORTS[form](config, folder)
+    assert {path: path.stat().st_mtime_ns for path in held} == held  # its config.yaml too
+
+
+def test_what_was_not_finished_is_not_made_to_be_exported(finished: Finished, tmp_path: Path) -> None:
+    config, folder = finished
+    copied = shutil.copytree(folder, tmp_path / "w")
+    manifest = json.loads((copied / "manifest.json").read_text(encoding="utf-8"))
+    del manifest["steps"]["retriever"]
+    (copied / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.raises(WorkspaceError, match=r'step "train-retriever" is not finished\. `rankstill run` first'):
+        export_vectors(config, copied)
+    with pytest.raises(WorkspaceError, match=r"no workspace of a run\. `rankstill run` first"):
+        export_vectors(config, tmp_path / "none")
+    assert not (tmp_path / "none").exists()

@@ -1,0 +1,85 @@
+"""A baseline is a value of the configuration; what it needs follows from it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from rankstill.config import Config, make_config
+from rankstill.errors import RankstillError
+from rankstill.labels.choice import query_loss, unneeded_steps
+from rankstill.labels.white_box_scores import emdr2_nll, replug_kl
+from rankstill.losses.margin_mse import margin_mse
+from rankstill.retriever.loss import kl_to_ranker
+
+if TYPE_CHECKING:
+    from rankstill.data import Dataset
+
+
+def config(**changes: Any) -> Config:
+    """The plain chain's options, and changes with __ for the dot."""
+    dotted = {name.replace("__", "."): value for name, value in changes.items()}
+    return make_config({"dataset": {"source": "toy"}, "preset": "paper"}, dotted)
+
+
+@pytest.mark.parametrize(
+    ("changes", "loss"),
+    [
+        ({}, kl_to_ranker),
+        ({"labels__ranked_by": "gold"}, kl_to_ranker),
+        ({"labels__ranked_by": "pdist"}, kl_to_ranker),
+        ({"labels__ranked_by": "loop"}, kl_to_ranker),
+        ({"labels__ranked_by": "adist"}, kl_to_ranker),
+        ({"labels__ranked_by": "emdr2"}, emdr2_nll),
+        ({"labels__ranked_by": "replug-lsr"}, replug_kl),
+        ({"retriever__loss": "margin-mse"}, margin_mse),
+    ],
+)
+def test_the_loss_follows_from_what_is_configured(changes: dict[str, Any], loss: object) -> None:
+    assert query_loss(config(**changes)) is loss
+
+
+NO_LIST = {"rankings", "held_out", "multi_vector", "token_index", "ranker", "agreement"}
+
+
+@pytest.mark.parametrize(
+    ("ranked_by", "unneeded"),
+    [
+        ("both", set()),
+        ("ranker", set()),
+        ("llm", {"multi_vector", "token_index", "ranker"}),
+        ("first-choice", {"multi_vector", "token_index", "ranker"}),
+        ("gold", NO_LIST),
+        ("pdist", NO_LIST),
+        ("adist", NO_LIST),
+    ],
+)
+def test_steps_that_a_baseline_does_not_need_are_not_run(
+    ranked_by: str, unneeded: set[str], toy_dataset: Dataset
+) -> None:
+    assert unneeded_steps(config(labels__ranked_by=ranked_by), toy_dataset) == unneeded | {"multi_vector_distilled"}
+
+
+def test_unlabelled_queries_need_the_ranker_beside_the_llms_order(toy_dataset: Dataset) -> None:
+    extra = replace(toy_dataset, extra=toy_dataset.train[:1])
+    assert unneeded_steps(config(labels__ranked_by="llm"), extra) == {"multi_vector_distilled"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        (
+            {"labels__ranked_by": "pdist", "white_box__passages": 31},
+            r"white_box\.passages: the first stage finds 30 candidates of a query; raise candidates\.n",
+        ),
+        ({"labels__ranked_by": "gold", "retriever__loss": "margin-mse"}, r"set labels\.ranked_by to ranker"),
+        ({"labels__ranked_by": "emdr2", "retriever__loss": "margin-mse"}, r"set labels\.ranked_by to ranker"),
+        ({"labels__ranked_by": "pdits"}, r"labels\.ranked_by"),
+    ],
+)
+def test_options_that_do_not_go_together_say_what_to_set(changes: dict[str, Any], told: str) -> None:
+    with pytest.raises(RankstillError, match=told) as caught:
+        config(**changes)
+    assert "\n" not in str(caught.value)

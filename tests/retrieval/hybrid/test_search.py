@@ -1,0 +1,126 @@
+"""Hybrid search in memory and by an index of token vectors, and the same scores from a real Qdrant."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sentence_transformers import MultiVectorEncoder, SentenceTransformer
+
+from rankstill.errors import ModelError
+from rankstill.multi_vector import TokenIndex, TwoStage, encode_queries, make_two_stage, multi_vector_encoder
+from rankstill.retrieval.bm25 import BM25Index
+from rankstill.retrieval.dense import encode
+from rankstill.retrieval.hybrid import Hybrid, HybridSearcher
+from rankstill.retrieval.hybrid.engines import SparseTerms, elasticsearch_query, opensearch_query, qdrant_query
+
+PASSAGES = [
+    "Send it back within 30 days of delivery.",
+    "Parcels go out on weekdays before noon.",
+    "A refund reaches your card within five days of the return.",
+    "Gift cards cannot be returned or refunded.",
+    "Our stores open at nine, on Sundays at eleven.",
+    "Returns of opened software are refused.",
+]
+QUERY = "how long do I have to return something for a refund"
+
+
+@pytest.fixture
+def hybrid() -> Hybrid:
+    return Hybrid(dense=4.0, bm25=0.6, language="english", k1=1.2, b=0.75, lists=50)
+
+
+def expected(hybrid: Hybrid, model: SentenceTransformer) -> np.ndarray:
+    cosines = encode(model, PASSAGES, "document", "") @ encode(model, [QUERY], "query", "")[0]
+    return hybrid.dense * cosines + hybrid.bm25 * BM25Index(PASSAGES, "english", 1.2, 0.75).scores(QUERY)
+
+
+def test_search_adds_the_two_weighed_scores_of_every_passage(hybrid: Hybrid, tiny_model: SentenceTransformer) -> None:
+    found = HybridSearcher(hybrid, tiny_model, PASSAGES).search(QUERY, k=3)
+    scores = expected(hybrid, tiny_model)
+    best = np.argsort(-scores)[:3]
+    assert [each.position for each in found] == best.tolist()
+    assert [each.score for each in found] == pytest.approx(scores[best], abs=1e-5)
+
+
+@pytest.fixture
+def late(tiny_model: SentenceTransformer) -> MultiVectorEncoder:
+    return multi_vector_encoder(tiny_model, np.ones(len(tiny_model.tokenizer), dtype=np.float32), 1.0)
+
+
+@pytest.fixture
+def two_stage(late: MultiVectorEncoder, tmp_path: Path) -> TwoStage:
+    index = TokenIndex.encode(late, PASSAGES, tmp_path)
+    make_two_stage(index, encode_queries(late, [QUERY]), 0.95)
+    return TwoStage.load(tmp_path)
+
+
+def test_an_index_gives_the_scores_of_vectors_in_memory_without_encoding_a_passage(
+    hybrid: Hybrid, late: MultiVectorEncoder, two_stage: TwoStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    expected = HybridSearcher(hybrid, late, PASSAGES).search(QUERY, k=6)
+    monkeypatch.delattr(MultiVectorEncoder, "encode_document")
+    found = HybridSearcher(hybrid, late, PASSAGES, two_stage).search(QUERY, k=6)
+    assert [each.position for each in found] == [each.position for each in expected]
+    assert [each.score for each in found] == pytest.approx([each.score for each in expected], rel=0.01)
+
+
+def test_an_index_is_asked_for_the_candidates_of_either_search(
+    hybrid: Hybrid, late: MultiVectorEncoder, two_stage: TwoStage
+) -> None:
+    narrow = replace(two_stage, depth=1)
+    lexical = int(BM25Index(PASSAGES, "english", 1.2, 0.75).scores("gift cards").argmax())
+    near = int(narrow.candidates(encode_queries(late, ["gift cards"])[0])[0])
+    found = HybridSearcher(hybrid, late, PASSAGES, narrow).search("gift cards", k=6)
+    assert {each.position for each in found} == {lexical, near}
+
+
+def test_an_index_of_other_passages_or_for_one_vector_is_refused(
+    hybrid: Hybrid, tiny_model: SentenceTransformer, late: MultiVectorEncoder, two_stage: TwoStage
+) -> None:
+    with pytest.raises(ModelError, match="6 passages, but 5 were given"):
+        HybridSearcher(hybrid, late, PASSAGES[:5], two_stage)
+    with pytest.raises(ModelError, match="multi-vector retriever only"):
+        HybridSearcher(hybrid, tiny_model, PASSAGES, two_stage)
+
+
+def test_qdrant_gives_the_same_scores(hybrid: Hybrid, tiny_model: SentenceTransformer) -> None:
+    qdrant = pytest.importorskip("qdrant_client", reason='needs pip install "rankstill[qdrant]"')
+    from qdrant_client import models
+
+    vectors = encode(tiny_model, PASSAGES, "document", "")
+    terms = SparseTerms(BM25Index(PASSAGES, "english", 1.2, 0.75).statistics)
+    client = qdrant.QdrantClient(":memory:")
+    client.create_collection(
+        "passages",
+        vectors_config={"dense": models.VectorParams(size=vectors.shape[1], distance=models.Distance.COSINE)},
+        sparse_vectors_config={"terms": models.SparseVectorParams(modifier=models.Modifier.IDF)},
+    )
+    points = []
+    for number, (text, vector) in enumerate(zip(PASSAGES, vectors, strict=True)):
+        sparse = terms.passage(text)
+        own = {"dense": vector.tolist(), "terms": {"indices": sparse.indices, "values": sparse.values}}
+        points.append(models.PointStruct(id=number, vector=own))
+    client.upsert("passages", points)
+    asked = encode(tiny_model, [QUERY], "query", "")[0]
+    body = qdrant_query(hybrid, asked, terms.query(QUERY), vector_name="dense", terms_name="terms", limit=6)
+    request = models.QueryRequest.model_validate(body)
+    found = client.query_points("passages", query=request.query, prefetch=request.prefetch, limit=6).points
+    by_id = {point.id: point.score for point in found}
+    scores = expected(hybrid, tiny_model)
+    assert [by_id[number] for number in range(len(PASSAGES))] == pytest.approx(scores, abs=1e-4)
+
+
+def test_a_query_for_a_search_engine_has_both_weights_and_only_data_from_the_user(hybrid: Hybrid) -> None:
+    query = 'a"}} , {"match_all'
+    fields = {"text_field": "body", "vector_field": "v"}
+    for make in (elasticsearch_query, opensearch_query):
+        body = make(hybrid, query, [0.1, 0.2], **fields, size=7)
+        dense, lexical = body["query"]["bool"]["should"]
+        assert body["size"] == 7
+        assert dense["script_score"]["boost"] == hybrid.dense
+        assert dense["script_score"]["script"]["params"]["vector"] == [0.1, 0.2]
+        assert lexical == {"match": {"body": {"query": query, "boost": hybrid.bm25}}}
+        assert query not in dense["script_score"]["script"]["source"]
