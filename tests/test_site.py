@@ -30,8 +30,8 @@ from rankstill.cli import app
 from rankstill.config import Config, DatasetConfig, make_config
 from rankstill.config.section import Section
 from rankstill.evaluation.systems import MEANINGS
+from rankstill.losses.kl import UNLABELLED, distribution, kl_to_ranker
 from rankstill.losses.listmle import plackett_luce_nll
-from rankstill.retriever.loss import UNLABELLED, distribution, kl_to_ranker
 from rankstill.teacher.calls import Reading
 
 START = (DOCS / "start.md").read_text(encoding="utf-8")

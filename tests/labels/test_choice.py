@@ -9,10 +9,12 @@ import pytest
 
 from rankstill.config import Config, make_config
 from rankstill.errors import RankstillError
-from rankstill.labels.choice import query_loss, unneeded_steps
-from rankstill.labels.white_box_scores import emdr2_nll, replug_kl
+from rankstill.labels.choice import unneeded_steps
+from rankstill.losses.choice import query_loss
+from rankstill.losses.emdr2 import emdr2_nll
+from rankstill.losses.kl import kl_to_ranker
 from rankstill.losses.margin_mse import margin_mse
-from rankstill.retriever.loss import kl_to_ranker
+from rankstill.losses.replug import replug_kl
 
 if TYPE_CHECKING:
     from rankstill.data import Dataset

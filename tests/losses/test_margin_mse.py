@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from rankstill.losses.kl import UNLABELLED
 from rankstill.losses.margin_mse import margin_mse
-from rankstill.retriever.loss import UNLABELLED
 
 MATRIX = arrays(np.float64, (2, 4), elements=st.floats(-1, 1))
 

@@ -16,12 +16,13 @@ from hypothesis import strategies as st
 import rankstill
 from rankstill.config import Config, RetrieverConfig
 from rankstill.labels import LabelledQuery
+from rankstill.losses.kl import UNLABELLED
 from rankstill.models import load_multi_vector
 from rankstill.multi_vector import multi_vector_encoder
 from rankstill.multi_vector.model import every_token
 from rankstill.multi_vector.student import MULTI_VECTOR, mean_maxsim
 from rankstill.retriever import TrainingData, ValidationList
-from rankstill.retriever.loss import UNLABELLED, DistillationLoss
+from rankstill.retriever.loss import DistillationLoss
 from rankstill.retriever.training import train_student
 
 if TYPE_CHECKING:

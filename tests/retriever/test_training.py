@@ -13,10 +13,10 @@ import torch
 from rankstill.config import RetrieverConfig
 from rankstill.errors import DataError, ModelError
 from rankstill.labels import LabelledQuery, UnlabelledQuery, label
+from rankstill.losses.kl import kl_to_ranker
 from rankstill.ranker import Prior, Ranker
 from rankstill.retrieval import FEATURES, FirstStage
 from rankstill.retriever import USUAL_TEMPERATURE, TrainingData, ValidationList, load_retriever, train_retriever
-from rankstill.retriever.loss import kl_to_ranker
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -1,4 +1,4 @@
-"""Where a baseline changes the chain: what it needs, who labels the training queries, and by which loss they teach."""
+"""Who labels the training queries: a ranker, or a baseline in its place, and which steps a baseline does without."""
 
 from __future__ import annotations
 
@@ -15,13 +15,10 @@ from rankstill.labels.gold import first_choice_labels, gold_labels
 from rankstill.labels.local_lm import find_local_lm, lm_identity, load_local_lm
 from rankstill.labels.order import order_labels
 from rankstill.labels.white_box import label_by_lm, queries_to_read
-from rankstill.labels.white_box_scores import emdr2_nll, replug_kl
-from rankstill.losses.margin_mse import margin_mse
 from rankstill.workspace import digest
 
 if TYPE_CHECKING:
     from rankstill.components import Components
-    from rankstill.retriever.loss import Divergence
 
 _LATE = {"multi_vector", "token_index", "multi_vector_distilled"}
 
@@ -60,16 +57,6 @@ def white_box_identity(config: Config) -> list[Any]:
     if config.labels.white_box is None:
         return []
     return [config.white_box.model_dump(mode="json", exclude={"model"}), lm_identity(config.white_box.model)]
-
-
-def query_loss(config: Config) -> Divergence:
-    """What the encoder learns by: the configured loss, or that of the white-box method which has one of its own."""
-    from rankstill.retriever.loss import kl_to_ranker
-
-    own: Mapping[str, Divergence] = {"emdr2": emdr2_nll, "replug-lsr": replug_kl}
-    if config.retriever.loss == "margin-mse":
-        return margin_mse
-    return own.get(config.labels.ranked_by, kl_to_ranker)
 
 
 def label_without_ranker(

@@ -1,13 +1,13 @@
-"""Contrastive learning, what most retrievers are trained by: one relevant passage against the others.
+"""Labels of contrastive learning: a relevant passage, judged or the LLM's first choice, against the others.
 
-The labels here are one-hot, and the KL divergence to a one-hot distribution is the InfoNCE loss: existing training runs
-them as they are, with the query's other candidates as hard negatives and the step's as in-batch negatives.
+The labels are one-hot, and the KL divergence to a one-hot distribution is the InfoNCE loss (`losses/info_nce.py`).
+Training runs them as they are, with the query's other candidates as hard negatives and the step's as in-batch
+negatives.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,29 +16,6 @@ from rankstill.data import Dataset
 from rankstill.labels.rows import labelled_query, one_hot
 from rankstill.labels.table import LabelledQuery
 from rankstill.teacher.rankings import Ranking
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-
-def info_nce(cosines: Tensor, positives: Tensor, student_temperature: float) -> Tensor:
-    """InfoNCE: -log softmax(cosines / tau_s) of the relevant passage (DPR: Karpukhin et al. 2020, eq. 2).
-
-    With several relevant passages, the mean over them (Khosla et al. 2020, eq. 2: L_out). Equals the KL divergence to
-    an even distribution over them, plus that distribution's entropy.
-
-    Args:
-        cosines: of queries and passages. [queries, passages]
-        positives: which passages are relevant, at least one a query; all others are negatives. [queries, passages]
-        student_temperature: tau_s.
-
-    Returns:
-        One loss a query, in nats. [queries]
-    """
-    import torch
-
-    losses = -torch.log_softmax(cosines / student_temperature, dim=1)
-    return losses.masked_fill(~positives, 0.0).sum(dim=1) / positives.sum(dim=1)
 
 
 def first_choice_labels(

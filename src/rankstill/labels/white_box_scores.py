@@ -2,7 +2,7 @@
 
 These methods need a model's weights or its token probabilities, which a black box does not give. Each turns what it
 reads into scores; the retriever learns their softmax(scores / tau_t) by KL divergence, as it learns a ranker's. EMDR2
-and REPLUG-LSR have losses of their own, with the arguments and the shape of `kl_to_ranker`.
+and REPLUG-LSR have losses of their own (`losses/emdr2.py`, `losses/replug.py`).
 
 The paper that compares them: Izacard et al. 2022, "Atlas: Few-shot Learning with Retrieval Augmented Language Models"
 (arXiv 2208.03299), section 2.2. Where it leaves something open, its code (facebookresearch/atlas) is followed or the
@@ -12,15 +12,12 @@ difference named.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.config.sections import WhiteBoxMethod
-
-if TYPE_CHECKING:
-    from torch import Tensor
 
 Method = WhiteBoxMethod
 Signal = Literal["alone", "left-out", "attention"]
@@ -109,56 +106,3 @@ def target(scores: Scores, temperature: float) -> Scores:
     powers: Scores = np.exp(scaled - scaled.max(axis=-1, keepdims=True))
     shares: Scores = powers / powers.sum(axis=-1, keepdims=True)
     return shares
-
-
-def emdr2_nll(cosines: Tensor, labels: Tensor, teacher_temperature: float, student_temperature: float) -> Tensor:
-    """EMDR2: -log sum_d p_LM(a | q, d) p_R(d | q), the answer's marginal likelihood.
-
-    The second term of Sachan et al. 2021's objective (arXiv 2106.05346, section 2.3), which trains their retriever and
-    lets no gradient into the reader; here, as in Atlas, section 2.2, the language model is fixed anyway. The sum is
-    over passages of the whole answer's likelihood, where Atlas's code sums for each token. Its gradient is that of
-    KL(posterior || P_R) with the posterior p_LM p_R / sum p_LM p_R held fixed, hence "EM".
-
-    p_R is normalised over all passages that have a cosine. So with `retriever.in_batch` those of the step's other
-    queries are in its normaliser, and in no term of the sum; without, it is over the read passages, as in the paper
-    over the top K.
-
-    Args:
-        cosines: of queries and passages; -inf takes a passage out of the retriever's distribution. [queries, passages]
-        labels: log p_LM(a | q, d), -inf where it was not read. [queries, passages]
-        teacher_temperature: divides the log-likelihoods; 1 is EMDR2.
-        student_temperature: tau_s; cosines are divided by it.
-
-    Returns:
-        One loss a query, in nats. [queries]
-    """
-    import torch
-
-    retriever = torch.log_softmax(cosines / student_temperature, dim=1)
-    return -torch.logsumexp(labels / teacher_temperature + retriever, dim=1)
-
-
-def replug_kl(cosines: Tensor, labels: Tensor, teacher_temperature: float, student_temperature: float) -> Tensor:
-    """REPLUG LSR: KL(P_R || Q_LM) (Shi et al. 2023, section 4): the retriever's distribution comes first.
-
-    Mode-seeking, where PDist's KL(Q || P_R) covers: a retriever that bets on one of two good passages loses little.
-
-    Args:
-        cosines: of queries and passages. [queries, passages]
-        labels: `replug_scores`, -inf where nothing was read: P_R is over the read passages alone. [queries, passages]
-        teacher_temperature: divides them: beta, or 1 where they were divided by it before (`TEMPERATURE_OF`).
-        student_temperature: gamma; cosines are divided by it.
-
-    Returns:
-        One divergence a query, in nats. [queries]
-    """
-    import torch
-
-    absent = ~torch.isfinite(labels) | ~torch.isfinite(cosines)
-    # Masked by a number, not by -inf, whose logarithms would turn the gradient into NaN.
-    retriever, language_model = (
-        torch.log_softmax(each.masked_fill(absent, torch.finfo(each.dtype).min / 4), dim=1)
-        for each in (cosines / student_temperature, labels / teacher_temperature)
-    )
-    terms = retriever.exp() * (retriever - language_model)
-    return terms.masked_fill(absent, 0.0).sum(dim=1)

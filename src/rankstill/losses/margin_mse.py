@@ -6,10 +6,8 @@ ranker's labels as they are, but no KL divergence equals it, so training needs t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
 
 
 def margin_mse(cosines: Tensor, labels: Tensor, teacher_temperature: float, student_temperature: float) -> Tensor:
@@ -29,8 +27,6 @@ def margin_mse(cosines: Tensor, labels: Tensor, teacher_temperature: float, stud
     Returns:
         One loss a query; 0 where fewer than two passages are labelled. [queries]
     """
-    import torch
-
     best = labels.argmax(dim=1, keepdim=True)
     negatives = (torch.isfinite(labels) & torch.isfinite(cosines)).scatter(1, best, False)
     # Zeroed before they are subtracted, for inf minus inf would poison the gradient.

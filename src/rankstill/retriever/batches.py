@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rankstill.distributed.processes import all_gather_rows, rank_shard
 from rankstill.labels.table import LabelledQuery
-from rankstill.retriever.loss import UNLABELLED
+from rankstill.losses.kl import UNLABELLED
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

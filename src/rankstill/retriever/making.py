@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from rankstill.distributed.processes import note_world_size
 from rankstill.labels import read_labels
-from rankstill.labels.choice import query_loss
+from rankstill.losses.choice import query_loss
 from rankstill.models import save_model
 from rankstill.retriever.blending import Blend
 from rankstill.retriever.training import TrainingData, train_retriever

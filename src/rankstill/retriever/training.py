@@ -13,11 +13,12 @@ from rankstill.data import Corpus
 from rankstill.distributed.processes import check_first_step, with_averaged_gradients
 from rankstill.errors import DataError, ModelError
 from rankstill.labels.table import LabelledQuery
+from rankstill.losses.kl import Divergence, kl_to_ranker
 from rankstill.models import load_bi_encoder
 from rankstill.reporting import NOWHERE, Reports
 from rankstill.retriever.batches import BatchBuilder, BatchCollator
 from rankstill.retriever.blending import choose_blend, mix, plackett_luce_fit
-from rankstill.retriever.loss import DistillationLoss, Divergence, kl_to_ranker
+from rankstill.retriever.loss import DistillationLoss
 from rankstill.retriever.student import BI_ENCODER, Student, ValidationList
 from rankstill.training import ENOUGH_TO_FIT, progress_callback, run_training, set_seed, training_arguments
 
