@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from rankstill.config import Config
 from rankstill.data import drop_leaks, drop_or_mark_leaks, find_leaks, load_with_leaks
+from rankstill.retrieval import encode
 
 
 def check_dataset(config: Config, *, near_duplicates: bool) -> list[str]:
@@ -21,8 +22,7 @@ def check_dataset(config: Config, *, near_duplicates: bool) -> list[str]:
     whole = load_with_leaks(config.dataset)
     train_vectors = test_vectors = None
     if near_duplicates and whole.train and whole.test:
-        from rankstill.retrieval import encode
-        from rankstill.retriever import load_retriever
+        from rankstill.retriever import load_retriever  # loads torch
 
         model = load_retriever(config.retriever, config.device)
         train_vectors, test_vectors = (

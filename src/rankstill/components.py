@@ -32,6 +32,8 @@ from rankstill.retrieval import FirstStage, encode, encode_passages, load_vector
 from rankstill.retrieval.approximate import cached_approximate_index
 from rankstill.retrieval.bm25 import cached_index
 from rankstill.teacher import read_rankings
+from rankstill.teacher.asking import CandidateList
+from rankstill.teacher.prompts import load_template
 from rankstill.workspace import Workspace
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from rankstill.retrieval.approximate import ApproximateIndex, IndexRecall
     from rankstill.retrieval.bm25 import BM25Index
     from rankstill.retriever import Blend
-    from rankstill.teacher import CandidateList, Ranking, Teacher
+    from rankstill.teacher import Ranking, Teacher
 
 _QUERIES_TO_MEASURE_WITH = 200
 
@@ -166,8 +168,6 @@ class Components:
 
     def ranking_options(self) -> list[Any]:
         """The teacher's options that the rankings depend on: they are part of the step's fingerprint."""
-        from rankstill.teacher.prompts import load_template
-
         teacher = self.config.teacher
         return [teacher.ranking_options(), load_template(teacher.template or f"{teacher.strategy}-v1").identity]
 
@@ -198,8 +198,6 @@ class Components:
         ]
 
     def _candidate_list(self, query_id: str, positions: NDArray[np.int64]) -> CandidateList:
-        from rankstill.teacher import CandidateList  # loads openai
-
         corpus, first = self.dataset.corpus, [int(position) for position in positions[: self.config.candidates.k]]
         ids = tuple(corpus.ids[position] for position in first)
         return CandidateList(query_id, self.dataset.queries[query_id].text, ids, tuple(corpus.texts(first)))
@@ -253,7 +251,7 @@ class Components:
     @cached_property
     def model_before(self) -> SentenceTransformer:
         """The retriever to improve."""
-        from rankstill.retriever import load_retriever
+        from rankstill.retriever import load_retriever  # loads torch
 
         return load_retriever(self.config.retriever, self.config.device)
 
@@ -293,7 +291,7 @@ class Components:
     @property
     def student_temperature(self) -> float:
         """With which the distilled retriever was trained."""
-        from rankstill.retriever import USUAL_TEMPERATURE
+        from rankstill.retriever import USUAL_TEMPERATURE  # loads torch
 
         chosen = self.retriever_blend
         return chosen.temperature if chosen else self.config.retriever.student_temperature or USUAL_TEMPERATURE
@@ -301,7 +299,7 @@ class Components:
     @property
     def retriever_blend(self) -> Blend | None:
         """How much of the distilled retriever's training was kept; None where that was not to be chosen."""
-        from rankstill.retriever import Blend
+        from rankstill.retriever import Blend  # loads torch
 
         chosen = json.loads(self.workspace.path("retriever-blend.json").read_text(encoding="utf-8"))
         return Blend(**chosen) if chosen else None

@@ -140,7 +140,7 @@ class TeacherLists:
 
     def validation_texts(self) -> list[ValidationList]:
         """The rankings of `validation` as texts."""
-        from rankstill.retriever import ValidationList
+        from rankstill.retriever import ValidationList  # loads torch
 
         rankings, texts = self.validation, self.dataset.corpus.texts
         return [

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rankstill.evaluation import EvaluationTable
 from rankstill.evaluation.chain_agreement import read_agreement
 from rankstill.evaluation.systems import DISTILLED
-from rankstill.notebook import outcome_html, outcome_markdown
+from rankstill.report.notebook import outcome_html, outcome_markdown
 from rankstill.report.verdict import verdict
 
 if TYPE_CHECKING:

@@ -23,7 +23,8 @@ from rankstill.evaluation.judged import read_judgements
 from rankstill.forecast import expected_seconds
 from rankstill.labels.choice import check_white_box, unneeded_steps, white_box_identity
 from rankstill.labels.making import make_labels
-from rankstill.multi_vector.making import make_distilled, make_multi_vector, make_token_index, read_choice
+from rankstill.multi_vector.choosing import read_choice
+from rankstill.multi_vector.making import make_distilled, make_multi_vector, make_token_index
 from rankstill.outcome import Outcome, read_outcome
 from rankstill.progress import forget_notes, note
 from rankstill.ranker.making import make_ranker, make_reranker
@@ -68,13 +69,12 @@ def distill(
     Raises:
         RankstillError: something that the user can mend; the message says what and where.
     """
-    if config.judge.after_run and until == STEPS[-1] and is_rank_zero():
-        dataset = dataset or load_dataset(config.dataset)
-        if dataset.unjudged and not dataset.test:
-            from rankstill.judge.commands import run_and_judge
-
-            return run_and_judge(config, workspace, dataset, replace=replace)
     with open_chain(config, workspace, dataset, replace=replace) as chain:
+        judges = config.judge.after_run and until == STEPS[-1] and is_rank_zero()
+        if judges and chain.dataset.unjudged and not chain.dataset.test:
+            from rankstill.judge.judging import run_and_judge  # loads openai, which takes half a second
+
+            return run_and_judge(chain)
         return chain.run(until)
 
 
@@ -272,7 +272,7 @@ class Chain:
     @_once
     def retriever(self) -> str:
         """Labels -> retriever."""
-        from rankstill.retriever.making import make_retriever
+        from rankstill.retriever.making import make_retriever  # loads torch
 
         return self.workspace.step(
             "retriever",
@@ -333,7 +333,7 @@ class Chain:
     @_once
     def evaluation(self) -> str:
         """Measure every system on the test queries, with paired tests against the retriever as it was."""
-        from rankstill.judge.offer import offer
+        from rankstill.judge.offer import offer  # loads openai
 
         dataset = self.components.test_set
         judged = read_judgements(self.workspace.folder, self.dataset) if dataset.judged_by else None

@@ -33,12 +33,13 @@ from rankstill.evaluation.systems import (
     SYSTEMS,
 )
 from rankstill.labels import read_labels
-from rankstill.multi_vector import TokenIndex, encode_queries
+from rankstill.multi_vector import TokenIndex
 from rankstill.ranker import Ranker
 from rankstill.retrieval import FEATURES
 from rankstill.retrieval.first_stage import BM25_SCALE
 from rankstill.retrieval.fusion import reciprocal_rank_fusion
 from rankstill.retrieval.hybrid import Hybrid
+from rankstill.retrieval.late_interaction import encode_queries
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:

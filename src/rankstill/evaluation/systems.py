@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 
 from rankstill.disk import temporary_files
 from rankstill.evaluation.runs import Run, break_ties, read_run
-from rankstill.multi_vector import encode_queries
 from rankstill.progress import progress
 from rankstill.retrieval import encode, encode_passages, nearest_passages
 from rankstill.retrieval.first_stage import top
+from rankstill.retrieval.late_interaction import encode_queries
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer

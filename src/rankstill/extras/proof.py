@@ -79,7 +79,7 @@ def answer_questions(config: Config, workspace: str | Path) -> RagTable:
     Raises:
         RankstillError: as `rag_table`, or the chain.
     """
-    from rankstill.extras.rag import answered_queries, rag_table
+    from rankstill.extras.rag import answered_queries, rag_table  # loads openai
 
     dataset = load_dataset(config.dataset)
     answered_queries(dataset)  # or the chain would run for nothing
@@ -105,7 +105,7 @@ def answer_choices(config: Config, workspace: str | Path, questions: Path) -> Ra
     Raises:
         RankstillError: as `choice_table`, or the chain.
     """
-    from rankstill.extras.rag import choice_table, read_choice_questions
+    from rankstill.extras.rag import choice_table, read_choice_questions  # loads openai
 
     asked = read_choice_questions(questions)
     with _reading(config, workspace) as (chain, reader):
@@ -147,7 +147,7 @@ def _read_from(config: Config, systems: Iterable[str]) -> list[str]:
 
 
 def _settings(config: Config) -> RagSettings:
-    from rankstill.extras.rag import RagSettings
+    from rankstill.extras.rag import RagSettings  # loads openai
 
     return RagSettings(
         k=config.rag.k,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rankstill.judge.agreement import HumanAgreement, SelfConsistency, human_agreement, self_consistency
 from rankstill.progress import say
+from rankstill.report.verdict import verdict
 from rankstill.teacher.health import paid
 from rankstill.teacher.live import NothingDecidedError
 
@@ -83,8 +84,6 @@ class JudgeCheck:
 
 def human_agreement_lines(found: HumanAgreement) -> list[str]:
     """How a judge compares with people, a line a finding."""
-    from rankstill.report.verdict import verdict
-
     assumed = ", those that people did not judge taken for not relevant" if found.assumed else ""
     ours, theirs = (verdict(table, Path()) for table in (found.by_judge, found.by_people))
     return [

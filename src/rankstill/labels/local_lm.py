@@ -17,6 +17,7 @@ from rankstill.compute.precision import autocast
 from rankstill.compute.training_mode import plain_attention
 from rankstill.errors import ModelError
 from rankstill.models import check_device, model_identity, resolve_model
+from rankstill.teacher.client.local import find_gguf, identity
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -220,8 +221,6 @@ def find_local_lm(name: str) -> tuple[str, dict[str, str]]:
     """
     if Path(name).expanduser().is_dir() or ("/" in name and not name.endswith(".gguf")):
         return resolve_model(name), {}
-    from rankstill.teacher.client.local import find_gguf
-
     path = find_gguf(name)
     if importlib.util.find_spec("gguf") is None:
         raise ModelError(f"{name}: to read GGUF weights from within needs the package gguf. pip install 'gguf>=0.10'")
@@ -234,7 +233,5 @@ def lm_identity(name: str) -> str:
     Raises:
         ModelError: as `find_local_lm`.
     """
-    from rankstill.teacher.client.local import identity
-
     place, where = find_local_lm(name)
     return identity(Path(place) / where["gguf_file"]) if where else model_identity(place)

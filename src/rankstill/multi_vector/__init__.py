@@ -2,9 +2,10 @@
 
 from rankstill.multi_vector.choosing import Choice, choose
 from rankstill.multi_vector.idf import inverse_document_frequency
-from rankstill.multi_vector.index import MeanMaxSim, TokenIndex, encode_queries, mean_of
+from rankstill.multi_vector.index import MeanMaxSim, TokenIndex
 from rankstill.multi_vector.model import has_token_vectors, multi_vector_encoder
 from rankstill.multi_vector.two_stage import TwoStage, make_two_stage
+from rankstill.retrieval.late_interaction import encode_queries
 
 __all__ = [
     "Choice",
@@ -16,6 +17,5 @@ __all__ = [
     "has_token_vectors",
     "inverse_document_frequency",
     "make_two_stage",
-    "mean_of",
     "multi_vector_encoder",
 ]

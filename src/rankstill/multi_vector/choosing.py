@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
     from torch import Tensor
 
+    from rankstill.components import Components
     from rankstill.config import MultiVectorConfig
     from rankstill.ranker import RankedList
 
@@ -44,6 +46,12 @@ class Choice:
     idf_power: float
     loss: float
     lists: int
+
+
+def read_choice(components: Components) -> Choice | None:
+    """What the rankings chose; None where the model has no token vectors."""
+    held = json.loads(components.workspace.path("multi-vector.json").read_text(encoding="utf-8"))
+    return Choice(**held) if held else None
 
 
 def choose(

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from rankstill.compute.memory import DeviceMemory, release_memory
 from rankstill.compute.precision import fast_precision
 from rankstill.multi_vector.codes import Bits, Codec
-from rankstill.multi_vector.model import encoder_in_bfloat16
 from rankstill.progress import progress
+from rankstill.retrieval.late_interaction import Tokens, encode_queries, encoder_in_bfloat16, mean_of
 from rankstill.retrieval.vectors import read_pieces
 from rankstill.workspace import write_atomically
 
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder
     from torch import Tensor
 
-Tokens = NDArray[np.float32]
-"""The token vectors of one text. [tokens, dimensions]"""
 
 _TEXTS_A_STRETCH = 256
 _TOKENS_A_BLOCK = 16_384
@@ -184,19 +182,6 @@ class MeanMaxSim:
         [passages]"""
         (found,) = self.index.scores_of([tokens], [positions], str(self.model.device))
         return mean_of(tokens, found)
-
-
-def mean_of(query: Tokens, maxsim: NDArray[np.float32]) -> NDArray[np.float32]:
-    """MaxSim with a query's tokens over the sum of their weights, which are their vectors' lengths. [passages]"""
-    weight = max(float(np.linalg.norm(query, axis=1).sum()), 1e-9)
-    return np.where(np.isfinite(maxsim), maxsim / weight, 0.0).astype(np.float32)
-
-
-def encode_queries(model: MultiVectorEncoder, queries: Sequence[str]) -> list[Tokens]:
-    """The token vectors of queries, as long as their tokens' weights. Each [tokens, dimensions]"""
-    with encoder_in_bfloat16(model):
-        encoded = model.encode_query(list(queries), batch_size=128, show_progress_bar=False, convert_to_numpy=True)
-    return [np.asarray(each, dtype=np.float32) for each in encoded]
 
 
 def _write(folder: Path, passages: int, codec: Codec, what: str, make: Callable[[slice], Sequence[Tokens]]) -> None:

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from rankstill.distributed.processes import is_rank_zero
 from rankstill.models import load_multi_vector, save_model
-from rankstill.multi_vector.choosing import Choice, choose
+from rankstill.multi_vector.choosing import choose, read_choice
 from rankstill.multi_vector.idf import inverse_document_frequency
-from rankstill.multi_vector.index import TokenIndex, encode_queries
+from rankstill.multi_vector.index import TokenIndex
 from rankstill.multi_vector.model import every_token, has_token_vectors, multi_vector_encoder
 from rankstill.multi_vector.two_stage import make_two_stage
 from rankstill.progress import say
 from rankstill.retrieval.hybrid import Hybrid, fit_hybrid
+from rankstill.retrieval.late_interaction import encode_queries
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
@@ -54,12 +55,6 @@ def make_multi_vector(components: Components, folder: Path) -> Sequence[str]:
     return []
 
 
-def read_choice(components: Components) -> Choice | None:
-    """What the rankings chose; None where the model has no token vectors."""
-    held = json.loads(components.workspace.path("multi-vector.json").read_text(encoding="utf-8"))
-    return Choice(**held) if held else None
-
-
 def make_token_index(components: Components, folder: Path) -> None:
     """Write the token vectors of the corpus to `multi-vector-index/`; without a multi-vector retriever it is empty."""
     place = folder / "multi-vector-index"
@@ -87,10 +82,11 @@ def make_distilled(components: Components, folder: Path, reports: Reports) -> Se
     Returns:
         What a reader of the figures must know.
     """
+    # They load torch.
     from rankstill.multi_vector.student import MULTI_VECTOR
     from rankstill.retriever import Blend
-    from rankstill.retriever.making import read_training_data
     from rankstill.retriever.training import train_student
+    from rankstill.retriever.training_data import read_training_data
 
     if not components.has_multi_vector:
         return []

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.compute.precision import autocast
 from rankstill.errors import ModelError
 
 if TYPE_CHECKING:
@@ -62,27 +61,6 @@ def multi_vector_encoder(
         device=str(bi_encoder.device),
     )
     return model.eval()
-
-
-@contextmanager
-def encoder_in_bfloat16(model: MultiVectorEncoder) -> Iterator[None]:
-    """Meanwhile the model's encoder computes as `autocast` has it, and what follows the encoder in full precision.
-
-    Pooling compares tokens by NumPy, which has no bfloat16.
-    """
-    encoder: Any = model[0]
-    forward = encoder.forward
-
-    def fast(*args: Any, **kwargs: Any) -> dict[str, Any]:
-        with autocast(str(model.device)):
-            features: dict[str, Any] = forward(*args, **kwargs)
-        return {**features, "token_embeddings": features["token_embeddings"].float()}
-
-    encoder.forward = fast
-    try:
-        yield
-    finally:
-        del encoder.forward
 
 
 @contextmanager

@@ -10,9 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from rankstill.multi_vector.index import encode_queries, mean_of
-from rankstill.multi_vector.model import encoder_in_bfloat16
 from rankstill.progress import progress
+from rankstill.retrieval.late_interaction import encode_queries, encoder_in_bfloat16, mean_of
 from rankstill.retriever.student import Student, Task, ValidationList
 
 _LISTS_AT_ONCE = 16

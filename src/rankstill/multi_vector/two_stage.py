@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.multi_vector.codes import Bits, Codec
-from rankstill.multi_vector.index import TokenIndex, Tokens
+from rankstill.multi_vector.index import TokenIndex
 from rankstill.retrieval.first_stage import top
+from rankstill.retrieval.late_interaction import Tokens
 from rankstill.workspace import write_atomically
 
 _BITS_OF_MEANS: Bits = 4

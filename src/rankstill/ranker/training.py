@@ -120,7 +120,7 @@ def _train_cross_encoder(
     from datasets import Dataset as Rows
     from sentence_transformers.cross_encoder import CrossEncoderTrainer, CrossEncoderTrainingArguments
 
-    from rankstill.ranker.loss import ListwiseLoss
+    from rankstill.ranker.loss import ListwiseLoss  # loads torch
 
     check_first_step(len(lists), config.lists_per_step, "ranker")
     without_dropout(model)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rankstill.config import Config, public_yaml
 from rankstill.data import Dataset
 from rankstill.evaluation.systems import MULTI_VECTOR
+from rankstill.multi_vector.choosing import read_choice
 
 if TYPE_CHECKING:
     from rankstill.components import Components
@@ -42,8 +43,6 @@ def write_cards(components: Components, outcome: Outcome) -> None:
         components: the chain's components.
         outcome: what came of it.
     """
-    from rankstill.multi_vector.making import read_choice
-
     config, dataset, workspace = components.config, components.dataset, components.workspace
     workspace.write("retriever/README.md", model_card(config, dataset, outcome))
     chosen = read_choice(components) if components.has_multi_vector else None

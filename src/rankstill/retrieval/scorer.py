@@ -13,6 +13,7 @@ from rankstill.models import load_bi_encoder, load_multi_vector, save_model
 from rankstill.retrieval.bm25 import BM25Statistics
 from rankstill.retrieval.dense import Embeddings, encode
 from rankstill.retrieval.first_stage import BM25_SCALE, FEATURES
+from rankstill.retrieval.late_interaction import encode_queries, mean_of
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
@@ -79,8 +80,6 @@ def _cosines(model: SentenceTransformer, query: str, texts: Sequence[str]) -> Em
 
 
 def _mean_maxsim(model: MultiVectorEncoder, query: str, passages: Sequence[str]) -> NDArray[np.float32]:
-    from rankstill.multi_vector import encode_queries, mean_of
-
     (tokens,) = encode_queries(model, [query])
     maxsim = model.similarity([tokens], model.encode_document(list(passages)))[0]
     return mean_of(tokens, maxsim.cpu().numpy())

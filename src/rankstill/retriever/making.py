@@ -1,4 +1,4 @@
-"""The distilled retriever of a chain, and what it and the multi-vector retriever learn from."""
+"""The distilled retriever of a chain."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankstill.distributed.processes import note_world_size
-from rankstill.labels import read_labels
-from rankstill.losses.choice import query_loss
 from rankstill.models import save_model
 from rankstill.retriever.blending import Blend
-from rankstill.retriever.training import TrainingData, train_retriever
+from rankstill.retriever.training import train_retriever
+from rankstill.retriever.training_data import read_training_data
 
 if TYPE_CHECKING:
     from rankstill.components import Components
@@ -35,17 +34,3 @@ def make_retriever(components: Components, folder: Path, reports: Reports) -> Se
     blend = json.loads((folder / "retriever-blend.json").read_text(encoding="utf-8"))
     notes = note_world_size(components.config.retriever.lists_per_step, "retriever")
     return [*notes, *([Blend(**blend).describe()] if blend else [])]
-
-
-def read_training_data(components: Components) -> TrainingData:
-    """The training data of a student: labels, and the validation rankings."""
-    choosing = {each.query_id for each in components.lists.validation}
-    labels = read_labels(components.workspace.path("labels.parquet"))
-    return TrainingData(
-        [query for query in labels if query.id not in choosing],
-        components.dataset.corpus,
-        components.config.retriever,
-        components.config.seed,
-        query_loss(components.config),
-        components.lists.validation_texts(),
-    )

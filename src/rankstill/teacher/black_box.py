@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Generic
 
 from rankstill.progress import progress
 from rankstill.teacher.asking import CandidateList
+from rankstill.teacher.batch import ask_in_batches
 from rankstill.teacher.budget import Budget
 from rankstill.teacher.calls import Answer, Call
+from rankstill.teacher.client.chat import ChatClient
 from rankstill.teacher.client.endpoint import Endpoint, reach
 from rankstill.teacher.client.failures import TeacherError
 from rankstill.teacher.inquiry import Inquiry, S
 from rankstill.teacher.ledger import Ledger, default_ledger_path
+from rankstill.teacher.live import BudgetedCaller, ask_calls, ask_live
 from rankstill.teacher.loop import run
 from rankstill.teacher.prices import Price, Quote, price_of, quote
 from rankstill.teacher.prompts import count_tokens
@@ -22,7 +25,6 @@ from rankstill.teacher.prompts import count_tokens
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
     from rankstill.extras.ray import RayEngine
-    from rankstill.teacher.client.chat import ChatClient
     from rankstill.teacher.client.transport import Send
 
 _LISTS_A_CALL = 2
@@ -104,8 +106,6 @@ class BlackBox(Generic[S]):
         if not any(True for _ in self.pending(lists)):  # no key and no server is needed
             return {}
         if self.config.batch:
-            from rankstill.teacher.batch import ask_in_batches
-
             refused, given_up = ask_in_batches(self, lists)
         else:
             refused, given_up = self._ask_live(lists)
@@ -144,7 +144,6 @@ class BlackBox(Generic[S]):
         Raises:
             RankstillError: as `ask`.
         """
-        from rankstill.teacher.live import BudgetedCaller, ask_calls
 
         async def ask_all(place: Endpoint, send: Send | None) -> None:
             with progress(what, len(calls)) as advance:
@@ -168,8 +167,6 @@ class BlackBox(Generic[S]):
             self._client(self.config.base_url() or "", 1)
 
     def _ask_live(self, lists: Sequence[CandidateList]) -> tuple[dict[str, str], dict[str, str]]:
-        from rankstill.teacher.live import BudgetedCaller, ask_live
-
         # A list may take hundreds of calls: what is counted is calls, of which some more may be needed.
         calls = sum(1 for listed in lists for _ in self.asker.expected(listed, self.ledger.get))
 
@@ -196,8 +193,6 @@ class BlackBox(Generic[S]):
             yield reached
 
     def _client(self, url: str, concurrency: int, send: Send | None = None) -> ChatClient:
-        from rankstill.teacher.client.chat import ChatClient
-
         return ChatClient(
             url,
             self.config.key_name(),

@@ -18,7 +18,9 @@ from rankstill.extras.export.search import Vectors, unit
 from rankstill.extras.export.stores import to_lancedb, to_pgvector, to_qdrant
 from rankstill.extras.export.table import ExportTable
 from rankstill.extras.export.vectors import Batch, batches_of, token_batches_of, write_parquet
+from rankstill.models import save_model
 from rankstill.multi_vector import TokenIndex
+from rankstill.retrieval import encode
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
@@ -89,9 +91,6 @@ def measure_truncation(
     Raises:
         RankstillError: as `open_finished`; or there are no test queries, or not that many dimensions.
     """
-    from rankstill.models import save_model
-    from rankstill.retrieval import encode
-
     with open_finished(config, workspace) as chain:
         model, vectors = _finished(chain)
         axes = principal_axes(vectors)

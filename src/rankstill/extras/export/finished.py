@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
 from rankstill.config import Config
+from rankstill.data import load_dataset
 from rankstill.errors import WorkspaceError
+from rankstill.pipeline import Chain
 from rankstill.steps import title
 from rankstill.workspace import Workspace
-
-if TYPE_CHECKING:
-    from rankstill.pipeline import Chain
 
 
 class FinishedWorkspace(Workspace):
@@ -54,9 +53,6 @@ def open_finished(config: Config, workspace: str | Path) -> Iterator[Chain]:
         WorkspaceError: they are not there, or settings or data have changed since they were made.
         RankstillError: the dataset cannot be loaded.
     """
-    from rankstill.data import load_dataset
-    from rankstill.pipeline import Chain
-
     dataset = load_dataset(config.dataset)
     with FinishedWorkspace(workspace) as opened:
         chain = Chain(config, opened, dataset)

@@ -22,6 +22,7 @@ from rankstill.teacher.calls import Call
 from rankstill.teacher.client.endpoint import Endpoint, at_once_locally
 from rankstill.teacher.client.failures import BadReplyError, Failure, TeacherError, failure_of
 from rankstill.teacher.client.keys import Provider, read_key
+from rankstill.teacher.client.local import LocalServer
 from rankstill.teacher.client.transport import litellm_send, openai_client, openai_send
 
 if TYPE_CHECKING:
@@ -177,8 +178,6 @@ class _Sender:
 
     def _open(self, place: CallTarget, endpoint: str) -> None:
         if place.local_model is not None:
-            from rankstill.teacher.client.local import LocalServer
-
             endpoint = self._stack.enter_context(LocalServer(place.local_model, place.context, place.at_once)).url
         self._key = read_key(endpoint, place.api_key_env, place.provider)
         if place.provider == "litellm":

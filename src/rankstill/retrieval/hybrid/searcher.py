@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.errors import ModelError
-from rankstill.multi_vector.index import encode_queries
 from rankstill.retrieval.bm25 import BM25Index
 from rankstill.retrieval.dense import encode
 from rankstill.retrieval.first_stage import top
 from rankstill.retrieval.hybrid.weights import Hybrid
+from rankstill.retrieval.late_interaction import encode_queries
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer

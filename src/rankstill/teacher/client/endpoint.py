@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rankstill.errors import RankstillError
+from rankstill.teacher.client.local import LocalServer, find_gguf, identity
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
@@ -42,8 +43,6 @@ def named(config: TeacherConfig) -> tuple[str, str]:
     model = config.model or ""
     if config.kind != "local":
         return config.base_url() or config.kind, model
-    from rankstill.teacher.client.local import find_gguf, identity
-
     return "local", identity(find_gguf(model))
 
 
@@ -62,8 +61,6 @@ def reach(config: TeacherConfig) -> Iterator[Endpoint]:
     if config.kind != "local":
         yield Endpoint(config.base_url() or "", config.concurrency)
         return
-    from rankstill.teacher.client.local import LocalServer
-
     at_once = at_once_locally(config)
     with LocalServer(config.model or "", config.context, at_once) as server:
         yield Endpoint(server.url, at_once)
