@@ -1,4 +1,4 @@
-"""Labels: the ranker's scores of as many query-passage pairs as we like."""
+"""Labels: the scores of query-passage pairs that the retriever learns, by the ranker or by a baseline in its place."""
 
 from rankstill.labels.labelling import UnlabelledQuery, keep_order, label
 from rankstill.labels.queries import asked_queries
