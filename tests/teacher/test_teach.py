@@ -470,7 +470,8 @@ def test_killed_at_random_moments_it_ends_with_the_same_rankings_and_loses_only_
 
         def start() -> subprocess.Popen[str]:
             arguments = [sys.executable, "-c", ASK, server.url, str(tmp_path), str(count)]
-            environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
+            search = os.pathsep.join([str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+            environment = {**os.environ, "PYTHONPATH": search}
             return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env=environment)
 
         for _ in range(10):
