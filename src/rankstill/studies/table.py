@@ -116,7 +116,8 @@ class StudyTable:
         return (
             f"n = {self.n:,} queries of {self.dataset}{trained}. "
             f"Brackets: 95 % bootstrap intervals over queries, each query its mean over seeds. They do not show how "
-            f"much another seed would differ. p: paired randomisation test, Holm-corrected for {len(self.rows)} comparisons."
+            f"much another seed would differ. p: paired randomisation test, "
+            f"Holm-corrected for {len(self.rows)} comparisons."
         )
 
     def to_markdown(self) -> str:
