@@ -55,7 +55,7 @@ def _step(name: str, until: str, what: str) -> None:
 def run(
     experiment: Experiment,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Estimate time, memory, disk and price; make nothing.")
+        bool, typer.Option("--dry-run", help="Estimate time, memory, disk and price; run nothing.")
     ] = False,
     replace: Replace = False,
 ) -> None:

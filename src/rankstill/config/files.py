@@ -137,7 +137,7 @@ def commented_config(source: str) -> str:
         source: the dataset to name in it.
     """
     defaults = Config(dataset=DatasetConfig(source=source)).model_dump(mode="json")
-    lines = ["# Every option of Rankstill with its default. What you do not change you may leave out."]
+    lines = ["# Every option of Rankstill with its default. You can leave out options that you do not change."]
     for name, info in Config.model_fields.items():
         value = defaults[name]
         if not isinstance(value, dict):
