@@ -128,7 +128,8 @@ class Workspace:
             self._lock = self._take_lock()
         except OSError as error:
             raise WorkspaceError(
-                f"{self.folder}: cannot be used as a workspace ({error.strerror}). Mend its rights or name another."
+                f"{self.folder}: cannot be used as a workspace ({error.strerror}). Change its permissions or name "
+                "another."
             ) from error
         try:
             self._records = self._read_manifest()
@@ -173,7 +174,7 @@ class Workspace:
             self._replaced, self._records = self._records, {}
             return
         if former is not None and dataset.fingerprint != former.fingerprint:
-            note(f"{dataset} has changed since the steps here were made; those that depend on it are made anew")
+            note(f"{dataset} has changed since the steps here were made; those that depend on it are made again")
         with disk_errors(self.folder, "writing manifest.json"):
             self._write_manifest()
 
@@ -327,8 +328,8 @@ class Workspace:
                 }
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise WorkspaceError(
-                f"{manifest}: not readable as a workspace's manifest ({error}). "
-                "Move it away to start anew, or name another workspace."
+                f"{manifest}: not readable as a workspace's manifest ({error}). Move it away to start again, or name "
+                "another workspace."
             ) from error
         raise WorkspaceError(
             f"{manifest}: format {made_by}, but this version of rankstill writes format {FORMAT}. "

@@ -40,7 +40,7 @@ def test_no_query_that_teaches_shares_gold_with_one_that_measures(grades: list[d
     try:
         parted = hold_out(dataset, seed)
     except DataError as error:
-        hanging = int(re.findall(r"and (\d+) of them hang together", str(error))[0])
+        hanging = int(re.findall(r"and (\d+) of them are linked", str(error))[0])
         assert judged < 3 or hanging > judged // 3
         return
     assert not shared_gold(parted).test

@@ -73,8 +73,8 @@ class JudgeConfig(Section):
         model = self.model or teacher.model
         if not model:
             raise RankstillError(
-                "judge.model: name the LLM that is to judge, for the teacher's rankings are recorded. Set "
-                "judge.endpoint and judge.api_key_env too, where it is not OpenAI's, or judge.kind: local."
+                "judge.model: name the LLM that judges, because the teacher's rankings are recorded. Set "
+                "judge.endpoint and judge.api_key_env too, if it is not OpenAI's, or judge.kind: local."
             )
         there = not recorded and kind == teacher.kind and self.endpoint in (None, teacher.endpoint)
         if kind == "litellm":  # where the model's name says whose it is

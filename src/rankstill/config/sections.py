@@ -384,7 +384,7 @@ class EngineConfig(Section):
     def _holds_no_password(cls, store: str | None) -> str | None:
         if re.search(r"://[^/@]*:[^/@]*@", store or ""):
             raise ValueError(
-                "an address with a password in it, which would be written down. Take it out: object storage finds its "
+                "an address with a password in it, which would be stored. Take it out: object storage finds its "
                 "credentials in the environment of each machine"
             )
         return store
@@ -417,7 +417,7 @@ class Config(Section):
     @model_validator(mode="after")
     def _engine_can_search(self) -> Config:
         if self.engine.kind == "ray" and self.candidates.index:
-            raise ValueError("candidates.index is for one machine; set it to null, or engine.kind to local")
+            raise ValueError("candidates.index works on one machine only; set it to null, or engine.kind to local")
         return self
 
     @model_validator(mode="after")

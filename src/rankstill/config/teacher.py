@@ -65,8 +65,8 @@ def _holds_no_secret(endpoint: str | None) -> str | None:
     secrets = re.compile(r"key|token|secret|passw|auth|signature|^sig$|^code$", re.IGNORECASE)
     if "@" in (endpoint or "") or any(secrets.search(name) for name, _ in query):
         raise ValueError(
-            "an address with a password or a key in it, which would be written down with every call. Take it out "
-            "and set teacher.api_key_env"
+            "an address with a password or a key in it, which would be stored with every call. Take it out and set "
+            "teacher.api_key_env"
         )
     return endpoint
 
@@ -74,11 +74,11 @@ def _holds_no_secret(endpoint: str | None) -> str | None:
 def _are_further_ones(parameters: dict[str, Any]) -> dict[str, Any]:
     for name, value in parameters.items():
         if name in _SET_ELSEWHERE:
-            raise ValueError(f"{name} is not set here but by {_SET_ELSEWHERE[name]}")
+            raise ValueError(f"{name} is not set here, but by {_SET_ELSEWHERE[name]}")
         if secret := _secret_in({name: value}):
             raise ValueError(
-                f"{secret} looks like a key, which would be written down. Put it into the variable that "
-                "teacher.api_key_env names, or into one that the provider's library reads"
+                f"{secret} looks like a key, which would be stored. Put it into the variable that teacher.api_key_env "
+                "names, or into one that the provider's library reads"
             )
         if name in _FIXED:
             raise ValueError(f"{name} cannot be set: it is made for each call")

@@ -58,8 +58,8 @@ class Agreement:
         main = self.table.measures[0]
         return (
             f"{main}: gains are the LLM's ranks, its last placed passage 1, each better one 1 more; a random order has "
-            f"{self.by_chance:.3f}. {FIRST}: the LLM's first choice comes first. These lists hold what the first stage "
-            "found: nothing is said of passages outside them, nor of whether the LLM is right."
+            f"{self.by_chance:.3f}. {FIRST}: the LLM's first choice comes first. These lists contain only what the "
+            "first stage found: they do not cover other passages, and do not show whether the LLM is right."
         )
 
     def to_markdown(self) -> str:

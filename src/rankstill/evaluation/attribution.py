@@ -102,7 +102,7 @@ class Attribution:
         """Which link loses most, in one sentence: on proof alone, and on the longest chain that there is proof of."""
         proofs = [group for group in self.groups if group.proof]
         if not proofs:
-            return "No judged query that taught nothing was measured, so which link loses most is not known."
+            return "No judged query that taught nothing was measured, so it is not known which link loses most."
         return _verdict(max(proofs, key=lambda group: len(group.links)))
 
     def adjusted_p(self) -> list[float]:
@@ -289,7 +289,7 @@ def worst_link_in_words(link: str, found: Comparison, lead: WorstLinkTest | None
     )
     if found.difference >= 0:
         return f"No link loses {measure}; {link} gains least ({figures})."
-    unsure = "" if found.high < 0 else ", though the interval holds 0, so that it may lose nothing"
+    unsure = "" if found.high < 0 else ", but the interval includes 0, so it may lose nothing"
     return f"{link} {_standing(lead)}: {measure} {figures}{unsure}."
 
 

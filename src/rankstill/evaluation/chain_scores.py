@@ -75,7 +75,7 @@ def attribute_workspace(components: Components) -> Attribution:
             resampling = {"seed": config.seed, "resamples": config.evaluation.resamples}
             groups.append(attribute(name, chain, qrels, proof=proof, temperatures=temperatures, **resampling))
     if not groups:
-        raise DataError(f"{dataset.name}: no query has judgements, so that no link can be measured. Bring qrels.")
+        raise DataError(f"{dataset.name}: no query has judgements, so no link can be measured. Add qrels.")
     return Attribution(tuple(groups), tuple(_notes(components, {group.name for group in groups})))
 
 

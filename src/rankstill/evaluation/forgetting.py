@@ -39,7 +39,7 @@ class Forgetting:
         assert comparisons is not None  # it is not the baseline
         found = comparisons[measure]
         if found.low <= 0 <= found.high:
-            verdict = "no change that this many queries could show"
+            verdict = "no significant change with this many queries"
         else:
             verdict = "something was forgotten" if found.high < 0 else "nothing was forgotten, it got better"
         return (
@@ -127,11 +127,12 @@ def _overlap(dataset: Dataset, trained_on: Corpus) -> tuple[str, ...]:
     known = sum(text in first for text in second)
     if known == len(second):
         raise DataError(
-            f"{dataset.name}: the retriever was trained on this very corpus. Forgetting shows on one that it never saw."
+            f"{dataset.name}: the retriever was trained on this very corpus. Measure forgetting on a corpus that it "
+            "never saw."
         )
     if not known:
         return ()
     return (
-        f"{known:,} of the {len(second):,} passages of {dataset.name} are in the corpus that the retriever was trained "
-        "on too, so training did touch it.",
+        f"{known:,} of the {len(second):,} passages of {dataset.name} are in the corpus that the retriever was "
+        "trained on too, so training did use it.",
     )

@@ -81,7 +81,7 @@ def hold_out_lists(
     if len(held) < LEAST:
         largest = int(np.bincount(groups).max())
         return HeldOutLists(
-            (), lists, f"{largest:,} of {lists:,} hang together by shared passages or queries, and the rest is too few"
+            (), lists, f"{largest:,} of {lists:,} are linked by shared passages or queries, and the rest are too few"
         )
     return HeldOutLists(tuple(rankings[row].query_id for row in held.tolist()), lists)
 

@@ -75,7 +75,7 @@ class SliceTable:
         ]
         caption = (
             "Brackets: 95 % paired bootstrap interval, not corrected for the number of slices: a slice shows where to "
-            "look, and proves nothing by itself."
+            "look, but proves nothing."
         )
         if self.judged_by:
             caption = f"Judged by {self.judged_by}. {caption}"

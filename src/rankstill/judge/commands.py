@@ -196,7 +196,7 @@ def _at_work(
         runs = read_runs(folder / "runs")
         known = read_judgements(folder, dataset) if orders == 1 else None
         if known is not None and (known.model, known.prompt) != (llm.asker.model, llm.asker.template.identity):
-            say(f"note: {known.model} judged here with {known.prompt}; {llm.asker.model} judges all of it anew")
+            say(f"note: {known.model} judged here with {known.prompt}; {llm.asker.model} judges all of it again")
             known = None
         systems = [*runs.values(), *runs_of(others, queries).values()]
         lists = pool(queries, systems, dataset, config.judge.k, config.seed, known.grades if known else {})

@@ -125,7 +125,7 @@ def transformer_of(model: SentenceTransformer) -> Any:
     if isinstance(first, Router):  # one that was distilled already: its encoder comes first on either route
         first = first.sub_modules["document"][0]
     if not isinstance(first, Transformer):
-        raise ModelError("the retriever has no token vectors to make a multi-vector retriever of.")
+        raise ModelError("the retriever has no token vectors, so no multi-vector retriever can be made from it.")
     return first
 
 
@@ -147,7 +147,7 @@ def _add_context_layer(transformer: Any, context: float) -> None:
     import torch
 
     if not _is_like_bert(transformer.auto_model):
-        raise ModelError("this encoder's layers are not built as BERT's, so that its tokens cannot take in context.")
+        raise ModelError("this encoder's layers are not like BERT's, so its tokens cannot take in context.")
     layers = transformer.auto_model.encoder.layer
     layer = copy.deepcopy(layers[-1])
     attention = layer.attention
