@@ -65,5 +65,6 @@ def _sample(dataset: Dataset) -> Dataset:
     shown = {ranking.query_id: ranking.candidates for ranking in rankings}
     small = sample(dataset, _QUICK_PASSAGES, _QUICK_TRAIN, _QUICK_TEST, seed=0, keep=shown)
     return small.with_notes(
-        "--quick: these figures are a SAMPLE's, on a corpus a sixth the size; run without it for real ones"
+        "--quick: these figures are those of a SAMPLE, on a corpus a sixth of the size; run without --quick for real "
+        "ones"
     )

@@ -27,7 +27,7 @@ class Outcome:
     Args:
         workspace: the workspace's folder.
         retriever: folder of the distilled retriever, for SentenceTransformer.
-        reranker: folder of the ranker that goes on top of it, for `Ranker.load`; None if the chain has no ranker.
+        reranker: folder of the ranker that reranks its results, for `Ranker.load`; None if the chain has no ranker.
         table: what was measured, or None if the dataset has nothing to measure with.
         notes: what a reader of the figures must know: leaks, what was left out, what could not be measured.
         offer: how to have an LLM judge what nobody has judged, and its price; empty where there is nothing to judge.
