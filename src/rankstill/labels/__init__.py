@@ -1,4 +1,4 @@
-"""Labels: the ranker's scores of as many query-passage pairs as we like."""
+"""Labels: the ranker's scores of query-passage pairs, which the retriever learns from."""
 
 from rankstill.labels.labelling import UnlabelledQuery, keep_order, label
 from rankstill.labels.queries import asked_queries

@@ -60,7 +60,7 @@ class BatchBuilder:
         return TrainingBatch(queries=[query.text for query in chosen], positions=positions, labels=labels)
 
     def _sample(self, query: LabelledQuery) -> NDArray[np.int64]:
-        """The best passage and further ones drawn by the ranker's distribution: mostly hard ones, seldom a far one."""
+        """The best passage and others sampled by the ranker's distribution, so mostly hard ones."""
         keys = query.scores + self._random.gumbel(size=len(query.scores))
         keys[0] = np.inf
         return query.positions[np.argsort(-keys)[: self._passages_per_query]]

@@ -1,4 +1,4 @@
-"""KL divergence from the ranker's distribution to the retriever's, over everything a step holds."""
+"""KL divergence from the ranker's distribution to the retriever's, over all passages of a training step."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def kl_to_ranker(cosines: Tensor, labels: Tensor, teacher_temperature: float, st
 class DistillationLoss(nn.Module):
     """The retriever's loss for one step: every query against every passage, each encoded once.
 
-    With `in_batch`, the passages that a query has no label for stay in the retriever's distribution while the ranker
-    gives them no mass: in-batch negatives, inside the KL divergence itself.
+    With `in_batch`, passages that a query has no label for stay in the retriever's distribution, and the ranker gives
+    them probability 0. So they are in-batch negatives inside the KL divergence.
 
     Args:
         model: the retriever in training.
         student: how it embeds and compares.
-        divergence: what a query costs; its name is that of its terms.
+        divergence: the loss of each query; its name is that of its terms.
         teacher_temperature: tau_t.
         student_temperature: tau_s.
         in_batch: see above; False is the paper's loss over the query's own passages.

@@ -1,4 +1,4 @@
-"""The distilled retriever of a chain, and what it and the multi-vector retriever learn from."""
+"""The distilled retriever of a chain, and the data that it and the multi-vector retriever learn from."""
 
 from __future__ import annotations
 
