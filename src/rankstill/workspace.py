@@ -1,4 +1,5 @@
-"""One experiment's folder: what each step made, from what, and the guarantee that a kill loses no finished step.
+"""One experiment's folder: the outputs of each step, their fingerprints, and the guarantee that a kill loses no
+finished step.
 
 A step writes under `.making/` and is committed in two moves: its outputs are renamed into place, then `manifest.json`,
 which alone says what is finished, is replaced atomically. A kill between the two leaves a step that simply runs again.
@@ -187,7 +188,7 @@ class Workspace:
         self._replaced = {}
 
     def write(self, name: str, text: str) -> None:
-        """Put a text file beside the steps' outputs, atomically.
+        """Write a text file beside the steps' outputs, atomically.
 
         Raises:
             WorkspaceError: the disk is full or cannot be written.

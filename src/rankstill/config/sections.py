@@ -1,4 +1,4 @@
-"""Every option once: its default, its unit and why."""
+"""Every option, declared once, with its default, unit and meaning."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class RankerConfig(Section):
 
 
 WhiteBoxMethod = Literal["pdist", "replug-lsr", "emdr2", "loop", "adist"]
-"""Methods that read a language model from within; `baselines.likelihood` says what each of them reads."""
+"""Methods that read inside a language model; `baselines.likelihood` says what each of them reads."""
 
 
 class LabelsConfig(Section):
@@ -331,7 +331,7 @@ System = Literal[
     "multi-vector",
     "multi-vector hybrid",
 ]
-"""What a run measures: the rows of its table."""
+"""The systems that a run measures: the rows of its table."""
 
 
 class RagConfig(Section):

@@ -1,4 +1,4 @@
-"""The teacher's options: whom to ask, how, and for how much."""
+"""The teacher's options: which LLM to ask, how, and for how much."""
 
 from __future__ import annotations
 
@@ -212,7 +212,7 @@ class TeacherConfig(Section):
         return self.api_key_env or ("OPENAI_API_KEY" if self.base_url() == _OPENAI else None)
 
     def ranking_options(self) -> dict[str, Any]:
-        """The options that rankings depend on; the others say how fast, how dear and where they are asked for."""
+        """The options that rankings depend on. The others set only speed, price and address."""
         others = {"api_key_env", "batch", "concurrency", "timeout", "tries", "prices", "ledger", "rankings"}
         limits = {"max_cost", "max_tokens", "max_calls"}
         return {**self.model_dump(mode="json", exclude=others | limits), "endpoint": self.base_url()}

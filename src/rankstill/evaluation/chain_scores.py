@@ -36,7 +36,7 @@ class _List:
 
 
 def attribute_workspace(components: Components) -> Attribution:
-    """Where a finished chain loses quality: on held-out, test and training queries, each group by itself.
+    """Where a finished chain loses quality, on held-out, test and training queries separately.
 
     Held-out queries are those that the teacher ranked, that have judgements, and that were kept out of training: those
     of the held-out lists, and such as `leaks: drop` dropped, where recorded rankings hold them. They alone prove

@@ -1,4 +1,4 @@
-"""Forgetting: the retriever before and after on a dataset that training did not touch."""
+"""Forgetting: the retriever before and after training, on a dataset that training did not use."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def measure_forgetting(
         before: the retriever as it was.
         after: the distilled one.
         dataset: the second dataset; its training queries are not used.
-        trained_on: the corpus of the first one, to see whether the second is untouched.
+        trained_on: the corpus of the training, to check that the second dataset is another one.
         measures: names as in `per_query`, the main one first.
         seed: seeds the resampling.
         resamples: of the bootstrap and of the randomisation test.

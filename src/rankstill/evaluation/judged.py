@@ -1,4 +1,4 @@
-"""An LLM's judgements in a workspace: which passages it graded, when, and the dataset that is measured by them."""
+"""An LLM's judgements in a workspace: the graded passages, the days, and the dataset that they measure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""For which queries a system is better: the gain by what was seen in training, query length and lexical overlap."""
+"""The gain for slices of the queries: gold passage seen in training or not, query length, lexical overlap."""
 
 from __future__ import annotations
 

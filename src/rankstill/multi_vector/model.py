@@ -24,9 +24,9 @@ def multi_vector_encoder(
 
     A passage's score is MaxSim: the sum over the query's tokens of the highest inner product with any of the passage's
     tokens. Two things are added to it. Each token vector takes in `context` times the mean of its text's token vectors,
-    which is what the bi-encoder's one vector is: a token then matches one of the same meaning in a text on the same
+    which is the bi-encoder's single vector: a token then matches one of the same meaning in a text on the same
     subject. And a query's tokens count by their weights, which are the lengths of their vectors. Special tokens count
-    on neither side, and no prompt is put before a text, for its tokens would look for matches of their own.
+    on neither side, and no prompt is put before a text, because its tokens would look for matches too.
 
     Args:
         bi_encoder: stays as it is.

@@ -93,7 +93,9 @@ def _card(config: Config, outcome: Outcome, what: str, found: Verdict, use: str,
     if found.not_better:
         title, rest = what.split("\n", 1)
         what = f"{title}\n\n**{found.sentence}** {found.cause}\n{rest}"
-    result = outcome.table.to_markdown() if outcome.table else "Not measured: the dataset has no judgements and no answers."
+    result = "Not measured: the dataset has no judgements and no answers."
+    if outcome.table:
+        result = outcome.table.to_markdown()
     if found.kind != "none":
         result = f"{found.sentence} {found.test}\n\n{result}"
     if outcome.agreement is not None:

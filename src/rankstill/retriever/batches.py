@@ -49,7 +49,7 @@ class BatchBuilder:
         self._random = np.random.default_rng(seed)
 
     def build(self, rows: Sequence[int]) -> TrainingBatch:
-        """The batch of these rows of the queries. A passage that another query brought counts by its own label."""
+        """Build the batch of these rows of the queries. A passage of another query keeps its label for this query."""
         chosen = [self._queries[row] for row in rows]
         positions = np.unique(np.concatenate([self._sample(query) for query in chosen]))
         labels = np.full((len(chosen), len(positions)), UNLABELLED, dtype=np.float32)
