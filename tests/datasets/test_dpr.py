@@ -86,7 +86,7 @@ def test_tevatrons_files_are_read(tmp_path: Path) -> None:
 
 def test_a_file_without_passages_names_the_keys_that_are_wanted(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r'no entry has passages \(the first has "question", "positive"\)\. Wanted'
+        DataError, match=r'no entry has passages \(the first has "question", "positive"\)\. Expected'
     ) as caught:
         load(tmp_path, [{"question": "who", "positive": "one"}])
     assert all(f'"{key}"' in str(caught.value) for key in ("positive_ctxs", "ctxs", "pos", "neg", "positive_passages"))

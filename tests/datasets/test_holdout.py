@@ -73,5 +73,5 @@ def test_a_query_that_repeats_one_that_measures_does_not_teach() -> None:
     ],
 )
 def test_it_says_when_too_few_can_be_held_out(grades: list[dict[str, int]], said: str) -> None:
-    with pytest.raises(DataError, match=f"^d: a third of the judged .*{said} hang together .*Add judgements"):
+    with pytest.raises(DataError, match=f"^d: a third of the judged .*{said} are linked .*Add judgements"):
         hold_out(dataset_of({f"q{number}": each for number, each in enumerate(grades)}))
