@@ -10,7 +10,7 @@ import pytest
 
 from rankstill.models import load_multi_vector, save_model
 from rankstill.multi_vector import TokenIndex, encode_queries, index, multi_vector_encoder
-from rankstill.multi_vector.codes import Bits
+from rankstill.multi_vector.codes import Bits, Codec
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
@@ -89,6 +89,20 @@ def test_blocks_do_not_change_scores(
     monkeypatch.setattr(index, "_TOKENS_A_BLOCK", 100)
     monkeypatch.setattr(index, "_QUERY_TOKENS_A_BLOCK", 10)
     np.testing.assert_allclose(np.stack(list(made.scores(asked))), whole, atol=1e-5)
+
+
+@pytest.mark.parametrize("tokens", [3, 90])  # of a query: few numbers a passage, and many
+def test_maxsim_is_that_of_plain_numpy_for_passages_of_any_length(tokens: int, tmp_path: Path) -> None:
+    draw = np.random.default_rng(0)
+    passages = [draw.standard_normal((length, 8), dtype=np.float32) for length in (50, 1, 0, 120, 64)]
+    queries = [draw.standard_normal((tokens, 8), dtype=np.float32) for _ in range(2)]
+    made = TokenIndex.write(tmp_path, len(passages), Codec.of(8, 8), "writing", lambda rows: passages[rows])
+    kept = made.vectors(np.arange(len(passages)))
+    for query, scores in zip(queries, made.scores(queries), strict=True):
+        for row, passage in enumerate(kept):
+            assert scores[row] == pytest.approx(
+                (query @ passage.T).max(axis=1).sum() if len(passage) else -np.inf, rel=0.01
+            )
 
 
 def test_a_passage_without_tokens_is_never_found(model: MultiVectorEncoder, tmp_path: Path) -> None:

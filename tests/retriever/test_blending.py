@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -45,8 +46,9 @@ def test_a_training_that_makes_held_out_rankings_less_likely_is_undone(
     tiny_model: SentenceTransformer, toy_dataset: Dataset
 ) -> None:
     lists, old = lists_by(tiny_model, toy_dataset), weights(tiny_model)
+    before = BI_ENCODER.score(tiny_model, lists)
     change(tiny_model)
-    chosen = choose_blend(tiny_model, BI_ENCODER, old, lists, 0.1)
+    chosen = choose_blend(tiny_model, BI_ENCODER, old, lists, before, 0.1)
     assert chosen.share == 0.0
     assert all(torch.equal(old[name], weight) for name, weight in weights(tiny_model).items())
     assert chosen.describe().startswith(
@@ -57,10 +59,10 @@ def test_a_training_that_makes_held_out_rankings_less_likely_is_undone(
 def test_a_training_that_makes_held_out_rankings_likeliest_is_kept_whole(
     tiny_model: SentenceTransformer, toy_dataset: Dataset
 ) -> None:
-    old = weights(tiny_model)
+    untrained, old = copy.deepcopy(tiny_model), weights(tiny_model)
     change(tiny_model)
-    new = weights(tiny_model)
-    chosen = choose_blend(tiny_model, BI_ENCODER, old, lists_by(tiny_model, toy_dataset), 0.1)
+    lists, new = lists_by(tiny_model, toy_dataset), weights(tiny_model)
+    chosen = choose_blend(tiny_model, BI_ENCODER, old, lists, BI_ENCODER.score(untrained, lists), 0.1)
     assert chosen.share == 1.0
     assert all(torch.equal(new[name], weight) for name, weight in weights(tiny_model).items())
 

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.candidates.vectors import read_pieces
+from rankstill.compute.compiled import compiled
 from rankstill.compute.memory import DeviceMemory, release_memory
 from rankstill.compute.precision import fast_precision
 from rankstill.multi_vector.codes import Bits, Codec
@@ -29,6 +30,8 @@ Tokens = NDArray[np.float32]
 _TEXTS_A_STRETCH = 256
 _TOKENS_A_BLOCK = 16_384
 _QUERY_TOKENS_A_BLOCK = 1024
+_WORTH_A_CALL = 4_000
+"""Products of a passage, in the mean, from which on its maximum is a call of its own."""
 _DONE = "index.json"
 
 
@@ -73,7 +76,7 @@ class TokenIndex:
             return [np.asarray(each, dtype=np.float32) for each in made]
 
         size = model.encode_document("any text").shape[1]  # it names none where it has routes
-        with encoder_in_bfloat16(model):
+        with encoder_in_bfloat16(model), compiled(model, sum(map(len, passages))):
             return cls.write(folder, len(passages), Codec.of(bits, size), "encoding passages, token by token", encoded)
 
     @classmethod
@@ -146,9 +149,9 @@ class TokenIndex:
         tokens = self.starts[positions + 1] - self.starts[positions]
         for block in _by_size(tokens, _TOKENS_A_BLOCK):
             codes, scales, counts = self._read(positions[block], device)
-            products = (self.codec.levels(codes, low) @ asked.T).float().mul_(scales[:, None])
+            highest = _highest(self.codec.levels(codes, low) @ asked.T, scales, counts)
             sums = torch.zeros(len(queries), len(counts), device=device)
-            sums.index_add_(0, query_of, _highest(products, counts).T.contiguous())
+            sums.index_add_(0, query_of, highest.T.contiguous())
             found[:, block] = sums.masked_fill(counts == 0, float("-inf")).cpu().numpy()
         return found
 
@@ -226,22 +229,29 @@ def _write(folder: Path, passages: int, codec: Codec, what: str, make: Callable[
             advance(len(vectors))
 
 
-def _highest(products: Tensor, counts: Tensor) -> Tensor:
+def _highest(products: Tensor, scales: Tensor, counts: Tensor) -> Tensor:
     """The highest product of each passage's tokens with each of the queries'.
 
     Args:
         products: [passages' tokens, queries' tokens]
+        scales: what each token's products are multiplied by. [passages' tokens]
         counts: tokens of each passage. [passages]
 
     Returns:
-        [passages, queries' tokens]
+        In single precision; undefined for a passage without tokens. [passages, queries' tokens]
     """
     import torch
 
-    if products.device.type == "cpu" and bool(counts.all()):
-        firsts = (counts.cumsum(0) - counts).numpy()
-        return torch.from_numpy(np.maximum.reduceat(products.numpy(), firsts, axis=0))
-    highest: Tensor = torch.segment_reduce(products, "max", lengths=counts, axis=0)
+    highest: Tensor
+    if products.device.type == "cpu" and products.numel() >= _WORTH_A_CALL * len(counts):
+        # One passage's products stay in the processor's cache, where those of all do not: 3 to 15 times as fast.
+        highest = torch.empty(len(counts), products.shape[1])
+        parts = (torch.split(each, counts.tolist()) for each in (products, scales[:, None]))
+        for row, of_passage, scale in zip(highest, *parts, strict=True):
+            if len(of_passage):
+                torch.amax(of_passage * scale, dim=0, out=row)
+        return highest
+    highest = torch.segment_reduce(products.float().mul_(scales[:, None]), "max", lengths=counts, axis=0)
     return highest
 
 

@@ -57,7 +57,12 @@ class Blend:
 
 
 def choose_blend(
-    model: nn.Module, student: Student, old: Mapping[str, Tensor], lists: Sequence[ValidationList], temperature: float
+    model: nn.Module,
+    student: Student,
+    old: Mapping[str, Tensor],
+    lists: Sequence[ValidationList],
+    before: Sequence[NDArray[np.float32]],
+    temperature: float,
 ) -> Blend:
     """Set the model's weights to the mixture of new and old weights that makes the rankings likeliest.
 
@@ -69,14 +74,15 @@ def choose_blend(
         student: how its similarities are computed.
         old: the model's weights before training.
         lists: the lists that taught neither it nor the ranker whose labels did.
+        before: how similar the model found each list's passages to its query before training. Each [passages]
         temperature: the temperature that it was trained with.
     """
     new = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
-    losses, known = [], [each.known for each in lists]
-    for share in _SHARES:
+    known = [each.known for each in lists]
+    losses = [plackett_luce_fit(before, known)[0]]
+    for share in _SHARES[1:]:
         mix(model, old, new, share)
-        loss, _ = plackett_luce_fit(student.score(model, lists), known)
-        losses.append(loss)
+        losses.append(plackett_luce_fit(student.score(model, lists), known)[0])
     chosen = Blend(len(lists), _SHARES, losses, temperature)
     mix(model, old, new, chosen.share)
     return chosen

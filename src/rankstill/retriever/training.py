@@ -22,6 +22,8 @@ from rankstill.retriever.student import BI_ENCODER, Student, ValidationList
 from rankstill.training import ENOUGH_TO_FIT, progress_callback, run_training, set_seed, training_arguments
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from sentence_transformers import SentenceTransformer
 
     from rankstill.config import RetrieverConfig
@@ -113,7 +115,8 @@ def train_student(
     if not queries:
         raise DataError("labels: no query has two labelled passages, so there is nothing to learn. Check the rankings.")
     set_seed(data.seed)
-    chosen, temperature = None, _temperature(model.eval(), student, data)
+    scores = student.score(model.eval(), data.validation) if data.validation else []
+    chosen, temperature = None, _temperature(scores, data)
     before = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
     without_dropout(model)
     model.model_card_data.widget = ["none"]  # or the trainer would look for some, with progress of its own
@@ -126,17 +129,21 @@ def train_student(
     if config.blend is not None:
         mix(model, before, model.state_dict(), config.blend)
     elif data.validation:
-        chosen = choose_blend(model.eval(), student, before, data.validation, temperature)
+        chosen = choose_blend(model.eval(), student, before, data.validation, scores, temperature)
     (folder / f"{name}-losses.json").write_text(json.dumps(curve), encoding="utf-8")
     (folder / f"{name}-blend.json").write_text(json.dumps(chosen and asdict(chosen)), encoding="utf-8")
     model.eval()
 
 
-def _temperature(model: Any, student: Student, data: TrainingData) -> float:
-    """The temperature of the student's softmax: the configured one, or the most likely one for the validation lists."""
-    if data.config.student_temperature or len(data.validation) < ENOUGH_TO_FIT:
+def _temperature(scores: Sequence[NDArray[np.float32]], data: TrainingData) -> float:
+    """The temperature of the student's softmax: the configured one, or the most likely one for the validation lists.
+
+    Args:
+        scores: the student's, of these lists' passages before training. Each [passages]
+        data: see `train_student`.
+    """
+    if data.config.student_temperature or len(scores) < ENOUGH_TO_FIT:
         return data.config.student_temperature or USUAL_TEMPERATURE
-    scores = student.score(model, data.validation)
     return plackett_luce_fit(scores, [each.known for each in data.validation])[1]
 
 
