@@ -99,10 +99,8 @@ def test_maxsim_is_that_of_plain_numpy_for_passages_of_any_length(tokens: int, t
     made = TokenIndex.write(tmp_path, len(passages), Codec.of(8, 8), "writing", lambda rows: passages[rows])
     kept = made.vectors(np.arange(len(passages)))
     for query, scores in zip(queries, made.scores(queries), strict=True):
-        for row, passage in enumerate(kept):
-            assert scores[row] == pytest.approx(
-                (query @ passage.T).max(axis=1).sum() if len(passage) else -np.inf, rel=0.01
-            )
+        expected = [(query @ passage.T).max(axis=1).sum() if len(passage) else -np.inf for passage in kept]
+        np.testing.assert_allclose(scores, expected, atol=0.02 * tokens)  # products are of bfloat16
 
 
 def test_a_passage_without_tokens_is_never_found(model: MultiVectorEncoder, tmp_path: Path) -> None:
