@@ -181,7 +181,7 @@ def test_what_init_writes_runs_as_it_is(
 def test_init_does_not_overwrite(cli: Callable[..., Ran], tmp_path: Path) -> None:
     (tmp_path / "mine.yaml").write_text("precious")
     ran = cli("init", "mine.yaml")
-    assert (ran.code, ran.err) == (2, "error: mine.yaml: is there already. Name another file or move it away.\n")
+    assert (ran.code, ran.err) == (2, "error: mine.yaml: already exists. Name another file or move it away.\n")
     assert (tmp_path / "mine.yaml").read_text() == "precious"
 
 
@@ -356,7 +356,7 @@ def test_a_note_is_said_once_and_the_end_of_a_run_names_three_things_to_do(
             ("3 of 24 training queries leak into the test split and were dropped", "A run uses these alone"),
             "kept",
         ),
-        ("keep", ("were kept; figures on the test split say too much", "A run uses all 24"), "dropped"),
+        ("keep", ("were kept; figures on the test split look too good", "A run uses all 24"), "dropped"),
     ],
 )
 def test_check_says_of_leaks_what_a_run_with_this_config_does(

@@ -200,7 +200,7 @@ def test_a_word_that_yaml_reads_as_true_or_false_is_told_with_both_cures(written
 def test_a_number_where_text_is_wanted_is_told_to_be_quoted(written: str, tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text(f"dataset: {{source: there, test_split: {written}}}\n")
-    with pytest.raises(RankstillError, match=r"dataset\.test_split: text is wanted.*in quotes"):
+    with pytest.raises(RankstillError, match=r"dataset\.test_split: text is expected.*in quotes"):
         read_config(path)
 
 

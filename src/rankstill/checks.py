@@ -1,4 +1,4 @@
-"""What a user should know of a dataset before anything is spent on it."""
+"""Check a dataset before any money is spent on it."""
 
 from __future__ import annotations
 

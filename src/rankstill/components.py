@@ -59,7 +59,7 @@ def check_corpus(config: Config, dataset: Dataset) -> None:
         different = " different" if dataset.corpus.repeats is not None else ""
         raise DataError(
             f"{dataset.name}: the corpus has {dataset.corpus.distinct}{different} passages, but candidates.k is "
-            f"{config.candidates.k}. Lower candidates.k or bring a larger corpus."
+            f"{config.candidates.k}. Lower candidates.k or use a larger corpus."
         )
 
 
@@ -71,8 +71,8 @@ def check_queries(dataset: Dataset) -> None:
     """
     if not dataset.train:
         raise DataError(
-            f"{dataset.name}: no query may teach. Check dataset.train_split, or bring training queries that do not "
-            "leak into the test split; if you have none, `rankstill write-queries` has an LLM write some."
+            f"{dataset.name}: no query may teach. Check dataset.train_split, or add training queries that do not leak "
+            "into the test split. If you have none, `rankstill write-queries` has an LLM write some."
         )
 
 

@@ -21,7 +21,7 @@ _QUICK_PASSAGES, _QUICK_TRAIN, _QUICK_TEST = 800, 60, 60
 
 
 def demo_config(changes: Mapping[str, Any] | None = None) -> Config:
-    """The demo's configuration: the library's defaults on SciFact, but for what two cores ask for; or a preset's.
+    """The demo's configuration: the defaults on SciFact (or those of a preset), adapted to two cores.
 
     Args:
         changes: options to set, by dotted path.
@@ -43,7 +43,7 @@ def run_demo(
 
     Args:
         workspace: the workspace's folder.
-        quick: work on a sample, with figures that are a sample's.
+        quick: work on a sample; the figures are those of the sample.
         all_claims: train on all 809 claims, those that leak into the test split too.
         replace: see `distill`.
         changes: options to set, by dotted path.
@@ -65,5 +65,6 @@ def _sample(dataset: Dataset) -> Dataset:
     shown = {ranking.query_id: ranking.candidates for ranking in rankings}
     small = sample(dataset, _QUICK_PASSAGES, _QUICK_TRAIN, _QUICK_TEST, seed=0, keep=shown)
     return small.with_notes(
-        "--quick: these figures are a SAMPLE's, on a corpus a sixth the size; run without it for real ones"
+        "--quick: these figures are those of a SAMPLE, on a corpus a sixth of the size; run without --quick for real "
+        "ones"
     )

@@ -1,10 +1,10 @@
-"""What a user did that cannot work, said in one or two lines: what, where, and what to do."""
+"""Errors that a user can fix. Each message says what was wrong, where, and what to do."""
 
 from __future__ import annotations
 
 
 class RankstillError(Exception):
-    """A mistake that the user can mend. The command line prints its message without a traceback."""
+    """A mistake that the user can fix. The command line prints its message without a traceback."""
 
 
 class DataError(RankstillError):

@@ -219,7 +219,8 @@ def _as_model_error(name: str) -> Iterator[None]:
         yield
     except SafetensorError as error:
         raise ModelError(
-            f'model "{name}": its weights are damaged, as by an interrupted download ({error}). Fetch them again.'
+            f'model "{name}": its weights are damaged, perhaps by an interrupted download ({error}). Download them '
+            "again."
         ) from error
     except (OSError, ValueError, KeyError, RuntimeError, ImportError) as error:
         reason = str(error).strip().partition("\n")[0].rstrip(".")

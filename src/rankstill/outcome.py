@@ -1,4 +1,4 @@
-"""What a chain made, for people: shown by the commands, in notebooks, and on the model card."""
+"""The result of a chain, as commands, notebooks and the model card show it."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ class Outcome:
     Args:
         workspace: the workspace's folder.
         retriever: folder of the distilled retriever, for SentenceTransformer.
-        reranker: folder of the ranker that goes on top of it, for `Ranker.load`; None if the chain has no ranker.
-        table: what was measured, or None if the dataset has nothing to measure with.
+        reranker: folder of the ranker that reranks its results, for `Ranker.load`; None if the chain has no ranker.
+        table: the measured systems, or None if nothing could be measured.
         notes: what a reader of the figures must know: leaks, what was left out, what could not be measured.
-        offer: how to have an LLM judge what nobody has judged, and its price; empty where there is nothing to judge.
-        agreement: with the LLM, on the lists that taught nothing; None where that was not measured, or not yet.
+        offer: how to have an LLM judge unjudged queries, and its price; empty if there is nothing to judge.
+        agreement: agreement with the LLM on the held-out lists; None if it was not measured, or not yet.
     """
 
     workspace: Path
@@ -54,7 +54,7 @@ class Outcome:
 
 
 def read_outcome(components: Components, steps: Collection[str], offer: str = "") -> Outcome:
-    """What a workspace holds by now.
+    """Read the result of a chain from its workspace, as far as it is finished.
 
     Args:
         components: the chain's components.

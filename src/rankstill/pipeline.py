@@ -61,13 +61,13 @@ def distill(
 
     Args:
         config: the experiment.
-        workspace: its folder; made if it is not there.
-        dataset: instead of loading the one that the config names.
+        workspace: its folder; created if it does not exist.
+        dataset: use this dataset instead of the one that the config names.
         until: the last step to make, one of `STEPS`.
         replace: delete finished steps of another dataset in this workspace, which is otherwise refused.
 
     Raises:
-        RankstillError: something that the user can mend; the message says what and where.
+        RankstillError: a mistake that the user can fix; the message says what and where.
     """
     with open_chain(config, workspace, dataset, replace=replace) as chain:
         judges = config.judge.after_run and until == STEPS[-1] and is_rank_zero()
@@ -82,7 +82,7 @@ def distill(
 def open_chain(
     config: Config, workspace: str | Path, dataset: Dataset | None = None, *, replace: bool = False
 ) -> Iterator[Chain]:
-    """The chain on its workspace, which nobody else uses meanwhile; nothing is run yet.
+    """Open the chain on its workspace, and lock the workspace. Nothing is run yet.
 
     Arguments and errors as for `distill`.
     """
@@ -100,7 +100,7 @@ def identity(dataset: Dataset, config: Config) -> DatasetIdentity:
 
 
 class Chain:
-    """One experiment: a method a step, in the order of `STEPS`.
+    """One experiment, with one method for each step, in the order of `STEPS`.
 
     Args:
         config: the experiment.
@@ -127,7 +127,7 @@ class Chain:
         workspace.write("config.yaml", write_config(config))
 
     def run(self, until: str = "evaluation") -> Outcome:
-        """Every step that is needed up to this one, which is made in any case, and what came of it."""
+        """Make this step and every earlier step that it needs, and return the result."""
         check_queries(self.dataset)
         if until == "evaluation":
             check_measures(self.config.evaluation.measures)  # now, and not after an hour of training
@@ -147,12 +147,12 @@ class Chain:
         return self.outcome()
 
     def planned(self, until: str = "evaluation") -> tuple[str, ...]:
-        """The steps that are made: `until` and those that it needs."""
+        """The steps that a run makes: `until` and those that it needs."""
         return tuple(name for name in STEPS[: STEPS.index(until) + 1] if name == until or name in self.steps)
 
     @_once
     def vectors(self) -> str:
-        """First stage: the corpus by the retriever as it is."""
+        """First stage: encode the corpus with the retriever before training."""
         retriever = self.config.retriever
         return self.workspace.step(
             "vectors",
@@ -169,7 +169,7 @@ class Chain:
 
     @_once
     def candidates(self) -> str:
-        """First stage: candidates of every query that may teach or be labelled."""
+        """First stage: find candidates for every query that may teach or be labelled."""
         return self.workspace.step(
             "candidates",
             lambda folder: make_candidates(self.components, folder),
@@ -180,7 +180,7 @@ class Chain:
 
     @_once
     def rankings(self) -> str:
-        """Teacher: an order of each training query's candidates."""
+        """Teacher: get the LLM's order of each training query's candidates."""
         if self.config.teacher.kind != "recorded":
             return self.workspace.step(
                 "rankings",
@@ -201,7 +201,7 @@ class Chain:
 
     @_once
     def held_out(self) -> str:
-        """Which rankings teach nothing, so that what learns from the others can be measured on them."""
+        """Draw the held-out rankings: they teach nothing, and measure what learned from the others."""
         return self.workspace.step(
             "held_out",
             lambda folder: self.components.lists.hold_out(folder, lambda: self.components.model_before),
@@ -217,7 +217,7 @@ class Chain:
 
     @_once
     def multi_vector(self) -> str:
-        """LLM -> multi-vector retriever, from the encoder as it was."""
+        """LLM -> multi-vector retriever: make it from the untrained encoder."""
         config = self.config.multi_vector
         return self.workspace.step(
             "multi_vector",
@@ -229,7 +229,7 @@ class Chain:
 
     @_once
     def token_index(self) -> str:
-        """The corpus by the multi-vector retriever. Other rankings that choose the same context share it."""
+        """Encode the corpus with the multi-vector retriever. Rankings that choose the same context share it."""
         self.multi_vector()
         chosen, config = read_choice(self.components), self.config.multi_vector
         return self.workspace.step(
@@ -243,7 +243,7 @@ class Chain:
 
     @_once
     def ranker(self) -> str:
-        """LLM -> ranker."""
+        """LLM -> ranker: train the ranker on the LLM's rankings."""
         return self.workspace.step(
             "ranker",
             lambda folder: make_ranker(self.components, folder, self.reports),
@@ -254,7 +254,7 @@ class Chain:
 
     @_once
     def labels(self) -> str:
-        """Ranker -> labels; or, where a baseline is configured, the labels that it learns from."""
+        """Ranker -> labels: score passages with the ranker, or make the labels of a configured baseline."""
         made_from = [getattr(self, name)() for name in ("candidates", "held_out") if name in self.steps]
         return self.workspace.step(
             "labels",
@@ -271,7 +271,7 @@ class Chain:
 
     @_once
     def retriever(self) -> str:
-        """Labels -> retriever."""
+        """Labels -> retriever: train the retriever on the labels."""
         from rankstill.retriever.making import make_retriever  # loads torch
 
         return self.workspace.step(
@@ -284,7 +284,7 @@ class Chain:
 
     @_once
     def reranker(self) -> str:
-        """The corpus by the new retriever, and the ranker once more, its prior refitted: what goes on top of it."""
+        """Encode the corpus with the new retriever, and refit the ranker's prior to it."""
         return self.workspace.step(
             "reranker",
             lambda folder: make_reranker(self.components, folder, has_ranker=self.has_ranker),
@@ -295,7 +295,7 @@ class Chain:
 
     @_once
     def multi_vector_distilled(self) -> str:
-        """Labels -> multi-vector retriever."""
+        """Labels -> multi-vector retriever: train it on the labels."""
         made = self._made_late()  # first: whether there is one at all
         names = ("multi-vector-losses.json", "multi-vector-blend.json", "hybrid-multi-vector-distilled.json")
         folders = ("multi-vector-distilled", "multi-vector-distilled-index")
@@ -332,7 +332,7 @@ class Chain:
 
     @_once
     def evaluation(self) -> str:
-        """Measure every system on the test queries, with paired tests against the retriever as it was."""
+        """Measure every system on the test queries, with paired tests against the retriever before training."""
         from rankstill.judge.offer import offer  # loads openai
 
         dataset = self.components.test_set

@@ -1,4 +1,4 @@
-"""What the chain's steps are called for people, and how far a run has come."""
+"""The names of the chain's steps for people, and the progress of a run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,5 @@
-"""One experiment's folder: what each step made, from what, and the guarantee that a kill loses no finished step.
+"""One experiment's folder: the outputs of each step, their fingerprints, and the guarantee that a kill loses no
+finished step.
 
 A step writes under `.making/` and is committed in two moves: its outputs are renamed into place, then `manifest.json`,
 which alone says what is finished, is replaced atomically. A kill between the two leaves a step that simply runs again.
@@ -128,7 +129,8 @@ class Workspace:
             self._lock = self._take_lock()
         except OSError as error:
             raise WorkspaceError(
-                f"{self.folder}: cannot be used as a workspace ({error.strerror}). Mend its rights or name another."
+                f"{self.folder}: cannot be used as a workspace ({error.strerror}). Change its permissions or name "
+                "another."
             ) from error
         try:
             self._records = self._read_manifest()
@@ -173,7 +175,7 @@ class Workspace:
             self._replaced, self._records = self._records, {}
             return
         if former is not None and dataset.fingerprint != former.fingerprint:
-            note(f"{dataset} has changed since the steps here were made; those that depend on it are made anew")
+            note(f"{dataset} has changed since the steps here were made; those that depend on it are made again")
         with disk_errors(self.folder, "writing manifest.json"):
             self._write_manifest()
 
@@ -186,7 +188,7 @@ class Workspace:
         self._replaced = {}
 
     def write(self, name: str, text: str) -> None:
-        """Put a text file beside the steps' outputs, atomically.
+        """Write a text file beside the steps' outputs, atomically.
 
         Raises:
             WorkspaceError: the disk is full or cannot be written.
@@ -327,8 +329,8 @@ class Workspace:
                 }
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise WorkspaceError(
-                f"{manifest}: not readable as a workspace's manifest ({error}). "
-                "Move it away to start anew, or name another workspace."
+                f"{manifest}: not readable as a workspace's manifest ({error}). Move it away to start again, or name "
+                "another workspace."
             ) from error
         raise WorkspaceError(
             f"{manifest}: format {made_by}, but this version of rankstill writes format {FORMAT}. "

@@ -114,7 +114,7 @@ def test_a_bad_grade_on_the_first_line_is_not_taken_for_a_header(beir: Callable[
 
 
 @pytest.mark.parametrize(
-    ("qrels", "message"), [("q2 p2\n", "line 1: 2 columns"), ("q2 p2 1\nq2 p3\n", "line 2: 2 columns where")]
+    ("qrels", "message"), [("q2 p2\n", "line 1: 2 columns"), ("q2 p2 1\nq2 p3\n", "line 2: 2 columns but")]
 )
 def test_qrels_with_a_wrong_number_of_columns_are_refused(beir: Callable[..., Path], qrels: str, message: str) -> None:
     with pytest.raises(DataError, match=message):

@@ -86,7 +86,7 @@ def test_tevatrons_files_are_read(tmp_path: Path) -> None:
 
 def test_a_file_without_passages_names_the_keys_that_are_wanted(tmp_path: Path) -> None:
     with pytest.raises(
-        DataError, match=r'no entry has passages \(the first has "question", "positive"\)\. Wanted'
+        DataError, match=r'no entry has passages \(the first has "question", "positive"\)\. Expected'
     ) as caught:
         load(tmp_path, [{"question": "who", "positive": "one"}])
     assert all(f'"{key}"' in str(caught.value) for key in ("positive_ctxs", "ctxs", "pos", "neg", "positive_passages"))
@@ -170,13 +170,13 @@ def test_test_questions_without_positives_do_not_measure(tmp_path: Path) -> None
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"question": "who"}, "a list of questions is wanted, not an object"),
-        (["who"], "entry 1: a question with its contexts is wanted, not a string"),
+        ({"question": "who"}, "expected a list of questions, not an object"),
+        (["who"], "entry 1: expected a question with its contexts, not a string"),
         ([{"q": "who", "positive_ctxs": [context("1")]}], 'entry 1: no field "question"'),
         ([entry("who", [{"passage_id": "1"}])], 'entry 1: no field "text"'),
         ([entry("who", [], negative=["words"])], 'entry 1: "negative_ctxs" must be a list of'),
         ([entry("who", [context("1 2")])], "entry 1: .* has white space in it"),
-        ([entry("who", [])], "no passage in it that has text"),
+        ([entry("who", [])], "no passage in it has text"),
         ([entry("who", [context("1")], answers="yes")], 'entry 1: "answers" must be a list of strings'),
     ],
 )

@@ -40,7 +40,7 @@ def test_no_query_that_teaches_shares_gold_with_one_that_measures(grades: list[d
     try:
         parted = hold_out(dataset, seed)
     except DataError as error:
-        hanging = int(re.findall(r"and (\d+) of them hang together", str(error))[0])
+        hanging = int(re.findall(r"and (\d+) of them are linked", str(error))[0])
         assert judged < 3 or hanging > judged // 3
         return
     assert not shared_gold(parted).test
@@ -73,5 +73,5 @@ def test_a_query_that_repeats_one_that_measures_does_not_teach() -> None:
     ],
 )
 def test_it_says_when_too_few_can_be_held_out(grades: list[dict[str, int]], said: str) -> None:
-    with pytest.raises(DataError, match=f"^d: a third of the judged .*{said} hang together .*Add judgements"):
+    with pytest.raises(DataError, match=f"^d: a third of the judged .*{said} are linked .*Add judgements"):
         hold_out(dataset_of({f"q{number}": each for number, each in enumerate(grades)}))

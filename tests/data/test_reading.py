@@ -20,7 +20,7 @@ def test_broken_json_is_named_by_file_and_line(tmp_path: Path) -> None:
 def test_a_json_line_that_is_no_object_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "corpus.jsonl"
     path.write_text('["p1", "text"]\n')
-    with pytest.raises(DataError, match=r"line 1: a JSON object is wanted here, not a list"):
+    with pytest.raises(DataError, match=r"line 1: expected a JSON object here, not a list"):
         list(read_jsonl(path))
 
 

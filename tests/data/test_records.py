@@ -175,7 +175,7 @@ def test_half_a_surrogate_pair_is_refused_before_it_breaks_a_later_step() -> Non
 
 @pytest.mark.parametrize("rows", [[], [(1, {"_id": "p1", "text": ""})]])
 def test_a_corpus_without_text_is_an_error(rows: list[tuple[int, dict[str, object]]]) -> None:
-    with pytest.raises(DataError, match=r"corpus\.jsonl: no passage in it that has text"):
+    with pytest.raises(DataError, match=r"corpus\.jsonl: no passage in it has text"):
         gather_passages(rows, PLACE)
 
 

@@ -48,8 +48,8 @@ def test_a_sample_says_that_its_figures_are_a_samples(scifact: Dataset) -> None:
     part = sample(scifact, corpus_size=100, train=5, test=4, seed=7)
     assert part.name == "scifact (sample)"
     assert part.notes[-1] == (
-        "scifact: a sample of 100 of 5,183 passages, 5 training and 4 test queries (seed 7); its figures are a "
-        "sample's."
+        "scifact: a sample of 100 of 5,183 passages, 5 training and 4 test queries (seed 7); its figures are those "
+        "of a sample."
     )
 
 

@@ -92,7 +92,7 @@ def test_other_tools_find_the_plain_beir_files(tmp_path: Path) -> None:
 
 def test_a_folder_with_something_in_it_is_not_overwritten(tmp_path: Path) -> None:
     (tmp_path / "mine.txt").write_text("precious")
-    with pytest.raises(DataError, match="it is there already and not empty"):
+    with pytest.raises(DataError, match="it already exists and is not empty"):
         write_beir(small(), tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 

@@ -64,7 +64,7 @@ def test_it_says_what_it_is_and_what_it_cannot_see() -> None:
     found = Agreement(agreement_table(LISTS, {BEFORE: old, DISTILLED: new}, 4, 0, 100), "", 0.7, NOTHING)
     told = found.to_markdown()
     assert "**Agreement with the LLM on 2 lists that taught nothing" in told
-    assert "nothing is said of passages outside them, nor of whether the LLM is right" in told
+    assert "they do not cover other passages, and do not show whether the LLM is right" in told
     assert "a random order has 0.700" in told
     assert Agreement.from_json(json.loads(json.dumps(found.to_json()))) == found
 

@@ -124,8 +124,8 @@ def test_p_values_are_corrected_for_all_links_of_the_table():
 
 def test_a_loss_that_may_be_chance_is_said_to_be_one():
     unsure = {**RIGHT, "q0": WRONG["q0"]}  # one query of twenty
-    assert "the interval holds 0" in Attribution((group(retriever=unsure),)).conclusion()
-    assert "the interval holds 0" not in Attribution((group(retriever=WRONG),)).conclusion()
+    assert "the interval includes 0" in Attribution((group(retriever=unsure),)).conclusion()
+    assert "the interval includes 0" not in Attribution((group(retriever=WRONG),)).conclusion()
 
 
 def test_queries_that_taught_prove_nothing_whatever_they_show():

@@ -99,5 +99,5 @@ def test_lists_that_all_hang_together_are_not_torn_apart() -> None:
     lists = [ranking(number, ["a", "b", "c", f"own-{number}"]) for number in range(100)]
     found = hold_out_lists(lists, lambda: directions(100), 0.15, seed=0)
     assert found == HeldOutLists(
-        (), 100, "100 of 100 hang together by shared passages or queries, and the rest is too few"
+        (), 100, "100 of 100 are linked by shared passages or queries, and the rest are too few"
     )

@@ -231,7 +231,7 @@ def test_a_missing_key_and_a_missing_judge_are_one_line_each(
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     with pytest.raises(RankstillError, match="OPENAI_API_KEY"):
         judging.judge(asking(workspace, "", {"judge.endpoint": None}), workspace)
-    with pytest.raises(RankstillError, match=r"judge\.model: name the LLM that is to judge"):
+    with pytest.raises(RankstillError, match=r"judge\.model: name the LLM that judges"):
         judging.judge(read_config(workspace / "config.yaml", {"judge.model": None}), workspace)
     assert not (workspace / "judged.json").exists()
 

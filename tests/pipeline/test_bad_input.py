@@ -85,7 +85,7 @@ def lists_for_ids(lines: Lines) -> Lines:
         (placed_twice, ["line 3", "more than once in its ranking", "must be a permutation"]),
         (ranked_twice, ["line 25", "is ranked twice (first on line 3)", "Keep one ranking a query"]),
         (broken_json, ["line 3", "broken JSON", "one JSON object"]),
-        (no_object, ["line 3", "a JSON object is wanted here, not a list"]),
+        (no_object, ["line 3", "expected a JSON object here, not a list"]),
         (no_ranking, ["line 3", "fewer than two candidates", "Take the line out"]),
         (lists_for_ids, ["line 3", '"ranking" must be a string, not a list']),
     ],
@@ -177,7 +177,7 @@ def test_a_corpus_smaller_than_k_is_refused(command: Command, config_file: Path,
     flags = ["--set", "candidates.k=61", "--set", "candidates.n=61"]
     message = command("run", config_file, "-w", tmp_path / "w", *flags).one_error()
     assert message == (
-        "toy: the corpus has 60 passages, but candidates.k is 61. Lower candidates.k or bring a larger corpus."
+        "toy: the corpus has 60 passages, but candidates.k is 61. Lower candidates.k or use a larger corpus."
     )
 
 
@@ -238,8 +238,8 @@ def test_weights_of_an_interrupted_download_are_called_damaged(
     (model / "model.safetensors").write_bytes(whole[:kept])
     workspace = shutil.copytree(finished.workspace, tmp_path / "w")
     message = command("run", config_file, "-w", workspace, "--set", f"{option}={model}").one_error()
-    assert message.startswith(f'model "{model}": its weights are damaged, as by an interrupted download')
-    assert message.endswith("Fetch them again.")
+    assert message.startswith(f'model "{model}": its weights are damaged, perhaps by an interrupted download')
+    assert message.endswith("Download them again.")
     assert contents(workspace) == contents(finished.workspace)
 
 

@@ -180,7 +180,7 @@ def test_held_out_queries_are_not_labelled_and_measured_everywhere_under_their_o
     report = (found.workspace / "report.html").read_text()
     for place in (capsys.readouterr().out, proven, (found.retriever / "README.md").read_text(), report):
         assert name in " ".join(place.split())
-        assert "nothing is said of passages outside them" in " ".join(place.split())
+        assert "they do not cover other passages" in " ".join(place.split())
     assert '<th scope="row">lists that taught</th><td>40,' in report
     assert any(note.startswith("20 of the LLM's 60 lists teach nothing") for note in found.notes)
 

@@ -101,7 +101,7 @@ def test_an_unfinished_workspace_gets_a_page_that_says_what_is_missing(toy_works
     manifest["steps"] = {"candidates": manifest["steps"]["candidates"]}
     (toy_workspace / "manifest.json").write_text(json.dumps(manifest))
     page = write_report(toy_workspace).read_text(encoding="utf-8")
-    assert "The chain is not finished, so nobody can say yet" in page
+    assert "The chain is not finished, so it is not yet known" in page
     assert f"<code>rankstill run {toy_workspace}/config.yaml -w {toy_workspace}</code>" in page
     assert page.count("the chain is not finished; its next step is &#34;encode the corpus&#34;. <a") == 3
     assert data_of(page) == {"queries": []}

@@ -346,14 +346,14 @@ def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_the_files_place_is_named(tmp_path: Path) -> None:
-    with pytest.raises(LedgerError, match=r"cannot be used .* Check its folder's rights"):
+    with pytest.raises(LedgerError, match=r"cannot be used .* Check its folder's permissions"):
         Ledger(tmp_path)
 
 
 def open_as_nobody(path: Path) -> None:
     if os.geteuid() == 0:
         os.setuid(65534)  # the rights of a folder do not bind root
-    with pytest.raises(LedgerError, match=r"cannot be used .* Check its folder's rights"):
+    with pytest.raises(LedgerError, match=r"cannot be used .* Check its folder's permissions"):
         Ledger(path)
 
 

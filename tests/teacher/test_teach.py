@@ -357,7 +357,7 @@ def test_a_teacher_that_only_repeats_the_order_shown_is_not_paid_to_the_end_and_
         settings = config(server.url, tmp_path, shuffles=2, concurrency=2)
         with (
             Teacher(settings, "w", 0) as teacher,
-            pytest.raises(TeacherError, match="in another order it ranks otherwise"),
+            pytest.raises(TeacherError, match="it ranks differently when the passages are shown in another order"),
         ):
             teacher.rank(lists)
     assert server.answered.total() < 60

@@ -55,7 +55,7 @@ def _step(name: str, until: str, what: str) -> None:
 def run(
     experiment: Experiment,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Estimate time, memory, disk and price; make nothing.")
+        bool, typer.Option("--dry-run", help="Estimate time, memory, disk and price; run nothing.")
     ] = False,
     replace: Replace = False,
 ) -> None:
@@ -88,7 +88,7 @@ def init(
     from rankstill.config import commented_config, starting_config
 
     if path.exists():
-        raise RankstillError(f"{path}: is there already. Name another file or move it away.")
+        raise RankstillError(f"{path}: already exists. Name another file or move it away.")
     try:
         path.write_text((commented_config if full else starting_config)(source), encoding="utf-8")
     except OSError as error:

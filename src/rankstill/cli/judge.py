@@ -17,15 +17,15 @@ def judge(
     experiment: Experiment,
     others: Annotated[
         list[Path] | None,
-        typer.Option("--with", help="A further workspace on the same corpus, whose passages are judged too."),
+        typer.Option("--with", help="Another workspace on the same corpus, whose passages are judged too."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and price; ask nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and price; make no call.")] = False,
     export_prompts: Annotated[
-        Path | None, typer.Option(help="Write the prompts that wait for an answer here; ask nothing.")
+        Path | None, typer.Option(help="Write the prompts without an answer to this file; make no call.")
     ] = None,
     import_answers: Annotated[
         Path | None,
-        typer.Option("--import", help='Take answers to exported prompts back: each line with its "answer".'),
+        typer.Option("--import", help='Import answers to exported prompts: each line with its "answer".'),
     ] = None,
 ) -> None:
     """Have an LLM judge what every system found, and measure all systems by its grades."""

@@ -20,29 +20,35 @@ if TYPE_CHECKING:
 
 ConfigFile = Annotated[
     Path | None,
-    typer.Argument(help="A YAML config, which `rankstill init` writes; or a workspace, whose own config is used."),
+    typer.Argument(help="A YAML config, as `rankstill init` writes it; or a workspace, whose own config is used."),
 ]
 Folder = Annotated[
     Path | None,
     typer.Option(
         "--workspace",
         "-w",
-        help="The workspace: where the experiment's files go; `workspace`, or the one named as CONFIG, if left out.",
+        help=(
+            "The workspace: the folder for the experiment's files. If left out: `workspace`, or the one named as "
+            "CONFIG."
+        ),
     ),
 ]
 Named = Annotated[
     Path | None,
     typer.Argument(
-        metavar="[CONFIG]", help="A workspace, or the YAML config of one that -w names; `workspace` if left out."
+        metavar="[CONFIG]",
+        help="A workspace, or the YAML config of the workspace that -w names. If left out: `workspace`.",
     ),
 ]
 AlsoNamed = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace.")]
 Dimensions = Annotated[
-    int | None, typer.Option(min=1, help="Length of shorter vectors, which are rotated before they are cut.")
+    int | None, typer.Option(min=1, help="Length of shorter vectors. They are rotated before they are cut.")
 ]
 EvenIfWorse = Annotated[
     bool,
-    typer.Option("--even-if-worse", help="Go on even if the new retriever is not shown to be better than the old one."),
+    typer.Option(
+        "--even-if-worse", help="Continue even if the new retriever is not shown to be better than the old one."
+    ),
 ]
 Source = Annotated[str | None, typer.Option(help="The dataset: sets dataset.source.")]
 Rankings = Annotated[Path | None, typer.Option(help="Recorded rankings: sets teacher.rankings.")]

@@ -31,7 +31,7 @@ def rag(
     experiment: Experiment,
     choices: Annotated[
         Path | None,
-        typer.Option(help="Multiple-choice questions as of MMLU (.json, .jsonl) in place of the test set."),
+        typer.Option(help="Multiple-choice questions in the form of MMLU (.json, .jsonl), instead of the test set."),
     ] = None,
 ) -> None:
     """Test question answering: a frozen LLM answers from the passages that each system finds."""
@@ -49,7 +49,7 @@ def _study(name: str, what: str) -> None:
     def run(
         experiment: Experiment,
         seeds: Annotated[int, typer.Option(min=1, help="How many seeds to run, counted up from `seed`.")] = 3,
-        only: Annotated[str, typer.Option(help="Variants to run, separated by commas; all if left out.")] = "",
+        only: Annotated[str, typer.Option(help="Variants to run, separated by commas. All if left out.")] = "",
         validate: Annotated[
             bool,
             typer.Option(

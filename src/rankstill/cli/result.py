@@ -25,10 +25,10 @@ def report(workspace: Named = None, also: AlsoNamed = None) -> None:
 @app.command()
 def compare(
     workspaces: Annotated[
-        list[Path] | None, typer.Argument(help="Two workspaces or more; all are compared with the first.")
+        list[Path] | None, typer.Argument(help="Two workspaces or more. All are compared with the first.")
     ] = None,
     also: Annotated[
-        list[Path] | None, typer.Option("--workspace", "-w", help="A workspace; repeat it for each, in their order.")
+        list[Path] | None, typer.Option("--workspace", "-w", help="A workspace. Repeat it for each, in their order.")
     ] = None,
     to: Annotated[Path, typer.Option(help="The page to write.")] = Path("compare.html"),
 ) -> None:
@@ -45,9 +45,12 @@ def serve(
     workspace: Named = None,
     also: AlsoNamed = None,
     host: Annotated[
-        str, typer.Option(help="Address to listen on. Beyond loopback, others can connect: there is no password.")
+        str,
+        typer.Option(
+            help="Address to listen on. If it is not a loopback address, others can connect: there is no password."
+        ),
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes any free one.")] = 8080,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on. 0 takes any free one.")] = 8080,
     allow_host: Annotated[
         list[str] | None, typer.Option(help="Another host name that the server answers to; may be repeated.")
     ] = None,
@@ -82,7 +85,7 @@ def export(
     experiment: Experiment,
     form: Annotated[
         list[str] | None,
-        typer.Option(help="onnx, onnx-int8, openvino or openvino-int8; may be repeated. The first two if left out."),
+        typer.Option(help="onnx, onnx-int8, openvino or openvino-int8; may be repeated. If left out: the first two."),
     ] = None,
     dimensions: Dimensions = None,
     matryoshka: Annotated[bool, typer.Option("--matryoshka", help="Measure shorter vectors; export no model.")] = False,
@@ -108,7 +111,7 @@ def export_vectors(
     to: Annotated[str, typer.Option(help="parquet, qdrant, lancedb or pgvector.")] = "parquet",
     dimensions: Dimensions = None,
     multi_vector: Annotated[
-        bool, typer.Option("--multi-vector", help="The multi-vector retriever's token vectors, in a database.")
+        bool, typer.Option("--multi-vector", help="Send the multi-vector retriever's token vectors to a database.")
     ] = False,
     even_if_worse: EvenIfWorse = False,
     name: Annotated[str, typer.Option(help="Name of the database's collection or table.")] = "rankstill",
@@ -139,10 +142,10 @@ def export_vectors(
 
 @app.command()
 def push(
-    repository: Annotated[str, typer.Argument(help="owner/name on the Hugging Face Hub; HF_TOKEN gives the right.")],
+    repository: Annotated[str, typer.Argument(help="owner/name on the Hugging Face Hub. HF_TOKEN gives access.")],
     workspace: Named = None,
     also: AlsoNamed = None,
-    public: Annotated[bool, typer.Option("--public", help="Make it public; it is private if left out.")] = False,
+    public: Annotated[bool, typer.Option("--public", help="Make it public. It is private if left out.")] = False,
     multi_vector: Annotated[bool, typer.Option("--multi-vector", help="Push the multi-vector retriever.")] = False,
     even_if_worse: EvenIfWorse = False,
 ) -> None:

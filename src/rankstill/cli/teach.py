@@ -17,12 +17,12 @@ from rankstill.progress import say
 @on_workspace("teach")
 def teach(
     experiment: Experiment,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and price; ask nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and price; make no call.")] = False,
     export_prompts: Annotated[
-        Path | None, typer.Option(help="Write the prompts that wait for an answer here; ask nothing.")
+        Path | None, typer.Option(help="Write the prompts without an answer to this file; make no call.")
     ] = None,
     import_rankings: Annotated[
-        Path | None, typer.Option(help='Take answers to exported prompts back: each line with its "answer".')
+        Path | None, typer.Option(help='Import answers to exported prompts: each line with its "answer".')
     ] = None,
 ) -> None:
     """Have the LLM rank each training query's candidates."""
@@ -94,7 +94,9 @@ def ledger(
 
 
 @app.command()
-def cache(clear: Annotated[bool, typer.Option("--clear", help="Delete them; workspaces keep theirs.")] = False) -> None:
+def cache(
+    clear: Annotated[bool, typer.Option("--clear", help="Delete them. Workspaces keep their own.")] = False,
+) -> None:
     """Show which passages' vectors are kept for other workspaces of the same corpus."""
     from datetime import datetime
 

@@ -1,4 +1,4 @@
-"""Every option once: its default, its unit and why. YAML in and out; the command line's flags name the same paths."""
+"""Every option, declared once, with its default and meaning. YAML and command-line flags use the same paths."""
 
 from rankstill.config.files import commented_config, make_config, read_config, write_config
 from rankstill.config.judge import JudgeConfig

@@ -126,7 +126,7 @@ def _in_words(mistake: ErrorDetails) -> str:
     if mistake["type"] == "string_type" and isinstance(mistake["input"], bool):
         told = 'without quotes, YAML reads no, off, yes and on as false or true. Put it in quotes ("no"); none is null'
     elif mistake["type"] == "string_type" and isinstance(mistake["input"], int | float | date):
-        told = "text is wanted, and without quotes YAML reads this as a number or a date. Put it in quotes"
+        told = "text is expected, and without quotes YAML reads this as a number or a date. Put it in quotes"
     return ": ".join(filter(None, [".".join(str(part) for part in mistake["loc"]), told]))
 
 
@@ -137,7 +137,7 @@ def commented_config(source: str) -> str:
         source: the dataset to name in it.
     """
     defaults = Config(dataset=DatasetConfig(source=source)).model_dump(mode="json")
-    lines = ["# Every option of Rankstill with its default. What you do not change you may leave out."]
+    lines = ["# Every option of Rankstill with its default. You can leave out options that you do not change."]
     for name, info in Config.model_fields.items():
         value = defaults[name]
         if not isinstance(value, dict):

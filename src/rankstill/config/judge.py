@@ -12,40 +12,49 @@ from rankstill.errors import RankstillError
 
 
 class JudgeConfig(Section):
-    """Proof without labels, for `rankstill judge` and `check-judge`; what is not set is as for the teacher."""
+    """Proof without labels, for `rankstill judge` and `check-judge`. Options that are not set are the teacher's."""
 
     model_config = ConfigDict(hide_input_in_errors=True)  # it may be a key, put where its variable's name belongs
 
     model: str | None = Field(
-        None, description="the LLM that judges; null: the teacher's, which favours what learned from it"
+        None, description="The LLM that judges. null: the teacher, which favours systems that learned from it."
     )
     kind: Literal["api", "litellm", "local"] | None = Field(
-        None, description="as teacher.kind; null: the teacher's, or api where its rankings are recorded"
+        None,
+        description="The judge's teacher.kind. null: the teacher's, or api if the teacher's rankings are recorded.",
     )
-    endpoint: Address = Field(None, description="as teacher.endpoint; null: the teacher's, where the kind is its too")
+    endpoint: Address = Field(
+        None, description="The judge's teacher.endpoint. null: the teacher's, if the kind is the same."
+    )
     api_key_env: KeyName = Field(
-        None, description="as teacher.api_key_env; null: the teacher's, where kind and endpoint are its too"
+        None, description="The judge's teacher.api_key_env. null: the teacher's, if kind and endpoint are the same."
     )
     after_run: bool = Field(
         False,
-        description="`rankstill run` has its unjudged queries judged too, within teacher.max_cost; false: it ends with "
-        "the command and its price",
+        description=(
+            "`rankstill run` has its unjudged queries judged too, within teacher.max_cost. false: it ends with the "
+            "command and its price."
+        ),
     )
-    queries: int = Field(100, ge=1, description="unjudged queries to judge, at most")
-    k: int = Field(10, ge=1, description="passages of each system to judge")
-    template: str | None = Field(None, description="a prompt template of your own (Jinja2); null: judge-v1")
-    passage_tokens: int | None = Field(None, ge=8, description="of a passage in a prompt; null: the teacher's")
+    queries: int = Field(100, ge=1, description="How many unjudged queries to judge at most.")
+    k: int = Field(10, ge=1, description="How many passages of each system to judge.")
+    template: str | None = Field(None, description="A prompt template of your own (Jinja2). null: judge-v1.")
+    passage_tokens: int | None = Field(
+        None, ge=8, description="Tokens of each passage in a prompt. null: the teacher's."
+    )
     answer_tokens: int | None = Field(
-        None, ge=8, description="of an answer, at most; a model that reasons needs thousands; null: the teacher's"
+        None, ge=8, description="The longest answer, in tokens. A reasoning model needs thousands. null: the teacher's."
     )
     context: int | None = Field(
         None,
         ge=256,
-        description="tokens of prompt and answer together: a query whose passages do not fit takes several calls; "
-        "null: teacher.context",
+        description=(
+            "Tokens of prompt and answer together. A query whose passages do not fit takes several calls. null: "
+            "teacher.context."
+        ),
     )
     parameters: Parameters | None = Field(
-        None, description="further ones of the request; null: the teacher's, where the model is its too"
+        None, description="Further parameters of the request. null: the teacher's, if the model is the same."
     )
 
     def llm(self, teacher: TeacherConfig) -> TeacherConfig:
@@ -64,8 +73,8 @@ class JudgeConfig(Section):
         model = self.model or teacher.model
         if not model:
             raise RankstillError(
-                "judge.model: name the LLM that is to judge, for the teacher's rankings are recorded. Set "
-                "judge.endpoint and judge.api_key_env too, where it is not OpenAI's, or judge.kind: local."
+                "judge.model: name the LLM that judges, because the teacher's rankings are recorded. Set "
+                "judge.endpoint and judge.api_key_env too, if it is not OpenAI's, or judge.kind: local."
             )
         there = not recorded and kind == teacher.kind and self.endpoint in (None, teacher.endpoint)
         if kind == "litellm":  # where the model's name says whose it is

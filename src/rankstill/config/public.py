@@ -1,4 +1,4 @@
-"""A configuration as it may be shown: reports go around, and model cards are published."""
+"""A configuration without private options, for reports and model cards, which may be shared."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _HIDDEN = (
 
 
 def public_options(config: Config) -> dict[str, Any]:
-    """The experiment's options, section by section, without those that are hidden: their values, and their names."""
+    """The experiment's options by section, without the hidden ones, and the names of the hidden ones."""
     options: dict[str, Any] = config.model_dump(mode="json")
     for path in _HIDDEN:
         section, option = _section(options, path)

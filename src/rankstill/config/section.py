@@ -1,4 +1,4 @@
-"""What every section of the configuration is."""
+"""The base class of every section of the configuration."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Section(BaseModel):
-    """Options that belong together; none but these, and they do not change."""
+    """Options that belong together. Unknown options are refused, and values cannot be changed."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

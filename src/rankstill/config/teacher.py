@@ -1,4 +1,4 @@
-"""The teacher's options: whom to ask, how, and for how much."""
+"""The teacher's options: which LLM to ask, how, and for how much."""
 
 from __future__ import annotations
 
@@ -65,8 +65,8 @@ def _holds_no_secret(endpoint: str | None) -> str | None:
     secrets = re.compile(r"key|token|secret|passw|auth|signature|^sig$|^code$", re.IGNORECASE)
     if "@" in (endpoint or "") or any(secrets.search(name) for name, _ in query):
         raise ValueError(
-            "an address with a password or a key in it, which would be written down with every call. Take it out "
-            "and set teacher.api_key_env"
+            "an address with a password or a key in it, which would be stored with every call. Take it out and set "
+            "teacher.api_key_env"
         )
     return endpoint
 
@@ -74,11 +74,11 @@ def _holds_no_secret(endpoint: str | None) -> str | None:
 def _are_further_ones(parameters: dict[str, Any]) -> dict[str, Any]:
     for name, value in parameters.items():
         if name in _SET_ELSEWHERE:
-            raise ValueError(f"{name} is not set here but by {_SET_ELSEWHERE[name]}")
+            raise ValueError(f"{name} is not set here, but by {_SET_ELSEWHERE[name]}")
         if secret := _secret_in({name: value}):
             raise ValueError(
-                f"{secret} looks like a key, which would be written down. Put it into the variable that "
-                "teacher.api_key_env names, or into one that the provider's library reads"
+                f"{secret} looks like a key, which would be stored. Put it into the variable that teacher.api_key_env "
+                "names, or into one that the provider's library reads"
             )
         if name in _FIXED:
             raise ValueError(f"{name} cannot be set: it is made for each call")
@@ -98,77 +98,109 @@ Parameters = Annotated[dict[str, Any], AfterValidator(_are_further_ones)]
 
 
 class TeacherConfig(Section):
-    """The black box that ranks: whom to ask, how, and for how much."""
+    """The LLM that ranks: which one, how to ask it, and how much it may cost."""
 
     model_config = ConfigDict(hide_input_in_errors=True)  # it may be a key, put where its variable's name belongs
 
     kind: Literal["recorded", "api", "litellm", "local"] = Field(
         "recorded",
-        description="recorded: replay a rankings.jsonl; api: any OpenAI-compatible endpoint; litellm: whatever litellm "
-        "reaches; local: a llama.cpp server for a GGUF model, started here",
+        description=(
+            "recorded: use the rankings of a rankings.jsonl. api: any OpenAI-compatible endpoint. litellm: any "
+            "provider that litellm reaches. local: a llama.cpp server for a GGUF model, started on this machine."
+        ),
     )
-    rankings: str | None = Field(
-        None, description="the rankings.jsonl to replay; null: the one that lies beside the dataset"
-    )
+    rankings: str | None = Field(None, description="The rankings.jsonl to use. null: the one beside the dataset.")
     model: str | None = Field(
-        None, description="the LLM: its name at the endpoint; for local a GGUF file, or <hub repository>:<file>.gguf"
+        None, description="The LLM: its name at the endpoint. For local: a GGUF file, or <hub repository>:<file>.gguf."
     )
     endpoint: Address = Field(
         None,
-        description="base URL of the API; null: https://api.openai.com/v1 for api, the one it knows for litellm; not "
-        "used by local",
+        description=(
+            "Base URL of the API. null: https://api.openai.com/v1 for api, and the one that litellm knows for "
+            "litellm. local does not use it."
+        ),
     )
     api_key_env: KeyName = Field(
         None,
-        description="name of the environment variable that holds the API key; null: OPENAI_API_KEY for OpenAI, and for "
-        "litellm the one it knows",
+        description=(
+            "Name of the environment variable that holds the API key. null: OPENAI_API_KEY for OpenAI, and the one "
+            "that litellm knows for litellm."
+        ),
     )
-    queries: int | None = Field(None, ge=1, description="training queries to have ranked; null: all of them")
+    queries: int | None = Field(None, ge=1, description="How many training queries the LLM ranks. null: all of them.")
     strategy: Literal["listwise", "setwise", "pairwise"] = Field(
         "listwise",
-        description="listwise: orders of a window; setwise: the best of a few, for small models; pairwise: the better "
-        "of two, for the smallest",
+        description=(
+            "How to ask. listwise: the order of a window of passages. setwise: the best of a few, for small models. "
+            "pairwise: the better of two, for the smallest."
+        ),
     )
     window: int = Field(
-        20, ge=2, description="passages that a listwise prompt shows; longer lists slide it, tail first"
+        20,
+        ge=2,
+        description=(
+            "How many passages a listwise prompt shows. On longer lists the window slides, from the end to the start."
+        ),
     )
-    step: int = Field(10, ge=1, description="how far the window slides")
-    set_size: int = Field(4, ge=2, description="passages that a setwise prompt shows")
-    top: int = Field(10, ge=1, description="how many of the best setwise finds")
-    labels: Literal["numbers", "letters"] = Field("numbers", description="what names the passages in a prompt")
+    step: int = Field(10, ge=1, description="How many passages the window slides by.")
+    set_size: int = Field(4, ge=2, description="How many passages a setwise prompt shows.")
+    top: int = Field(10, ge=1, description="How many of the best passages setwise finds.")
+    labels: Literal["numbers", "letters"] = Field("numbers", description="How passages are named in a prompt.")
     template: str | None = Field(
-        None, description="a prompt template of your own (Jinja2); null: ours for the strategy"
+        None, description="A prompt template of your own (Jinja2). null: our template for the strategy."
     )
-    passage_tokens: int = Field(300, ge=8, description="of a passage in a prompt, about; the rest is cut at a word")
-    structured: bool = Field(False, description="ask for JSON by schema, where the endpoint can")
+    passage_tokens: int = Field(
+        300, ge=8, description="About how many tokens of each passage a prompt shows. The rest is cut at a word."
+    )
+    structured: bool = Field(False, description="Ask for JSON by a schema, if the endpoint supports it.")
     shuffles: int = Field(
-        1, ge=1, description="orders in which each list is shown; above 1 their agreement weighs the list"
+        1, ge=1, description="In how many orders each list is shown. Above 1, their agreement sets the list's weight."
     )
-    aggregate: Literal["borda", "kemeny"] = Field("borda", description="how the shuffles' answers become one order")
-    ask_again: int = Field(2, ge=0, description="times to ask again for an answer that cannot be read")
-    temperature: float = Field(0.0, ge=0, description="of the LLM's sampling")
-    answer_tokens: int = Field(512, ge=1, description="of an answer, at most; a model that reasons needs thousands")
+    aggregate: Literal["borda", "kemeny"] = Field("borda", description="How the shuffles' answers become one order.")
+    ask_again: int = Field(2, ge=0, description="How often to ask again for an answer that cannot be read.")
+    temperature: float = Field(0.0, ge=0, description="The LLM's sampling temperature.")
+    answer_tokens: int = Field(
+        512, ge=1, description="The longest answer, in tokens. A reasoning model needs thousands."
+    )
     parameters: Parameters = Field(
-        default_factory=dict, description="further ones of the request; null takes one of ours out"
+        default_factory=dict, description="Further parameters of the request. null removes one of ours."
     )
-    batch: bool = Field(False, description="ask through the provider's batch API: slower, and often half the price")
-    concurrency: int = Field(16, ge=1, description="calls at once, at most; fewer when the endpoint says so")
-    timeout: float = Field(120.0, gt=0, description="seconds that one try of a call may take")
-    tries: int = Field(6, ge=1, description="of a call that fails for a reason that may heal")
+    batch: bool = Field(
+        False, description="Ask through the provider's batch API, which is slower and often half the price."
+    )
+    concurrency: int = Field(
+        16, ge=1, description="How many calls to make at once, at most. Fewer if the endpoint asks for it."
+    )
+    timeout: float = Field(120.0, gt=0, description="Seconds that one try of a call may take.")
+    tries: int = Field(6, ge=1, description="How often to try a call that fails for a temporary reason.")
     accept_missing: bool = Field(
         False,
-        description="go on without the lists whose calls failed, even if many are refused one after another; false: "
-        "stop, so that the next run asks them anew",
+        description=(
+            "Continue without the lists whose calls failed, even if many are refused one after another. false: "
+            "stop, so that the next run asks for them again."
+        ),
     )
-    context: int = Field(8192, ge=256, description="tokens of a local model's prompt and answer together")
-    max_cost: float | None = Field(None, ge=0, description="USD; asking stops before the call that could pass it")
-    max_tokens: int | None = Field(None, ge=0, description="in and out together; likewise")
-    max_calls: int | None = Field(None, ge=0, description="likewise")
+    context: int = Field(8192, ge=256, description="Tokens of a local model's prompt and answer together.")
+    max_cost: float | None = Field(
+        None, ge=0, description="Limit in USD. Asking stops before the call that could exceed it."
+    )
+    max_tokens: int | None = Field(
+        None,
+        ge=0,
+        description="Limit of tokens, in and out together. Asking stops before the call that could exceed it.",
+    )
+    max_calls: int | None = Field(
+        None, ge=0, description="Limit of calls. Asking stops before the call that would exceed it."
+    )
     prices: dict[str, ModelPrice] = Field(
-        default_factory=dict, description="USD per million tokens by model, {name: {input: 1, output: 2}}, over our own"
+        default_factory=dict,
+        description=(
+            "USD per million tokens by model, {name: {input: 1, output: 2}}. They replace the prices of the "
+            "package's table."
+        ),
     )
     ledger: str | None = Field(
-        None, description="the SQLite file that keeps every call; null: one for all workspaces ($RANKSTILL_LEDGER)"
+        None, description="The SQLite file that keeps every call. null: one for all workspaces ($RANKSTILL_LEDGER)."
     )
 
     def base_url(self) -> str | None:
@@ -180,7 +212,7 @@ class TeacherConfig(Section):
         return self.api_key_env or ("OPENAI_API_KEY" if self.base_url() == _OPENAI else None)
 
     def ranking_options(self) -> dict[str, Any]:
-        """The options that rankings depend on; the others say how fast, how dear and where they are asked for."""
+        """The options that rankings depend on. The others set only speed, price and address."""
         others = {"api_key_env", "batch", "concurrency", "timeout", "tries", "prices", "ledger", "rankings"}
         limits = {"max_cost", "max_tokens", "max_calls"}
         return {**self.model_dump(mode="json", exclude=others | limits), "endpoint": self.base_url()}

@@ -19,7 +19,7 @@ def read_yaml(content: str | bytes, where: str, unreadable: str | None = None) -
         unreadable: what to say of text that is no YAML; None: what the parser says.
 
     Raises:
-        RankstillError: it is no YAML, or a mapping gives one name twice, of which YAML would keep the last alone.
+        RankstillError: it is no YAML, or a mapping gives one name twice, of which YAML would keep only the last one.
     """
     import yaml
 
@@ -33,8 +33,8 @@ def read_yaml(content: str | bytes, where: str, unreadable: str | None = None) -
     if repeated:
         more = f"; and {len(repeated) - _SHOWN:,} more" if len(repeated) > _SHOWN else ""
         raise RankstillError(
-            f"{where}: {'; '.join(repeated[:_SHOWN])}{more}. YAML would keep the last alone. Put a section's options "
-            "under one heading, each once."
+            f"{where}: {'; '.join(repeated[:_SHOWN])}{more}. YAML would keep only the last one. Put a section's "
+            "options under one heading, each once."
         )
     return read
 

@@ -1,4 +1,4 @@
-"""What the chain works on: a corpus, queries, relevance judgements, and which queries may teach."""
+"""A dataset: a corpus, queries, relevance judgements, and which queries may teach."""
 
 from __future__ import annotations
 

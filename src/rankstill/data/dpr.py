@@ -119,7 +119,7 @@ def _check_keys(entries: Sequence[Entry], source: Path) -> None:
     if entries and not any(key in entry for entry in entries for key in (*_RELEVANT, *_OTHERS)):
         found = ", ".join(f'"{name}"' for name in entries[0])
         raise DataError(
-            f'{source}: no entry has passages (the first has {found}). Wanted are "positive_ctxs" and '
+            f'{source}: no entry has passages (the first has {found}). Expected are "positive_ctxs" and '
             '"negative_ctxs" as in DPR, "ctxs" as in FiD, "pos" and "neg" as in FlagEmbedding, or '
             '"positive_passages" and "negative_passages" as in Tevatron.'
         )

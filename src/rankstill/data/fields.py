@@ -116,7 +116,7 @@ def check_id(value: str, what: str, where: str) -> str:
         DataError: it is empty, has white space in it, or is not valid Unicode.
     """
     if not value.strip():
-        raise DataError(f"{where}: {what} is empty. Give every record an id of its own.")
+        raise DataError(f"{where}: {what} is empty. Give every record its own id.")
     if value.split() != [value]:
         raise DataError(f"{where}: {what} {value!r} has white space in it, which ends a column in qrels. Replace it.")
     _check_unicode(value, what, where)

@@ -34,7 +34,7 @@ def hold_out(dataset: Dataset, seed: int = 0) -> Dataset:
     if not held or len(held) < judged // 6:
         raise DataError(
             f"{dataset.name}: a third of the judged training queries cannot be held out: there are {judged:,}, and "
-            f"{max(map(len, groups), default=0):,} of them hang together by shared gold passages. Add judgements of "
+            f"{max(map(len, groups), default=0):,} of them are linked by shared gold passages. Add judgements of "
             "training queries, or measure on the test queries."
         )
     train = tuple(query_id for query_id in dataset.train if query_id not in set(held))

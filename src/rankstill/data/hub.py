@@ -81,8 +81,8 @@ def _table(path: str, configuration: str, name: str) -> Any:
     if len(splits) == 1:
         return next(iter(splits.values()))
     raise DataError(
-        f"{name}: configuration {configuration!r} has the splits {', '.join(splits)}. Wanted is one split, or one of "
-        "the configuration's name."
+        f"{name}: configuration {configuration!r} has the splits {', '.join(splits)}. Expected is one split, or a "
+        "split with the configuration's name."
     )
 
 

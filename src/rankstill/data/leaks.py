@@ -195,7 +195,7 @@ def mark_leaks(dataset: Dataset) -> Dataset:
         notes.append(
             f"{dataset.name}: LEAKING: {len(leaking):,} of {len(dataset.train):,} training queries share a gold "
             f"passage with a test query or repeat one ({len(shared.test):,} of {len(dataset.test):,} test queries "
-            "share) and were kept; figures on the test split say too much."
+            "share) and were kept; figures on the test split look too good."
         )
     notes += _unchecked(dataset)
     return replace(dataset, leaking=leaking, notes=tuple(notes))
@@ -207,7 +207,7 @@ def _unchecked(dataset: Dataset) -> tuple[str, ...]:
         return ()
     return (
         f"{dataset.name}: {unjudged:,} of {len(dataset.train):,} training queries have no judgements, so a leak "
-        "through a gold passage that they share with a test query would not be noticed.",
+        "through a gold passage shared with a test query would not be noticed.",
     )
 
 

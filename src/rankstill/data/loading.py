@@ -1,4 +1,4 @@
-"""From a configuration to a Dataset, whatever the source."""
+"""Load a Dataset from any source that a configuration names."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _CAVEATS = {
 
 
 def load_dataset(config: DatasetConfig) -> Dataset:
-    """Loads and checks the dataset that a configuration names, and deals with leaks as it says.
+    """Load and check the dataset that a configuration names, and drop or mark leaking queries as configured.
 
     What had to be left out or changed is counted and named in the dataset's `notes`.
 

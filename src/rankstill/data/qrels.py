@@ -59,7 +59,7 @@ def read_qrels(
             yield number, {field: cells[column] for field, column in layout.columns.items()}
         else:
             faults.add(
-                number, f"{path}, line {number}: {len(cells)} columns where the first line has {layout.width}. Mend it."
+                number, f"{path}, line {number}: {len(cells)} columns but the first line has {layout.width}. Fix it."
             )
     faults.stop()
 
@@ -78,8 +78,8 @@ def _layout_of(line: str, path: Path, number: int, queries: Container[str], corp
         return _Layout(separator, len(cells), {field: cells.index(name) for field, name in by_name.items()}, True)
     if len(cells) not in (3, 4):
         raise DataError(
-            f"{path}, line {number}: {len(cells)} columns. Wanted are 3 (query, passage, grade) or TREC's 4 "
-            "(query, 0, passage, grade), with white space or commas between, or a heading: query-id, corpus-id, score."
+            f"{path}, line {number}: {len(cells)} columns. Expected are 3 (query, passage, grade) or TREC's 4 (query, "
+            "0, passage, grade), with white space or commas between, or a heading: query-id, corpus-id, score."
         )
     query, passage, grade = cells[0], cells[-2], cells[-1]
     # Whatever its language: a heading has no grade, and its words are no ids.

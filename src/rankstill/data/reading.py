@@ -62,10 +62,10 @@ def _object_in(path: Path, line: str, number: int) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         problem = f"{error.msg}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else str(error)
         raise DataError(
-            f"{path}, line {number}: broken JSON ({problem}). Each line must be one JSON object; mend or remove it."
+            f"{path}, line {number}: broken JSON ({problem}). Each line must be one JSON object; fix or remove it."
         ) from error
     if not isinstance(record, dict):
-        raise DataError(f"{path}, line {number}: a JSON object is wanted here, not {kind_of(record)}.")
+        raise DataError(f"{path}, line {number}: expected a JSON object here, not {kind_of(record)}.")
     return record
 
 
@@ -102,13 +102,13 @@ def read_entries(path: Path, wanted: str) -> Iterator[dict[str, Any]]:
         return
     entries = read_json(path)
     if not isinstance(entries, list):
-        raise DataError(f"{path}: a list of questions is wanted, not {kind_of(entries)}.")
+        raise DataError(f"{path}: expected a list of questions, not {kind_of(entries)}.")
     faults = Faults()
     for number, entry in enumerate(entries, start=1):
         if isinstance(entry, dict):
             yield entry
         else:
-            faults.add(number, f"{path}, entry {number}: {wanted} is wanted, not {kind_of(entry)}.")
+            faults.add(number, f"{path}, entry {number}: expected {wanted}, not {kind_of(entry)}.")
     faults.stop()
 
 
@@ -133,16 +133,16 @@ def _raw_lines(path: Path) -> Iterator[bytes]:
                 yield line.encode() if isinstance(line, str) else line
     except UnicodeError as error:
         raise DataError(
-            f"{path}: it begins as UTF-16 and is damaged after line {done} ({error}). Save it anew as UTF-8."
+            f"{path}: it begins as UTF-16 and is damaged after line {done} ({error}). Save it as UTF-8."
         ) from error
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(
-            f"{path}: the gzip file is cut short or damaged after line {done}, as by an interrupted download. "
-            "Fetch it again."
+            f"{path}: the gzip file is cut short or damaged after line {done}, perhaps by an interrupted download. "
+            "Download it again."
         ) from error
     except OSError as error:
         raise DataError(
-            f"{path}: cannot be read ({error.strerror or error}). Check the path and its rights."
+            f"{path}: cannot be read ({error.strerror or error}). Check the path and its permissions."
         ) from error
 
 

@@ -108,7 +108,7 @@ def gather_passages(rows: Rows, place: RecordSource, merge_duplicates: bool = Fa
             faults.add(numbers[row], _twice("passage", corpus.ids[row], place, numbers[first], numbers[row]))
     faults.stop()
     if not numbers:
-        raise DataError(f"{place.name}: no passage in it that has text. Check that this is the corpus.")
+        raise DataError(f"{place.name}: no passage in it has text. Check that this is the corpus.")
     again = corpus.repeated().tolist()
     for row, _ in again:
         repeated.add(f"{corpus.ids[row]} ({place.unit} {numbers[row]})")

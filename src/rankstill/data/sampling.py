@@ -32,7 +32,7 @@ def sample(
         keep: passages that must stay if their query is drawn, by query id: the candidates of recorded rankings.
 
     Returns:
-        The sample, with a note that its figures are a sample's.
+        The sample, with a note that its figures are those of a sample.
 
     Raises:
         DataError: the passages that must stay are more than `corpus_size`, or are not in the corpus.
@@ -59,7 +59,7 @@ def sample(
     kept = {query_id: query for query_id, query in dataset.queries.items() if query_id in wanted}
     note = (
         f"{dataset.name}: a sample of {len(corpus):,} of {len(dataset.corpus):,} passages, {len(drawn_train):,} "
-        f"training and {len(drawn_test):,} test queries (seed {seed}); its figures are a sample's."
+        f"training and {len(drawn_test):,} test queries (seed {seed}); its figures are those of a sample."
     )
     return replace(
         dataset,

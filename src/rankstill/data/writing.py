@@ -29,7 +29,7 @@ def write_beir(dataset: Dataset, folder: Path) -> None:
         DataError: the folder is not empty, cannot be written, or an id cannot stand in qrels.
     """
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise DataError(f"{folder}: it is there already and not empty. Name another folder, or remove it first.")
+        raise DataError(f"{folder}: it already exists and is not empty. Name another folder, or remove it first.")
     for record_id in (*dataset.corpus.ids, *dataset.queries):
         check_id(record_id, "id", dataset.name)
     try:

@@ -1,6 +1,6 @@
-"""Evaluation: TREC runs, retrieval measures, answer matching, and paired tests beside every figure.
+"""Evaluation: TREC runs, retrieval measures, answer matching, and a paired test for every figure.
 
-Beside the whole: slices of the queries, the chain's links (attribution), and a second dataset (forgetting).
+It also compares slices of the queries, the chain's links (attribution), and a second dataset (forgetting).
 """
 
 from rankstill.evaluation.answers import answer_qrels, has_answer, merge_qrels

@@ -1,7 +1,7 @@
-"""Agreement with the LLM: how near each system's order of a list comes to the LLM's own, on lists that taught nothing.
+"""Agreement with the LLM: how close each system's order of a list is to the LLM's order, on lists that taught nothing.
 
-It costs no call and no judgement, and it is not relevance: a system that agrees with a poor LLM is poor. Nor does it
-see passages outside the lists.
+It needs no call and no judgement. It is not relevance: a system that agrees with a poor LLM is poor. It does not cover
+passages outside the lists.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ class Agreement:
 
     Args:
         table: the systems; None where no list is held out.
-        why: there is no table; empty where there is one.
-        by_chance: what a random order has on the table's main measure.
-        symptoms: what can explain a retriever that did not get better.
+        why: why there is no table; empty if there is one.
+        by_chance: the value of a random order in the table's main measure.
+        symptoms: possible reasons why the retriever did not get better.
     """
 
     table: EvaluationTable | None
@@ -42,7 +42,7 @@ class Agreement:
 
     @property
     def name(self) -> str:
-        """What is measured, and on how many lists: never to be taken for relevance."""
+        """What is measured, and on how many lists. It must not be confused with relevance."""
         lists = f"{self.table.n:,} lists" if self.table else "lists"
         return f"agreement with the LLM on {lists} that taught nothing"
 
@@ -52,14 +52,14 @@ class Agreement:
         return self.name[0].upper() + self.name[1:]
 
     def limits(self) -> str:
-        """What the figures are, and what they cannot see."""
+        """What the figures mean, and what they do not cover."""
         if self.table is None:
             return f"Not measured: {self.why}."
         main = self.table.measures[0]
         return (
             f"{main}: gains are the LLM's ranks, its last placed passage 1, each better one 1 more; a random order has "
-            f"{self.by_chance:.3f}. {FIRST}: the LLM's first choice comes first. These lists hold what the first stage "
-            "found: nothing is said of passages outside them, nor of whether the LLM is right."
+            f"{self.by_chance:.3f}. {FIRST}: the LLM's first choice comes first. These lists contain only what the "
+            "first stage found: they do not cover other passages, and do not show whether the LLM is right."
         )
 
     def to_markdown(self) -> str:
@@ -91,7 +91,7 @@ class Agreement:
 def agreement_table(
     rankings: Sequence[Ranking], scores: Mapping[str, Sequence[Scores]], k: int, seed: int, resamples: int
 ) -> EvaluationTable:
-    """Compare every system with `BEFORE`, by how near its order of each list comes to the LLM's.
+    """Compare every system with `BEFORE` by how close its order of each list is to the LLM's.
 
     Args:
         rankings: the LLM's, of at least one list.

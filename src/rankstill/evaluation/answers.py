@@ -113,7 +113,7 @@ def _pattern(answer: str) -> Any:
         return _compiled(unicodedata.normalize("NFD", answer))
     except ValueError as error:
         raise DataError(
-            f'answer "{answer}" is not a regular expression ({error}). Mend it, or match answers as plain text.'
+            f'answer "{answer}" is not a regular expression ({error}). Fix it, or match answers as plain text.'
         ) from None
 
 

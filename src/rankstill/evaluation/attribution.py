@@ -1,8 +1,8 @@
 """Where quality is lost along the chain: teacher -> ranker -> retriever, each ordering the same candidates.
 
-Two systems that stand next to each other in the chain are a link. A link is measured by what it costs in nDCG@10
-against the qrels, and by how far the second system disagrees with the first: Kendall's tau of their orders, KL
-divergence of their distributions. Only queries that taught nothing count as proof; on the others a link looks too good.
+A link is a pair of neighbouring systems in the chain. It is measured by how much nDCG@10 it loses, and by how far the
+second system disagrees with the first: Kendall's tau of their orders, KL divergence of their distributions. Only
+queries that taught nothing count as proof; on the others a link looks too good.
 """
 
 from __future__ import annotations
@@ -35,8 +35,7 @@ class Link:
     Args:
         source: the system that teaches.
         target: the system that learns from it.
-        comparison: the comparison of their nDCG@10; its difference is what the link gains, or loses where it is
-            negative.
+        comparison: the comparison of their nDCG@10; a negative difference is a loss.
         tau: Kendall's tau-b of the two orders, mean over queries; None where no query has two different scores.
         kl: KL(source || target) of their distributions over a query's candidates, in nats, mean over queries.
     """
@@ -50,7 +49,7 @@ class Link:
 
 @dataclass(frozen=True)
 class WorstLinkTest:
-    """How far the link that loses most is ahead of the next.
+    """The test of the link that loses most against the next one.
 
     Args:
         link: the next: "ranker -> retriever".
@@ -67,11 +66,11 @@ class QueryGroup:
 
     Args:
         name: the name of this set of queries.
-        proof: whether none of them taught, so that the figures say something of other queries.
+        proof: whether none of them taught, so the figures hold for other queries too.
         n: how many.
         ndcg: system -> nDCG@10, mean over queries, in the chain's order.
         links: neighbours, in the chain's order.
-        lead: of the worst of them; None for a single link.
+        lead: the test of the worst link against the next; None for a single link.
     """
 
     name: str
@@ -99,10 +98,10 @@ class Attribution:
     notes: tuple[str, ...] = ()
 
     def conclusion(self) -> str:
-        """Which link loses most, in one sentence: on proof alone, and on the longest chain that there is proof of."""
+        """One sentence that says which link loses most, on proof only, for the longest chain that has proof."""
         proofs = [group for group in self.groups if group.proof]
         if not proofs:
-            return "No judged query that taught nothing was measured, so which link loses most is not known."
+            return "No judged query that taught nothing was measured, so it is not known which link loses most."
         return _verdict(max(proofs, key=lambda group: len(group.links)))
 
     def adjusted_p(self) -> list[float]:
@@ -272,9 +271,9 @@ def _verdict(group: QueryGroup) -> str:
 
 
 def worst_link_in_words(link: str, found: Comparison, lead: WorstLinkTest | None, *, measure: str, queries: str) -> str:
-    """What the worst link of a chain loses, in one sentence, or that it loses nothing.
+    """One sentence that says how much the worst link of a chain loses, or that it loses nothing.
 
-    That it loses most is only claimed where a paired test tells it from the next.
+    It claims that this link loses most only if a paired test is significant.
 
     Args:
         link: its ends: "teacher -> ranker".
@@ -289,7 +288,7 @@ def worst_link_in_words(link: str, found: Comparison, lead: WorstLinkTest | None
     )
     if found.difference >= 0:
         return f"No link loses {measure}; {link} gains least ({figures})."
-    unsure = "" if found.high < 0 else ", though the interval holds 0, so that it may lose nothing"
+    unsure = "" if found.high < 0 else ", but the interval includes 0, so it may lose nothing"
     return f"{link} {_standing(lead)}: {measure} {figures}{unsure}."
 
 

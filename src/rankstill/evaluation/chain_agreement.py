@@ -54,7 +54,7 @@ _LABELS_READ = 2_000
 
 
 def measure_agreement(components: Components, folder: Path, *, with_ranker: bool) -> list[str]:
-    """Measure every system against the LLM's order on the held-out lists, and what can explain a poor result.
+    """Measure every system against the LLM's order on the held-out lists, and possible reasons for a poor result.
 
     Args:
         components: the components of a chain that has come as far as the step `reranker`.

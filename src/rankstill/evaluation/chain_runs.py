@@ -147,7 +147,7 @@ def _hits_by_answers(
 def _in_words(table: EvaluationTable) -> str:
     before, after = (table.system(name).values for name in (BEFORE, DISTILLED))
     hits = ", ".join(f"{measure} {before[measure]:.3f} to {after[measure]:.3f}" for measure in table.measures)
-    return f"by accepted answers in place of judgements, {BEFORE} to {DISTILLED}, n = {table.n:,}: {hits}"
+    return f"by accepted answers instead of judgements, {BEFORE} to {DISTILLED}, n = {table.n:,}: {hits}"
 
 
 def chain_systems(

@@ -36,7 +36,7 @@ class _List:
 
 
 def attribute_workspace(components: Components) -> Attribution:
-    """Where a finished chain loses quality: on held-out, test and training queries, each group by itself.
+    """Where a finished chain loses quality, on held-out, test and training queries separately.
 
     Held-out queries are those that the teacher ranked, that have judgements, and that were kept out of training: those
     of the held-out lists, and such as `leaks: drop` dropped, where recorded rankings hold them. They alone prove
@@ -75,7 +75,7 @@ def attribute_workspace(components: Components) -> Attribution:
             resampling = {"seed": config.seed, "resamples": config.evaluation.resamples}
             groups.append(attribute(name, chain, qrels, proof=proof, temperatures=temperatures, **resampling))
     if not groups:
-        raise DataError(f"{dataset.name}: no query has judgements, so that no link can be measured. Bring qrels.")
+        raise DataError(f"{dataset.name}: no query has judgements, so no link can be measured. Add qrels.")
     return Attribution(tuple(groups), tuple(_notes(components, {group.name for group in groups})))
 
 

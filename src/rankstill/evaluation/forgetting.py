@@ -1,4 +1,4 @@
-"""Forgetting: the retriever before and after on a dataset that training did not touch."""
+"""Forgetting: the retriever before and after training, on a dataset that training did not use."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Forgetting:
         assert comparisons is not None  # it is not the baseline
         found = comparisons[measure]
         if found.low <= 0 <= found.high:
-            verdict = "no change that this many queries could show"
+            verdict = "no significant change with this many queries"
         else:
             verdict = "something was forgotten" if found.high < 0 else "nothing was forgotten, it got better"
         return (
@@ -78,7 +78,7 @@ def measure_forgetting(
         before: the retriever as it was.
         after: the distilled one.
         dataset: the second dataset; its training queries are not used.
-        trained_on: the corpus of the first one, to see whether the second is untouched.
+        trained_on: the corpus of the training, to check that the second dataset is another one.
         measures: names as in `per_query`, the main one first.
         seed: seeds the resampling.
         resamples: of the bootstrap and of the randomisation test.
@@ -127,11 +127,12 @@ def _overlap(dataset: Dataset, trained_on: Corpus) -> tuple[str, ...]:
     known = sum(text in first for text in second)
     if known == len(second):
         raise DataError(
-            f"{dataset.name}: the retriever was trained on this very corpus. Forgetting shows on one that it never saw."
+            f"{dataset.name}: the retriever was trained on this very corpus. Measure forgetting on a corpus that it "
+            "never saw."
         )
     if not known:
         return ()
     return (
-        f"{known:,} of the {len(second):,} passages of {dataset.name} are in the corpus that the retriever was trained "
-        "on too, so training did touch it.",
+        f"{known:,} of the {len(second):,} passages of {dataset.name} are in the corpus that the retriever was "
+        "trained on too, so training did use it.",
     )

@@ -1,7 +1,7 @@
-"""Which of the LLM's lists teach nothing, so that everything which learns from the others can be measured on them.
+"""Held-out lists: a part of the LLM's lists that teaches nothing and measures what learned from the others.
 
-Lists that resemble each other stay together, on one side: a ranker that has seen half of a list's passages in an order
-knows more of the list than of a new one.
+Similar lists stay together, either held out or not: a ranker that has seen half of a list's passages in order already
+knows a part of that list.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class HeldOutLists:
 def hold_out_lists(
     rankings: Sequence[Ranking], vectors: Callable[[], NDArray[np.float32]], share: float, seed: int
 ) -> HeldOutLists:
-    """Draw the lists that teach nothing. The LLM's orders play no part: they are what is measured.
+    """Draw the held-out lists. The draw does not depend on the LLM's orders, because these are what is measured.
 
     Args:
         rankings: all of the LLM's.
@@ -81,13 +81,13 @@ def hold_out_lists(
     if len(held) < LEAST:
         largest = int(np.bincount(groups).max())
         return HeldOutLists(
-            (), lists, f"{largest:,} of {lists:,} hang together by shared passages or queries, and the rest is too few"
+            (), lists, f"{largest:,} of {lists:,} are linked by shared passages or queries, and the rest are too few"
         )
     return HeldOutLists(tuple(rankings[row].query_id for row in held.tolist()), lists)
 
 
 def groups_of_alike(passages: Sequence[Collection[str]], queries: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Number lists by group: two that are alike, or that a chain of such pairs joins, share one.
+    """The group of each list. Two lists share a group if they are alike, or if a chain of such pairs links them.
 
     Alike are lists that share more than half of the shorter one's passages, and lists whose queries have a cosine above
     0.95. One shared passage is not enough: a popular passage would join most lists of a corpus into one group.

@@ -1,4 +1,4 @@
-"""An LLM's judgements in a workspace: which passages it graded, when, and the dataset that is measured by them."""
+"""An LLM's judgements in a workspace: the graded passages, the days, and the dataset that they measure."""
 
 from __future__ import annotations
 
@@ -152,18 +152,20 @@ def judge_caveats(judged: Judgements, unjudged: Mapping[str, float], depth: int)
     passages = sum(map(len, measured.values()))
     yield (
         f"judged by {judged.by} (prompt {judged.prompt}), and by no person: {passages:,} passages of {len(measured):,} "
-        f"queries, the best {judged.k} of each system. nDCG takes grades from 0 to 3; measures that know relevant and "
-        "not relevant alone count from 2."
+        f"queries, the best {judged.k} of each system. nDCG takes grades from 0 to 3; for measures that only know "
+        "relevant and not relevant, grades from 2 count as relevant."
     )
     if judged.teacher_too:
         yield (
-            f"the judge, {judged.model}, was the teacher as well: it favours what learned from it. Set judge.model to "
-            "another LLM for a fairer proof."
+            f"the judge, {judged.model}, was the teacher as well: it favours systems that learned from it. Set "
+            "judge.model to another LLM for a fairer proof."
         )
     if left_out := len(judged.grades) - len(measured):
         yield f"{left_out:,} judged queries do not measure: no passage of theirs got a grade above 0."
     if lost := sum(map(len, judged.failed.values())):
-        yield f"{lost:,} passages have no grade, for the judge's answer could not be read or the prompt was refused."
+        yield (
+            f"{lost:,} passages have no grade, because the judge's answer could not be read or the prompt was refused."
+        )
     if any(unjudged.values()):
         shares = ", ".join(f"{system} {share:.1%}" for system, share in unjudged.items() if share)
         more = ""

@@ -109,8 +109,8 @@ def read_run(path: Path) -> Run:
         where = f"{path}, line {number}"
         if len(columns) != 6:
             raise DataError(
-                f"{where}: {len(columns)} columns where a TREC run has 6 (query Q0 passage rank score tag). "
-                "Mend the line; ids must not contain white space."
+                f"{where}: {len(columns)} columns where a TREC run has 6 (query Q0 passage rank score tag). Fix the "
+                "line; ids must not contain white space."
             )
         query_id, _, passage_id, _, text, _ = columns
         first = seen.setdefault((query_id, passage_id), number)
@@ -174,7 +174,7 @@ def _parse_score(text: str, where: str) -> float:
     except ValueError:
         score = math.nan
     if math.isnan(score):
-        raise DataError(f'{where}: the score "{text}" is not a number. Mend the line or leave it out.')
+        raise DataError(f'{where}: the score "{text}" is not a number. Fix the line or leave it out.')
     return score
 
 

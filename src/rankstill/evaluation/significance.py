@@ -1,4 +1,4 @@
-"""How sure a figure is: bootstrap intervals, paired randomisation tests, and Holm's correction."""
+"""Statistics of a figure: bootstrap intervals, paired randomisation tests, and Holm's correction."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Comparison:
 
     Args:
         n: number of queries.
-        before: mean of the system compared with.
-        after: mean of the system in question.
+        before: mean of the baseline.
+        after: mean of the system that is compared with the baseline.
         difference: after - before.
         low: lower end of the 95 % paired bootstrap interval of the difference.
         high: the interval's upper end.
@@ -111,7 +111,7 @@ def interval(values: Values, seed: int, resamples: int = 10_000) -> tuple[float,
     Args:
         values: one value per query. [queries]
         seed: equal seeds give equal intervals.
-        resamples: how many times the queries are drawn anew.
+        resamples: how many times the queries are resampled.
 
     Returns:
         The 2.5th and 97.5th percentile of the resampled means.

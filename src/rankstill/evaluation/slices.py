@@ -1,4 +1,4 @@
-"""For which queries a system is better: the gain by what was seen in training, query length and lexical overlap."""
+"""The gain for slices of the queries: gold passage seen in training or not, query length, lexical overlap."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ class SliceTable:
         ]
         caption = (
             "Brackets: 95 % paired bootstrap interval, not corrected for the number of slices: a slice shows where to "
-            "look, and proves nothing by itself."
+            "look, but proves nothing."
         )
         if self.judged_by:
             caption = f"Judged by {self.judged_by}. {caption}"

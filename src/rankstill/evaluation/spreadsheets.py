@@ -1,4 +1,4 @@
-"""What the table leaves out, as CSV for any other tool: every query's values, and any two systems compared."""
+"""CSV files for other tools: every query's values, and the comparison of any two systems."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What can explain a retriever that did not get better: figures that cost nothing, kept for whoever words them."""
+"""Possible reasons why a retriever did not get better: figures that the report turns into sentences."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Symptoms:
 
     Args:
         lists: how many taught.
-        enough: how many it took before, as docs/studies.md found.
+        enough: how many lists were needed in docs/studies.md.
         evenness: of the labels, from 0 to 1: their distributions' mean entropy over the highest possible; None without
             labels.
         by_people: nDCG@10 of the first stage's order and of the LLM's, on held-out lists with judgements; None where
@@ -43,7 +43,7 @@ class Symptoms:
 def evenness(labels: Sequence[LabelledQuery], temperature: float) -> float | None:
     """How flat labels are: entropy of softmax(scores / temperature) over log(passages), mean over queries.
 
-    1: every passage is as good as any, so that there is nothing to learn. None without a query of two passages.
+    1: all passages are equally good, so there is nothing to learn. None without a query of two passages.
 
     Args:
         labels: the labels of queries.

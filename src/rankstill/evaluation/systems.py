@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 BM25, FIRST_STAGE = "BM25", "first stage"
 BEFORE, DISTILLED = "retriever before", "distilled retriever"
 HYBRID_BEFORE, HYBRID_DISTILLED = "hybrid before", "distilled hybrid"
-"""BM25 and the retriever, with weights from the LLM's rankings: what can be had without training anything."""
+"""BM25 and the retriever, with weights from the LLM's rankings. No model is trained."""
 MULTI_VECTOR, MULTI_VECTOR_HYBRID = "multi-vector", "multi-vector hybrid"
 """The old encoder's token vectors, matched as the LLM's rankings chose; alone, and with BM25."""
 MULTI_VECTOR_DISTILLED, MULTI_VECTOR_HYBRID_DISTILLED = "distilled multi-vector", "distilled multi-vector hybrid"
@@ -68,9 +68,9 @@ MEANINGS = {
 }
 """What each of them is, in one line."""
 FREE = (HYBRID_BEFORE, BM25, FIRST_STAGE)
-"""What a new retriever has to beat to be worth its training: searches for which nothing is trained."""
+"""The free rivals: searches that need no training. A new retriever should beat them."""
 UNTRAINED = (BM25, BEFORE, FIRST_STAGE)
-"""What needs no more of a chain than its candidates, and no seed."""
+"""Systems that need only the chain's candidates, and no seed."""
 
 T = TypeVar("T")
 

@@ -66,7 +66,9 @@ class JudgeCheck:
         lines = [
             f"{self.verdict}: {self.why}",
             f"judge {self.model}: {found.queries:,} queries in two orders, {found.passages:,} passages graded twice"
-            + (f", {self.unreadable:,} grades missing, for the answer could not be read" if self.unreadable else ""),
+            + (
+                f", {self.unreadable:,} grades missing, because the answer could not be read" if self.unreadable else ""
+            ),
             f"agreement with itself: kappa {_figure(found.kappa)} (quadratic weights; 1: always the same grade); "
             f"{found.changed:,} grades changed with the order, {found.far:,} of them by two or more",
         ]
@@ -84,7 +86,7 @@ class JudgeCheck:
 
 def human_agreement_lines(found: HumanAgreement) -> list[str]:
     """How a judge compares with people, a line a finding."""
-    assumed = ", those that people did not judge taken for not relevant" if found.assumed else ""
+    assumed = " (passages without a judgement count as not relevant)" if found.assumed else ""
     ours, theirs = (verdict(table, Path()) for table in (found.by_judge, found.by_people))
     return [
         f"agreement with people on {found.passages:,} passages of {found.queries:,} queries{assumed}: Cohen's kappa "

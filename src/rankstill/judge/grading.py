@@ -122,7 +122,7 @@ class Grader:
     def explain_no_answer(self, last: GradedAnswer) -> str:
         """As `Inquiry.explain_no_answer`."""
         if last.cut:
-            return "they are cut off at judge.answer_tokens: raise it, for a model that reasons to thousands"
+            return "they are cut off at judge.answer_tokens: raise it (a reasoning model needs thousands)"
         return "`rankstill ledger` names the ledger that holds them; ask a larger model (judge.model)"
 
     def _shown(self, listed: CandidateList) -> list[tuple[int, ...]]:

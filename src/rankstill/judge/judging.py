@@ -74,7 +74,7 @@ def judge_task(chain: Chain, llm: Judge, others: Sequence[Path], *, must_ask: bo
     runs = read_runs(folder / "runs")
     known = None if anew else read_judgements(folder, dataset)
     if known is not None and (known.model, known.prompt) != (llm.asker.model, llm.asker.template.identity):
-        say(f"note: {known.model} judged here with {known.prompt}; {llm.asker.model} judges all of it anew")
+        say(f"note: {known.model} judged here with {known.prompt}; {llm.asker.model} judges all of it again")
         known = None
     systems = [*runs.values(), *runs_of(others, queries).values()]
     lists = pool(queries, systems, dataset, chain.config.judge.k, chain.config.seed, known.grades if known else {})

@@ -40,8 +40,10 @@ def offer(components: Components) -> str:
             price = "free" if llm.config.kind == "local" else str(expected)
             by = llm.asker.model
     except RankstillError:  # no LLM is named, or it cannot be reached from here: the chain is finished all the same
-        return f"{what}: `{command} --set judge.model=NAME --dry-run` says at what price. {tells}"
+        return f"{what}: `{command} --set judge.model=NAME --dry-run` shows the price. {tells}"
     favours = (
-        "" if config.judge.model else " The judge is the teacher, which favours its pupil: judge.model names another."
+        ""
+        if config.judge.model
+        else " The judge is the teacher, which favours systems that learned from it. Set judge.model to another LLM."
     )
     return f"{what}: `{command}`. By {by}: {price}. {tells}{favours}"

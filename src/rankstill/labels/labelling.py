@@ -1,4 +1,4 @@
-"""Ranker -> labels: scores for the queries that the LLM ranked, and for as many that it never saw."""
+"""Ranker -> labels: score passages of queries that the LLM ranked, and of unlabelled queries."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def label(
     """Let the ranker score every query's passages. Shards that `folder` already holds are not scored again.
 
     Args:
-        queries: what to label, in shards: each is scored, written and never touched again.
+        queries: the queries to label, in shards; each shard is scored and written once.
         first_stage: finds candidates and computes the prior's features.
         ranker: gives the scores.
         folder: where the shards are kept.
@@ -80,11 +80,11 @@ def label(
 def keep_order(scores: NDArray[np.float32], ranked: int) -> NDArray[np.float32]:
     """Sort the ranker's scores of the passages that the LLM ranked into the LLM's order.
 
-    A plain chain loses part of what the LLM said. Where the LLM spoke its order stands, and the ranker gives only the
+    A plain chain loses a part of the LLM's order. Here the LLM's order is kept, and the ranker gives only the
     magnitudes: how much better one passage is than the next.
 
     Args:
-        scores: the ranker's, the passages that the LLM ranked first, in its order. [passages]
+        scores: the ranker's scores; first those of the passages that the LLM ranked, in its order. [passages]
         ranked: how many these are.
     """
     kept: NDArray[np.float32] = scores.copy()
@@ -93,9 +93,9 @@ def keep_order(scores: NDArray[np.float32], ranked: int) -> NDArray[np.float32]:
 
 
 def order_scores(ranked: int, passages: int) -> NDArray[np.float32]:
-    """Scores from the LLM's order without a ranker: softmax of them weighs rank r by 1 / r^2.
+    """Scores from the LLM's order, without a ranker: their softmax gives rank r a weight of 1 / r^2.
 
-    Our own choice, from no paper: an order holds no magnitudes, so that some must be made up.
+    This is our own choice and from no paper: an order has no magnitudes, so we have to invent them.
 
     Args:
         ranked: how many passages the LLM ranked; the others share the rank below.
@@ -112,8 +112,7 @@ def _settle(scores: NDArray[np.float32], ranked: int, ranked_by: RankedBy) -> ND
 
 
 def passages_of(part: Sequence[UnlabelledQuery], first_stage: FirstStage, depth: int) -> list[Candidates]:
-    """The passages of each query: those that it names, with NaN for their fused scores, or else those that are found
-    for it.
+    """The passages of each query: those that it names (with NaN as their fused scores), or those that are found for it.
 
     Args:
         part: the queries.
@@ -146,7 +145,7 @@ def label_shard(
     Args:
         part: the queries.
         passages: positions [passages] and features [passages, features] of each query's passages.
-        corpus: their texts; a prior alone reads none.
+        corpus: the passages' texts; a ranker without a cross-encoder does not read them.
         ranker: gives the scores.
         ranked_by: see `RankedBy`.
     """

@@ -134,7 +134,8 @@ class LocalLM:
         layers = getattr(output.past_key_values, "layers", None)
         if layers is None or any(getattr(layer, "values", None) is None for layer in layers):
             raise ModelError(
-                f"{self.name}: it keeps no keys and values to read attention from. Use another method or model."
+                f"{self.name}: its attention cannot be read, because it keeps no keys and values. Use another method "
+                "or model."
             )
         total = torch.zeros(length, dtype=torch.float64)
         for layer, attention in zip(layers, output.attentions, strict=True):
@@ -223,7 +224,7 @@ def find_local_lm(name: str) -> tuple[str, dict[str, str]]:
         return resolve_model(name), {}
     path = find_gguf(name)
     if importlib.util.find_spec("gguf") is None:
-        raise ModelError(f"{name}: to read GGUF weights from within needs the package gguf. pip install 'gguf>=0.10'")
+        raise ModelError(f"{name}: reading GGUF weights needs the package gguf. pip install 'gguf>=0.10'")
     return str(path.parent), {"gguf_file": path.name}
 
 

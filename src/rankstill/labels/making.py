@@ -1,4 +1,4 @@
-"""The labels of a chain: by the ranker, of the queries that the LLM ranked and of unlabelled ones; or a baseline's."""
+"""The labels of a chain: the ranker's, or those of a configured baseline."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ _NOTHING = np.empty(0, dtype=np.int64)
 def asked_queries(
     dataset: Dataset, rankings: Sequence[Ranking], candidates: Mapping[str, NDArray[np.int64]], n: int
 ) -> list[UnlabelledQuery]:
-    """The queries that the LLM ranked, their lists filled up to n, and the unlabelled ones of the user's.
+    """The queries that the LLM ranked, with n passages each, and the user's unlabelled queries.
 
     Args:
         dataset: the dataset whose queries they are.

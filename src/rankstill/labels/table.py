@@ -1,4 +1,4 @@
-"""Labels: what the ranker thinks of each query's passages, as one table."""
+"""Labels: the ranker's scores of each query's passages, as one table."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def _table(labels: Sequence[LabelledQuery], schema: pa.Schema) -> pa.Table:
 
 
 def read_labels(path: Path) -> list[LabelledQuery]:
-    """Read what `write_labels` wrote; the queries' arrays are views of a few arrays of many."""
+    """Read the file of `write_labels`. The queries' arrays are views of a few large arrays."""
     import pyarrow.parquet as pq
 
     labels: list[LabelledQuery] = []

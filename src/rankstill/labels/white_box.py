@@ -58,7 +58,7 @@ def queries_to_read(dataset: Dataset, count: int | None, seed: int) -> list[str]
     answered = [query_id for query_id in dataset.train if dataset.queries[query_id].answers]
     if not answered:
         raise DataError(
-            f"{dataset.name}: no training query has accepted answers, which white-box methods read the likelihood of. "
+            f"{dataset.name}: no training query has accepted answers, and white-box methods read their likelihood. "
             "nq-open has them."
         )
     order = np.random.default_rng(seed).permutation(len(answered))

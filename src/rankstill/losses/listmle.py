@@ -31,7 +31,7 @@ def plackett_luce_nll(scores: Tensor, known: Tensor) -> Tensor:
 
 
 def weighted_mean(losses: Tensor, weights: Tensor) -> Tensor:
-    """The mean of the lists' losses, each counted by its weight; 0 where all weights are 0.
+    """The weighted mean of the lists' losses; 0 if all weights are 0.
 
     Args:
         losses: one a list. [lists]

@@ -1,4 +1,4 @@
-"""How much of its text a token vector takes in, and how much rare tokens count: chosen by the LLM's rankings."""
+"""Choose, by the LLM's rankings, how much of its text a token vector takes in and how much rare tokens count."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _TEXTS_A_BATCH = 16
 
 @dataclass(frozen=True)
 class Choice:
-    """What the LLM's rankings chose for `multi_vector_encoder`.
+    """The values that the LLM's rankings chose for `multi_vector_encoder`.
 
     Args:
         context: how many times its text's mean each token vector takes in.
@@ -49,7 +49,7 @@ class Choice:
 
 
 def read_choice(components: Components) -> Choice | None:
-    """What the rankings chose; None where the model has no token vectors."""
+    """The values that the rankings chose; None if the model has no token vectors."""
     held = json.loads(components.workspace.path("multi-vector.json").read_text(encoding="utf-8"))
     return Choice(**held) if held else None
 
@@ -57,13 +57,13 @@ def read_choice(components: Components) -> Choice | None:
 def choose(
     bi_encoder: SentenceTransformer, lists: Sequence[RankedList], idf: NDArray[np.float32], config: MultiVectorConfig
 ) -> Choice:
-    """The context and the power of idf under which the LLM's rankings are likeliest (ListMLE, Xia et al. 2008).
+    """Choose the context and the power of idf that make the LLM's rankings likeliest (ListMLE, Xia et al. 2008).
 
     Args:
-        bi_encoder: to make a multi-vector encoder of.
+        bi_encoder: the encoder to make a multi-vector encoder from.
         lists: the LLM's rankings; the first hundred are read.
         idf: of each token. [vocabulary]
-        config: what is set there is not chosen.
+        config: options that are set there are not chosen.
     """
     contexts = _CONTEXTS if takes_context(bi_encoder) else (0.0,)
     if config.context is not None:
@@ -87,7 +87,7 @@ class _HiddenStates:
 
     Args:
         ids: token ids of each text. Each [tokens]
-        counts: which of them are no special tokens. Each [tokens]
+        counts: which of them are not special tokens. Each [tokens]
         vectors: the last layer's. Each [tokens, dimensions]
     """
 

@@ -1,4 +1,4 @@
-"""The multi-vector retrievers of a chain: the one that is chosen, the one that is trained, and what belongs to them."""
+"""The multi-vector retrievers of a chain, untrained and trained, with their indexes and hybrids."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _LEAST_RECALL = 0.95
 
 
 def make_multi_vector(components: Components, folder: Path) -> Sequence[str]:
-    """Write the multi-vector retriever; of a model without token vectors, an empty folder in its place.
+    """Write the multi-vector retriever, or an empty folder if the model has no token vectors.
 
     Args:
         components: the components of a chain that has rankings.
@@ -72,7 +72,7 @@ def _encode(components: Components, model: MultiVectorEncoder, folder: Path) -> 
 
 
 def make_distilled(components: Components, folder: Path, reports: Reports) -> Sequence[str]:
-    """Train the multi-vector retriever on the bi-encoder's training data, and encode the corpus by it; if there is one.
+    """Train the multi-vector retriever, if there is one, on the bi-encoder's data, and encode the corpus with it.
 
     Args:
         components: the components of a chain that has labels.
@@ -115,7 +115,7 @@ def make_distilled(components: Components, folder: Path, reports: Reports) -> Se
 def fit_multi_vector_hybrid(
     components: Components, rankings: Sequence[Ranking], model: MultiVectorEncoder, index: TokenIndex
 ) -> Hybrid:
-    """The weights of a multi-vector retriever and BM25.
+    """Fit the weights of a multi-vector retriever and BM25.
 
     Args:
         components: the chain's components.

@@ -23,9 +23,9 @@ def multi_vector_encoder(
 
     A passage's score is MaxSim: the sum over the query's tokens of the highest inner product with any of the passage's
     tokens. Two things are added to it. Each token vector takes in `context` times the mean of its text's token vectors,
-    which is what the bi-encoder's one vector is: a token then matches one of the same meaning in a text on the same
+    which is the bi-encoder's single vector: a token then matches one of the same meaning in a text on the same
     subject. And a query's tokens count by their weights, which are the lengths of their vectors. Special tokens count
-    on neither side, and no prompt is put before a text, for its tokens would look for matches of their own.
+    on neither side, and no prompt is put before a text, because its tokens would look for matches too.
 
     Args:
         bi_encoder: stays as it is.
@@ -103,7 +103,7 @@ def transformer_of(model: SentenceTransformer) -> Any:
     if isinstance(first, Router):  # one that was distilled already: its encoder comes first on either route
         first = first.sub_modules["document"][0]
     if not isinstance(first, Transformer):
-        raise ModelError("the retriever has no token vectors to make a multi-vector retriever of.")
+        raise ModelError("the retriever has no token vectors, so no multi-vector retriever can be made from it.")
     return first
 
 
@@ -125,7 +125,7 @@ def _add_context_layer(transformer: Any, context: float) -> None:
     import torch
 
     if not _is_like_bert(transformer.auto_model):
-        raise ModelError("this encoder's layers are not built as BERT's, so that its tokens cannot take in context.")
+        raise ModelError("this encoder's layers are not like BERT's, so its tokens cannot take in context.")
     layers = transformer.auto_model.encoder.layer
     layer = copy.deepcopy(layers[-1])
     attention = layer.attention

@@ -1,4 +1,4 @@
-"""MaxSim in two stages: passages whose mean vectors are nearest to the query, and of these the exact MaxSim."""
+"""MaxSim in two stages: the passages whose mean vectors are nearest to the query, then their exact MaxSim."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TwoStageRecall:
     Args:
         depth: passages a query that the first stage leaves to the second.
         recall: share of exact search's best `of` passages among these, mean over the queries.
-        worst: share of that query of which fewest are.
+        worst: the same share for the worst query.
         of: how many of the best.
         queries: how many were asked.
     """
@@ -97,12 +97,12 @@ class TwoStage:
 
 
 def make_two_stage(index: TokenIndex, queries: Sequence[Tokens], least: float, device: str = "cpu") -> TwoStageRecall:
-    """Write what two stages need into an index's folder, and the depth at which they find enough.
+    """Write the files of a search in two stages into an index's folder, and the depth at which its recall is enough.
 
     Args:
         index: the passages' token vectors.
         queries: token vectors of the user's own queries, to measure with. Each [tokens, dimensions]
-        least: the recall that is wanted of exact search's best hundred passages.
+        least: the recall to reach, against exact search's best hundred passages.
         device: where products are computed.
     """
     means = _write_means(index)

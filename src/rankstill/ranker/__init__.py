@@ -1,4 +1,4 @@
-"""The ranker: learns the teacher's orders, then labels for free."""
+"""The ranker: it learns the teacher's orders, and then labels passages without an LLM call."""
 
 from rankstill.ranker.model import Ranker, RerankedPassage
 from rankstill.ranker.prior import Prior, fit_prior

@@ -1,4 +1,4 @@
-"""The rankers of a chain: the one that labels, and the one that goes on top of the distilled retriever."""
+"""The rankers of a chain: the one that labels, and the one that reranks the distilled retriever's results."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 def make_ranker(components: Components, folder: Path, reports: Reports) -> Sequence[str]:
-    """Train the ranker, and fit the hybrids of what it starts from.
+    """Train the ranker, and fit the hybrids of BM25 with the old retriever and with the multi-vector retriever.
 
     Args:
         components: the components of a chain that has rankings.
@@ -67,7 +67,7 @@ def make_reranker(components: Components, folder: Path, *, has_ranker: bool) -> 
     Args:
         components: the components of a chain that has a distilled retriever.
         folder: for `vectors-after/`, `reranker/` and `hybrid-distilled.json`.
-        has_ranker: whether the chain has one; else the vectors are all.
+        has_ranker: whether the chain has a ranker; without one, only the vectors are written.
     """
     model = components.model_after
     components.encode_corpus_after(model, folder / "vectors-after")

@@ -1,7 +1,7 @@
-"""The ranker's prior: a weighted sum of what the first stage already knows of a query and a passage.
+"""The ranker's prior: a weighted sum of the first stage's scores of a query and a passage.
 
-A cross-encoder taught by a few hundred lists from a cold start is a poor ranker; the prior is a strong one with three
-weights. The cross-encoder then only learns what the first stage gets wrong.
+A cross-encoder that starts from scratch and sees only a few hundred lists is a poor ranker. The prior is a strong one
+with three weights. The cross-encoder then only learns what the first stage gets wrong.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ def fit_prior(
     ridge: float = 1e-3,
     least: float | None = None,
 ) -> Prior:
-    """The weights under which the teacher's rankings are likeliest (ListMLE, which is convex in them).
+    """Fit the weights that make the teacher's rankings likeliest (ListMLE, which is convex in the weights).
 
     Args:
         features: names of the columns.

@@ -42,7 +42,7 @@ _SHARPEST = 10.0
 
 @dataclass(frozen=True)
 class RankedList:
-    """One ranking of the teacher's, with what the first stage knows of its passages.
+    """One of the teacher's rankings, with the first stage's scores of its passages.
 
     Args:
         query: the query's text.
@@ -71,12 +71,12 @@ def train_ranker(
 ) -> Ranker:
     """Train a ranker on the teacher's rankings (Li et al. 2024, stage 1).
 
-    A cross-encoder that ranks already, and adds nothing to the prior, is not trained and left out.
+    A cross-encoder that already ranks, but adds nothing to the prior, is left out and not trained.
 
     Args:
         lists: the teacher's rankings.
         config: see `RankerConfig`.
-        start: model whose weights the cross-encoder starts from; None: there is none.
+        start: the model that the cross-encoder starts from; None: there is no cross-encoder.
         folder: for the training curve, `ranker-losses.json`.
         seed: seeds the shuffling.
         device: where to train.
@@ -151,10 +151,10 @@ def _train_cross_encoder(
 
 
 def fit_weight(ranker: Ranker, unseen: Sequence[RankedList]) -> float:
-    """How much of the cross-encoder to add to the prior: the likeliest weight on lists that it was not trained on.
+    """Fit the cross-encoder's weight beside the prior, on lists that it was not trained on.
 
-    A cross-encoder that learned nothing that carries over gets weight 0 and does no harm. Without a prior the weight
-    is the inverse of a temperature: it makes the labels as sharp as the cross-encoder is right.
+    A cross-encoder that does not generalise gets weight 0 and does no harm. Without a prior the weight
+    is the inverse of a temperature: it fits the sharpness of the labels to the cross-encoder's accuracy.
 
     Args:
         ranker: a cross-encoder, with a prior or without.
@@ -215,7 +215,7 @@ class ListCollator:
 
 
 def refit_prior(ranker: Ranker, lists: Sequence[RankedList]) -> Ranker:
-    """The same ranker with its prior fitted anew, to features of another retriever.
+    """The same ranker, with its prior refitted to the first-stage scores of another retriever.
 
     Args:
         ranker: the ranker whose cross-encoder is kept.

@@ -30,8 +30,8 @@ def _too_few(agreement: Agreement) -> Iterator[str]:
     symptoms = agreement.symptoms
     if symptoms.lists < symptoms.enough:
         yield (
-            f"Too few lists: {symptoms.lists:,} taught, and on SciFact it took {symptoms.enough}. Have the LLM rank "
-            "more queries; `rankstill write-queries` has it write some, if you have no more."
+            f"Too few lists: {symptoms.lists:,} taught, and on SciFact {symptoms.enough} were needed. Have the LLM "
+            "rank more queries. If you have no more, `rankstill write-queries` has the LLM write some."
         )
 
 

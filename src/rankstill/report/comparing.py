@@ -63,7 +63,7 @@ def compare_workspaces(folders: Sequence[str | Path], out: str | Path) -> Path:
         RankstillError: fewer than two folders, one is no workspace or was not evaluated, or `out` cannot be written.
     """
     if len(folders) < 2:
-        raise RankstillError("compare: one workspace has nothing beside it. Name two or more.")
+        raise RankstillError("compare: there is only one workspace. Name two or more.")
     read = [read_workspace(Path(folder)) for folder in folders]
     names = _names([finished.folder for finished in read])
     tables = [_table(finished) for finished in read]
@@ -116,7 +116,7 @@ def _names(folders: Sequence[Path]) -> list[str]:
 def _table(finished: Finished) -> EvaluationTable:
     if finished.table is None:
         raise RankstillError(
-            f"{finished.folder}: nothing was measured in it. Run `rankstill evaluate` or `rankstill judge` on it, or "
+            f"{finished.folder}: nothing was measured there. Run `rankstill evaluate` or `rankstill judge` on it, or "
             "leave it out."
         )
     return finished.table

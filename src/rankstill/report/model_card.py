@@ -92,7 +92,9 @@ def _card(config: Config, outcome: Outcome, what: str, found: Verdict, use: str,
     if found.not_better:
         title, rest = what.split("\n", 1)
         what = f"{title}\n\n**{found.sentence}** {found.cause}\n{rest}"
-    result = outcome.table.to_markdown() if outcome.table else "Not measured: the dataset has nothing to measure with."
+    result = "Not measured: the dataset has no judgements and no answers."
+    if outcome.table:
+        result = outcome.table.to_markdown()
     if found.kind != "none":
         result = f"{found.sentence} {found.test}\n\n{result}"
     if outcome.agreement is not None:
@@ -140,7 +142,7 @@ tags: {tags}
 def _taught_by(config: Config) -> str:
     labels = config.labels
     if labels.white_box:
-        return f"by the baseline {labels.white_box}: what {config.white_box.model} says of each passage from within"
+        return f"by the baseline {labels.white_box}: probabilities or attention of {config.white_box.model}"
     baselines = {"gold": "judged passages", "first-choice": "an LLM's first choices", "llm": "an LLM's order alone"}
     if labels.ranked_by in baselines:
         return f"by a baseline: {baselines[labels.ranked_by]}"

@@ -134,4 +134,4 @@ def _json(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise WorkspaceError(f"{path}: cannot be read ({error}). Run the chain again to make it anew.") from None
+        raise WorkspaceError(f"{path}: cannot be read ({error}). Run the chain again to make it.") from None

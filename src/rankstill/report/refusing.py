@@ -24,4 +24,4 @@ def refuse_if_not_better(workspace: Path, system: str = DISTILLED) -> None:
     finished = read_workspace(workspace)
     found = verdict(finished.table, workspace, agreement=finished.agreement, system=system)
     if found.not_better:
-        raise RankstillError(f"{found.sentence} To take it elsewhere all the same: --even-if-worse.")
+        raise RankstillError(f"{found.sentence} To continue anyway, add --even-if-worse.")

@@ -136,8 +136,8 @@ def _by_lists(agreement: Agreement, system: str) -> Verdict | None:
     return Verdict(
         kind,
         f"By {agreement.name}, {_finding(table, system, kind)} {rivals}".rstrip(),
-        f"On {_counted(table.n, 'list', 'lists')}: {_test(table, system)} This says nothing of passages outside the "
-        "lists, nor of whether the LLM is right.",
+        f"On {_counted(table.n, 'list', 'lists')}: {_test(table, system)} This does not cover passages outside the "
+        "lists, and does not show whether the LLM is right.",
         rivals,
     )
 
@@ -210,7 +210,7 @@ def _higher(table: EvaluationTable) -> str:
     if values[best] <= max(values[DISTILLED], values[BEFORE]):
         return ""
     return (
-        f"Of what this run made, another retriever scores highest: {best}, with {measure} {values[best]:.3f}. It is "
+        f"Another retriever of this run scores highest: {best}, with {measure} {values[best]:.3f}. It is "
         f"{_OTHERS[best]}; see docs/guides/deploy.md."
     )
 
@@ -231,10 +231,10 @@ def _unmeasured(workspace: Path, missing: str | None, offer: str) -> Verdict:
     place = shlex.quote(str(workspace))
     if missing is None:
         command = f"rankstill judge {place} --set judge.model=NAME --dry-run"
-        by_llm = offer or f"Have an LLM judge some: `{command}` says at what price."
+        by_llm = offer or f"Have an LLM judge some: `{command}` shows the price."
         return Verdict(
             "none",
-            "The chain is finished. No test query is judged, so nobody can say whether the distilled retriever is "
+            "The chain is finished. No test query is judged, so it is not known whether the distilled retriever is "
             "better.",
             why="no test query is judged",
             advice=f"{by_llm} Or judge some yourself: `rankstill serve {place}`, mark some passages, then `rankstill "
@@ -243,7 +243,7 @@ def _unmeasured(workspace: Path, missing: str | None, offer: str) -> Verdict:
     command = f"rankstill run {shlex.quote(str(workspace / 'config.yaml'))} -w {place}"
     return Verdict(
         "none",
-        "The chain is not finished, so nobody can say yet whether the distilled retriever is better.",
+        "The chain is not finished, so it is not yet known whether the distilled retriever is better.",
         why=f'the chain is not finished; its next step is "{title(missing)}"',
         advice=f'Its next step is "{title(missing)}": `{command}` goes on there.',
     )

@@ -178,12 +178,12 @@ def _other_corpus(finished: Finished, dataset: Dataset) -> list[str]:
     try:
         made_on = len(np.load(path, mmap_mode="r", allow_pickle=False))
     except ValueError as error:
-        raise DataError(f"{path}: cannot be read ({error}). Run the chain again to make it anew.") from None
+        raise DataError(f"{path}: cannot be read ({error}). Run the chain again to make it.") from None
     if made_on == len(dataset.corpus):
         return []
     return [
         f"This workspace searched {made_on:,} passages, but the dataset that its config names has "
-        f"{len(dataset.corpus):,}: every figure here is a sample's, or the dataset has changed since."
+        f"{len(dataset.corpus):,}: every figure here comes from a sample, or the dataset has changed since."
     ]
 
 

@@ -49,7 +49,7 @@ class BatchBuilder:
         self._random = np.random.default_rng(seed)
 
     def build(self, rows: Sequence[int]) -> TrainingBatch:
-        """The batch of these rows of the queries. A passage that another query brought counts by its own label."""
+        """Build the batch of these rows of the queries. A passage of another query keeps its label for this query."""
         chosen = [self._queries[row] for row in rows]
         positions = np.unique(np.concatenate([self._sample(query) for query in chosen]))
         labels = np.full((len(chosen), len(positions)), UNLABELLED, dtype=np.float32)
@@ -60,7 +60,7 @@ class BatchBuilder:
         return TrainingBatch(queries=[query.text for query in chosen], positions=positions, labels=labels)
 
     def _sample(self, query: LabelledQuery) -> NDArray[np.int64]:
-        """The best passage and further ones drawn by the ranker's distribution: mostly hard ones, seldom a far one."""
+        """The best passage and others sampled by the ranker's distribution, so mostly hard ones."""
         keys = query.scores + self._random.gumbel(size=len(query.scores))
         keys[0] = np.inf
         return query.positions[np.argsort(-keys)[: self._passages_per_query]]

@@ -1,4 +1,4 @@
-"""How much of what training changed in the encoder is kept: what rankings that did not teach it choose."""
+"""How much of the encoder's training is kept. Rankings that did not teach it choose."""
 
 from __future__ import annotations
 
@@ -64,10 +64,10 @@ def choose_blend(
     before: Sequence[NDArray[np.float32]],
     temperature: float,
 ) -> Blend:
-    """Set the model's weights to the mixture of new and old under which rankings are likeliest.
+    """Set the model's weights to the mixture of new and old weights that makes the rankings likeliest.
 
-    Weights between those before and after fine-tuning are often better than either, and the old ones are among those
-    that are tried: a training that does harm is undone (Wortsman et al. 2022, arXiv 2109.01903).
+    Weights between those before and after fine-tuning are often better than either (Wortsman et al. 2022, arXiv
+    2109.01903). The old weights are one of the choices, so a training that does harm is undone.
 
     Args:
         model: trained; its weights are changed.
@@ -99,7 +99,7 @@ def mix(model: nn.Module, old: Mapping[str, Tensor], new: Mapping[str, Tensor], 
 
 
 def plackett_luce_fit(cosines: Sequence[NDArray[np.float32]], known: Sequence[int]) -> tuple[float, float]:
-    """How likely rankings are by the Plackett-Luce model, at the temperature under which they are likeliest.
+    """The loss of rankings under the Plackett-Luce model, at the temperature that makes them likeliest.
 
     Args:
         cosines: of the passages in the LLM's order, best first. Each [passages]

@@ -18,13 +18,13 @@ _FEW = 32  # texts of a forward pass, where memory is not a GPU's
 class DistillationLoss(nn.Module):
     """The retriever's loss for one step: every query against every passage, each encoded once.
 
-    With `in_batch`, the passages that a query has no label for stay in the retriever's distribution while the ranker
-    gives them no mass: in-batch negatives, inside the KL divergence itself.
+    With `in_batch`, passages that a query has no label for stay in the retriever's distribution, and the ranker gives
+    them probability 0. So they are in-batch negatives inside the KL divergence.
 
     Args:
         model: the retriever in training.
         student: how it embeds and compares.
-        divergence: what a query costs; its name is that of its terms.
+        divergence: the loss of each query; its name is that of its terms.
         teacher_temperature: tau_t.
         student_temperature: tau_s.
         in_batch: see above; False is the paper's loss over the query's own passages.

@@ -1,4 +1,4 @@
-"""What a retriever in training is: how it embeds texts and compares them. Here, the one with a vector a text."""
+"""How a retriever in training embeds and compares texts. This file has the retriever with one vector per text."""
 
 from __future__ import annotations
 
@@ -36,9 +36,10 @@ class Student:
     """How a kind of retriever is trained and judged.
 
     Args:
-        embed: model, tokens and what the texts are -> their vectors. [texts, ...]
-        compare: vectors of queries and of passages -> their similarities. [queries, passages]
-        score: model and rankings -> the similarity of each ranking's query with its passages. Each [passages]
+        embed: from the model, tokens and the kind of text to vectors. [texts, ...]
+        compare: from vectors of queries and of passages to similarities. [queries, passages]
+        score: from the model and rankings to the similarities of each ranking's query with its passages. Each
+            [passages]
         trainer: gives the library's trainer of such a model, and the class of its arguments.
     """
 

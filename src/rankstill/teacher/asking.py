@@ -208,11 +208,11 @@ class Asker:
         """As `Inquiry.explain_no_answer`."""
         if any(reading.order for reading in last.readings):
             return (
-                "with the passages shown in another order it ranks otherwise, as `rankstill check-teacher` measures; "
-                "ask another model"
+                "it ranks differently when the passages are shown in another order, as `rankstill check-teacher` "
+                "measures; ask another model"
             )
         if any(reading.cut for reading in last.readings):
-            return "they are cut off at teacher.answer_tokens: raise it, for a model that reasons to thousands"
+            return "they are cut off at teacher.answer_tokens: raise it (a reasoning model needs thousands)"
         return "`rankstill ledger` names the ledger that holds them; a small model may need teacher.strategy: setwise"
 
     def _call(self, ask: Ask, listed: CandidateList, attempt: int, passage_tokens: int | None = None) -> Call:

@@ -200,7 +200,7 @@ class _Rounds:
         except BatchRefused as error:
             raise TeacherError(
                 f"{error} If batch {submission.batch} is gone, move {self._submissions.path(submission)} away and run "
-                "the same command again to submit its calls anew."
+                "the same command again to submit its calls again."
             ) from error
 
         looked_at: set[str] = set()
@@ -250,7 +250,7 @@ class _Rounds:
         elif self._failures[call.key] >= self._teacher.config.tries:
             self._given_up[call.key] = (
                 f"a call was given up after {self._failures[call.key]} batches, the last time: {failure.what}. Run the "
-                "same command again to submit it anew."
+                "same command again to submit it again."
             )
         return False
 

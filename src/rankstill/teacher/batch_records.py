@@ -56,7 +56,7 @@ class Submissions:
                 continue  # another process has just collected it
             except (ValueError, KeyError, TypeError) as error:
                 raise LedgerError(
-                    f"{path}: damaged; it names a batch under way. Move it away to submit its calls anew."
+                    f"{path}: damaged; it names a batch under way. Move it away to submit its calls again."
                 ) from error
             yield submission
 
@@ -102,5 +102,5 @@ class Submissions:
         except OSError as error:
             raise LedgerError(
                 f"{self.path(submission)}: cannot be written ({error.strerror or error}). It keeps batches from being "
-                "paid twice: make room, or check its folder's rights, and run the same command again."
+                "paid twice: make room, or check its folder's permissions, and run the same command again."
             ) from error

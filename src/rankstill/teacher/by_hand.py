@@ -45,7 +45,7 @@ def export_prompts(teacher: BlackBox[Any], lists: Iterable[CandidateList], path:
             write_atomically(path, "".join(lines))
         except OSError as error:
             raise DataError(
-                f"{path}: cannot be written ({error.strerror or error}). Check the path and its rights."
+                f"{path}: cannot be written ({error.strerror or error}). Check the path and its permissions."
             ) from error
     return len(lines)
 

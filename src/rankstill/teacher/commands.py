@@ -94,7 +94,7 @@ def ledger_table(path: Path | None) -> Table:
     """
     place = path or default_ledger_path()
     if not place.is_file():
-        raise RankstillError(f"ledger {place}: there is none. It is made by the first call to an LLM.")
+        raise RankstillError(f"ledger {place}: there is no such ledger. The first call to an LLM makes it.")
 
     def counts(spend: Spend) -> list[str]:
         cost = "?" if spend.cost is None else dollars(spend.cost)

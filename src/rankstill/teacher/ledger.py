@@ -364,4 +364,4 @@ def _advice(problem: str) -> str:
         return f"held by another process for {_BUSY_SECONDS:.0f} s. End that process and run the same command again."
     if "full" in problem:
         return "the disk is full. Make room and run the same command again: what is done is kept."
-    return f"cannot be used ({problem}). Check its folder's rights, or set RANKSTILL_LEDGER to another file."
+    return f"cannot be used ({problem}). Check its folder's permissions, or set RANKSTILL_LEDGER to another file."

@@ -1,4 +1,4 @@
-"""Rankings: what a teacher said, one line a query, made here or anywhere and replayed."""
+"""Rankings of a teacher, one line per query. They may come from this program or from another one."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ from rankstill.errors import DataError
 
 @dataclass(frozen=True)
 class Ranking:
-    """One query's passages in the teacher's order.
+    """The teacher's order of one query's passages.
 
     Args:
         query_id: the query's id.
         candidates: ids of the passages that the teacher saw, in the order shown.
         ranking: ids of those that it placed, best first; shorter than `candidates` when it left some out.
-        teacher: who ranked, if known.
+        teacher: the name of the teacher, if known.
         status: how the answer was read, if known: "exact" or "repaired".
         agreement: between the shuffles in which the list was asked, mean Kendall's tau, if it was asked several times.
         prompt: the template that asked, if known.
@@ -46,12 +46,12 @@ class Ranking:
 
     @property
     def weight(self) -> float:
-        """In the ranker's loss: how far the teacher agrees with itself, 1 where it was asked once, never below 0."""
+        """Weight in the ranker's loss: how far the teacher agrees with itself. 1 if asked once; never below 0."""
         return 1.0 if self.agreement is None else max(0.0, self.agreement)
 
 
 def read_rankings(path: Path, dataset: Dataset) -> tuple[list[Ranking], list[str]]:
-    """Recorded rankings of the queries that may teach.
+    """Read the recorded rankings of the queries that may teach.
 
     Of several passages that say the same, a ranking then holds the first of the corpus, at the best rank of any.
 

@@ -227,8 +227,8 @@ def _window_starts(count: int, window: int, step: int) -> Iterator[int]:
 def _check_sets(set_size: int, top: int) -> None:
     if set_size < 2 or top < 1:
         raise RankstillError(
-            f"setwise with sets of {set_size} for the best {top}: a set must hold at least 2 and at least the best 1 "
-            "be wanted. Raise them."
+            f"setwise with sets of {set_size} for the best {top}: a set must hold at least 2 and top must be at least "
+            "1. Raise them."
         )
 
 

@@ -109,7 +109,7 @@ def render(template: Template, values: Mapping[str, Any]) -> tuple[dict[str, str
                 contents[role] = "".join(compiled.blocks[role](compiled.new_context(dict(values)))).strip()
     except Exception as error:  # an expression in a user's template may raise anything
         problem = " ".join(f"{type(error).__name__}: {error}".split())
-        raise _broken(template, f"cannot be rendered ({problem}). Mend the template.") from error
+        raise _broken(template, f"cannot be rendered ({problem}). Fix the template.") from error
     return tuple({"role": role, "content": content} for role, content in contents.items() if content)
 
 
@@ -144,7 +144,7 @@ def _check_form(template: Template) -> None:
         compiled = _compile(template.source)
     except jinja2.TemplateSyntaxError as error:
         raise PromptError(
-            f"prompt template {template.name}, line {error.lineno}: {error.message} Mend the template."
+            f"prompt template {template.name}, line {error.lineno}: {error.message} Fix the template."
         ) from error
     for node in tree.body:
         if not (isinstance(node, nodes.Block) or _is_blank(node)):
@@ -195,7 +195,7 @@ def _check_writing(template: Template) -> None:
 def _check_variables(template: Template, given: tuple[str, ...]) -> None:
     unknown = variables(template) - set(given)
     if unknown:
-        raise _broken(template, f"uses {_names(unknown)}, but is given only {_names(given)}. Mend the template.")
+        raise _broken(template, f"uses {_names(unknown)}, but is given only {_names(given)}. Fix the template.")
 
 
 def _said(template: Template, values: Mapping[str, Any]) -> str:

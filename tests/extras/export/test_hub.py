@@ -75,7 +75,7 @@ def test_every_file_arrives_in_a_private_repository_in_one_commit(retriever: Pat
 def test_a_refusal_is_said_in_a_line_without_the_token(retriever: Path, hub: StandIn) -> None:
     hub.refuses = True
     done = pushed(retriever, hub)
-    assert "RankstillError: me/retriever: the Hub did not take it (" in done.stderr
+    assert "RankstillError: me/retriever: the Hub refused it (" in done.stderr
     assert TOKEN not in done.stderr + done.stdout
     assert not hub.files
 
@@ -85,9 +85,9 @@ def test_a_hub_that_cannot_be_reached_is_said_in_a_line(retriever: Path) -> None
     assert (
         done.stderr.strip()
         .splitlines()[-1]
-        .startswith("rankstill.errors.RankstillError: me/retriever: the Hub did not take it (")
+        .startswith("rankstill.errors.RankstillError: me/retriever: the Hub refused it (")
     )
-    assert "Check the name, HF_TOKEN's rights, the network and HF_HUB_OFFLINE." in done.stderr
+    assert "Check the name, HF_TOKEN's permissions, the network and HF_HUB_OFFLINE." in done.stderr
 
 
 def test_no_token_no_call(retriever: Path, monkeypatch: pytest.MonkeyPatch) -> None:

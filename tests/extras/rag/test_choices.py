@@ -89,7 +89,7 @@ def test_an_entry_that_cannot_be_used_is_named(tmp_path: Path, change: dict[str,
 
 @pytest.mark.parametrize(
     ("entries", "message"),
-    [([], "holds no questions"), ({}, "a list of questions"), ([1], "entry 1: a question with its choices")],
+    [([], "holds no questions"), ({}, "a list of questions"), ([1], "entry 1: expected a question with its choices")],
 )
 def test_a_file_of_something_else_is_refused(tmp_path: Path, entries: Any, message: str) -> None:
     with pytest.raises(DataError, match=message):

@@ -218,7 +218,7 @@ def test_the_page_shows_n_intervals_tests_and_cost(reader: Reader, dataset: Data
     assert not re.search(r"^\| retriever before \| \+", page, re.MULTILINE)
     assert "Holm-corrected within a measure for 4 comparisons" in page
     assert [f"{measure} p |" in page for measure in ("EM", "F1", "Contained")] == [True] * 3
-    assert "Taken: 27 calls" in page
+    assert "Used: 27 calls" in page
 
 
 def test_a_given_up_call_stops_the_study_unless_missing_answers_are_accepted(reader: Reader, dataset: Dataset) -> None:
@@ -249,7 +249,7 @@ def test_what_the_figures_leave_out_is_said(reader: Reader, dataset: Dataset) ->
     assert table.notes == (
         "1 test queries have no accepted answers and are not asked.",
         "no row for gold passage: 1 questions have no judged passage.",
-        "Questions asked without passages, for none were found or fit: retriever before 1.",
+        "Questions asked without passages, because none were found or none fit: retriever before 1.",
     )
 
 
@@ -298,7 +298,7 @@ def test_answers_cut_off_at_the_limit_are_counted(reader: Reader, dataset: Datas
     ("runs", "options", "message"),
     [
         (RUNS, {"baseline": "none"}, r'baseline "none": no system of this name\. Name one of: closed book, BM25'),
-        ({"gold passage": {}, **RUNS}, {}, 'run "gold passage": one of ours has this name'),
+        ({"gold passage": {}, **RUNS}, {}, 'run "gold passage": a system of this run already has this name'),
         (RUNS, {"k": 0}, "0 passages a question"),
         (RUNS, {"count": 0}, "0 questions: ask at least 1"),
         ({"retriever before": {"Ardor": {"elsewhere": 1.0}}}, {}, r'run "retriever before": passage "elsewhere" of'),

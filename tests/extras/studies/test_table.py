@@ -70,7 +70,8 @@ def test_the_reading_names_what_is_better_worse_and_not_significantly_different(
     assert table.reading()[0].startswith("Against the retriever before (MRR@10 0.625), better: good (+0.250, p 0.0")
     assert "worse: bad (-0.375, p 0.0" in table.reading()[1]
     assert table.reading()[1].startswith("Against good (MRR@10 0.875)")  # as in its row, not over some seeds
-    assert "no significant difference: same (+0.000 over 1 common seed, p 1.000)" in table.reading()[1]
+    assert "no significant difference: same (+0.000 over 1 common seed, p 1.000)" in table.reading()[2]
+    assert f"- {table.reading()[2]}\n" in table.to_markdown()
     assert "[+0.000, +0.000] over 1 common seed |" in table.to_markdown()
     assert "over 2" not in table.to_markdown()
 

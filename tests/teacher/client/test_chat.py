@@ -204,7 +204,7 @@ def test_a_parameter_that_the_endpoint_does_not_take_is_left_out_from_then_on(
     assert len(failures) == 1
     asked = [{key: body[key] for key in body.keys() - {"model", "messages"}} for body in server.bodies]
     assert asked == [{"temperature": 0.0, "max_tokens": 9}, *[instead] * 4]
-    assert capfd.readouterr().err.count("going on with") == 1
+    assert capfd.readouterr().err.count("continuing with") == 1
 
 
 def test_all_parameters_that_an_endpoint_does_not_take_are_found_with_many_calls_at_once() -> None:

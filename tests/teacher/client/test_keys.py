@@ -29,7 +29,7 @@ def in_batches(config: TeacherConfig) -> None:
     [
         ({}, r"https://api\.openai\.com/v1: no API key in the environment variable OPENAI_API_KEY\. Set it: export"),
         ({"api_key_env": "BLANK_KEY"}, r"no API key in the environment variable BLANK_KEY\. .*any word"),
-        ({"api_key_env": "QUOTED_KEY"}, "the key in QUOTED_KEY holds characters that no header can"),
+        ({"api_key_env": "QUOTED_KEY"}, "the key in QUOTED_KEY contains characters that are not allowed in a header"),
         ({"endpoint": "api.openai.com"}, r'endpoint "api\.openai\.com": not a URL'),
         ({"endpoint": "http://localhost:port/v1"}, "not a URL"),
         ({"endpoint": "https:///v1"}, "not a URL"),

@@ -149,5 +149,7 @@ def test_a_hub_that_cannot_be_reached_is_said_in_one_line(monkeypatch: pytest.Mo
         raise ConnectionError("cannot reach the hub.\nA long story.")
 
     monkeypatch.setattr("huggingface_hub.hf_hub_download", download)
-    with pytest.raises(ModelError, match=r"org/model:m\.gguf cannot be had from the hub: cannot reach the hub\. Check"):
+    with pytest.raises(
+        ModelError, match=r"org/model:m\.gguf cannot be downloaded from the hub: cannot reach the hub\. Check"
+    ):
         find_gguf("org/model:m.gguf")

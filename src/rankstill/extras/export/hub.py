@@ -34,7 +34,7 @@ def push(folder: Path, repo: str, *, private: bool = True) -> str:
     files = _checked(folder)
     token = os.environ.get("HF_TOKEN", "").strip()
     if not token:
-        raise RankstillError("the Hub wants a token with the right to write. Set it: export HF_TOKEN=...")
+        raise RankstillError("the Hub needs a token with write access. Set it: export HF_TOKEN=...")
     from huggingface_hub import HfApi
 
     size = sum(path.stat().st_size for path in files) / 1e6
@@ -51,7 +51,7 @@ def push(folder: Path, repo: str, *, private: bool = True) -> str:
     except Exception as error:  # refused, offline or cut off: errors of whatever the hub's client is built on
         reason = str(error).strip().partition("\n")[0].replace(token, "...")
         raise RankstillError(
-            f"{repo}: the Hub did not take it ({reason}). Check the name, HF_TOKEN's rights, the network and "
+            f"{repo}: the Hub refused it ({reason}). Check the name, HF_TOKEN's permissions, the network and "
             "HF_HUB_OFFLINE."
         ) from error
     return str(done.commit_url)

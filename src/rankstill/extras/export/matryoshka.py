@@ -64,7 +64,7 @@ class TruncationTable:
         lines = [
             f"**Shorter vectors** ({MEASURE}, n = {self.queries:,} queries, {self.passages:,} passages)",
             "",
-            "| dimensions | MB a million | cut off | turned, then cut | against whole [95 % interval] |",
+            "| dimensions | MB a million | cut off | rotated, then cut | against whole [95 % interval] |",
             "| ---: | ---: | ---: | ---: | ---: |",
         ]
         lines += [
@@ -72,7 +72,7 @@ class TruncationTable:
             f"{cut.change:+.3f} [{cut.interval[0]:+.3f}, {cut.interval[1]:+.3f}] |"
             for cut in self.cuts
         ]
-        lines += ["", "Turned: to the principal axes of the corpus's vectors, which no judgement had a part in.", ""]
+        lines += ["", "Rotated: to the principal axes of the corpus's vectors. No judgement was used for that.", ""]
         return "\n".join(lines)
 
 

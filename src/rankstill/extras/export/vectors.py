@@ -143,7 +143,7 @@ def read_parquet(path: Path, rows: int = _ROWS) -> Iterator[Batch]:
                 vectors = part["vector"].flatten().to_numpy().reshape(part.num_rows, -1)
                 yield Batch(tuple(part["id"].to_pylist()), tuple(part["text"].to_pylist()), vectors)
     except (OSError, KeyError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: not embeddings in Parquet ({error}). Give a file that this program wrote.") from error
+        raise DataError(f"{path}: not embeddings in Parquet ({error}). Give a file that Rankstill wrote.") from error
 
 
 def arrow_table(batch: Batch | TokenBatch) -> Any:

@@ -128,7 +128,7 @@ def _check(runs: Mapping[str, Run], settings: RagSettings) -> None:
         raise RankstillError(f"{k} passages a question: ask for at least 1; {CLOSED_BOOK} is measured anyway.")
     for name in (CLOSED_BOOK, GOLD):
         if name in runs:
-            raise RankstillError(f'run "{name}": one of ours has this name. Give the run another.')
+            raise RankstillError(f'run "{name}": a system of this run already has this name. Give the run another.')
     if baseline not in (CLOSED_BOOK, *runs):
         raise RankstillError(
             f'baseline "{baseline}": no system of this name. Name one of: {", ".join([CLOSED_BOOK, *runs])}.'
@@ -212,7 +212,7 @@ def _table(
         f"{what}: {', '.join(f'{system} {number:,}' for system, number in counts.items() if number)}."
         for what, counts in (
             ("Questions without an answer, counted as 0", missing),
-            ("Questions asked without passages, for none were found or fit", bare),
+            ("Questions asked without passages, because none were found or none fit", bare),
         )
         if any(counts.values())
     ]

@@ -226,7 +226,7 @@ class RagTable:
             f"comparison{'s' * (compared != 1)}; better/worse: questions on which the system scores above or below "
             f"{self.table.baseline}."
         )
-        lines = [f"Brackets: 95 % bootstrap interval over questions.{tests * bool(compared)} Taken: {self.taken}."]
+        lines = [f"Brackets: 95 % bootstrap interval over questions.{tests * bool(compared)} Used: {self.taken}."]
         if self.by_subject():
             lines.append("By subject: Wilson's 95 % interval, not corrected for the number of subjects.")
         return lines + [f"Note: {note}" for note in self.notes]

@@ -95,7 +95,7 @@ class RayEngine:
                 first = next((name for name in missing if name not in there), "none")
                 raise EngineError(
                     f"{what}: a worker failed ({last}). The first shard that is missing in {target.url} is {first}; "
-                    "those that were made are kept: mend it and run the same command again."
+                    "finished shards are kept. Fix the cause and run the same command again."
                 ) from error
 
     def map(self, work: Task, tables: Iterable[pa.Table], kept: ShardFolder, what: str) -> Iterator[pa.Table]:

@@ -35,8 +35,8 @@ from rankstill.extras.serve.votes import Votes
 
 _EXAMPLES = 200
 _OTHER_DIMENSIONS = (
-    "dimensions: this retriever's vectors have {0:,}, and no other number can be had here. Leave `dimensions` out. "
-    "`rankstill export --dimensions` makes a retriever of shorter vectors, and measures it."
+    "dimensions: this retriever's vectors have {0:,}, and this server offers no other number. Leave `dimensions` "
+    "out. `rankstill export --dimensions` makes a retriever of shorter vectors, and measures it."
 )
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
     status: {"model": ProblemResponse, "description": description}

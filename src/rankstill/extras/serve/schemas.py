@@ -42,9 +42,9 @@ class SearchRequest(_Request):
         ["before", "after"],
         min_length=1,
         max_length=len(SYSTEMS),
-        description="Which lists to make; each at most once counts. "
+        description="The systems that search. Each counts at most once. "
         + "; ".join(f"{name}: {system.what}" for name, system in SYSTEMS.items())
-        + ". What the workspace has is in /about.",
+        + ". /about lists the systems of the workspace.",
     )
 
 
@@ -55,11 +55,11 @@ class Passage(BaseModel):
     title: str
     text: str = Field(description="The body, cut if it is very long.")
     cut: bool
-    score: float = Field(description="Higher is better; what it is, the list's `scores` says.")
-    relevant: bool = Field(description="Judged relevant in the dataset, or holding an accepted answer.")
-    mark: int | None = Field(description="What was marked on the page: 1 relevant, 0 not.")
+    score: float = Field(description="Higher is better. The list's `scores` says what it is.")
+    relevant: bool = Field(description="Judged relevant in the dataset, or contains an accepted answer.")
+    mark: int | None = Field(description="What was marked on the page: 1 relevant, 0 not relevant.")
     ranks: dict[str, int | None] = Field(
-        description="Its rank in each system's list from 1; null if not in the first 100."
+        description="Its rank in each system's list, from 1. null if it is not in the first 100."
     )
 
 
@@ -67,7 +67,7 @@ class SystemResult(BaseModel):
     """One system's list, best first."""
 
     system: SystemName
-    scores: str = Field(description="What its scores are, such as a cosine. They compare within one list alone.")
+    scores: str = Field(description="What the scores are, such as a cosine. Compare them only within one list.")
     milliseconds: float = Field(description="Encoding the query and searching, without waiting for other requests.")
     passages: list[Passage]
 
@@ -84,7 +84,7 @@ class SearchResponse(BaseModel):
     """What each system finds."""
 
     query: str
-    query_id: str | None = Field(description="If the dataset has this query.")
+    query_id: str | None = Field(description="The query's id, if the dataset has this query.")
     gold: list[Gold] = Field(description="The first 20 relevant passages, if the dataset judges this query.")
     vote: Literal["before", "after", "same"] | None = Field(description="What was voted for this query.")
     results: list[SystemResult]
@@ -105,7 +105,7 @@ class RerankRequest(_Request):
 class RerankResult(BaseModel):
     """One passage of the reranked list."""
 
-    index: int = Field(description="Where it stands among the documents given.")
+    index: int = Field(description="Its position among the documents given, from 0.")
     relevance_score: float = Field(description="Log-odds.")
 
 
@@ -122,12 +122,12 @@ class EmbeddingsRequest(BaseModel):
     model_config = ConfigDict(strict=True)
 
     input: Text | Annotated[list[Text], Field(min_length=1, max_length=MOST_TEXTS)] = Field(
-        description="A text or a list of texts. Token arrays are not taken: tokens are another model's words."
+        description="A text or a list of texts. Token arrays are refused, because their tokens belong to another model."
     )
-    model: str | None = Field(None, max_length=200, description="Any name: there is one model here.")
+    model: str | None = Field(None, max_length=200, description="Any name: this server has one model.")
     encoding_format: Literal["float", "base64"] = Field("float", description="base64: little-endian float32.")
     dimensions: Count | None = Field(
-        None, description="The vectors' own number (see /about) or null: shorter ones are refused, not cut."
+        None, description="The vectors' own number (see /about) or null. Shorter vectors are refused, not cut."
     )
     input_type: Literal["query", "document"] = Field(
         "document", description="An extension: this retriever reads queries and documents differently."
@@ -173,7 +173,7 @@ class Model(BaseModel):
 
     id: str = Field(description="The workspace's name.")
     object: Literal["model"] = "model"
-    created: int = Field(description="When it was made: seconds since 1970.")
+    created: int = Field(description="When it was made, in seconds since 1970.")
     owned_by: Literal["rankstill"] = "rankstill"
 
 
@@ -198,7 +198,7 @@ class MarkRequest(_Request):
 
     query: QueryText
     passage_id: str = Field(min_length=1, max_length=1_000)
-    grade: Literal[0, 1] | None = Field(description="1 relevant, 0 not, null takes a mark back.")
+    grade: Literal[0, 1] | None = Field(description="1 relevant, 0 not relevant, null removes a mark.")
 
 
 class Mark(BaseModel):
@@ -226,7 +226,7 @@ class Example(BaseModel):
 class Offered(BaseModel):
     """A system that the workspace has."""
 
-    name: SystemName = Field(description="For the field `systems` of a search.")
+    name: SystemName = Field(description="The name for the field `systems` of a search.")
     title: str
     what: str
     scores: str = Field(description="What its scores are.")
@@ -239,11 +239,11 @@ class About(BaseModel):
     dataset: str
     model: str = Field(description="The retriever that was improved.")
     passages: int
-    dimensions: int = Field(description="Of the new retriever's vectors.")
-    ranker: bool = Field(description="Whether there is one: some baselines do without.")
-    systems: list[Offered] = Field(description="What a search can be made with.")
+    dimensions: int = Field(description="Number of dimensions of the new retriever.")
+    ranker: bool = Field(description="Whether there is a ranker. Some baselines have none.")
+    systems: list[Offered] = Field(description="The systems that a search can use.")
     votes: Counts
-    examples: list[Example] = Field(description="Queries to try: test queries first that changed most.")
+    examples: list[Example] = Field(description="Queries to try. Test queries that changed most come first.")
 
 
 class Health(BaseModel):
@@ -251,8 +251,8 @@ class Health(BaseModel):
 
     status: Literal["ok"] = "ok"
     workspace: str
-    waiting: int = Field(description="Texts that wait to be worked on.")
-    changed: bool = Field(description="A run has replaced what is served: start the server again to serve the new one.")
+    waiting: int = Field(description="Texts that wait to be encoded or scored.")
+    changed: bool = Field(description="A run has replaced what is served. Restart the server to serve the new one.")
 
 
 class Problem(BaseModel):

@@ -123,8 +123,8 @@ class Votes:
                 write_qrels_of(self._judged, self.folder)
         except OSError as error:
             raise WorkspaceError(
-                f"{self.folder}: the vote was not kept ({error.strerror}). Make room or mend its rights, then vote "
-                "again."
+                f"{self.folder}: the vote was not kept ({error.strerror}). Make room or change its permissions, then "
+                "vote again."
             ) from error
 
 
@@ -145,7 +145,7 @@ def read_votes(workspace: Path) -> dict[str, QueryVotes]:
             query = Query(str(record["query_id"]), str(record["query"]))
             _take(judged.setdefault(query.id, QueryVotes(query)), record)
         except (ValueError, KeyError, TypeError) as error:
-            raise DataError(f"{log}, line {number}: not readable as a vote ({error!r}). Mend or remove it.") from error
+            raise DataError(f"{log}, line {number}: not readable as a vote ({error!r}). Fix or remove it.") from error
     return judged
 
 

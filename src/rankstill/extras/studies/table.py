@@ -88,17 +88,17 @@ class StudyTable:
     n: int
 
     def reading(self) -> list[str]:
-        """What the figures say, and what they do not, a sentence or two for each thing compared with."""
+        """The comparisons in words: a line for each baseline and verdict."""
         main = self.measures[0]
-        lines = []
+        lines: list[str] = []
         for against in dict.fromkeys(row.against for row in self.rows):
             rows = sorted(
                 (row for row in self.rows if row.against == against), key=lambda row: -row.comparison.difference
             )
             name = "the retriever before" if against == BEFORE else against
             value = (self.before if against == BEFORE else self._row(against)).values[main]
-            said = [
-                f"{verdict}: {', '.join(self._in_words(row) for row in those)}"
+            lines += [
+                f"Against {name} ({main} {value:.3f}), {verdict}: {', '.join(self._in_words(row) for row in those)}."
                 for verdict, those in (
                     ("better", [row for row in rows if row.is_significant and row.comparison.difference > 0]),
                     ("worse", [row for row in rows if row.is_significant and row.comparison.difference < 0]),
@@ -106,7 +106,6 @@ class StudyTable:
                 )
                 if those
             ]
-            lines.append(f"Against {name} ({main} {value:.3f}), {'; '.join(said)}.")
         return lines
 
     def caption(self) -> str:
@@ -116,8 +115,9 @@ class StudyTable:
         trained = f", {many} seed{'s' * (seeds != [1])}" if seeds else ""
         return (
             f"n = {self.n:,} queries of {self.dataset}{trained}. "
-            f"Brackets: 95 % bootstrap intervals over queries, each query its mean over seeds; they say nothing of how "
-            f"another seed would fall. p: paired randomisation test, Holm-corrected for {len(self.rows)} comparisons."
+            f"Brackets: 95 % bootstrap intervals over queries, each query its mean over seeds. They do not show how "
+            f"much another seed would differ. p: paired randomisation test, "
+            f"Holm-corrected for {len(self.rows)} comparisons."
         )
 
     def to_markdown(self) -> str:
@@ -143,7 +143,7 @@ class StudyTable:
                 f"{row.p_value:.4f}",
             ]
             lines.append(_line(cells))
-        return "\n".join([*lines, "", self.caption(), "", *self.reading(), ""])
+        return "\n".join([*lines, "", self.caption(), "", *(f"- {line}" for line in self.reading()), ""])
 
     def to_csv(self) -> str:
         """The retriever before and one row a variant, every figure unrounded."""

@@ -8,9 +8,9 @@ from dataclasses import replace
 from rankstill.teacher.calls import Call
 
 INSTEAD = {
-    "response_format": "going on with plain text",
-    "max_tokens": "going on with max_completion_tokens",
-    "temperature": "going on with the model's own",
+    "response_format": "continuing with plain text",
+    "max_tokens": "continuing with max_completion_tokens",
+    "temperature": "continuing with the model's own",
 }
 """What the calls are then asked with, for people."""
 

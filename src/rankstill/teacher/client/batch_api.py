@@ -203,7 +203,7 @@ class BatchAPI:
             if failed >= self._tries:
                 raise TeacherError(
                     f"{self._where}: given up after {failed} {'try' if failed == 1 else 'tries'}, the last one: "
-                    f"{failure.what}. Run the same command again: a batch under way is not submitted anew."
+                    f"{failure.what}. Run the same command again: a batch under way is not submitted again."
                 )
             pause = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** (failed - 1))
             await asyncio.sleep(max(pause, failure.wait or 0.0))

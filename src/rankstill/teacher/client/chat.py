@@ -132,7 +132,7 @@ class ChatClient:
             if failed >= self._tries:
                 raise CallFailed(
                     f"{where}: a call was given up after {failed} {'try' if failed == 1 else 'tries'}, the last one: "
-                    f"{result.what}. Run the same command again to ask it anew."
+                    f"{result.what}. Run the same command again to ask it again."
                 )
             backoff = self._draw.uniform(0, min(_LONGEST_BACKOFF, _FIRST_BACKOFF * 2 ** max(0, failed - 1)))
             await asyncio.sleep(max(backoff, result.wait or 0.0))

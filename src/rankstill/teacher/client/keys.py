@@ -37,11 +37,13 @@ def read_key(endpoint: str, api_key_env: str | None, provider: Provider = "opena
     key = os.environ.get(api_key_env, "").strip() or None
     if key is None and not is_loopback(endpoint):
         raise TeacherError(
-            f"{where}: no API key in the environment variable {api_key_env}. Set it: export {api_key_env}=... "
-            "(any word, if this endpoint wants no key)."
+            f"{where}: no API key in the environment variable {api_key_env}. Set it: export {api_key_env}=... (any "
+            "word, if this endpoint needs no key)."
         )
     if key is not None and not (key.isascii() and key.isprintable()):
-        raise TeacherError(f"{where}: the key in {api_key_env} holds characters that no header can. Copy it anew.")
+        raise TeacherError(
+            f"{where}: the key in {api_key_env} contains characters that are not allowed in a header. Copy it again."
+        )
     return key
 
 

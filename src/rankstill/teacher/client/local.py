@@ -139,8 +139,8 @@ def _download(repository: str, name: str) -> Path:
     except (OSError, ValueError) as error:  # the hub's and the network's errors are OSErrors
         reason = str(error).strip().partition("\n")[0].rstrip(".")
         raise ModelError(
-            f"local model {repository}:{name} cannot be had from the hub: {reason}. Check the name and your connection "
-            "(HF_HUB_OFFLINE, HF_TOKEN), or give the path of a GGUF file."
+            f"local model {repository}:{name} cannot be downloaded from the hub: {reason}. Check the name and your "
+            "connection (HF_HUB_OFFLINE, HF_TOKEN), or give the path of a GGUF file."
         ) from error
 
 

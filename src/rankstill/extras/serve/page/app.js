@@ -303,7 +303,7 @@ function flipSystem(at) {
   const shown = wanted();
   const left = shown.includes(name) ? shown.filter((each) => each !== name) : [...shown, name];
   if (left.length < 2) {
-    tell("status", "Two lists stand side by side: add another before you hide one of them.");
+    tell("status", "At least two lists must be shown: add another before you hide one of them.");
     return;
   }
   state.blind = false;
