@@ -173,7 +173,7 @@ def slice_queries(
         dataset: the dataset whose queries, judgements and passages these are.
         query_ids: what to split.
         trained: ids of the queries that taught.
-        language: see `candidates.bm25.Analyzer`.
+        language: see `retrieval.bm25.Analyzer`.
     """
     gold = {each: _gold(dataset, each) for each in query_ids}
     taught = {passage for each in trained for passage in _gold(dataset, each)}
