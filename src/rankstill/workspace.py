@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from rankstill.cache import Cache
-from rankstill.compute.memory import peak_memory
+from rankstill.compute.memory import peak_memory, release_models
 from rankstill.disk import disk_errors
 from rankstill.errors import WorkspaceError
 from rankstill.progress import note, say
@@ -270,6 +270,7 @@ class Workspace:
             making.mkdir(parents=True, exist_ok=True)
             notes = tuple(make(making) or ())
             self._commit(name, making, outputs, fingerprint, started, notes)
+        release_models()
         self._seen.add(name)
         seconds = self._records[name].seconds
         say(f"{self.plan.place(name)}: done in {duration(seconds)}{self.plan.end(name, seconds)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -69,6 +70,30 @@ def test_a_model_is_measured_and_its_gpu(tiny_model: SentenceTransformer, monkey
     monkeypatch.setattr(type(tiny_model), "device", torch.device("cuda:1"))
     monkeypatch.setattr(memory, "_free", {torch.device("cuda:1"): 5 * GB}.get)
     assert DeviceMemory.of(tiny_model) == DeviceMemory("cuda", 5 * GB, *size)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="measures as Linux does")
+def test_products_of_many_shapes_do_not_fill_the_memory() -> None:
+    program = """
+import rankstill.compute, torch
+from pathlib import Path
+def held(): return int(Path("/proc/self/status").read_text().split("RssAnon:")[1].split()[0]) / 1024
+weights, before = torch.ones(384, 384, dtype=torch.bfloat16), 0.0
+for tokens in range(1, 400):
+    torch.nn.functional.linear(torch.ones(tokens, 384, dtype=torch.bfloat16), weights)
+    before = before or held()
+print(held() - before)
+"""
+    grown = {}
+    for capacity in ("1024", None):
+        given = {name: capacity for name in ("ONEDNN_PRIMITIVE_CACHE_CAPACITY", "LRU_CACHE_CAPACITY") if capacity}
+        told = subprocess.run(
+            [sys.executable, "-c", program], capture_output=True, text=True, check=True, env={**os.environ, **given}
+        )
+        grown[capacity] = float(told.stdout)
+    if grown["1024"] < 50:
+        pytest.skip("this machine's products in bfloat16 keep nothing")
+    assert grown[None] < grown["1024"] / 2
 
 
 def test_the_peak_of_a_process_is_not_that_of_the_one_that_started_it() -> None:

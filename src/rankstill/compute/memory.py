@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import gc
 import resource
 import sys
 from contextlib import suppress
@@ -31,6 +32,14 @@ def release_memory() -> None:
     """Give freed memory back to the system: glibc keeps it, in pieces that tensors of other sizes do not fit."""
     with suppress(OSError, AttributeError):  # another C library, which has no such call
         ctypes.CDLL(None).malloc_trim(0)
+
+
+def release_models() -> None:
+    """Free models that nobody uses any more, and give their memory back. A model and its card refer to each other, so
+    that only the garbage collector finds them, and it seldom looks.
+    """
+    gc.collect()
+    release_memory()
 
 
 # What a forward pass works on should stay in a processor's own cache: a few passages of 256 tokens are encoded

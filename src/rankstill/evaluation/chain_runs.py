@@ -8,6 +8,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rankstill.compute.memory import release_models
 from rankstill.evaluation.answers import answer_qrels, merge_qrels
 from rankstill.evaluation.judged import MANY_HOLES, judge_caveats, read_judgements, unjudged_shares
 from rankstill.evaluation.metrics import display_name, per_query
@@ -72,6 +73,7 @@ def search_by_chain(components: Components, folder: Path, *, with_ranker: bool) 
         systems = chain_systems(components, {query.id: query.text for query in queries}, with_ranker=with_ranker)
         for name, search in systems.items():
             write_run(search(), folder / "runs" / f"{run_name(name)}.trec", run_name(name))
+            release_models()
 
 
 def evaluate_chain(components: Components, folder: Path) -> Sequence[str]:

@@ -122,6 +122,7 @@ class TokenIndex:
         every = np.arange(len(self))
         for rows in _by_size(_lengths(queries), _QUERY_TOKENS_A_BLOCK):
             yield from self._maxsim(queries[rows], every, device)
+            release_memory()
 
     def scores_of(
         self, queries: Sequence[Tokens], positions: Sequence[NDArray[np.int64]], device: str = "cpu"
