@@ -26,11 +26,11 @@ _SHARES = 5
 """Mixtures of new and old weights that the held-out lists compare (`choose_blend`)."""
 _CROSS_ENCODER = 1.7
 """Forward passes of the default bi-encoder that one of the default cross-encoder, of twice the layers, takes."""
-_TOKENS_INDEXED = 1.5
+_TOKENS_INDEXED = 1.3
 """Encoding a passage with a vector for each token, and packing these, to encoding it with one."""
 _QUERY = 0.1
 """Encoding a query, to encoding a passage."""
-_MAXSIM = 0.0025
+_MAXSIM = 0.0005
 """Matching a query's tokens with those of a passage, to encoding the passage."""
 _WORTH_A_LINE = 5.0
 """Seconds of a step below which it is counted among the others."""
