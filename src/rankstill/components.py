@@ -75,13 +75,7 @@ def check_queries(dataset: Dataset) -> None:
 
 
 class Components:
-    """What several steps need: models, first stage, teacher, lists. Each is made on first use and kept.
-
-    Args:
-        config: the experiment.
-        workspace: where its steps are kept.
-        dataset: what it works on.
-    """
+    """What several steps need: models, first stage, teacher, lists. Each is made on first use and kept."""
 
     def __init__(self, config: Config, workspace: Workspace, dataset: Dataset) -> None:
         self.config = config
@@ -389,7 +383,6 @@ class Components:
 
         Args:
             model: the new retriever, as it lies in the workspace.
-            folder: for them.
         """
         blend = self.retriever_blend
         if blend and not blend.share and self.config.retriever.max_length is None:

@@ -21,11 +21,7 @@ _QUICK_PASSAGES, _QUICK_TRAIN, _QUICK_TEST = 800, 60, 60
 
 
 def demo_config(changes: Mapping[str, Any] | None = None) -> Config:
-    """The demo's configuration: the library's defaults on SciFact, but for what two cores ask for; or a preset's.
-
-    Args:
-        changes: options to set, by dotted path.
-    """
+    """The demo's configuration: the library's defaults on SciFact, but for what two cores ask for; or a preset's."""
     changes = changes or {}
     own = {} if changes.get("preset") == "paper" else _DEMO
     return make_config({"dataset": {"source": "scifact"}}, {**own, **changes}, "demo")
@@ -42,11 +38,9 @@ def run_demo(
     """Distil SciFact's recorded rankings into all-MiniLM-L6-v2.
 
     Args:
-        workspace: the workspace's folder.
         quick: work on a sample, with figures that are a sample's.
         all_claims: train on all 809 claims, those that leak into the test split too.
         replace: see `distill`.
-        changes: options to set, by dotted path.
     """
     leaks = {"dataset.leaks": "keep" if all_claims else "drop"}
     config = demo_config({**leaks, **(_QUICK if quick else {}), **(changes or {})})

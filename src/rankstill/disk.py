@@ -35,7 +35,6 @@ def disk_errors(folder: Path, when: str) -> Iterator[None]:
     """What a full or closed disk stops, told as an error of the user's.
 
     Args:
-        folder: the folder that is written to.
         when: it is, for the message: "writing the report".
 
     Raises:

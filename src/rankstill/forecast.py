@@ -46,10 +46,6 @@ _COPIES = 4
 def expected_seconds(components: Components, steps: tuple[str, ...]) -> dict[str, float]:
     """How long each step will take on this machine, by its encoding rate. An LLM's answers are not counted.
 
-    Args:
-        components: the chain's components.
-        steps: the steps that it makes.
-
     Returns:
         Seconds, by step.
     """

@@ -22,9 +22,7 @@ def table_html(title: str, rows: Sequence[Sequence[str]], caption: str) -> str:
     """A table in the notebook's own style.
 
     Args:
-        title: above it.
         rows: the headings, then one row each; the first column is text, the others are figures.
-        caption: below it.
     """
     headings, *others = rows
     head = Markup("").join(_cell("th", each, column) for column, each in enumerate(headings))

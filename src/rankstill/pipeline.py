@@ -100,13 +100,7 @@ def identity(dataset: Dataset, config: Config) -> DatasetIdentity:
 
 
 class Chain:
-    """One experiment: a method a step, in the order of `STEPS`.
-
-    Args:
-        config: the experiment.
-        workspace: where its steps are kept.
-        dataset: what it works on.
-    """
+    """One experiment: a method a step, in the order of `STEPS`."""
 
     def __init__(self, config: Config, workspace: Workspace, dataset: Dataset) -> None:
         self.config = config

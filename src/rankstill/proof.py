@@ -97,11 +97,6 @@ def answer_choices(config: Config, workspace: str | Path, questions: Path) -> Ra
 
     The chain runs to its end first, where it has not. The table lies in `choices/` as well.
 
-    Args:
-        config: the experiment.
-        workspace: the workspace's folder.
-        questions: as `rag.read_choice_questions` reads them.
-
     Raises:
         RankstillError: as `choice_table`, or the chain.
     """

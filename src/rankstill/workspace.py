@@ -39,7 +39,6 @@ class StepRecord:
     Args:
         fingerprint: digest of the step's configuration, its inputs and the format version.
         outputs: names in the workspace that the step made.
-        seconds: wall time.
         peak_memory_mb: highest resident memory of the process up to the step's end, in MiB.
         versions: of the libraries that did the work.
         notes: what the step found worth saying, shown in the report.
@@ -60,7 +59,6 @@ class DatasetIdentity:
     Args:
         name: for people.
         source: where it comes from, the same from whichever folder a command is started.
-        fingerprint: the fingerprint of its content.
     """
 
     name: str
@@ -152,7 +150,6 @@ class Workspace:
         """Take the workspace for a dataset, before any step is made on it.
 
         Args:
-            dataset: the dataset that the next steps are made on.
             replace: delete the finished steps of another dataset.
 
         Raises:
@@ -207,7 +204,6 @@ class Workspace:
         """Make a step's outputs, unless the workspace already holds them for the same settings and inputs.
 
         Args:
-            name: the step's name, for the manifest and the log.
             make: writes `outputs` into the folder it is given, and may return notes. The folder outlives a kill, so
                 that a step can find what it wrote before and go on from there.
             outputs: names of the files or folders that `make` writes.

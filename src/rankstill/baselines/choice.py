@@ -80,7 +80,6 @@ def label_without_ranker(
     What is read from a language model is kept in the workspace under `signals/`, for whatever method asks for it next.
 
     Args:
-        components: the components of the experiment.
         found: positions of each query's candidates, best first, by query id.
         candidates: fingerprint of these.
 

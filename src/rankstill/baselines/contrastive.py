@@ -49,7 +49,6 @@ def first_choice_labels(
     Args:
         rankings: the teacher's; a query of which it placed nothing gives no row.
         candidates: positions of each query's candidates, best first, by query id: negatives beside those ranked.
-        dataset: gives queries and passages.
         passages: how many a row holds at most.
     """
     return [
@@ -73,7 +72,6 @@ def gold_labels(
     Args:
         query_ids: the query ids of the queries that may teach; one without a relevant passage gives no row.
         candidates: positions of each query's candidates, best first, by query id.
-        dataset: gives queries, passages and judgements.
         passages: how many a row holds at most.
     """
     rows = []

@@ -18,7 +18,6 @@ def order_labels(asked: Iterable[UnlabelledQuery], dataset: Dataset) -> list[Lab
     Args:
         asked: queries with what the LLM ranked and further candidates, as `labels.asked_queries` gives them; one of
             which it placed nothing gives no row.
-        dataset: gives the queries.
     """
     rows = []
     for each in asked:

@@ -101,8 +101,6 @@ class BM25Index:
     process does; `cached_index` keeps one in a folder.
 
     Args:
-        texts: passages in corpus order.
-        language: see `Analyzer`.
         k1: term-frequency saturation.
         b: length normalisation, 0 to 1.
     """
@@ -141,10 +139,6 @@ class BM25Statistics:
     """What BM25 must know of a corpus to score any passage, in the corpus or not.
 
     Args:
-        language: see `Analyzer`.
-        k1: term-frequency saturation.
-        b: length normalisation.
-        passages: how many the corpus holds.
         mean_length: of the corpus's passages, in terms.
         document_frequency: in how many passages each term stands.
     """
@@ -186,8 +180,6 @@ def cached_index(corpus: Corpus, config: CandidatesConfig, folder: Path) -> BM25
     """The index that a folder holds, if it is of this corpus and these settings; else it is made there first.
 
     Args:
-        corpus: the passages.
-        config: the language and BM25's parameters.
         folder: the index's own; what else lies in it is replaced.
     """
 
@@ -214,13 +206,6 @@ def write_index(texts: Sequence[str], folder: Path, language: str | None, k1: fl
 
     Passages are read block by block, a block's postings are sorted by term and set down, and the blocks are merged,
     some terms at a time. What stays in memory is the vocabulary and a number a passage.
-
-    Args:
-        texts: passages in corpus order.
-        folder: a folder that exists.
-        language: see `Analyzer`.
-        k1: term-frequency saturation.
-        b: length normalisation, 0 to 1.
     """
     analyze = Analyzer(language)
     with tempfile.TemporaryDirectory(dir=folder, prefix="sorting-") as place:

@@ -25,7 +25,6 @@ def encode(model: SentenceTransformer, texts: Sequence[str], kind: str, what: st
 
     Args:
         model: a bi-encoder; its own prompts for queries and documents are honoured.
-        texts: what to encode.
         kind: "query" or "document": whose prompt to prepend.
         what: for the progress line.
         batch_size: texts a forward pass, at most, on a processor; fewer of long ones, so that memory stays flat.

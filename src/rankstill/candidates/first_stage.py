@@ -70,10 +70,7 @@ class FirstStage:
     """Search and scores over a corpus. Of several passages that say the same only the first is found.
 
     Args:
-        corpus: the passages.
-        model: the bi-encoder that made the passages' vectors.
         vectors: unit vectors of the passages. [passages, dimensions]
-        config: language, BM25's parameters, fusion's constant.
         bm25: the corpus's index, if there is one; None: it is made.
         index: finds the passages of the highest cosine approximately; None: search is exact.
     """
@@ -112,7 +109,6 @@ class FirstStage:
         """The n best passages of each query by fusion of the dense and the lexical ranking.
 
         Args:
-            queries: their texts.
             n: how many passages; all of the corpus if it is smaller.
 
         Yields:
@@ -145,7 +141,6 @@ class FirstStage:
         """First-stage scores of given passages.
 
         Args:
-            queries: their texts.
             positions: the positions of each query's passages in the corpus. Each [n]
 
         Yields:

@@ -18,7 +18,6 @@ def make_vectors(components: Components, folder: Path) -> None:
     """Encode the corpus by the retriever as it was, here or on the cluster.
 
     Args:
-        components: the chain's components.
         folder: for `vectors/`.
     """
     if components.cluster is not None:

@@ -18,9 +18,6 @@ class SortedPostings:
     """Postings of passages on the disk, those of a block sorted by term, then by passage.
 
     Three columns, each its own file: the term's number, the passage's position, how often the term stands there.
-
-    Args:
-        folder: for the files.
     """
 
     def __init__(self, folder: Path) -> None:

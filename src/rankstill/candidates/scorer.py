@@ -24,8 +24,6 @@ class PassageScorer:
     """Computes the features of `FirstStage` for passages given as text.
 
     Args:
-        model: the bi-encoder of the dense scores.
-        bm25: statistics of the corpus that BM25 was built on.
         late: the multi-vector encoder of the third score; None: there is none.
     """
 
@@ -43,7 +41,6 @@ class PassageScorer:
         """First-stage scores in the order of `FEATURES`, then `LATE`, where there is a `late`. [passages, features]
 
         Args:
-            query: the query's text.
             passages: their texts: title, a space, body.
         """
         if not passages:

@@ -13,13 +13,7 @@ from rankstill.datasets import Corpus
 
 
 def write_candidates(found: Mapping[str, Candidates], corpus: Corpus, path: Path) -> None:
-    """Write each query's candidates.
-
-    Args:
-        found: the candidates by query id.
-        corpus: gives the passages' ids.
-        path: the path of the table.
-    """
+    """Write each query's candidates."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

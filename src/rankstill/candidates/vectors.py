@@ -31,11 +31,6 @@ def encode_passages(model: SentenceTransformer, corpus: Corpus, folder: Path) ->
     """Write a vector of every passage, for `load_vectors`, a stretch of them at a time.
 
     Whole stretches survive a kill. Memory does not grow with the corpus.
-
-    Args:
-        model: a bi-encoder.
-        corpus: the passages.
-        folder: made if it is not there.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "passages.npy"

@@ -61,12 +61,9 @@ class DeviceMemory:
     """How much memory a device has for a model's activations. The figures of a GPU are computed, not measured.
 
     Args:
-        device: The device's kind: "cpu", "cuda".
         free: Free bytes of a GPU; 0 on a processor, and where torch cannot tell.
         tokens: How many tokens of a text the model reads at most.
         width: The hidden size: numbers in a token's vector between layers.
-        layers: How many layers the model has.
-        weights: How many weights the model has.
     """
 
     device: str

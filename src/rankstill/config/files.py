@@ -41,7 +41,6 @@ def read_config(path: str | Path, changes: Mapping[str, Any] | None = None) -> C
     """Read a YAML config.
 
     Args:
-        path: the file's path.
         changes: options to set over the file's, by dotted path, such as {"ranker.prior": False}.
 
     Raises:
@@ -131,11 +130,7 @@ def _in_words(mistake: ErrorDetails) -> str:
 
 
 def commented_config(source: str) -> str:
-    """A YAML config with every option, its default and its meaning.
-
-    Args:
-        source: the dataset to name in it.
-    """
+    """A YAML config with every option, its default and its meaning."""
     defaults = Config(dataset=DatasetConfig(source=source)).model_dump(mode="json")
     lines = ["# Every option of Rankstill with its default. What you do not change you may leave out."]
     for name, info in Config.model_fields.items():

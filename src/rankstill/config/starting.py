@@ -59,9 +59,5 @@ device: null
 
 
 def starting_config(source: str) -> str:
-    """A YAML config of a dozen options, with three choices of teacher, one of them active.
-
-    Args:
-        source: the dataset to name in it.
-    """
+    """A YAML config of a dozen options, with three choices of teacher, one of them active."""
     return _TEMPLATE.format(source=scalar(source))

@@ -25,7 +25,6 @@ def read_beir(folder: Path, config: DatasetConfig, name: str | None = None) -> R
 
     Args:
         folder: holds corpus.jsonl and queries.jsonl, and qrels/ if there are judgements; each may be .gz.
-        config: which splits teach and measure.
         name: the dataset's name; the folder's own when None.
 
     Raises:

@@ -81,7 +81,6 @@ class Texts(_LazyTexts):
     """The passages as models see them, each put together when it is asked for.
 
     Args:
-        corpus: the corpus that the texts belong to.
         rows: positions in the corpus.
     """
 
@@ -115,8 +114,6 @@ class Corpus:
 
     Args:
         ids: unique; the loaders check and name the offender.
-        titles: may be empty.
-        texts: the bodies.
 
     Raises:
         ValueError: the columns differ in length, or an id appears twice.

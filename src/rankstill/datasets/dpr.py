@@ -32,10 +32,7 @@ class _Question:
     """An entry, whatever its format.
 
     Args:
-        text: the question.
         answers: as they stand in the entry, not yet checked.
-        relevant: passages that are relevant to it.
-        others: all its other passages.
     """
 
     text: str

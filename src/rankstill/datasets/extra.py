@@ -21,7 +21,6 @@ def add_extra_queries(dataset: Dataset, path: Path) -> Dataset:
     A query without an id is named by a digest of its text; a repeated one is taken once, which a note counts.
 
     Args:
-        dataset: what the queries are added to.
         path: .txt with a query a line, or .jsonl with "text" and perhaps "_id"; plain or .gz.
 
     Raises:

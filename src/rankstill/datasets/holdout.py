@@ -17,10 +17,6 @@ def hold_out(dataset: Dataset, seed: int = 0) -> Dataset:
     Queries that share a gold passage, directly or through other queries, stay on one side; a training or extra query
     that repeats a held-out one word for word is dropped.
 
-    Args:
-        dataset: the dataset whose training queries are parted.
-        seed: seeds the random sample.
-
     Raises:
         DataError: too few training queries are judged, or too many of them share gold passages.
     """

@@ -20,7 +20,6 @@ def read_ir_datasets(dataset_id: str, config: DatasetConfig) -> RawDataset:
 
     Args:
         dataset_id: the id that has the documents, such as "beir/scifact" or "msmarco-passage".
-        config: which splits teach and measure.
 
     Raises:
         DataError: ir_datasets is not installed, does not know the id, cannot fetch it, or it has no documents.

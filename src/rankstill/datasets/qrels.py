@@ -19,9 +19,7 @@ class _Layout:
 
     Args:
         separator: between columns; None for white space.
-        width: how many columns there are.
         columns: where each of BEIR's fields stands.
-        has_heading: whether the first line names the columns.
     """
 
     separator: str | None
@@ -38,7 +36,6 @@ def read_qrels(
     A first line that names its columns is passed over, and so are lines that begin with # and are no judgement.
 
     Args:
-        path: the file's path.
         queries: the ids of the queries that exist; no heading and no comment begins with one.
         corpus: the ids of the passages that exist; likewise.
 

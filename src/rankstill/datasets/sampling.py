@@ -24,11 +24,9 @@ def sample(
     queries always stay; all other judgements and queries go.
 
     Args:
-        dataset: what to draw from.
         corpus_size: passages in the sample; all of them when the corpus has no more.
         train: training queries in the sample; all of them when there are no more.
         test: test queries in the sample; all of them when there are no more.
-        seed: seeds the random sample.
         keep: passages that must stay if their query is drawn, by query id: the candidates of recorded rankings.
 
     Returns:

@@ -27,7 +27,6 @@ def keep_unjudged(dataset: Dataset, config: DatasetConfig) -> Dataset:
     many of the training queries as `hold_out` says, in an order that is always the same.
 
     Args:
-        dataset: as its source gives it.
         config: names further queries, or says how many to hold out.
 
     Raises:

@@ -20,9 +20,6 @@ _JOIN = "make it with me"
 def open_workspace(folder: str | Path) -> Workspace:
     """The workspace: of this process alone, or of all that torchrun started.
 
-    Args:
-        folder: see `Workspace`.
-
     Raises:
         WorkspaceError: see `Workspace`.
     """

@@ -34,11 +34,7 @@ class Cluster:
     """The chain's heavy steps on an engine, with the folders that its workers share.
 
     Args:
-        engine: runs the work.
         store: where all machines read and write. Nothing in it is ever wrong: names are digests of what is in them.
-        corpus: the passages.
-        encoder: the retriever to improve.
-        candidates: the candidates of the first stage.
     """
 
     engine: Engine

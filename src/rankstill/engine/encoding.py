@@ -72,8 +72,6 @@ def encode_corpus_on(engine: Engine, encoder: Encoder, corpus: ShardFolder, vect
     """A vector of every passage, for `load_vectors`.
 
     Args:
-        engine: where to encode.
-        encoder: the model.
         corpus: as `corpus_tables` gives it.
         vectors: where shards that are made stay.
         folder: for the file, here; made if it is not there.
@@ -87,7 +85,6 @@ def corpus_tables(corpus: Corpus, rows: int = PASSAGES_A_SHARD) -> Iterator[pa.T
     """A corpus as shards: `id`, `title` and `text` of each passage.
 
     Args:
-        corpus: the passages.
         rows: passages a shard.
     """
     import pyarrow as pa

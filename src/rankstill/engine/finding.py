@@ -30,8 +30,6 @@ class SharedFirstStage:
     Args:
         corpus: as `corpus_tables` gives it.
         vectors: in shards, as `encode_corpus_on` keeps them.
-        encoder: the encoder that made the vectors.
-        config: as of `FirstStage`.
     """
 
     corpus: ShardFolder
@@ -56,7 +54,6 @@ class FindTask:
     """Work: queries as `query_tables` gives them -> `positions`, `features` and `fused` of each one's passages.
 
     Args:
-        first_stage: finds, and computes scores.
         depth: passages of a query that names none.
     """
 
@@ -74,12 +71,7 @@ class FindTask:
 
 
 def query_tables(queries: Sequence[UnlabelledQuery], rows: int = 512) -> Iterator[pa.Table]:
-    """Queries as shards.
-
-    Args:
-        queries: what to search for or to label.
-        rows: queries a shard.
-    """
+    """Queries as shards."""
     import pyarrow as pa
 
     lists = pa.list_(pa.int64())

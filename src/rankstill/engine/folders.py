@@ -19,7 +19,6 @@ def put_folder(folder: Path, place: ShardFolder) -> str:
     """Copy a folder's files to a place, unless all of it is there; returns its address, for `get_folder`.
 
     Args:
-        folder: on this machine.
         place: for it alone: named after what the folder holds.
     """
     files, target = _place(place.url)
@@ -53,11 +52,7 @@ def get_folder(address: str) -> str:
 
 
 class ScratchFolder:
-    """A folder for this process alone. It goes when the process ends; if that is killed, when another wants one too.
-
-    Args:
-        name: what it is for.
-    """
+    """A folder for this process alone. It goes when the process ends; if that is killed, when another wants one too."""
 
     def __init__(self, name: str) -> None:
         for left in Path(tempfile.gettempdir()).glob(f"rankstill-{name}-*"):

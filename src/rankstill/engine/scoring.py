@@ -48,10 +48,6 @@ class SharedRanker:
 class ScoreTask:
     """Work: a shard of queries beside what was found for them (`join_columns`) -> their labels, as `write_labels`
     writes them.
-
-    Args:
-        ranker: gives the scores.
-        ranked_by: see `RankedBy`.
     """
 
     ranker: SharedRanker

@@ -32,12 +32,6 @@ class Engine(Protocol):
     def fill(self, work: Task, source: ShardFolder, target: ShardFolder, what: str) -> None:
         """Make a shard in `target` of every shard in `source`, under the same name.
 
-        Args:
-            work: what makes a shard from a shard.
-            source: what there is.
-            target: what is to be.
-            what: for the progress line.
-
         Raises:
             EngineError: a shard cannot be made. Those that were made stay.
         """
@@ -46,10 +40,8 @@ class Engine(Protocol):
         """Work on tables that are here, as on shards; what comes of each, in order.
 
         Args:
-            work: what makes a shard from a shard.
             tables: read one at a time.
             kept: where what is made stays.
-            what: for the progress line.
 
         Raises:
             EngineError: as `fill`.

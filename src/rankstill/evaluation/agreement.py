@@ -32,7 +32,6 @@ class Agreement:
         table: the systems; None where no list is held out.
         why: there is no table; empty where there is one.
         by_chance: what a random order has on the table's main measure.
-        symptoms: what can explain a retriever that did not get better.
     """
 
     table: EvaluationTable | None
@@ -98,8 +97,6 @@ def agreement_table(
         scores: system -> its scores of each list's passages, those that the LLM placed first, in its order, then the
             others, in the order shown. Each [passages]
         k: the rank at which nDCG is cut off.
-        seed: seeds the resampling.
-        resamples: of the bootstrap and of the randomisation test.
     """
     values = {name: list_values(rankings, own, k) for name, own in scores.items()}
     return tabulate(values, dict.fromkeys(values, 0), BEFORE, seed, resamples)

@@ -33,8 +33,6 @@ class Link:
     """One link of the chain: from a system to the next one, which learns from it.
 
     Args:
-        source: the system that teaches.
-        target: the system that learns from it.
         comparison: the comparison of their nDCG@10; its difference is what the link gains, or loses where it is
             negative.
         tau: Kendall's tau-b of the two orders, mean over queries; None where no query has two different scores.
@@ -66,11 +64,8 @@ class QueryGroup:
     """The links of the chain, measured on one set of queries.
 
     Args:
-        name: the name of this set of queries.
         proof: whether none of them taught, so that the figures say something of other queries.
-        n: how many.
         ndcg: system -> nDCG@10, mean over queries, in the chain's order.
-        links: neighbours, in the chain's order.
         lead: of the worst of them; None for a single link.
     """
 
@@ -88,12 +83,7 @@ class QueryGroup:
 
 @dataclass(frozen=True)
 class Attribution:
-    """Where the chain loses quality.
-
-    Args:
-        groups: sets of queries, each measured by itself.
-        notes: what a reader of the figures must know.
-    """
+    """Where the chain loses quality."""
 
     groups: tuple[QueryGroup, ...]
     notes: tuple[str, ...] = ()
@@ -168,8 +158,6 @@ def attribute(
             against all.
         proof: whether none of the queries taught.
         temperatures: system -> what its scores are divided by before the softmax that KL compares.
-        seed: seeds the resampling.
-        resamples: of the bootstrap and of the randomisation test.
 
     Raises:
         DataError: a query's candidates are not the same for two systems, or there are no queries.
@@ -213,8 +201,6 @@ def compare_worst_links(gains: Mapping[str, NDArray[np.float64]], seed: int, res
 
     Args:
         gains: link -> what it gains on each query, the same queries in the same order. [queries]
-        seed: seeds the resampling.
-        resamples: of the bootstrap and of the randomisation test.
     """
     worst, *others = sorted(gains, key=lambda link: float(gains[link].mean()))
     return WorstLinkTest(others[0], compare(gains[others[0]], gains[worst], seed, resamples)) if others else None
@@ -280,7 +266,6 @@ def worst_link_in_words(link: str, found: Comparison, lead: WorstLinkTest | None
         link: its ends: "teacher -> ranker".
         found: what it leads to, compared with what it comes from.
         lead: before the next link; None for a single one.
-        measure: the measure that they are compared by.
         queries: which they were: "test queries".
     """
     figures = (

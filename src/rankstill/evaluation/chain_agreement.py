@@ -58,7 +58,6 @@ def measure_agreement(components: Components, folder: Path, *, with_ranker: bool
     Args:
         components: the components of a chain that has come as far as the step `reranker`.
         folder: for `agreement.json`.
-        with_ranker: whether the chain has a ranker.
 
     Returns:
         What a reader of the figures must know.
@@ -86,8 +85,6 @@ def score_lists(components: Components, rankings: Sequence[Ranking], *, with_ran
 
     Args:
         components: the components of a chain that has come as far as the step `reranker`.
-        rankings: the rankings whose passages to score.
-        with_ranker: whether the chain has a ranker.
 
     Returns:
         System -> scores, in the order of `SYSTEMS`. Each [passages]

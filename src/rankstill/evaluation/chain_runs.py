@@ -63,8 +63,6 @@ def search_by_chain(components: Components, folder: Path, *, with_ranker: bool) 
 
     Args:
         components: the components of a chain that has come as far as the step `reranker`.
-        folder: for `runs/`, a run a system.
-        with_ranker: whether the chain has a ranker.
     """
     queries = searched_queries(components.dataset)
     (folder / "runs").mkdir(exist_ok=True)
@@ -159,7 +157,6 @@ def chain_systems(
         components: the components of a chain that has come as far as the step `reranker`; for those that are
             `UNTRAINED`, `candidates`.
         queries: what to search for: texts by id.
-        with_ranker: whether the chain has a ranker.
     """
 
     def weighed(first_stage: FirstStage, file: str) -> Run:

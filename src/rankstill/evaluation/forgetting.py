@@ -23,9 +23,7 @@ class Forgetting:
     """One retriever before and after its training, on another dataset.
 
     Args:
-        dataset: the name of the one that it was measured on.
         table: the two systems on its test queries.
-        notes: what a reader of the figures must know.
     """
 
     dataset: str
@@ -75,13 +73,9 @@ def measure_forgetting(
     """Search a second dataset with both retrievers, and compare them on its test queries.
 
     Args:
-        before: the retriever as it was.
-        after: the distilled one.
         dataset: the second dataset; its training queries are not used.
         trained_on: the corpus of the first one, to see whether the second is untouched.
         measures: names as in `per_query`, the main one first.
-        seed: seeds the resampling.
-        resamples: of the bootstrap and of the randomisation test.
 
     Raises:
         DataError: the dataset has no judged test queries, or its corpus is the one that the retriever was trained on.
@@ -101,7 +95,6 @@ def forgetting_of_workspace(components: Components, dataset: Dataset) -> Forgett
 
     Args:
         components: the components of a workspace whose chain has come as far as the step `retriever`.
-        dataset: the second dataset.
 
     Raises:
         WorkspaceError: it has not.

@@ -31,7 +31,6 @@ class HeldOutLists:
     """The held-out lists of an experiment, and how they were sampled.
 
     Args:
-        queries: ids of the queries whose lists are held out, in the order of the rankings.
         lists: how many lists there were.
         why: none is held out; empty where some are.
     """
@@ -66,10 +65,8 @@ def hold_out_lists(
     """Draw the lists that teach nothing. The LLM's orders play no part: they are what is measured.
 
     Args:
-        rankings: all of the LLM's.
         vectors: makes unit vectors of their queries, if they are needed. [lists, dimensions]
         share: of the lists to hold out; 0 for none. `LEAST` are held out at least.
-        seed: seeds the random sample.
     """
     lists = len(rankings)
     if not share:
@@ -125,7 +122,6 @@ def draw_groups(groups: NDArray[np.int64], count: int, seed: int) -> NDArray[np.
     Args:
         groups: of each row. [rows]
         count: rows to draw.
-        seed: seeds the random order.
     """
     sizes, chosen = np.bincount(groups), []
     for group in np.random.default_rng(seed).permutation(len(sizes)):

@@ -92,9 +92,6 @@ def aggregate(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
     Args:
         values: measure -> query id -> value, as `per_query` gives them.
-
-    Returns:
-        measure -> mean.
     """
     return {measure: math.fsum(by_query.values()) / len(by_query) for measure, by_query in values.items()}
 

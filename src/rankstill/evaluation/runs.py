@@ -24,9 +24,6 @@ def rank_order(scores: Mapping[str, float]) -> list[str]:
 
     Args:
         scores: passage id -> score of one query; no NaN.
-
-    Returns:
-        The passage ids, best first.
     """
     with np.errstate(over="ignore"):  # scores beyond single precision become infinite, as they do in trec_eval
         single = np.array(list(scores.values()), dtype=np.float64).astype(np.float32).tolist()
@@ -42,7 +39,6 @@ def break_ties(passage_ids: Iterable[str], scores: Iterable[float]) -> dict[str,
 
     Args:
         passage_ids: best first, ties in corpus order.
-        scores: theirs.
 
     Returns:
         passage id -> score, falling in single precision from each passage to the next.
@@ -66,7 +62,6 @@ def write_run(run: Run, path: Path, tag: str) -> None:
     without passages has no line, so it is absent when read back; measures count it as 0 either way.
 
     Args:
-        run: query id -> passage id -> score.
         path: the file to write; missing folders are made, an existing file is replaced.
         tag: the system's name, the last column.
 
@@ -127,7 +122,6 @@ def write_qrels(qrels: Qrels, path: Path) -> None:
     """Write judgements in TREC format: `query 0 passage grade`. The file appears whole or not at all.
 
     Args:
-        qrels: query id -> passage id -> grade.
         path: the file to write; missing folders are made, an existing file is replaced.
 
     Raises:

@@ -25,8 +25,6 @@ class Slice:
 
     Args:
         by: what they were split by.
-        name: the name of this part.
-        queries: their ids.
         comparison: the comparison of before and after on them; None for no queries.
     """
 
@@ -41,11 +39,9 @@ class SliceTable:
     """One measure, before and after, on all queries and on slices of them.
 
     Args:
-        measure: as shown.
         before: query id -> value of the system compared with.
         after: query id -> value of the system in question.
         slices: all queries first.
-        seed: seeds the resampling.
         judged_by: the LLM that judged, and when; empty where people did.
     """
 
@@ -96,14 +92,9 @@ def slice_runs(
     """Two runs over the dataset's test queries, compared on all of them and slice by slice (`slice_queries`).
 
     Args:
-        before: of the system compared with.
-        after: the values of the system in question.
         dataset: the dataset whose test queries have judgements.
         trained: ids of the queries that taught.
         language: of the analysis behind lexical overlap, as in the first stage (`candidates.language`).
-        measure: a name as in `per_query`.
-        seed: seeds the resampling.
-        resamples: of the bootstrap and of the randomisation test.
 
     Raises:
         RankstillError: the measure is unknown.
@@ -130,10 +121,6 @@ def compare_slices(
     Args:
         before: query id -> value of the system compared with.
         after: query id -> value of the system in question, the same queries.
-        groups: the slices, of these queries.
-        measure: what the values are, for the table.
-        seed: seeds the resampling.
-        resamples: of the bootstrap and of the randomisation test.
 
     Raises:
         DataError: the two have different queries, or a slice has a query that they lack.
@@ -170,10 +157,7 @@ def slice_queries(
     without a gold passage is in none but the slices by length.
 
     Args:
-        dataset: the dataset whose queries, judgements and passages these are.
-        query_ids: what to split.
         trained: ids of the queries that taught.
-        language: see `candidates.bm25.Analyzer`.
     """
     gold = {each: _gold(dataset, each) for each in query_ids}
     taught = {passage for each in trained for passage in _gold(dataset, each)}

@@ -16,7 +16,6 @@ def write_values(values: Mapping[str, PerQuery], path: Path) -> None:
 
     Args:
         values: by system; none for a file of headings alone.
-        path: the file, replaced if it exists.
     """
     measures: PerQuery = next(iter(values.values()), {})
     queries = next(iter(measures.values()), {})
@@ -33,9 +32,6 @@ def write_pairs(values: Mapping[str, Mapping[str, float]], path: Path, seed: int
 
     Args:
         values: system -> query id -> value in one measure, the same queries in the same order; none for headings alone.
-        path: the file, replaced if it exists.
-        seed: seeds the resampling.
-        resamples: of the bootstrap and of the randomisation test.
     """
     columns = {system: list(by_query.values()) for system, by_query in values.items()}
     found = {

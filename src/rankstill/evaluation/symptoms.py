@@ -46,7 +46,6 @@ def evenness(labels: Sequence[LabelledQuery], temperature: float) -> float | Non
     1: every passage is as good as any, so that there is nothing to learn. None without a query of two passages.
 
     Args:
-        labels: the labels of queries.
         temperature: tau_t, as in training.
     """
     from scipy.special import softmax

@@ -25,7 +25,6 @@ class SystemResult:
     """One system's figures.
 
     Args:
-        name: the system.
         values: measure -> mean over queries.
         intervals: measure -> 95 % bootstrap interval of that mean.
         comparisons: measure -> comparison with the baseline; None for the baseline itself.
@@ -44,11 +43,8 @@ class EvaluationTable:
     """Systems measured on the same queries, each compared with one of them.
 
     Args:
-        n: number of queries.
         baseline: name of the system that the others are compared with.
         measures: as shown, the main one (interval and comparison in the table) first.
-        systems: in the order given.
-        seed: seeds the resampling.
         judged_by: the LLM that judged, and when; empty where people did, or accepted answers.
         rivals: of the systems that cost nothing, each compared with the distilled retriever on the main measure: name
             -> comparison, `before` being the rival's.
@@ -183,10 +179,6 @@ def tabulate(
     Args:
         values: by system; the same queries in the same order.
         missing: system -> queries for which it has nothing; they count as 0.
-        baseline: the system compared with, one of these.
-        seed: seeds the resampling.
-        resamples: of the bootstrap and of the randomisation test.
-        judged_by: as `EvaluationTable.judged_by`.
     """
     main = next(iter(values[baseline]))
     return EvaluationTable(
@@ -221,9 +213,7 @@ def render(table: EvaluationTable, heading: str = "Retrieval quality", width: in
     Of the other measures it shows the first ones, as many as fit; where not even the rest fits, no intervals.
 
     Args:
-        table: what to show.
         heading: the beginning of the title, for example the dataset's name.
-        width: of the terminal, in columns.
     """
     headings, rows = _fitting(_headings(table), _rows(table), width)
     shown = Table(

@@ -47,8 +47,6 @@ def export_retriever(
     The table lies beside it, as `export.md` and `export.json`.
 
     Args:
-        config: the experiment.
-        workspace: the workspace's folder.
         variants: some of `VARIANTS`.
         dimensions: of shorter vectors, turned first (see `measure_truncation`); None for whole ones.
         passages: how many passages of the corpus every form encodes for the table.
@@ -81,9 +79,6 @@ def measure_truncation(
     `matryoshka.json`.
 
     Args:
-        config: the experiment.
-        workspace: the workspace's folder.
-        dimensions: the lengths to measure.
         keep: how many dimensions the saved model gives unless told otherwise (`truncate_dim`); all if None.
 
     Raises:
@@ -111,8 +106,6 @@ def export_vectors(
     """Write the corpus with its vectors to a Parquet file: `id`, `text`, `vector`.
 
     Args:
-        config: the experiment.
-        workspace: the workspace's folder.
         path: the file; None for `export/vectors.parquet` in the workspace.
         dimensions: of shorter vectors, turned first; None for whole ones.
 
@@ -140,8 +133,6 @@ def export_to_store(
     """Put the corpus with its vectors into a vector database.
 
     Args:
-        config: the experiment.
-        workspace: the workspace's folder.
         store: one of `STORES`.
         name: the name of the collection or table.
         location: where the database is, see its function in `rankstill.export.stores`; empty for a folder in the

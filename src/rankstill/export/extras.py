@@ -11,10 +11,6 @@ from rankstill.errors import RankstillError
 def required(module: str, extra: str) -> Any:
     """A module of an optional package.
 
-    Args:
-        module: the module's name.
-        extra: of this package that brings it.
-
     Raises:
         RankstillError: it is not installed.
     """

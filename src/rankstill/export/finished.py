@@ -46,10 +46,6 @@ class FinishedWorkspace(Workspace):
 def open_finished(config: Config, workspace: str | Path) -> Iterator[Chain]:
     """The chain on a workspace that holds its retriever and the corpus's vectors by it, made by this very config.
 
-    Args:
-        config: the experiment.
-        workspace: the workspace's folder.
-
     Raises:
         WorkspaceError: they are not there, or settings or data have changed since they were made.
         RankstillError: the dataset cannot be loaded.

@@ -25,7 +25,6 @@ class TruncatedVectors:
     """Quality and size of vectors cut to one length.
 
     Args:
-        dimensions: how many dimensions are kept.
         megabytes: that a million vectors take in float32.
         plain: quality, cut off as they are.
         turned: quality, turned to the corpus's principal axes and then cut.
@@ -46,8 +45,6 @@ class TruncationTable:
     """Vectors cut to several lengths, measured.
 
     Args:
-        queries: number of test queries.
-        passages: searched for each.
         cuts: longest first.
     """
 
@@ -87,12 +84,10 @@ def truncation_table(
     """Measure every length on the whole corpus.
 
     Args:
-        dataset: with test queries.
         passages: the corpus's vectors; may lie on disk. [passages, dimensions]
         queries: the test queries', in their order. [queries, dimensions]
         axes: from `principal_axes`. [dimensions, dimensions]
         dimensions: the lengths to measure; what is longer than the vectors is left out.
-        seed: seeds the intervals' resampling.
 
     Raises:
         DataError: the dataset has no test queries.

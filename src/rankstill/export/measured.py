@@ -44,14 +44,9 @@ def measure_variants(
     """Quality, agreement, size and speed of what `write_variants` wrote.
 
     Args:
-        model: the model that was written.
-        folder: where it was written.
-        variants: the variants that were written.
-        dataset: the dataset whose test queries measure.
         vectors: the vectors of the whole corpus by the retriever, which say what passages matter. [passages, any
             dimensions]
         passages: how many every form encodes.
-        seed: seeds the samples and the intervals.
     """
     import torch
 

@@ -64,11 +64,9 @@ def sample_passages(dataset: Dataset, passages: Vectors, queries: Vectors, count
     """The passages that decide a measure: the relevant ones, then the best of each query in turn, then any.
 
     Args:
-        dataset: the dataset whose test queries measure.
         passages: vectors of the corpus; may lie on disk. [passages, dimensions]
         queries: the queries of the test queries. [queries, dimensions]
         count: how many; more, if more are relevant.
-        seed: seeds the random order of the rest.
 
     Returns:
         Positions in the corpus, ascending.
@@ -118,11 +116,8 @@ def quality(
     """Each form measured on the sample, compared with the first; None if the dataset has no test queries.
 
     Args:
-        dataset: with judgements.
-        sample: positions in the corpus.
         passages: name -> vectors of the sample. [passages, dimensions]
         queries: name -> vectors of the test queries. [queries, dimensions]
-        seed: seeds the resampling.
     """
     if not dataset.test:
         return None
@@ -146,13 +141,7 @@ def agreement(passages: Pair, queries: Pair | None) -> Agreement:
 
 
 def speeds(encoders: Mapping[str, Encode], texts: Sequence[str], seed: int) -> dict[str, Speed]:
-    """Time every form on the same passages, in turn, in several rounds; the first is what the ratios are to.
-
-    Args:
-        encoders: name -> form.
-        texts: passages to draw from.
-        seed: seeds the random sample.
-    """
+    """Time every form on the same passages, in turn, in several rounds; the first is what the ratios are to."""
     draw = np.random.default_rng(seed).permutation(len(texts))[:_TIMED]
     timed = sorted((texts[int(row)] for row in draw), key=lambda text: -len(text))
     seconds: dict[str, list[float]] = {name: [] for name in encoders}

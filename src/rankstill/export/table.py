@@ -16,8 +16,6 @@ class ExportedVariant:
     Args:
         name: "torch", or one of `VARIANTS`.
         megabytes: the size of its weights on disk.
-        agreement: with the model in torch.
-        speed: beside it, in the same run.
         quality: the measure's mean; None where the dataset has nothing to measure with.
         comparison: with the model in torch; None for itself, too.
     """
@@ -35,11 +33,7 @@ class ExportTable:
     """Every form, the model in torch first.
 
     Args:
-        queries: number of test queries.
         passages: how many passages were searched.
-        corpus: passages in the corpus.
-        threads: how many threads each form had.
-        forms: as measured.
     """
 
     queries: int

@@ -26,8 +26,6 @@ def elasticsearch_query(
     Scores are the hybrid's, plus the weight `hybrid.dense`: an engine's scores may not be negative.
 
     Args:
-        hybrid: the weights.
-        query: the query's text.
         vector: the query's, from the retriever that the weights belong to. [dimensions]
         text_field: of type `text`, with the analyzer of the hybrid's language.
         vector_field: the vector field of type `dense_vector`.
@@ -118,7 +116,6 @@ def qdrant_query(
     `limit`.
 
     Args:
-        hybrid: the weights.
         vector: the query's, from the retriever that the weights belong to. [dimensions]; with a multi-vector retriever
             the vectors of its tokens. [tokens, dimensions]
         terms: `SparseTerms.query`.

@@ -53,8 +53,6 @@ def lancedb_search(
 
     Args:
         table: LanceDB's, with a full-text index of `text`, see `lancedb_text_index`.
-        hybrid: the weights.
-        query: the query's text.
         vector: the query's, from the retriever that the weights belong to. [dimensions]; with a multi-vector retriever
             the vectors of its tokens. [tokens, dimensions]
         limit: passages to return.

@@ -48,7 +48,6 @@ class HybridSearcher:
     candidates are: those of the index's first stage and as many of BM25's best; memory then does not grow with tokens.
 
     Args:
-        hybrid: the weights.
         retriever: that they were fitted with: the old one for `hybrid.json`, the distilled one for
             `hybrid-distilled.json`, the multi-vector one for `hybrid-multi-vector.json`.
         passages: their texts.

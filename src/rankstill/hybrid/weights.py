@@ -90,8 +90,6 @@ def fit_hybrid(
     speak against both, it is dense.
 
     Args:
-        lists: the LLM's rankings, with the first stage's scores.
-        config: how BM25 was computed.
         maxsim: of each list's passages, in place of their cosines; None: the cosines. Each [passages]
     """
     summed = [each.features[:, COLUMNS] for each in lists]

@@ -40,10 +40,6 @@ class JudgeCheck:
     """What the check of a judge found.
 
     Args:
-        model: the LLM.
-        verdict: whether its grades can be measured by.
-        why: the reason, in one sentence.
-        itself: how far the judge agrees with itself.
         people: with people; None where they judged none of the queries.
         unreadable: passages without a grade, in either order.
         paid: by this experiment, in one line.
@@ -109,11 +105,8 @@ def check(
 
     Args:
         judge: the judge that shows two orders.
-        lists: the lists of a sample of the queries.
         quote_all: what the judgement of all queries is expected to take.
         people: human judgements, perhaps none.
-        runs: the runs of the systems.
-        config: the experiment.
 
     Raises:
         RankstillError: the judge cannot be asked or its budget is reached; what is done is kept.

@@ -36,7 +36,6 @@ class JudgeOutcome:
     """The result of a judgement.
 
     Args:
-        lines: for people.
         outcome: the chain's, measured by the judgements; None where people's measure already.
     """
 
@@ -50,8 +49,6 @@ class _JudgeTask:
 
     Args:
         chain: the chain that has searched.
-        judge: the LLM.
-        queries: drawn.
         runs: the runs of the workspace's own systems, which are measured.
         lists: what has no grade yet.
         known: what was judged here before by the same LLM and template, if anything.
@@ -73,8 +70,6 @@ def judge(config: Config, workspace: str | Path, others: Sequence[Path] = ()) ->
     the queries, figures stay as they are by people's judgements, and the judge is compared with them.
 
     Args:
-        config: the experiment.
-        workspace: the workspace's folder.
         others: further workspaces, whose passages are judged with those of this one.
 
     Raises:
@@ -96,10 +91,7 @@ def run_and_judge(config: Config, workspace: str | Path, dataset: Dataset, *, re
     because calls fail, costs the run nothing but its judgement: a note says why, and what is answered is kept.
 
     Args:
-        config: the experiment.
-        workspace: the workspace's folder.
         dataset: with unjudged queries, and none that is judged.
-        replace: as for `distill`.
 
     Raises:
         RankstillError: the chain cannot run, or there is no judge to ask.
@@ -147,11 +139,6 @@ def check_judge(config: Config, workspace: str | Path, count: int) -> JudgeCheck
     """Have the passages of a few queries graded twice: whether the LLM's grades can be measured by.
 
     The first of the two orders is that of `judge`, which pays for none of these calls again.
-
-    Args:
-        config: the experiment.
-        workspace: the workspace's folder.
-        count: queries to ask about.
 
     Raises:
         RankstillError: as `judge`.

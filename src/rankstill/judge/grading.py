@@ -28,7 +28,6 @@ class GradedAnswer:
     """A query's passages, graded as well as the LLM could.
 
     Args:
-        of: the passages.
         places: for each order in which they were shown, passage id -> place in its prompt, from 0.
         grades: for each order, passage id -> grade, 0 to 3; without those whose answer could not be read.
         cut: answers that could not be read and had reached the longest answer allowed.
@@ -61,11 +60,9 @@ class Grader:
     All passages stand in one prompt, or in as many as it takes to fit the LLM's context, of about equal length.
 
     Args:
-        config: how to ask.
         template: name or path of the prompt template; None for ours.
         orders: in how many orders each query's passages are shown: as given, then the other way round, then others by
             the seed.
-        seed: seeds the choice of these others.
 
     Raises:
         RankstillError: no LLM is named, a local model cannot be found, or the template cannot be used.
@@ -189,9 +186,7 @@ class Judge(BlackBox[GradedAnswer]):
     """The LLM that judges, with the ledger and the limits of the teacher.
 
     Args:
-        config: the experiment.
         paid_by: on whose account calls are noted, and whose limits they count towards.
-        orders: as for `Grader`.
 
     Raises:
         RankstillError: no LLM is named; or the ledger, the template or a local model cannot be used, or a limit not be

@@ -27,9 +27,6 @@ class UnlabelledQuery:
     """A query to be labelled.
 
     Args:
-        id: the query's id.
-        text: the query.
-        source: where it comes from.
         ranked: positions of the passages that the LLM ranked, best first; empty if it never saw the query. [ranked]
         others: positions of further passages to label; None: those that the first stage finds. [others]
     """
@@ -54,11 +51,7 @@ def label(
 
     Args:
         queries: what to label, in shards: each is scored, written and never touched again.
-        first_stage: finds candidates and computes the prior's features.
-        ranker: gives the scores.
-        folder: where the shards are kept.
         depth: passages of a query that the LLM never saw.
-        ranked_by: see `RankedBy`.
 
     Yields:
         The labelled queries, in the order of `queries`. A shard is scored when its first one is asked for.
@@ -99,7 +92,6 @@ def order_scores(ranked: int, passages: int) -> NDArray[np.float32]:
 
     Args:
         ranked: how many passages the LLM ranked; the others share the rank below.
-        passages: how many there are.
     """
     ranks = np.minimum(np.arange(1, passages + 1), ranked + 1)
     return (-2.0 * np.log(ranks)).astype(np.float32)
@@ -116,8 +108,6 @@ def passages_of(part: Sequence[UnlabelledQuery], first_stage: FirstStage, depth:
     for it.
 
     Args:
-        part: the queries.
-        first_stage: finds, and computes the prior's features.
         depth: passages of a query that names none.
     """
     unseen = [row for row, query in enumerate(part) if not len(query.ranked) and query.others is None]
@@ -144,11 +134,8 @@ def label_shard(
     """The ranker's scores of each query's passages.
 
     Args:
-        part: the queries.
         passages: positions [passages] and features [passages, features] of each query's passages.
         corpus: their texts; a prior alone reads none.
-        ranker: gives the scores.
-        ranked_by: see `RankedBy`.
     """
     features = np.concatenate([each for _, each in passages])
     # A prior reads features alone: millions of passages need not be put together for it.

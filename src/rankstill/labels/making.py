@@ -30,7 +30,6 @@ def make_labels(components: Components, folder: Path, candidates: str, *, has_ra
         folder: for `labels.parquet`, and for what is finished of it, to go on from after a kill; on a cluster that lies
             in the cluster's store.
         candidates: fingerprint of the candidates.
-        has_ranker: whether the chain has one.
     """
     found = read_candidates(components.workspace.path("candidates.parquet"), components.dataset.corpus)
     labelled: Iterable[LabelledQuery] = label_without_ranker(components, found, candidates)

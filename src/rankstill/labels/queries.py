@@ -23,8 +23,6 @@ def asked_queries(
     """The queries that the LLM ranked, their lists filled up to n, and the unlabelled ones of the user's.
 
     Args:
-        dataset: the dataset whose queries they are.
-        rankings: the LLM's.
         candidates: positions of each ranked query's candidates, best first, by query id.
         n: passages of a ranked query to label.
     """

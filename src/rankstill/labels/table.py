@@ -26,9 +26,6 @@ class LabelledQuery:
     """One query with the ranker's scores of its passages.
 
     Args:
-        id: the query's id.
-        text: the query.
-        source: see `Source`.
         positions: the positions of the passages in the corpus, best first. [passages]
         scores: the ranker's, descending. [passages]
     """

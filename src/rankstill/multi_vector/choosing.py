@@ -52,7 +52,6 @@ def choose(
     """The context and the power of idf under which the LLM's rankings are likeliest (ListMLE, Xia et al. 2008).
 
     Args:
-        bi_encoder: to make a multi-vector encoder of.
         lists: the LLM's rankings; the first hundred are read.
         idf: of each token. [vocabulary]
         config: what is set there is not chosen.

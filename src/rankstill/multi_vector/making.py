@@ -82,7 +82,6 @@ def make_distilled(components: Components, folder: Path, reports: Reports) -> Se
     Args:
         components: the components of a chain that has labels.
         folder: for `multi-vector-distilled/`, its index, its hybrid, its training curve and what chose the blend.
-        reports: where else the training curve goes.
 
     Returns:
         What a reader of the figures must know.
@@ -119,14 +118,7 @@ def make_distilled(components: Components, folder: Path, reports: Reports) -> Se
 def fit_multi_vector_hybrid(
     components: Components, rankings: Sequence[Ranking], model: MultiVectorEncoder, index: TokenIndex
 ) -> Hybrid:
-    """The weights of a multi-vector retriever and BM25.
-
-    Args:
-        components: the chain's components.
-        rankings: the LLM's.
-        model: encodes the queries.
-        index: the passages' token vectors.
-    """
+    """The weights of a multi-vector retriever and BM25."""
     lists = components.lists.with_scores(components.before, rankings)
     asked = encode_queries(model, [each.query for each in lists])
     maxsim = list(index.scores_of(asked, components.lists.positions_of(rankings), str(model.device)))

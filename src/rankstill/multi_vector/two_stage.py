@@ -53,7 +53,6 @@ class TwoStage:
     """Search by MaxSim that does not compare a query with every token of the corpus.
 
     Args:
-        index: the passages' token vectors.
         means: one vector a passage, the mean of its token vectors.
         depth: passages a query that the second stage looks at.
     """
@@ -73,7 +72,6 @@ class TwoStage:
 
         Args:
             query: its token vectors. [tokens, dimensions]
-            device: where products are computed.
         """
         (near,) = self.means.scores([_sum(query)], device)
         return np.sort(top(near, self.depth))
@@ -84,7 +82,6 @@ class TwoStage:
         Args:
             query: its token vectors. [tokens, dimensions]
             k: how many; `depth` at most.
-            device: where products are computed.
 
         Returns:
             Positions, best first, ties in order of position, and their MaxSim. [k], [k]
@@ -99,10 +96,8 @@ def make_two_stage(index: TokenIndex, queries: Sequence[Tokens], least: float, d
     """Write what two stages need into an index's folder, and the depth at which they find enough.
 
     Args:
-        index: the passages' token vectors.
         queries: token vectors of the user's own queries, to measure with. Each [tokens, dimensions]
         least: the recall that is wanted of exact search's best hundred passages.
-        device: where products are computed.
     """
     means = _write_means(index)
     measured = _measure(index, means, queries, least, device)

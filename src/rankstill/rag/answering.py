@@ -33,9 +33,6 @@ class Reply:
         said: all of it; None where the call was given up.
         cut: whether it was cut off at the longest answer allowed.
         passages: how many the prompt showed.
-        call: the call's key in the ledger.
-        tokens_in: how many input tokens it took.
-        tokens_out: likewise.
     """
 
     answer: str
@@ -54,9 +51,6 @@ def answer_questions(teacher: Teacher, questions: Sequence[Question], contexts: 
         teacher: the reader. Prompt and answer are fitted to its `context`; what it answered before is not paid again.
         questions: with ids of their own.
         contexts: the passages of each; an empty mapping for a closed book.
-
-    Returns:
-        Question id -> reply, in the questions' order.
 
     Raises:
         RankstillError: a question does not fit the reader's context, the budget is reached, the endpoint cannot be
@@ -111,9 +105,7 @@ def _in_good_order(teacher: Teacher, calls: Sequence[Call], questions: int) -> l
     their common passages once. And a run that is stopped leaves questions that all systems answered.
 
     Args:
-        teacher: the reader.
         calls: system by system, each with the same questions in the same order.
-        questions: how many.
     """
     rows = sorted(range(len(calls)), key=lambda row: (row % questions, calls[row].messages[-1]["content"]))
     answers = dict(zip(rows, teacher.answers([calls[row] for row in rows], "reading"), strict=True))

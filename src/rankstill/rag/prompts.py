@@ -15,12 +15,7 @@ _TEMPLATE = "reader-v1"
 
 @dataclass(frozen=True)
 class Prompt:
-    """What a reader is asked.
-
-    Args:
-        messages: the messages of the chat.
-        passages: how many it shows.
-    """
+    """What a reader is asked."""
 
     messages: tuple[dict[str, str], ...]
     passages: int
@@ -42,7 +37,6 @@ def render_question(
     budget is too small for all of them, passages are dropped from the tail.
 
     Args:
-        question: as the user wrote it.
         passages: best first; none for a closed book.
         choices: to be answered by letter; none for an open question.
         passage_tokens: budget of each passage, as `count_tokens` estimates; the rest is cut away.

@@ -52,10 +52,8 @@ def rag_table(
     A question whose call was given up counts as 0, where the reader's `accept_missing` lets it be.
 
     Args:
-        teacher: the reader.
         dataset: its test queries that have accepted answers are asked.
         runs: system -> run over the dataset's corpus, such as BM25, the retriever before and after, the ranker on top.
-        settings: see `RagSettings`.
 
     Raises:
         DataError: no test query has answers, or a run names a passage that the corpus lacks.
@@ -96,11 +94,8 @@ def choice_table(
     follow the form, that is part of what is measured, and a note counts it.)
 
     Args:
-        teacher: the reader.
         questions: with unique ids, such as `read_choice_questions` gives.
-        corpus: that the runs found passages in.
         runs: system -> run by the questions' ids; none for a closed book alone.
-        settings: see `RagSettings`.
 
     Raises:
         DataError: there is no question, or as `rag_table`.

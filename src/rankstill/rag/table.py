@@ -28,7 +28,6 @@ class RagSettings:
         baseline: the system that the others are compared with.
         count: questions, a sample by the seed; those of a smaller sample are in a larger one. None for all.
         seed: of the sample and of the resampling.
-        resamples: of the bootstrap and of the randomisation test.
     """
 
     k: int
@@ -43,16 +42,9 @@ class Row:
     """The reader's answer to one question with one system's passages.
 
     Args:
-        question_id: what was asked.
-        system: the system that found the passages.
-        question: the question's text.
-        accepted: answers, or the right choice.
-        answer: the answer that was scored.
         said: all that the reader said; None where the call was given up.
         passages: how many it read.
-        values: measure -> score.
         subject: of the question; empty if it has none.
-        call: the call's key in the ledger.
     """
 
     question_id: str
@@ -72,10 +64,8 @@ class AccuracyShare:
     """The share of a subject's questions that the reader answered right with one system's passages.
 
     Args:
-        n: questions.
         mean: the share, 0 to 1.
         low: lower end of its 95 % interval (`share_interval`).
-        high: the interval's upper end.
     """
 
     n: int
@@ -93,12 +83,8 @@ class RagTable:
 
     Args:
         table: figures, intervals and paired tests, a measure each for EM, F1 and Contained, or for Accuracy.
-        reader: the model.
-        prompt: identity of its template.
         k: passages a question, at most.
         taken: by the answers, whoever paid for them and when.
-        notes: what a reader of the figures must know, a line each.
-        rows: every answer, by system and question.
     """
 
     table: EvaluationTable

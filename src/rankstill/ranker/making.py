@@ -26,7 +26,6 @@ def make_ranker(components: Components, folder: Path, reports: Reports) -> Seque
     Args:
         components: the components of a chain that has rankings.
         folder: for `ranker/`, its training curve, `hybrid.json` and `hybrid-multi-vector.json`.
-        reports: where else the training curve goes.
 
     Returns:
         What a reader of the figures must know.

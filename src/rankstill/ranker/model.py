@@ -194,9 +194,7 @@ def start_cross_encoder(name: str, max_length: int, device: str | None = None) -
     then starts exactly at its prior.
 
     Args:
-        name: hub name or folder.
         max_length: tokens of a query-passage pair; what is over is cut from the passage.
-        device: where to put it.
 
     Raises:
         ModelError: there is no such model, or it cannot be reached or read.

@@ -45,11 +45,9 @@ class RankedList:
     """One ranking of the teacher's, with what the first stage knows of its passages.
 
     Args:
-        query: the query's text.
         passages: their texts, in the teacher's order, best first.
         features: their first-stage scores, columns as `feature_names` names them. [passages, features]
         known: how many leading passages the teacher itself placed; the rest is an unordered tail.
-        weight: the list's weight in the loss.
     """
 
     query: str
@@ -74,13 +72,8 @@ def train_ranker(
     A cross-encoder that ranks already, and adds nothing to the prior, is not trained and left out.
 
     Args:
-        lists: the teacher's rankings.
-        config: see `RankerConfig`.
         start: model whose weights the cross-encoder starts from; None: there is none.
         folder: for the training curve, `ranker-losses.json`.
-        seed: seeds the shuffling.
-        device: where to train.
-        reports: where else the training curve goes.
 
     Raises:
         DataError: there is no list to learn from, or too few for one step of all processes.
@@ -218,7 +211,6 @@ def refit_prior(ranker: Ranker, lists: Sequence[RankedList]) -> Ranker:
     """The same ranker with its prior fitted anew, to features of another retriever.
 
     Args:
-        ranker: the ranker whose cross-encoder is kept.
         lists: the teacher's rankings, with the new features.
     """
     if ranker.prior is None:

@@ -29,9 +29,7 @@ class WorkspaceResults:
     """One workspace in a comparison of several.
 
     Args:
-        name: a short one, unlike the others'.
         finished: what it holds.
-        table: what was measured.
         measured: its runs query by query; None where its dataset cannot be had.
         paired: system -> comparison with the first workspace on the queries that both measured; empty for the first,
             and where there are none.
@@ -54,10 +52,6 @@ def compare_workspaces(folders: Sequence[str | Path], out: str | Path) -> Path:
 
     Args:
         folders: of the workspaces, two or more.
-        out: the page to write.
-
-    Returns:
-        The page's path.
 
     Raises:
         RankstillError: fewer than two folders, one is no workspace or was not evaluated, or `out` cannot be written.

@@ -36,12 +36,7 @@ print(model.similarity(query, passages))  # MaxSim"""
 
 
 def write_cards(components: Components, outcome: Outcome) -> None:
-    """Write the model cards into the folders of a chain's retrievers.
-
-    Args:
-        components: the chain's components.
-        outcome: what came of it.
-    """
+    """Write the model cards into the folders of a chain's retrievers."""
     from rankstill.multi_vector.making import read_choice
 
     config, dataset, workspace = components.config, components.dataset, components.workspace
@@ -52,13 +47,7 @@ def write_cards(components: Components, outcome: Outcome) -> None:
 
 
 def model_card(config: Config, dataset: Dataset, outcome: Outcome) -> str:
-    """The distilled retriever's: Markdown with the metadata block that model hubs read.
-
-    Args:
-        config: the experiment's configuration.
-        dataset: the dataset that it ran on.
-        outcome: what came of it.
-    """
+    """The distilled retriever's: Markdown with the metadata block that model hubs read."""
     extra = f", {len(dataset.extra):,} unlabelled queries" if dataset.extra else ""
     taught = f"{len(dataset.train):,} queries that could teach{extra}"
     made_on = f"{dataset.name}: {len(dataset.corpus):,} passages, {taught}."
@@ -70,14 +59,7 @@ def model_card(config: Config, dataset: Dataset, outcome: Outcome) -> str:
 
 
 def multi_vector_card(config: Config, dataset: Dataset, outcome: Outcome, chosen: Choice) -> str:
-    """As `model_card`, of the multi-vector retriever: the row "multi-vector" of the table.
-
-    Args:
-        config: the experiment's configuration.
-        dataset: the dataset that it ran on.
-        outcome: what came of it.
-        chosen: what the LLM's rankings chose.
-    """
+    """As `model_card`, of the multi-vector retriever: the row "multi-vector" of the table."""
     what = f"""# A multi-vector retriever for {dataset.name}
 
 The token vectors of {config.retriever.model}, matched by MaxSim, made with Rankstill. No weight was trained.

@@ -24,9 +24,7 @@ def render_page(template: str, data: Any, **values: Any) -> str:
     """A self-contained page: nothing is fetched, no script runs but ours, and all values are escaped.
 
     Args:
-        template: a file in `templates/`.
         data: JSON-like, for the page's script.
-        values: for the template.
     """
     style = page_style() + _own("page.css")
     script = _own("page.js")

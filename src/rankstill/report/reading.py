@@ -27,8 +27,6 @@ class Finished:
     """What the finished steps of a workspace left.
 
     Args:
-        folder: the workspace.
-        config: the experiment's configuration.
         steps: record by name, in the order in which they finished.
         table: what was measured; None if nothing was, or not yet.
         agreement: with the LLM, on the lists that taught nothing; None where that step is not made.
@@ -36,7 +34,6 @@ class Finished:
         losses: training curve of the ranker and of the encoder; empty where nothing was trained.
         teacher: its health, as `teacher.json` keeps it; None for recorded rankings.
         proof: what `rankstill prove` found, by title; empty if it was not run on this chain.
-        notes: what a reader must know of these files.
     """
 
     folder: Path

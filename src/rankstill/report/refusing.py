@@ -14,7 +14,6 @@ def refuse_if_not_better(workspace: Path, system: str = DISTILLED) -> None:
     """Whether a workspace's new retriever may go out: it is better than the old one, or nothing could be measured.
 
     Args:
-        workspace: the workspace's folder.
         system: the retriever in question, `DISTILLED` or `MULTI_VECTOR`.
 
     Raises:

@@ -26,9 +26,7 @@ class Figure:
 
     Args:
         name: the name of its files and its element, a plain word.
-        title: what it shows, short.
         description: the same in words, for those who do not see it.
-        draw: draws it for a width.
     """
 
     name: str
@@ -79,7 +77,6 @@ def element(name: str, *inside: str, **attributes: object) -> Markup:
     """An element; text inside and attributes' values are escaped, markup inside is not.
 
     Args:
-        name: the name of the element.
         inside: text and markup.
         attributes: a trailing underscore is dropped, others become hyphens.
     """

@@ -21,10 +21,8 @@ class RankedPassage:
     """A passage in the LLM's order.
 
     Args:
-        title: the passage's title.
         text: the beginning of the passage's text.
         shown: its place in the prompt, from 1.
-        gold: whether it is judged relevant.
     """
 
     title: str
@@ -38,9 +36,7 @@ class Example:
     """One ranking to look at.
 
     Args:
-        query: the query's text.
         gain: of the LLM's order over the order shown, in nDCG@10; None without judgements.
-        placed: the LLM's order, best first.
         left: candidates that it did not place.
     """
 
@@ -55,9 +51,6 @@ class TeacherSummary:
     """A summary of the rankings that taught.
 
     Args:
-        lists: how many.
-        shortest: candidates of the shortest list.
-        longest: the length of the longest.
         partial: lists that do not place all their candidates.
         teachers: names, as far as the rankings say, with how many lists.
         statuses: how answers were read, as far as the rankings say.
@@ -86,14 +79,7 @@ def read_all_rankings(path: Path, dataset: Dataset) -> list[Ranking]:
 def summarise_rankings(
     rankings: Sequence[Ranking], dataset: Dataset, seed: int, resamples: int
 ) -> TeacherSummary | None:
-    """Sum up the rankings that taught; None if there are none.
-
-    Args:
-        rankings: the rankings of training queries.
-        dataset: theirs.
-        seed: seeds the resampling.
-        resamples: of the bootstrap and of the randomisation test.
-    """
+    """Sum up the rankings that taught; None if there are none."""
     if not rankings:
         return None
     agreements = [each.agreement for each in rankings if each.agreement is not None]

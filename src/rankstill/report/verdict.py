@@ -94,9 +94,7 @@ def verdict(
 
     Args:
         table: what was measured on judged queries, judged on its main measure; None if nothing was.
-        workspace: where, for the commands of the advice.
         missing: the step that the chain has to make next; None if it is finished.
-        offer: how to have an LLM judge what nobody has judged.
         agreement: what was measured on the LLM's held-out lists; None if that step is not made.
         system: the new retriever, `DISTILLED` or `MULTI_VECTOR`.
     """
@@ -219,7 +217,6 @@ def next_step(finished: Collection[str], unneeded: Collection[str] = ()) -> str 
     """The first step of the chain that is not finished; None if its last one is.
 
     Args:
-        finished: names of steps.
         unneeded: steps that this chain does without.
     """
     if STEPS[-1] in finished:

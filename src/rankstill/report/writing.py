@@ -37,8 +37,6 @@ class _Queries:
     Args:
         dataset: None where it could not be loaded.
         measured: None where nothing was measured, or cannot be measured again.
-        explorer: the explorer of the measured queries.
-        said: a summary of the teacher's rankings.
         missing: why the dataset could not be loaded, or its runs not be measured again; empty if they could.
     """
 
@@ -55,12 +53,7 @@ def write_report(workspace: str | Path, dataset: Dataset | None = None, offer: s
     The workspace may be unfinished: the page says what is missing. It is only read, and may be in use.
 
     Args:
-        workspace: the workspace's folder.
         dataset: instead of loading the one that its config names.
-        offer: how to have an LLM judge what nobody has judged, and its price.
-
-    Returns:
-        The page's path.
 
     Raises:
         RankstillError: the folder is no workspace, a file in it is damaged, or the disk is full.

@@ -31,7 +31,6 @@ class Blend:
         lists: how many lists chose.
         shares: of the new weights that were tried, ascending.
         losses: the lists' negative log-likelihood by each of them, in nats a list. [shares]
-        temperature: the temperature of the student in training.
     """
 
     lists: int
@@ -66,10 +65,7 @@ def choose_blend(
 
     Args:
         model: trained; its weights are changed.
-        student: how its similarities are computed.
-        old: the model's weights before training.
         lists: the lists that taught neither it nor the ranker whose labels did.
-        temperature: the temperature that it was trained with.
     """
     new = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
     losses, known = [], [each.known for each in lists]

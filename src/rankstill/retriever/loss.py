@@ -58,8 +58,6 @@ class DistillationLoss(nn.Module):
     gives them no mass: in-batch negatives, inside the KL divergence itself.
 
     Args:
-        model: the retriever in training.
-        student: how it embeds and compares.
         divergence: what a query costs; its name is that of its terms.
         teacher_temperature: tau_t.
         student_temperature: tau_s.

@@ -40,7 +40,6 @@ class Batcher(Generic[Item, Result]):
     Args:
         work: results of items, in their order. It runs in the executor.
         executor: of one thread, so that models are used by one batch at a time.
-        limits: window, size and backpressure.
     """
 
     def __init__(

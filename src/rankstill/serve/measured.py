@@ -16,11 +16,7 @@ _SHOWN = 10
 
 
 class MeasuredRuns:
-    """The runs and figures that lie in a workspace, read when they are first asked for.
-
-    Args:
-        workspace: the workspace's folder.
-    """
+    """The runs and figures that lie in a workspace, read when they are first asked for."""
 
     def __init__(self, workspace: Path) -> None:
         self._workspace = workspace
@@ -30,8 +26,6 @@ class MeasuredRuns:
         """A list in the report's order: a batch of other queries moves scores a little, and near ties change places.
 
         Args:
-            system: the system's name in the table.
-            query_id: a test query.
             found: passage id -> score, best first, as a search has just found them.
 
         Returns:

@@ -45,7 +45,6 @@ def reference_page(document: Mapping[str, Any], address: str) -> str:
     """The page, as HTML.
 
     Args:
-        document: the OpenAPI document.
         address: of this server, for the examples.
     """
     environment = Environment(

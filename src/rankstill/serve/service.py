@@ -35,7 +35,6 @@ class SystemHits:
 
     Args:
         positions: the positions of passages in the corpus, best first; at most 100.
-        scores: theirs.
         milliseconds: of the batch that the query was in.
     """
 
@@ -50,10 +49,6 @@ class NoSystemError(RankstillError):
 
 class Service:
     """The opened workspace behind batchers.
-
-    Args:
-        opened: what is served.
-        limits: the limits of each batcher.
 
     Attributes:
         offered: the systems that the workspace has.

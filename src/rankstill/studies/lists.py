@@ -26,8 +26,6 @@ def relist(
     """The same queries and passages in another order.
 
     Args:
-        rankings: the LLM's.
-        kind: see `ListKind`.
         found: ids of each query's candidates in the first stage's order; a ranked passage that is not there goes last.
         qrels: gold moves to the front only where it is among the candidates; nothing is put into a list.
         seed: of the random order, and of nothing else.

@@ -23,8 +23,6 @@ class VariantResult:
     """The result of one variant with one seed.
 
     Args:
-        variant: the variant's name.
-        seed: the seed that it was trained with.
         run: of the variant's system over the test queries.
         ranker: the run of its ranker on the first stage; None where no ranker taught it.
     """
@@ -41,11 +39,7 @@ def study_table(
     """Means, intervals and paired tests of what is measured.
 
     Args:
-        study: the study's name.
         measured: runs, in any order.
-        before: the run of the retriever before.
-        dataset: the dataset whose test queries measure.
-        evaluation: measures and resamples.
     """
     qrels, measures = dataset.test_qrels(), tuple(evaluation.measures)
     main, resamples = measures[0], evaluation.resamples

@@ -57,7 +57,6 @@ def run_study(
     Writes `<study>.csv`, `<study>.md` and `<study>.svg` after every variant, of what there is by then.
 
     Args:
-        study: one of `STUDIES`.
         config: what the variants change. No list is held out, unless `evaluation.holdout` is set to other than its
             default.
         folder: for runs, lists and the one workspace that all variants work on.

@@ -22,11 +22,9 @@ class StudyRow:
     """One variant over its seeds.
 
     Args:
-        variant: the variant's name.
         by_seed: the main measure of each seed: seed -> mean over queries; what is not trained has the same for all.
         values: measure -> mean over queries and seeds.
         low: lower end of the 95 % bootstrap interval of the main measure, over queries, each its mean over seeds.
-        high: the interval's upper end.
         ranker: the main measure of the variant's ranker, its mean over seeds; None where no ranker taught.
         against: what it is compared with: another variant, or the retriever before.
         comparison: with that, over queries, each its mean over the seeds that both have.
@@ -59,7 +57,6 @@ class InitialRetriever:
     Args:
         values: measure -> mean over queries.
         low: lower end of the 95 % bootstrap interval of the main measure, over queries.
-        high: the interval's upper end.
     """
 
     values: dict[str, float]
@@ -72,12 +69,7 @@ class StudyTable:
     """A study's rows.
 
     Args:
-        study: the study's name.
-        rows: the rows of the variants measured so far, in the study's order.
         measures: the main one first.
-        before: the retriever before.
-        dataset: the dataset's name.
-        n: queries that measure.
     """
 
     study: Study

@@ -29,7 +29,6 @@ class Variant:
 
     Args:
         name: unique in its study, fit for a file name.
-        what: what the variant is, in words.
         changes: to the configuration, by dotted path.
         against: the variant that it is compared with; None: the retriever before.
         lists: what the teacher's lists become.
@@ -58,10 +57,7 @@ class StudyData:
     """The data that a study can work with.
 
     Args:
-        lists: the LLM-ranked lists there are.
         answers: whether training queries have accepted answers, which the white-box methods read.
-        config: what the variants change.
-        has_ranker: whether a ranker is trained by it.
     """
 
     lists: int
@@ -75,8 +71,6 @@ class Study:
     """A question and the variants that answer it.
 
     Args:
-        name: the name of the command.
-        question: the question in one sentence.
         variants: those that can be taught with what there is.
     """
 

@@ -19,10 +19,6 @@ def adapted(call: Call, refused: Collection[str]) -> Call:
     """The call without the parameters that the endpoint does not take; `max_tokens` by its newer name.
 
     The answer can still be read: the prompt asks for JSON in words as well.
-
-    Args:
-        call: as it would be sent.
-        refused: names of parameters.
     """
     if not any(name in call.parameters for name in refused):
         return call

@@ -35,10 +35,7 @@ class CandidateList:
     """A query and its candidates, for the LLM to rank.
 
     Args:
-        query_id: whose candidates they are.
-        query: the query's text.
         ids: the ids of the candidates, in the first stage's order.
-        passages: their texts.
     """
 
     query_id: str
@@ -52,7 +49,6 @@ class RankedAnswer:
     """The LLM's ranking of a list, as far as its answers could be read.
 
     Args:
-        of: the list that was ranked.
         order: of its candidates, over all shuffles.
         shuffles: for each, the candidates in the order shown, and what the LLM made of them.
         readings: of every answer that counted.
@@ -90,10 +86,7 @@ class Asker:
     """Turns lists into calls, and answers into rankings: an `Inquiry`.
 
     Args:
-        config: how to ask.
         endpoint: what the calls name as theirs; no key in it.
-        model: likewise.
-        seed: seeds the shuffles.
 
     Raises:
         PromptError: the prompt template cannot be used.
@@ -109,12 +102,7 @@ class Asker:
         self.template: Template = load_template(config.template or f"{config.strategy}-v1")
 
     def advance(self, listed: CandidateList, lookup: Lookup) -> RankedAnswer | tuple[Call, ...]:
-        """The list's ranking, or the calls that must be answered before it can go on.
-
-        Args:
-            listed: the list.
-            lookup: finds the answer to a call, if there is one.
-        """
+        """The list's ranking, or the calls that must be answered before it can go on."""
         missing: list[Call] = []
         done: list[tuple[tuple[int, ...], Order]] = []
         readings: list[Reading] = []

@@ -42,10 +42,6 @@ def ask_in_batches(teacher: BlackBox[Any], lists: Sequence[CandidateList]) -> Le
     Killed at any moment, it goes on with the batches under way: no call is submitted twice. A round of calls is
     submitted whole or not at all: its worst case must fit the budget, at the full price of a live call.
 
-    Args:
-        teacher: whom to ask.
-        lists: what to ask about.
-
     Returns:
         Of the lists whose prompts are refused, and of those whose calls failed and may be answered another time: query
         id and why.

@@ -18,9 +18,7 @@ class Submission:
     """Calls that were handed to a provider as one batch and are not collected yet.
 
     Args:
-        name: the name of its record.
         file: the provider's id of the uploaded calls.
-        keys: the keys of the calls.
         paid_by: on whose account they were submitted.
         batch: the provider's id of the batch; None from just before it is started until its id is known.
     """
@@ -34,9 +32,6 @@ class Submission:
 
 class Submissions:
     """One small file a submission, in a folder beside the ledger: processes that share the ledger share these too.
-
-    Args:
-        ledger: the ledger's file.
 
     Raises:
         LedgerError: a record cannot be read or written; so for all methods.

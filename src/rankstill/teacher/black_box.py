@@ -33,8 +33,6 @@ class BlackBox(Generic[S]):
     """A black-box LLM with its ledger and its budget. A context manager, which closes the ledger.
 
     Args:
-        config: whom to ask and how.
-        asker: turns lists into calls, and answers into what they say.
         paid_by: on whose account new calls are noted, such as a workspace; its budget counts what is noted there.
         engine: gives the engine whose workers send the calls, when there are any; None: this process sends them.
 
@@ -119,7 +117,6 @@ class BlackBox(Generic[S]):
         """The results of the lists whose answers are all in the ledger; nothing is asked.
 
         Args:
-            lists: in their order.
             missing: lists that will get no answer: query id and why.
 
         Raises:
@@ -136,10 +133,6 @@ class BlackBox(Generic[S]):
 
     def answers(self, calls: Sequence[Call], what: str) -> list[Answer | None]:
         """The answer to each call, paid within the budget; None for one that was given up.
-
-        Args:
-            calls: the calls to answer.
-            what: for the progress line.
 
         Raises:
             RankstillError: as `ask`.

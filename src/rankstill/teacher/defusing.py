@@ -85,7 +85,6 @@ def cut(text: str, tokens: int) -> str:
     A first word that is too long for the budget is cut within.
 
     Args:
-        text: the text of a passage.
         tokens: budget as `count_tokens` estimates, the ellipsis included; at least 1.
     """
     # No text of more characters fits, so the time does not grow with what is cut away.

@@ -18,8 +18,6 @@ class Health:
     """A teacher's health over some lists.
 
     Args:
-        model: the model that was asked.
-        lists: how many lists it ranked.
         left_out: of the others: query id and why.
         statuses: how many answers were read in which way.
         cut: unreadable ones that had reached the longest answer allowed.
@@ -68,8 +66,6 @@ def health_of(asked: Sequence[RankedAnswer], left_out: Mapping[str, str], model:
     Args:
         asked: lists that were asked to the end.
         left_out: lists without a ranking: query id and why.
-        model: the model that was asked.
-        spend: what it took.
     """
     agreements = [each.agreement for each in asked if each.agreement is not None]
     return Health(

@@ -37,8 +37,6 @@ class Inquiry(Protocol[S]):
         """The calls without an answer that the list is expected to take, and how many tokens each answer may have.
 
         Args:
-            listed: the list.
-            lookup: finds the answer to a call, if there is one.
             mean: tokens of this model's answers so far; None if there are none.
         """
 

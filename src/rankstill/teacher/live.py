@@ -46,9 +46,6 @@ class BudgetedCaller:
     and those under way are awaited and kept: they are paid for.
 
     Args:
-        client: answers.
-        ledger: keeps answers.
-        budget: lets calls through.
         accept_missing: go on when one call after another is refused.
     """
 
@@ -69,7 +66,6 @@ class BudgetedCaller:
         """The answer to a call; two that ask for the same one at the same time pay once.
 
         Args:
-            call: the call to answer.
             shorter: the same with a shorter prompt, if there is one, for when it is too long.
 
         Raises:
@@ -164,12 +160,7 @@ async def ask_live(
     """Make the calls that every list needs, until the ledger holds the answers.
 
     Args:
-        lists: what to ask about.
-        inquiry: turns lists into calls.
-        payer: answers the calls.
-        ledger: holds the answers.
         at_once: lists under way; enough of them keep the client busy.
-        advance: told of each call that is answered.
 
     Returns:
         Of the lists whose prompts the endpoint refuses, and of those whose calls failed and may be answered another
@@ -226,12 +217,6 @@ async def ask_live(
 
 async def ask_calls(calls: Iterable[Call], payer: BudgetedCaller, at_once: int, advance: Advance) -> None:
     """Have each call answered, so that the ledger holds the answers; one that is given up is named and passed over.
-
-    Args:
-        calls: the calls to make.
-        payer: answers them.
-        at_once: calls under way.
-        advance: told of each call that is done.
 
     Raises:
         RankstillError: as `ask_live`.

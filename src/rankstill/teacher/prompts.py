@@ -35,7 +35,6 @@ def as_shown(passage: str, tokens: int) -> str:
     """A passage as a prompt shows it. It is remembered: quoting, asking and reading render the same prompt again.
 
     Args:
-        passage: the passage's text.
         tokens: budget, as `count_tokens` estimates; the rest is cut away.
     """
     return cut(defuse(passage), tokens)
@@ -53,10 +52,7 @@ def render_ask(
     """The messages that ask an LLM to rank passages, or to name the best of them.
 
     Args:
-        template: one that ranks.
-        query: as the user wrote it.
         passages: in the order shown.
-        labels: what identifies them.
         passage_tokens: budget of each passage, as `count_tokens` estimates; the rest is cut away.
         structured: ask for JSON, in the form of `response_schema`.
 
@@ -81,10 +77,7 @@ def render_query_request(
     """The messages that ask an LLM to write a search query that a passage answers.
 
     Args:
-        template: one that asks for a query.
-        passage: the passage that the query is for.
         examples: queries of real users, whose language and style the LLM is to follow; may be empty.
-        passage_tokens: budget of the passage, as `count_tokens` estimates; the rest is cut away.
 
     Raises:
         PromptError: the template does not ask for a query.
@@ -100,11 +93,6 @@ def response_schema(kind: Kind, shown: int, labels: Labels) -> dict[str, Any]:
 
     It keeps to what the strict modes of all providers take: identifiers are an enumeration of strings, and the list has
     no set length. So an answer may still repeat or leave out identifiers, to be mended like one in plain text.
-
-    Args:
-        kind: the kind of the ask.
-        shown: number of passages that it shows.
-        labels: what identifies them.
 
     Raises:
         PromptError: there are more passages than letters.

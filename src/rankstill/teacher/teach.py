@@ -19,12 +19,6 @@ if TYPE_CHECKING:
 class Teacher(BlackBox[RankedAnswer]):
     """A black-box LLM that ranks lists.
 
-    Args:
-        config: whom to ask and how.
-        paid_by: as for `BlackBox`.
-        seed: seeds the shuffles.
-        engine: as for `BlackBox`.
-
     Raises:
         RankstillError: the ledger, the prompt template or a local model cannot be used, or a limit cannot be kept.
     """

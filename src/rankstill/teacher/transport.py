@@ -36,7 +36,6 @@ def openai_client(endpoint: str, key: str | None, timeout: float) -> openai.Asyn
     """A client of an OpenAI-compatible endpoint whose every request is one of ours: it does not retry by itself.
 
     Args:
-        endpoint: base URL.
         key: the key of the API; None sends a placeholder, for servers that want none.
         timeout: the longest wait for a reply, in seconds.
     """
@@ -69,7 +68,6 @@ def litellm_send(endpoint: str, key: str | None, timeout: float) -> Send:
     Args:
         endpoint: base URL, or empty for the one that litellm knows.
         key: the key of the API, or None to let litellm find it.
-        timeout: the longest wait for a reply, in seconds.
 
     Raises:
         ImportError: litellm is not installed.
@@ -97,8 +95,6 @@ def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
 
     Args:
         reply: the JSON value of a chat completion.
-        call: the call that it answers.
-        seconds: how long it took.
 
     Raises:
         BadReplyError: it is no chat completion, an error sent with a good status, or empty for no reason.

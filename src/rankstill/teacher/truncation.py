@@ -28,7 +28,6 @@ class _Counted:
     """A prompt whose count is below its estimate.
 
     Args:
-        key: the key of the call that it answers.
         words: a hash of its words in any order: shuffles of one list rightly have one count.
         estimate: how many tokens it was taken for.
         count: how many tokens the endpoint counted.
@@ -56,8 +55,6 @@ class TruncationWatch:
         """Keys of the answers that are now known to be to cut prompts: none, as long as nothing is certain.
 
         Args:
-            key: the key that the answer is kept by.
-            sent: what was sent.
             answer: the answer to it, fresh from the endpoint.
         """
         if not answer.counted or answer.tokens_in < _LEAST_CONTEXT:

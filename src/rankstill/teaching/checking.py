@@ -40,13 +40,9 @@ class TeacherCheck:
     """What the check of a teacher found.
 
     Args:
-        verdict: whether the ranker can learn from it.
-        why: the reason, in one sentence.
         comparison: nDCG@10 of the teacher (`after`) and of the first stage (`before`) on the same candidates, over the
             lists that it ranked; None if it ranked none.
         planted: whether the queries were sentences of the corpus, for want of judgements.
-        note: how the queries were chosen.
-        health: what could be read, agreement between shuffles, position bias.
         shuffles: in which each list was asked.
         taken: by the lists asked to the end, whoever paid for it and when.
         one: the mean of a single one.
@@ -103,9 +99,6 @@ def check_teacher(config: Config, dataset: Dataset, first_stage: FirstStage, cou
 
     Args:
         config: the experiment; its teacher must be one that can be asked.
-        dataset: the dataset whose training queries and judgements are used.
-        first_stage: finds the candidates.
-        count: queries to ask.
         paid_by: on whose account calls are noted, and whose budget they count towards.
 
     Raises:

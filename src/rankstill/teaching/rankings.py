@@ -47,10 +47,6 @@ def ask_for_rankings(components: Components, folder: Path) -> Sequence[str]:
 def take_rankings(components: Components, folder: Path) -> Sequence[str]:
     """Take recorded rankings of the queries that may teach.
 
-    Args:
-        components: the components of a chain.
-        folder: for `rankings.jsonl`.
-
     Returns:
         What was left aside, and what has no ranking.
 

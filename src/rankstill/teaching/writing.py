@@ -75,7 +75,6 @@ def write_queries(
     Args:
         config: the experiment; its teacher must be one that can be asked.
         dataset: passages to write for, and queries that need not be written.
-        first_stage: the first stage of its corpus.
         count: passages to write for; all of them if there are fewer.
         path: the .jsonl to write, {"_id", "text", "made_from"} a line; it appears whole, or not at all.
         paid_by: on whose account calls are noted, and whose budget they count towards.

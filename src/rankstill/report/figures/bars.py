@@ -18,10 +18,6 @@ class Bar:
     """One bar: a system's value with its interval.
 
     Args:
-        label: the system.
-        value: the value, from 0.
-        low: lower end of its interval.
-        high: upper end.
         kind: the kind whose retriever is in it: the one before, or the one after.
         strong: whether the label stands out.
     """
@@ -35,14 +31,7 @@ class Bar:
 
 
 def bars(name: str, title: str, measure: str, rows: Sequence[Bar]) -> Figure:
-    """One bar a row, each with its interval and its value beside it.
-
-    Args:
-        name: the name of the figure's files.
-        title: the title of the figure.
-        measure: what the bars' lengths are.
-        rows: the rows from top to bottom.
-    """
+    """One bar a row, each with its interval and its value beside it."""
     told = "; ".join(f"{row.label} {row.value:.3f} [{row.low:.3f}, {row.high:.3f}]" for row in rows)
     description = f"{measure} with 95 % intervals: {told}."
     top = max([row.high for row in rows] + [row.value for row in rows]) or 1.0

@@ -17,7 +17,6 @@ class Curve:
     """One line.
 
     Args:
-        label: the text at the line's end.
         points: x and y, x rising.
     """
 
@@ -29,9 +28,6 @@ def curves(name: str, title: str, x_label: str, lines: Sequence[Curve]) -> Figur
     """Lines over one axis whose range holds zero.
 
     Args:
-        name: the name of the figure's files.
-        title: the title of the figure.
-        x_label: of the horizontal axis.
         lines: four at most, each with one point or more; long ones are thinned.
     """
     lines = [Curve(each.label, _thinned(each.points)) for each in lines[:_KINDS]]

@@ -19,10 +19,6 @@ class Difference:
     """One row of the figure: a difference with its interval.
 
     Args:
-        label: the name of the comparison.
-        value: its difference, above 0 where it gains.
-        low: lower end of its interval.
-        high: upper end.
         heading: starts a group of rows with this line above them.
     """
 
@@ -39,14 +35,7 @@ class Difference:
 
 
 def differences(name: str, title: str, measure: str, rows: Sequence[Difference]) -> Figure:
-    """One point and interval a row, on one axis, with the figures beside them.
-
-    Args:
-        name: the name of the figure's files.
-        title: the title of the figure.
-        measure: the measure whose differences they are.
-        rows: the rows from top to bottom.
-    """
+    """One point and interval a row, on one axis, with the figures beside them."""
     told = "; ".join(
         f"{f'{row.heading}: ' if row.heading else ''}{row.label} {row.value:+.3f} [{row.low:+.3f}, {row.high:+.3f}]"
         for row in rows

@@ -36,12 +36,6 @@ def gains(name: str, title: str, measure: str, queries: Sequence[Gain]) -> Figur
 
     Where there are too many dots to tell apart, a column's height still counts all of its queries, and its dots are
     some of them.
-
-    Args:
-        name: the name of the figure's files.
-        title: the title of the figure.
-        measure: the measure whose gains they are.
-        queries: the queries, in any order.
     """
     better, worse = (sum(side * query.value > 0 for query in queries) for side in (1, -1))
     same = len(queries) - better - worse
