@@ -76,9 +76,6 @@ class TeacherLists:
 
         Args:
             model: Returns the retriever before training, which tells which queries are similar.
-
-        Returns:
-            What a reader of the figures must know.
         """
         rankings = self._every()
         texts = self.dataset.texts_of(each.query_id for each in rankings)

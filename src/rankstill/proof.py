@@ -34,9 +34,6 @@ def prove(config: Config, workspace: str | Path) -> str:
     """Slices, attribution, agreement and forgetting of a chain, as Markdown; kept in `proof.md` and `proof.json`.
 
     The chain runs to its end first, where it has not.
-
-    Raises:
-        RankstillError: as the chain.
     """
     with open_chain(config, workspace) as chain:
         opened = chain.workspace
@@ -75,9 +72,6 @@ def answer_questions(config: Config, workspace: str | Path) -> RagTable:
     """Have a reader LLM answer the test questions from what each system found; the table lies in `rag/` as well.
 
     The chain runs to its end first, where it has not.
-
-    Raises:
-        RankstillError: as `rag_table`, or the chain.
     """
     from rankstill.rag import answered_queries, rag_table
 
@@ -96,9 +90,6 @@ def answer_choices(config: Config, workspace: str | Path, questions: Path) -> Ra
     """Have a reader LLM answer multiple-choice questions from what each system finds; accuracy by subject.
 
     The chain runs to its end first, where it has not. The table lies in `choices/` as well.
-
-    Raises:
-        RankstillError: as `choice_table`, or the chain.
     """
     from rankstill.rag import choice_table, read_choice_questions
 

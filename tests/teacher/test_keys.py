@@ -11,7 +11,7 @@ from rankstill.config import TeacherConfig
 from rankstill.teacher.batch_api import BatchAPI
 from rankstill.teacher.client import ChatClient, TeacherError
 from rankstill.teacher.endpoint import reach
-from rankstill.teacher.keys import read_key
+from rankstill.teacher.transport import read_key
 
 
 def live(config: TeacherConfig) -> None:

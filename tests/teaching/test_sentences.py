@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rankstill.datasets import Corpus, Dataset
-from rankstill.teaching.sentences import draw_sentences, sentences
+from rankstill.teaching.questions import draw_sentences, sentences
 
 
 def test_each_sentence_stands_in_its_own_passage_and_no_passage_gives_two(toy_dataset: Dataset) -> None:

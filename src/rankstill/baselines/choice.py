@@ -12,7 +12,7 @@ from rankstill.baselines.contrastive import first_choice_labels, gold_labels
 from rankstill.baselines.likelihood import emdr2_nll, replug_kl
 from rankstill.baselines.local_lm import find_local_lm, lm_identity, load_local_lm
 from rankstill.baselines.margin_mse import margin_mse
-from rankstill.baselines.order import order_labels
+from rankstill.baselines.rows import order_labels
 from rankstill.baselines.white_box import label_by_lm, queries_to_read
 from rankstill.config import Config
 from rankstill.datasets import Dataset
@@ -82,9 +82,6 @@ def label_without_ranker(
     Args:
         found: positions of each query's candidates, best first, by query id.
         candidates: fingerprint of these.
-
-    Raises:
-        RankstillError: as `label_by_lm`.
     """
     config, dataset, n = components.config, components.lists.teaching_set, components.config.candidates.n
     ranked_by, white_box = config.labels.ranked_by, config.white_box

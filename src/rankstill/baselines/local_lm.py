@@ -216,11 +216,7 @@ def find_local_lm(name: str) -> tuple[str, dict[str, str]]:
 
 
 def lm_identity(name: str) -> str:
-    """What a language model is: a digest of its files or of parts of its GGUF file; on the hub, the name itself.
-
-    Raises:
-        ModelError: as `find_local_lm`.
-    """
+    """What a language model is: a digest of its files or of parts of its GGUF file; on the hub, the name itself."""
     from rankstill.teacher.local import identity
 
     place, where = find_local_lm(name)

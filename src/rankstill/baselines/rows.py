@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.datasets import Query
+from rankstill.datasets import Dataset, Query
+from rankstill.labels.labelling import UnlabelledQuery, order_scores
 from rankstill.labels.table import LabelledQuery
 
 IRRELEVANT = -1e4
@@ -34,3 +35,20 @@ def one_hot(positives: int, passages: int) -> NDArray[np.float64]:
     scores = np.full(passages, IRRELEVANT)
     scores[:positives] = 0.0
     return scores
+
+
+def order_labels(asked: Iterable[UnlabelledQuery], dataset: Dataset) -> list[LabelledQuery]:
+    """Scores by rank: rank r gets 1 / r^2 of the distribution, what the LLM did not place shares the rank below.
+
+    Args:
+        asked: queries with what the LLM ranked and further candidates, as `labels.asked_queries` gives them; one of
+            which it placed nothing gives no row.
+    """
+    rows = []
+    for each in asked:
+        others = each.others if each.others is not None else each.ranked[:0]
+        positions = np.concatenate([each.ranked, others])
+        if len(each.ranked):
+            scores = order_scores(len(each.ranked), len(positions)).astype(np.float64)
+            rows.append(labelled_query(dataset.queries[each.id], positions, scores))
+    return rows

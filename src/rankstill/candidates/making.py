@@ -32,9 +32,6 @@ def make_candidates(components: Components, folder: Path) -> Sequence[str]:
     Args:
         components: the components of a chain that has vectors.
         folder: for `candidates.parquet`.
-
-    Returns:
-        What a reader of the figures must know.
     """
     dataset, config = components.dataset, components.config.candidates
     asked = [*dataset.train, *dataset.extra]

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.datasets.hashes import Hashed, find, hashed, repeated
-from rankstill.datasets.same_text import folded
+from rankstill.datasets.same_text import Hashed, find, folded, hashed, repeated
 from rankstill.disk import temporary_files
 
 if TYPE_CHECKING:

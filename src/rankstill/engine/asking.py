@@ -21,8 +21,7 @@ from rankstill.progress import progress
 from rankstill.teacher.calls import Call
 from rankstill.teacher.endpoint import Endpoint, at_once_locally
 from rankstill.teacher.failures import BadReplyError, Failure, TeacherError, failure_of
-from rankstill.teacher.keys import Provider, read_key
-from rankstill.teacher.transport import litellm_send, openai_client, openai_send
+from rankstill.teacher.transport import Provider, litellm_send, openai_client, openai_send, read_key
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig

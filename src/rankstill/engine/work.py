@@ -42,7 +42,4 @@ class Engine(Protocol):
         Args:
             tables: read one at a time.
             kept: where what is made stays.
-
-        Raises:
-            EngineError: as `fill`.
         """

@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from rankstill.candidates import FEATURES
 from rankstill.candidates.first_stage import BM25_SCALE
 from rankstill.candidates.fusion import reciprocal_rank_fusion
-from rankstill.evaluation.agreement import Agreement, agreement_table, by_chance, list_values
+from rankstill.evaluation.agreement import Agreement, Symptoms, agreement_table, by_chance, evenness, list_values
 from rankstill.evaluation.attribution import Scores
 from rankstill.evaluation.holding_out import HELD_OUT_FILE, HeldOutLists
 from rankstill.evaluation.metrics import per_query
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.significance import Comparison, compare
-from rankstill.evaluation.symptoms import Symptoms, evenness
 from rankstill.evaluation.systems import (
     BEFORE,
     BM25,
@@ -58,9 +57,6 @@ def measure_agreement(components: Components, folder: Path, *, with_ranker: bool
     Args:
         components: the components of a chain that has come as far as the step `reranker`.
         folder: for `agreement.json`.
-
-    Returns:
-        What a reader of the figures must know.
     """
     rankings, config = components.lists.held_out, components.config
     k, seed, resamples = config.candidates.k, config.seed, config.evaluation.resamples

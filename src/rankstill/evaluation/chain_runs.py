@@ -1,18 +1,20 @@
-"""A chain measured: TREC runs of its systems from its workspace, and the table over them."""
+"""A chain measured: TREC runs of its systems from its workspace, the table over them, and CSV of what it leaves out."""
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankstill.evaluation.answers import answer_qrels, merge_qrels
 from rankstill.evaluation.judged import MANY_HOLES, judge_caveats, read_judgements, unjudged_shares
-from rankstill.evaluation.metrics import display_name, per_query
+from rankstill.evaluation.metrics import PerQuery, display_name, per_query
 from rankstill.evaluation.runs import Run, write_qrels, write_run
-from rankstill.evaluation.spreadsheets import write_pairs, write_values
+from rankstill.evaluation.significance import compare, holm
 from rankstill.evaluation.systems import (
     BEFORE,
     BM25,
@@ -78,9 +80,6 @@ def evaluate_chain(components: Components, folder: Path) -> Sequence[str]:
     Args:
         components: the components of a chain that has come as far as the step `runs`.
         folder: for `runs/qrels.trec` (what the runs are measured by), `metrics.json`, `per-query.csv` and `pairs.csv`.
-
-    Returns:
-        What a reader of the figures must know.
     """
     dataset, evaluation, seed = components.test_set, components.config.evaluation, components.config.seed
     runs = read_runs(components.workspace.path("runs"))
@@ -203,3 +202,38 @@ def chain_systems(
     if not components.has_distilled_multi_vector:
         left_out |= {MULTI_VECTOR_DISTILLED, MULTI_VECTOR_HYBRID_DISTILLED}
     return {name: search for name, search in systems.items() if name not in left_out}
+
+
+def write_values(values: Mapping[str, PerQuery], path: Path) -> None:
+    """Write a line a query and system, with a column a measure; a mean over a system's lines is the table's figure.
+
+    Args:
+        values: by system; none for a file of headings alone.
+    """
+    measures: PerQuery = next(iter(values.values()), {})
+    queries = next(iter(measures.values()), {})
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["query", "system", *measures])
+        for query_id in queries:
+            for system, by_measure in values.items():
+                writer.writerow([query_id, system, *(by_measure[measure][query_id] for measure in measures)])
+
+
+def write_pairs(values: Mapping[str, Mapping[str, float]], path: Path, seed: int = 0, resamples: int = 10_000) -> None:
+    """Write a line for any two systems, compared as in the table; "p" is corrected by Holm for all of these pairs.
+
+    Args:
+        values: system -> query id -> value in one measure, the same queries in the same order; none for headings alone.
+    """
+    columns = {system: list(by_query.values()) for system, by_query in values.items()}
+    found = {
+        (system, against): compare(columns[against], columns[system], seed, resamples)
+        for against, system in combinations(columns, 2)
+    }
+    adjusted = holm([each.p_value for each in found.values()])
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["system", "against", "difference", "low", "high", "p", "better", "worse", "equal"])
+        for (pair, each), p_value in zip(found.items(), adjusted, strict=True):
+            writer.writerow([*pair, each.difference, each.low, each.high, p_value, each.wins, each.losses, each.ties])

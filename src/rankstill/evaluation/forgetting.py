@@ -98,7 +98,6 @@ def forgetting_of_workspace(components: Components, dataset: Dataset) -> Forgett
 
     Raises:
         WorkspaceError: it has not.
-        RankstillError: as `measure_forgetting`.
     """
     workspace, evaluation, trained_on = components.workspace, components.config.evaluation, components.dataset.corpus
     if not workspace.record("retriever"):

@@ -13,10 +13,10 @@ from rankstill.config import Config
 from rankstill.errors import RankstillError, WorkspaceError
 from rankstill.export.finished import open_finished
 from rankstill.export.matryoshka import DIMENSIONS, TruncationTable, truncation_table
+from rankstill.export.measuring import ExportTable
 from rankstill.export.rotation import principal_axes, rotated
 from rankstill.export.search import Vectors, unit
 from rankstill.export.stores import to_lancedb, to_pgvector, to_qdrant
-from rankstill.export.table import ExportTable
 from rankstill.export.vectors import Batch, batches_of, token_batches_of, write_parquet
 from rankstill.multi_vector import TokenIndex
 from rankstill.workspace import write_atomically
@@ -54,7 +54,7 @@ def export_retriever(
     Raises:
         RankstillError: as `open_finished`; or a variant is unknown, or its package is missing.
     """
-    from rankstill.export.measured import measure_variants
+    from rankstill.export.measuring import measure_variants
     from rankstill.export.variants import check_variants, write_variants
 
     check_variants(variants)
@@ -108,12 +108,6 @@ def export_vectors(
     Args:
         path: the file; None for `export/vectors.parquet` in the workspace.
         dimensions: of shorter vectors, turned first; None for whole ones.
-
-    Returns:
-        How many passages were written.
-
-    Raises:
-        RankstillError: as `open_finished`.
     """
     with open_finished(config, workspace) as chain:
         place = path or chain.workspace.path("export") / "vectors.parquet"
@@ -139,9 +133,6 @@ def export_to_store(
             workspace, or for what PGHOST and the like say.
         dimensions: of shorter vectors, turned first; None for whole ones.
         multi_vector: the token vectors of the multi-vector retriever; Qdrant and LanceDB alone.
-
-    Returns:
-        How many passages were sent.
 
     Raises:
         RankstillError: as `open_finished` or the store's function; or there is no such store, or none for token

@@ -4,17 +4,24 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.evaluation import EvaluationTable, evaluate_runs
+from rankstill.candidates import encode as encode_texts
+from rankstill.compute.precision import autocast, fast_precision
+from rankstill.evaluation import Comparison, EvaluationTable, evaluate_runs
 from rankstill.export.search import Vectors, vectors_run
+from rankstill.export.standalone import Retriever
+from rankstill.export.variants import VARIANTS
 from rankstill.progress import progress
 
 if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
     from rankstill.datasets import Dataset
 
 MEASURE = "nDCG@10"
@@ -23,9 +30,82 @@ _TIMED, _ROUNDS = 64, 5
 
 Encode = Callable[[Sequence[str], str], Vectors]
 """Texts and what they are, "query" or "document", to unit vectors. [texts, dimensions]"""
-
-
 Pair = tuple[Vectors, Vectors]
+TORCH, TORCH_FAST = "torch", "torch, bfloat16"
+
+
+@dataclass(frozen=True)
+class ExportedVariant:
+    """One form of the retriever.
+
+    Args:
+        name: "torch", or one of `VARIANTS`.
+        megabytes: the size of its weights on disk.
+        quality: the measure's mean; None where the dataset has nothing to measure with.
+        comparison: with the model in torch; None for itself, too.
+    """
+
+    name: str
+    megabytes: float
+    agreement: Agreement
+    speed: Speed
+    quality: float | None
+    comparison: Comparison | None
+
+
+@dataclass(frozen=True)
+class ExportTable:
+    """Every form, the model in torch first.
+
+    Args:
+        passages: how many passages were searched.
+    """
+
+    queries: int
+    passages: int
+    corpus: int
+    threads: int
+    forms: tuple[ExportedVariant, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain dicts, lists and numbers."""
+        return {"measure": MEASURE, **asdict(self)}
+
+    def to_markdown(self) -> str:
+        """The table as GitHub Markdown."""
+        lines = [
+            f"**What the export costs and brings** (n = {self.queries:,} queries)",
+            "",
+            f"| form | MB | {MEASURE} | difference [95 % interval] | cosine, passages (worst) | cosine, queries | "
+            "passages/s | x torch (rounds) |",
+            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
+        ]
+        lines += [_line(form) for form in self.forms]
+        searched = "the whole corpus" if self.passages == self.corpus else "those that decide the measure"
+        lines += [
+            "",
+            f"Searched: {self.passages:,} of {self.corpus:,} passages, {searched}. torch is sentence-transformers in "
+            f"full precision; each form had {self.threads} thread(s) and encoded the same passages in turn.",
+            "",
+        ]
+        return "\n".join(lines)
+
+
+def _line(form: ExportedVariant) -> str:
+    found = form.comparison
+    changed = "" if found is None else f"{found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
+    near, fast = form.agreement, form.speed
+    cells = (
+        form.name,
+        f"{form.megabytes:,.0f}",
+        "not measured" if form.quality is None else f"{form.quality:.4f}",
+        changed,
+        f"{near.passages:.4f} ({near.worst:.4f})",
+        "" if near.queries is None else f"{near.queries:.4f}",
+        f"{fast.per_second:,.0f}",
+        f"{fast.ratio:.2f} ({fast.low:.2f} to {fast.high:.2f})",
+    )
+    return "| " + " | ".join(cells) + " |"
 
 
 @dataclass(frozen=True)
@@ -161,3 +241,79 @@ def speeds(encoders: Mapping[str, Encode], texts: Sequence[str], seed: int) -> d
 def _speed(taken: NDArray[np.float64], reference: NDArray[np.float64], texts: int) -> Speed:
     ratios = reference / taken
     return Speed(float(texts / np.median(taken)), float(np.median(ratios)), float(ratios.min()), float(ratios.max()))
+
+
+def measure_variants(
+    model: SentenceTransformer,
+    folder: Path,
+    variants: Sequence[str],
+    dataset: Dataset,
+    vectors: Vectors,
+    passages: int,
+    seed: int,
+) -> ExportTable:
+    """Quality, agreement, size and speed of what `write_variants` wrote.
+
+    Args:
+        vectors: the vectors of the whole corpus by the retriever, which say what passages matter. [passages, any
+            dimensions]
+        passages: how many every form encodes.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    model.to("cpu")
+    encoders = {TORCH: _torch(model, fast=False)}
+    if fast_precision("cpu"):
+        encoders[TORCH_FAST] = _torch(model, fast=True)
+    for name in variants:
+        encoders[name] = _exported(folder, name, threads)
+    asked = dataset.texts_of(dataset.test)
+    kept, model.truncate_dim = model.truncate_dim, None
+    searched = encode_texts(model, asked, "query", "encoding queries", 128)
+    model.truncate_dim = kept
+    sample = sample_passages(dataset, vectors, searched, passages, seed)
+    texts = dataset.corpus.texts(int(position) for position in sample)
+    made, queries = encode_all(encoders, texts, "document"), encode_all(encoders, asked, "query")
+    table, timed = quality(dataset, sample, made, queries, seed), speeds(encoders, texts, seed)
+    forms = []
+    for name in encoders:
+        system = table.system(name) if table else None
+        compared = system.comparisons if system else None
+        forms.append(
+            ExportedVariant(
+                name=name,
+                megabytes=_size(folder, name, model),
+                agreement=agreement((made[name], made[TORCH]), (queries[name], queries[TORCH]) if queries else None),
+                speed=timed[name],
+                quality=system.values[MEASURE] if system else None,
+                comparison=compared[MEASURE] if compared else None,
+            )
+        )
+    return ExportTable(len(asked), len(sample), len(dataset.corpus), threads, tuple(forms))
+
+
+def _torch(model: SentenceTransformer, *, fast: bool) -> Encode:
+    def encode_texts(texts: Sequence[str], kind: str) -> Vectors:
+        way = model.encode_query if kind == "query" else model.encode_document
+        arguments = {"batch_size": len(texts), "show_progress_bar": False, "normalize_embeddings": True}
+        if not fast:
+            return np.asarray(way(list(texts), **arguments))
+        with autocast("cpu"):
+            return np.asarray(way(list(texts), **arguments))
+
+    return encode_texts
+
+
+def _exported(folder: Path, variant: str, threads: int) -> Encode:
+    retriever = Retriever(folder, variant, threads)
+    ways = {"query": retriever.encode_queries, "document": retriever.encode_documents}
+    return lambda texts, kind: ways[kind](texts)
+
+
+def _size(folder: Path, name: str, model: SentenceTransformer) -> float:
+    """Megabytes of weights; for torch, of tensors as they are saved, shared ones once."""
+    if name in (TORCH, TORCH_FAST):
+        return float(sum(tensor.nbytes for tensor in model.parameters())) / 1e6
+    file = folder / VARIANTS[name]
+    return sum(path.stat().st_size for path in (file, file.with_suffix(".bin")) if path.is_file()) / 1e6

@@ -84,9 +84,6 @@ def write_parquet(batches: Iterable[Batch], path: Path) -> int:
     Args:
         path: the file; missing folders are made, an existing file is replaced.
 
-    Returns:
-        How many passages were written.
-
     Raises:
         DataError: there is nothing to write.
     """

@@ -12,8 +12,7 @@ from rankstill.evaluation.metrics import per_query
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.systems import BEFORE
 from rankstill.evaluation.table import EvaluationTable, count_missing, tabulate
-from rankstill.judge.grading import GradedAnswer
-from rankstill.judge.reading import HIGHEST
+from rankstill.judge.grading import HIGHEST, GradedAnswer
 
 if TYPE_CHECKING:
     from rankstill.config import Config

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Literal
 
 from rankstill.judge.agreement import HumanAgreement, SelfConsistency, human_agreement, self_consistency
 from rankstill.progress import say
-from rankstill.teacher.health import paid
 from rankstill.teacher.live import NothingDecidedError
+from rankstill.teacher.teach import paid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence

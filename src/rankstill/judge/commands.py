@@ -22,7 +22,7 @@ from rankstill.judge.pool import draw_queries, pool, runs_of
 from rankstill.pipeline import Chain, open_chain
 from rankstill.progress import say
 from rankstill.teacher import by_hand
-from rankstill.teacher.health import paid
+from rankstill.teacher.teach import paid
 
 if TYPE_CHECKING:
     from rankstill.config import Config
@@ -139,9 +139,6 @@ def check_judge(config: Config, workspace: str | Path, count: int) -> JudgeCheck
     """Have the passages of a few queries graded twice: whether the LLM's grades can be measured by.
 
     The first of the two orders is that of `judge`, which pays for none of these calls again.
-
-    Raises:
-        RankstillError: as `judge`.
     """
     # A sample: queries whose calls are given up are passed over.
     sampled = config.teacher.model_copy(update={"accept_missing": True})

@@ -1,7 +1,6 @@
 """Labels: the ranker's scores of as many query-passage pairs as we like."""
 
-from rankstill.labels.labelling import UnlabelledQuery, keep_order, label
-from rankstill.labels.queries import asked_queries
+from rankstill.labels.labelling import UnlabelledQuery, asked_queries, keep_order, label
 from rankstill.labels.table import LabelledQuery, read_labels, write_labels
 
 __all__ = [

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.candidates import Candidates, FirstStage
-from rankstill.datasets import Corpus
+from rankstill.datasets import Corpus, Dataset
 from rankstill.labels.table import LabelledQuery, Source, read_labels, write_labels
 from rankstill.progress import progress
 from rankstill.ranker.model import Ranker
+
+if TYPE_CHECKING:
+    from rankstill.teacher import Ranking
+
 
 RankedBy = Literal["both", "ranker", "llm"]
 """What labels a query that the LLM ranked: its order with the ranker's magnitudes, the ranker, or its order alone."""
 
 _QUERIES_A_SHARD = 512
+_NOTHING = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,3 +162,22 @@ def _labelled(query: UnlabelledQuery, positions: NDArray[np.int64], scores: NDAr
     # A stable sort, so that ties between kept magnitudes stay in the LLM's order.
     best_first = np.argsort(-scores, kind="stable")
     return LabelledQuery(query.id, query.text, query.source, positions[best_first], scores[best_first])
+
+
+def asked_queries(
+    dataset: Dataset, rankings: Sequence[Ranking], candidates: Mapping[str, NDArray[np.int64]], n: int
+) -> list[UnlabelledQuery]:
+    """The queries that the LLM ranked, their lists filled up to n, and the unlabelled ones of the user's.
+
+    Args:
+        candidates: positions of each ranked query's candidates, best first, by query id.
+        n: passages of a ranked query to label.
+    """
+    corpus, queries = dataset.corpus, dataset.queries
+    asked = []
+    for ranking in rankings:
+        ranked = np.array([corpus.position(each) for each in ranking.ranking])
+        others = [position for position in candidates[ranking.query_id] if position not in ranked]
+        fill = np.array(others[: max(0, n - len(ranked))], dtype=np.int64)
+        asked.append(UnlabelledQuery(ranking.query_id, queries[ranking.query_id].text, "teacher", ranked, fill))
+    return asked + [UnlabelledQuery(each, queries[each].text, "extra", _NOTHING) for each in dataset.extra]

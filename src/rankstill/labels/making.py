@@ -13,8 +13,7 @@ from numpy.typing import NDArray
 from rankstill.baselines import label_without_ranker
 from rankstill.candidates import read_candidates
 from rankstill.compute.memory import release_memory
-from rankstill.labels.labelling import RankedBy, UnlabelledQuery, label
-from rankstill.labels.queries import asked_queries
+from rankstill.labels.labelling import RankedBy, UnlabelledQuery, asked_queries, label
 from rankstill.labels.table import LabelledQuery, write_labels
 from rankstill.ranker import Ranker
 

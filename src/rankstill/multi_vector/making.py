@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from rankstill.distributed.processes import is_rank_zero
 from rankstill.hybrid import Hybrid, fit_hybrid
 from rankstill.models import load_multi_vector, save_model
-from rankstill.multi_vector.choosing import Choice, choose
-from rankstill.multi_vector.idf import inverse_document_frequency
+from rankstill.multi_vector.choosing import Choice, choose, inverse_document_frequency
 from rankstill.multi_vector.index import TokenIndex, encode_queries
 from rankstill.multi_vector.model import every_token, has_token_vectors, multi_vector_encoder
 from rankstill.multi_vector.two_stage import make_two_stage
@@ -37,9 +36,6 @@ def make_multi_vector(components: Components, folder: Path) -> Sequence[str]:
     Args:
         components: the components of a chain that has rankings.
         folder: for `multi-vector/` and `multi-vector.json`.
-
-    Returns:
-        What a reader of the figures must know.
     """
     (folder / "multi-vector").mkdir(exist_ok=True)
     config, start = components.config.multi_vector, components.model_before
@@ -82,9 +78,6 @@ def make_distilled(components: Components, folder: Path, reports: Reports) -> Se
     Args:
         components: the components of a chain that has labels.
         folder: for `multi-vector-distilled/`, its index, its hybrid, its training curve and what chose the blend.
-
-    Returns:
-        What a reader of the figures must know.
     """
     from rankstill.multi_vector.student import MULTI_VECTOR
     from rankstill.retriever import Blend

@@ -14,9 +14,8 @@ from rankstill.evaluation.judged import with_judgements
 from rankstill.evaluation.systems import BEFORE, DISTILLED
 from rankstill.report.figures import Bar, Difference, bars, differences
 from rankstill.report.measuring import SystemResults, measure_workspace
-from rankstill.report.page import render_page
+from rankstill.report.page import flat, render_page
 from rankstill.report.reading import Finished, read_workspace
-from rankstill.report.settings import flat
 from rankstill.report.showing import shorten
 from rankstill.report.svg import Figure, write_figures
 from rankstill.workspace import write_atomically

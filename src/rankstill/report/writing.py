@@ -18,9 +18,8 @@ from rankstill.report.drawing import chain_figure, gains_figure, gap_figure, sli
 from rankstill.report.explorer import PASSAGES, Explorer, explore
 from rankstill.report.links import Links, proven_links, served_links
 from rankstill.report.measuring import SystemResults, measure_workspace
-from rankstill.report.page import render_page
+from rankstill.report.page import as_yaml, changed, machine, render_page
 from rankstill.report.reading import Finished, read_workspace
-from rankstill.report.settings import as_yaml, changed, machine
 from rankstill.report.svg import Figure, write_figures
 from rankstill.report.teacher_summary import TeacherSummary, read_all_rankings, summarise_rankings
 from rankstill.report.verdict import next_step, verdict

@@ -69,7 +69,6 @@ def train_retriever(
 
     Raises:
         ModelError: the configured model cannot be loaded, or cannot read as many tokens as configured.
-        DataError: as `train_student`.
     """
     config = data.config
     set_seed(data.seed)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import base64
+from collections.abc import Sequence
+from typing import Any, Literal
 
 from fastapi import APIRouter
 
 from rankstill.serve.answers import example_queries, search_response
-from rankstill.serve.embedding import embeddings_response
 from rankstill.serve.problems import problem
 from rankstill.serve.schemas import (
     About,
     Counts,
+    Embedding,
     EmbeddingsRequest,
     EmbeddingsResponse,
     Example,
@@ -28,9 +30,10 @@ from rankstill.serve.schemas import (
     RerankResult,
     SearchRequest,
     SearchResponse,
+    Usage,
     VoteRequest,
 )
-from rankstill.serve.service import Service
+from rankstill.serve.service import EmbeddedText, Service
 from rankstill.serve.votes import Votes
 
 _EXAMPLES = 200
@@ -157,3 +160,20 @@ def _add_state(router: APIRouter, service: Service, votes: Votes) -> None:
             votes=Counts(**votes.counts()),
             examples=[Example(id=each.id, text=each.text) for each in examples],
         )
+
+
+def embeddings_response(
+    embedded: Sequence[EmbeddedText], encoding: Literal["float", "base64"], model: str
+) -> EmbeddingsResponse:
+    """The response to an embeddings request; base64 packs little-endian float32, as OpenAI's client unpacks it."""
+    tokens = sum(each.tokens for each in embedded)
+    return EmbeddingsResponse(
+        data=[Embedding(index=index, embedding=_as_json(each, encoding)) for index, each in enumerate(embedded)],
+        model=model,
+        usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
+    )
+
+
+def _as_json(embedded: EmbeddedText, encoding: Literal["float", "base64"]) -> list[float] | str:
+    vector = embedded.vector.astype("<f4")
+    return base64.b64encode(vector.tobytes()).decode("ascii") if encoding == "base64" else vector.tolist()

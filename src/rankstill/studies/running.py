@@ -27,7 +27,7 @@ from rankstill.evaluation.systems import (
 from rankstill.models import model_identity
 from rankstill.pipeline import Chain, identity
 from rankstill.progress import say
-from rankstill.report.settings import machine
+from rankstill.report.page import machine
 from rankstill.studies.lists import draw, relist, shorten
 from rankstill.studies.measuring import VariantResult, study_table
 from rankstill.studies.table import StudyTable

@@ -9,7 +9,6 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import openai
@@ -18,8 +17,7 @@ from openai.types import Batch, FileObject
 from rankstill.progress import progress, say
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.failures import BadReplyError, Failure, TeacherError, failure_of, message_in, not_json
-from rankstill.teacher.keys import read_key
-from rankstill.teacher.transport import answer_in, openai_client
+from rankstill.teacher.transport import answer_in, openai_client, read_key
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
@@ -66,9 +64,7 @@ class BatchAPI:
     async def __aenter__(self) -> BatchAPI:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._client.close()
 
     async def upload(self, calls: Path) -> str:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic
 
 from rankstill.progress import progress
-from rankstill.teacher.asking import CandidateList
+from rankstill.teacher.asking import CandidateList, Inquiry, S
 from rankstill.teacher.budget import Budget
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.endpoint import Endpoint, reach
 from rankstill.teacher.failures import TeacherError
-from rankstill.teacher.inquiry import Inquiry, S
 from rankstill.teacher.ledger import Ledger, default_ledger_path
 from rankstill.teacher.loop import run
 from rankstill.teacher.prices import Price, Quote, price_of, quote
@@ -132,11 +131,7 @@ class BlackBox(Generic[S]):
         return found
 
     def answers(self, calls: Sequence[Call], what: str) -> list[Answer | None]:
-        """The answer to each call, paid within the budget; None for one that was given up.
-
-        Raises:
-            RankstillError: as `ask`.
-        """
+        """The answer to each call, paid within the budget; None for one that was given up."""
         from rankstill.teacher.live import BudgetedCaller, ask_calls
 
         async def ask_all(place: Endpoint, send: Send | None) -> None:

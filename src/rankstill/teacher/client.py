@@ -6,18 +6,25 @@ import asyncio
 import random
 import time
 from collections.abc import Callable
-from types import TracebackType
 from typing import Final, Literal
 
 import openai
 
 from rankstill.progress import say
-from rankstill.teacher.adapting import INSTEAD, adapted
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.failures import BadReplyError, CallFailed, Failure, TeacherError, failure_of
-from rankstill.teacher.keys import Provider, read_key
 from rankstill.teacher.limiter import Limiter
-from rankstill.teacher.transport import Send, answer_in, litellm_send, openai_client, openai_send
+from rankstill.teacher.transport import (
+    INSTEAD,
+    Provider,
+    Send,
+    adapted,
+    answer_in,
+    litellm_send,
+    openai_client,
+    openai_send,
+    read_key,
+)
 
 __all__ = ["CallFailed", "ChatClient", "TeacherError"]
 
@@ -96,9 +103,7 @@ class ChatClient:
     async def __aenter__(self) -> ChatClient:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._client is not None:
             await self._client.close()
 

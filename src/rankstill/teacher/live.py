@@ -7,21 +7,12 @@ from collections.abc import Awaitable, Callable, Iterable
 from typing import Protocol
 
 from rankstill.progress import Advance, say
-from rankstill.teacher.asking import CandidateList
+from rankstill.teacher.asking import CandidateList, Inquiry, S
 from rankstill.teacher.budget import Budget, Reservation
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client import CallFailed, TeacherError
-from rankstill.teacher.inquiry import Inquiry, S
 from rankstill.teacher.ledger import Ledger
 from rankstill.teacher.truncation import CUT, TruncationWatch
-
-
-class Client(Protocol):
-    """What answers calls: an endpoint's client."""
-
-    async def ask(self, call: Call) -> Answer:
-        """The answer to a call."""
-
 
 _ENOUGH_FAILED = 3
 """Calls that are given up, with none answered, before no more are made."""
@@ -29,6 +20,13 @@ _ENOUGH_REFUSED = 20
 """Calls that are refused, with none answered, or none since the first of them and no clear reason, likewise."""
 _ENOUGH_UNDECIDED = 20
 """Lists whose answers say nothing, with none that does, before no more are asked."""
+
+
+class Client(Protocol):
+    """What answers calls: an endpoint's client."""
+
+    async def ask(self, call: Call) -> Answer:
+        """The answer to a call."""
 
 
 class NothingDecidedError(TeacherError):
@@ -216,11 +214,7 @@ async def ask_live(
 
 
 async def ask_calls(calls: Iterable[Call], payer: BudgetedCaller, at_once: int, advance: Advance) -> None:
-    """Have each call answered, so that the ledger holds the answers; one that is given up is named and passed over.
-
-    Raises:
-        RankstillError: as `ask_live`.
-    """
+    """Have each call answered, so that the ledger holds the answers; one that is given up is named and passed over."""
     waiting = iter(calls)
 
     async def work() -> None:

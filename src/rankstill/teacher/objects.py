@@ -1,4 +1,5 @@
-"""JSON objects in an LLM's answer, whole or cut, strict or nearly so: what stands under which key.
+"""JSON objects in an LLM's answer, whole or cut, strict or nearly so: what stands under which key,
+and which of them name a ranking, or the best passage.
 
 Not `json`, which reads nothing of an object that is cut, has a comma too many or is in Python's quotes.
 """
@@ -7,7 +8,11 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+
+from rankstill.teacher.calls import Kind
+from rankstill.teacher.denials import reversed_order, taken_back
 
 _OPENS = re.compile(r"\{\s{0,99}(?:\"(?:[^\"\\\n]|\\.){0,80}\"|'(?:[^'\\\n]|\\.){0,80}'|\w{1,80})\s{0,99}:", re.DOTALL)
 # A string may be cut with the answer. Each token is matched in one way, so that it takes linear time.
@@ -18,6 +23,17 @@ _TOKEN = re.compile(
 _DEEPEST = 50
 _MOST = 1_000  # objects: more of them only an LLM in an endless loop writes
 _BETWEEN_WORDS = re.compile(r"[\W_]+")
+_ASKED_FOR = {
+    "listwise": {"ranking", "final ranking"},
+    "setwise": {"best", "best passage", "best document"},
+}
+# What LLMs write in its place. Sure only where it is the only list, or the only choice, in the object.
+_INSTEAD = {
+    "listwise": {"ranked", "ranked passages", "ranked documents", "ranked list", "order", "final order", "answer"}
+    | {"final answer", "result", "results", "output", "response"},
+    "setwise": {"answer", "final answer", "choice", "winner", "most relevant", "result", "output"},
+}
+_DIRECTIONS = {"order", "sort", "sorted", "sorting", "sort order", "direction"}
 
 
 @dataclass(frozen=True)
@@ -146,3 +162,56 @@ def _unquoted(token: str) -> str:
 
 def _words(key: str) -> str:
     return _BETWEEN_WORDS.sub(" ", key).strip().lower()
+
+
+@dataclass(frozen=True)
+class Claim:
+    """The ranking that one JSON object states.
+
+    Args:
+        said: the entries that say it; several must agree. Empty: it says that its order is turned round.
+    """
+
+    start: int
+    end: int
+    said: tuple[Entry, ...]
+
+
+def claims(objects: Iterable[JsonObject], kind: Kind) -> list[Claim]:
+    """The objects that say what the answer is.
+
+    A key that another key takes back is passed over: {"irrelevant": {"ranking": [...]}}, {"example": {"best": ...}}.
+    """
+    question = "listwise" if kind == "listwise" else "setwise"
+    found = []
+    for each in objects:
+        said = tuple(
+            entry
+            for entry in each.entries
+            if entry.path[-1] in _ASKED_FOR[question] and not any(map(taken_back, entry.path))
+        )
+        if not said:
+            said = _instead(each, question)
+        if said and _is_reversed(each):
+            found.append(Claim(each.start, each.end, ()))
+        elif said:
+            found.append(Claim(each.start, each.end, said))
+    return found
+
+
+def _instead(each: JsonObject, question: str) -> tuple[Entry, ...]:
+    said = tuple(
+        entry for entry in each.entries if entry.path[-1] in _INSTEAD[question] and not any(map(taken_back, entry.path))
+    )
+    if question == "listwise":
+        lists = [entry for entry in each.entries if not isinstance(entry.value, str)]
+        said = tuple(entry for entry in said if entry in lists) if lists else said
+        return said if len(said) == 1 and len(lists) <= 1 else ()
+    return said if len(said) == 1 else ()
+
+
+def _is_reversed(each: JsonObject) -> bool:
+    return any(
+        isinstance(entry.value, str) and entry.path[-1] in _DIRECTIONS and reversed_order(f"{entry.value} order")
+        for entry in each.entries
+    ) or any(reversed_order(key) for entry in each.entries for key in entry.path[:-1])

@@ -1,17 +1,23 @@
-"""One HTTP request for one call: by the `openai` library, or by `litellm` for what speaks another protocol."""
+"""One HTTP request for one call: by the `openai` library, or by `litellm` for what speaks another protocol.
+
+The API key comes from the environment alone. It is checked before the first call.
+"""
 
 from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Awaitable, Callable
-from typing import Any
+import os
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
+from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import openai
 
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.failures import BadReplyError, message_in, not_json
+from rankstill.teacher.failures import BadReplyError, TeacherError, message_in, not_json
+from rankstill.teacher.redaction import without_secrets
 
 Send = Callable[[Call], Awaitable[Any]]
 """Sends a call once and returns the JSON value of the reply."""
@@ -21,6 +27,14 @@ _BYTES_A_TOKEN = 4
 
 _UNSEEN_TOKENS = 200_000
 """Tokens by which a count may exceed the bytes of a text: reasoning that is not shown, a gateway's own prompt."""
+INSTEAD = {
+    "response_format": "going on with plain text",
+    "max_tokens": "going on with max_completion_tokens",
+    "temperature": "going on with the model's own",
+}
+"""What the calls are then asked with, for people."""
+Provider = Literal["openai", "litellm"]
+"""Who sends calls: the `openai` library, or litellm, which knows addresses and finds keys itself."""
 
 
 def is_loopback(endpoint: str) -> bool:
@@ -157,3 +171,55 @@ def _estimate(text: str) -> int:
 
 def _bytes(text: str) -> int:
     return len(text.encode("utf-8", "replace"))
+
+
+def adapted(call: Call, refused: Collection[str]) -> Call:
+    """The call without the parameters that the endpoint does not take; `max_tokens` by its newer name.
+
+    The answer can still be read: the prompt asks for JSON in words as well.
+    """
+    if not any(name in call.parameters for name in refused):
+        return call
+    parameters = {name: value for name, value in call.parameters.items() if name not in refused}
+    if "max_tokens" in refused and "max_tokens" in call.parameters:
+        parameters.setdefault("max_completion_tokens", call.parameters["max_tokens"])
+    return replace(call, parameters=parameters)
+
+
+def read_key(endpoint: str, api_key_env: str | None, provider: Provider = "openai") -> str | None:
+    """The API key for an endpoint; None where none is needed, or where litellm is to find it.
+
+    Args:
+        endpoint: base URL; for litellm, empty for the one it knows.
+        api_key_env: name of the environment variable that holds the key, or None.
+
+    Raises:
+        TeacherError: the endpoint is no URL, or its key is missing or cannot be sent.
+    """
+    if not (_is_url(endpoint) or (provider == "litellm" and not endpoint)):
+        raise TeacherError(
+            f'endpoint "{without_secrets(endpoint)}": not a URL. Give one like https://api.openai.com/v1.'
+        )
+    where = endpoint or "litellm"
+    if api_key_env is None:
+        if provider == "litellm" or is_loopback(endpoint):
+            return None
+        raise TeacherError(f"{where}: no API key. Name the environment variable that holds it: teacher.api_key_env.")
+    key = os.environ.get(api_key_env, "").strip() or None
+    if key is None and not is_loopback(endpoint):
+        raise TeacherError(
+            f"{where}: no API key in the environment variable {api_key_env}. Set it: export {api_key_env}=... "
+            "(any word, if this endpoint wants no key)."
+        )
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise TeacherError(f"{where}: the key in {api_key_env} holds characters that no header can. Copy it anew.")
+    return key
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # looked at only when it is asked for
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname)

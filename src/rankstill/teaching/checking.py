@@ -12,10 +12,9 @@ from rankstill.errors import DataError
 from rankstill.evaluation import Comparison, compare, interval, per_query
 from rankstill.progress import say
 from rankstill.teacher.asking import CandidateList, RankedAnswer
-from rankstill.teacher.health import Health
 from rankstill.teacher.live import NothingDecidedError
 from rankstill.teacher.prices import Quote, quote
-from rankstill.teacher.teach import Teacher
+from rankstill.teacher.teach import Health, Teacher
 from rankstill.teaching.questions import Questions, judged_questions, planted_questions
 
 if TYPE_CHECKING:

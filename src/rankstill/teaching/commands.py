@@ -27,9 +27,6 @@ def quote(config: Config, workspace: str | Path) -> list[str]:
     """What having the training queries ranked is expected to take, beyond what the ledger holds, for people.
 
     Asks nothing.
-
-    Raises:
-        RankstillError: as `Teacher`.
     """
     with _at_work(config, workspace) as (teacher, lists):
         return teacher.quoted(lists)
@@ -49,11 +46,7 @@ def import_answers(config: Config, workspace: str | Path, path: Path) -> tuple[i
 
 
 def check_teacher(config: Config, workspace: str | Path, count: int) -> TeacherCheck:
-    """Ask about a few queries: whether the LLM ranks better than the first stage, and what all of them would cost.
-
-    Raises:
-        RankstillError: as `rankstill.teaching.checking.check_teacher`.
-    """
+    """Ask about a few queries: whether the LLM ranks better than the first stage, and what all of them would cost."""
     with open_chain(config, workspace) as chain:
         chain.components.check_teacher()
         chain.candidates()
@@ -61,11 +54,7 @@ def check_teacher(config: Config, workspace: str | Path, count: int) -> TeacherC
 
 
 def write_queries(config: Config, workspace: str | Path, count: int, path: Path) -> WrittenQueries:
-    """Have the LLM write queries for passages, and keep those that find their passage again.
-
-    Raises:
-        RankstillError: as `rankstill.teaching.writing.write_queries`.
-    """
+    """Have the LLM write queries for passages, and keep those that find their passage again."""
     with open_chain(config, workspace) as chain:
         chain.components.check_teacher()
         chain.candidates()

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rankstill.datasets import Dataset
+import numpy as np
+
+from rankstill.datasets import Corpus, Dataset
 from rankstill.datasets.dataset import Qrels
 from rankstill.errors import DataError
 from rankstill.teacher.asking import CandidateList
-from rankstill.teaching.sentences import draw_sentences
 
 if TYPE_CHECKING:
     from rankstill.candidates import FirstStage
     from rankstill.config import Config
 
+
 _LOOK_AT = 20
 """Judged queries to search for each one to ask: not every one's candidates hold a relevant passage."""
+_SENTENCE_END = re.compile(r"(?<=[.!?。！？])\s+(?=[^a-z\s])|(?<=[。！？])")
+_SHORTEST = 5
+"""Words. Shorter pieces are headings and broken abbreviations; they match everything."""
 
 
 @dataclass(frozen=True)
@@ -102,3 +108,39 @@ def planted_questions(config: Config, first_stage: FirstStage, count: int) -> Qu
 def _listed(query_id: str, query: str, positions: Sequence[int], first_stage: FirstStage) -> CandidateList:
     corpus = first_stage.corpus
     return CandidateList(query_id, query, tuple(corpus.ids[each] for each in positions), tuple(corpus.texts(positions)))
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """A sentence as a query.
+
+    Args:
+        id: the passage's id and the sentence's number in it.
+        passage: position of its passage in the corpus.
+    """
+
+    id: str
+    text: str
+    passage: int
+
+
+def sentences(title: str, body: str) -> list[str]:
+    """A passage's title (if any) and its sentences of five words or more; the whole body if none is that long."""
+    pieces = [piece for piece in _SENTENCE_END.split(body) if len(piece.split()) >= _SHORTEST]
+    return ([title] if title else []) + (pieces or [body])
+
+
+def draw_sentences(corpus: Corpus, count: int, seed: int) -> list[Sentence]:
+    """One title or sentence each of passages drawn at random; of those that say the same, only the first is drawn.
+
+    Args:
+        count: how many; fewer if the corpus has fewer passages.
+    """
+    random = np.random.default_rng(seed)
+    distinct = np.arange(len(corpus)) if corpus.repeats is None else np.flatnonzero(~corpus.repeats)
+    drawn = []
+    for position in random.permutation(distinct)[:count].tolist():
+        pieces = sentences(corpus.titles[position], corpus.bodies[position])
+        number = int(random.integers(len(pieces)))
+        drawn.append(Sentence(f"{corpus.ids[position]}#{number}", pieces[number], position))
+    return drawn

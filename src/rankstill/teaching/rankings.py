@@ -23,9 +23,6 @@ def ask_for_rankings(components: Components, folder: Path) -> Sequence[str]:
         components: the components of a chain that has found candidates.
         folder: for `rankings.jsonl` and `teacher.json`, how the teacher did.
 
-    Returns:
-        How it did, a line each.
-
     Raises:
         DataError: no answer ranks anything.
         RankstillError: the teacher cannot be asked, or its budget is reached; what is answered is kept.

@@ -19,7 +19,7 @@ from rankstill.teacher.prices import Quote, quote
 from rankstill.teacher.prompts import load_template, render_query_request
 from rankstill.teacher.teach import Teacher
 from rankstill.teaching.cleaning import NoQueryError, clean_query, words
-from rankstill.teaching.sentences import sentences
+from rankstill.teaching.questions import sentences
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:

@@ -18,9 +18,6 @@ def to_lancedb(batches: Iterable[Batch] | Iterable[TokenBatch], table: str, *, l
     Args:
         location: a folder or a URI that LanceDB knows, such as s3://bucket/path.
 
-    Returns:
-        How many passages were sent.
-
     Raises:
         RankstillError: lancedb is not installed.
         DataError: the table has other columns or vectors of another size, or its name cannot be one.

@@ -25,9 +25,6 @@ def to_pgvector(batches: Iterable[Batch], table: str, *, location: str = "") -> 
         location: how to connect: a URI, postgresql://user@host:port/database. What it leaves out is read from the
             environment (PGHOST, PGUSER, PGPASSWORD, ...) or the password file; passwords belong there.
 
-    Returns:
-        How many passages were sent.
-
     Raises:
         RankstillError: asyncpg or pgvector is not installed.
         DataError: the database cannot be reached, or the table holds vectors of another size.

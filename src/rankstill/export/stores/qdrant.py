@@ -23,9 +23,6 @@ def to_qdrant(batches: Iterable[Batch] | Iterable[TokenBatch], collection: str, 
     Args:
         location: a server's URL, or a folder. A server's key is read from QDRANT_API_KEY.
 
-    Returns:
-        How many passages were sent.
-
     Raises:
         RankstillError: qdrant-client is not installed.
         DataError: the server cannot be reached or refuses, or the collection holds vectors of another size.
