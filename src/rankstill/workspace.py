@@ -51,6 +51,11 @@ class StepRecord:
     versions: Mapping[str, str]
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> StepRecord:
+        """What the manifest holds of a step."""
+        return cls(**{**record, "outputs": tuple(record["outputs"]), "notes": tuple(record.get("notes", ()))})
+
 
 @dataclass(frozen=True)
 class DatasetIdentity:
@@ -81,11 +86,14 @@ def digest(*parts: Any) -> str:
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file so that a reader, or a kill, sees the old text or the new, never half."""
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _versions() -> dict[str, str]:
@@ -315,12 +323,7 @@ class Workspace:
             if made_by == FORMAT:
                 if read.get("dataset"):  # workspaces made before it was recorded have none
                     self._dataset = DatasetIdentity(**read["dataset"])
-                return {
-                    name: StepRecord(
-                        **{**record, "outputs": tuple(record["outputs"]), "notes": tuple(record.get("notes", ()))}
-                    )
-                    for name, record in steps.items()
-                }
+                return {name: StepRecord.from_json(record) for name, record in steps.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise WorkspaceError(
                 f"{manifest}: not readable as a workspace's manifest ({error}). "

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankstill.candidates.fusion import reciprocal_rank_fusion
+from rankstill.candidates.first_stage import reciprocal_rank_fusion
 
 
 def test_hand_worked_example() -> None:

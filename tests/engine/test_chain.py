@@ -27,9 +27,19 @@ from rankstill.engine.encoding import (
     read_corpus,
     vectors_in,
 )
-from rankstill.engine.finding import FindTask, SharedFirstStage, _found_table, candidates_in, queries_in, query_tables
+from rankstill.engine.finding import (
+    FindTask,
+    ScoreTask,
+    SharedFirstStage,
+    SharedRanker,
+    _found_table,
+    candidates_in,
+    join_columns,
+    labels_in,
+    queries_in,
+    query_tables,
+)
 from rankstill.engine.folders import put_folder
-from rankstill.engine.scoring import ScoreTask, SharedRanker, join_columns, labels_in
 from rankstill.labels import LabelledQuery, UnlabelledQuery, label, read_labels
 from rankstill.labels.labelling import passages_of
 from rankstill.ranker import Prior, Ranker

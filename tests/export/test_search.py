@@ -10,9 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankstill.export import search
-from rankstill.export.matryoshka import truncation_table
+from rankstill.export.matryoshka import principal_axes, truncation_table
 from rankstill.export.measuring import sample_passages
-from rankstill.export.rotation import principal_axes
 from rankstill.export.search import unit, vectors_run
 
 if TYPE_CHECKING:

@@ -14,8 +14,7 @@ from rankstill.evaluation import Run
 from rankstill.evaluation.systems import BM25
 from rankstill.studies import STUDIES, Variant
 from rankstill.studies.figure import _Axis, draw_figure
-from rankstill.studies.measuring import VariantResult, study_table
-from rankstill.studies.table import StudyTable
+from rankstill.studies.table import StudyTable, VariantResult, study_table
 
 QUERIES = [f"q{number}" for number in range(40)]
 DATASET = Dataset(

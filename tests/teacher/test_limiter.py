@@ -7,15 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankstill.teacher import limiter as limiter_module
-from rankstill.teacher.limiter import Limiter
+from rankstill.teacher import client as client_module
+from rankstill.teacher.client import Limiter
 
 
 @pytest.fixture(autouse=True, scope="module")
 def _no_gap() -> Iterator[None]:
     """Lets calls in as fast as the limit allows, so that the tests are fast too."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(limiter_module, "_GAP", 0.0)
+        patch.setattr(client_module, "_GAP", 0.0)
         yield
 
 
@@ -127,7 +127,7 @@ def test_nothing_is_let_in_while_the_endpoint_wants_none() -> None:
 
 
 def test_calls_set_out_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limiter_module, "_GAP", 0.01)
+    monkeypatch.setattr(client_module, "_GAP", 0.01)
 
     async def starts() -> list[float]:
         limiter, times = Limiter(10), []

@@ -13,7 +13,7 @@ import pytest
 from rankstill.errors import ModelError
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client import ChatClient
-from rankstill.teacher.local import LocalServer, find_gguf, identity
+from rankstill.teacher.endpoint import LocalServer, find_gguf, identity
 
 needs_xllamacpp = pytest.mark.skipif(
     importlib.util.find_spec("xllamacpp") is None, reason="package xllamacpp is not installed"

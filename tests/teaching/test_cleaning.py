@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankstill.teaching.cleaning import NoQueryError, clean_query, words
+from rankstill.teaching.writing import NoQueryError, clean_query, words
 
 
 @pytest.mark.parametrize(

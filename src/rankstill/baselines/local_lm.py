@@ -207,7 +207,7 @@ def find_local_lm(name: str) -> tuple[str, dict[str, str]]:
     """
     if Path(name).expanduser().is_dir() or ("/" in name and not name.endswith(".gguf")):
         return resolve_model(name), {}
-    from rankstill.teacher.local import find_gguf
+    from rankstill.teacher.endpoint import find_gguf
 
     path = find_gguf(name)
     if importlib.util.find_spec("gguf") is None:
@@ -217,7 +217,7 @@ def find_local_lm(name: str) -> tuple[str, dict[str, str]]:
 
 def lm_identity(name: str) -> str:
     """What a language model is: a digest of its files or of parts of its GGUF file; on the hub, the name itself."""
-    from rankstill.teacher.local import identity
+    from rankstill.teacher.endpoint import identity
 
     place, where = find_local_lm(name)
     return identity(Path(place) / where["gguf_file"]) if where else model_identity(place)

@@ -1,11 +1,9 @@
 """The first stage: dense retrieval, BM25, and their fusion."""
 
-from rankstill.candidates.dense import encode
-from rankstill.candidates.first_stage import FEATURES, LATE, Candidates, FirstStage
+from rankstill.candidates.dense import encode, encode_passages, load_vectors
+from rankstill.candidates.first_stage import FEATURES, LATE, Candidates, FirstStage, read_candidates, write_candidates
 from rankstill.candidates.scorer import PassageScorer
 from rankstill.candidates.search import nearest_passages
-from rankstill.candidates.table import read_candidates, write_candidates
-from rankstill.candidates.vectors import encode_passages, load_vectors
 
 __all__ = [
     "FEATURES",

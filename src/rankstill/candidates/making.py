@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankstill.candidates.table import write_candidates
-from rankstill.candidates.vectors import encode_passages
+from rankstill.candidates.dense import encode_passages
+from rankstill.candidates.first_stage import write_candidates
 from rankstill.progress import note
 
 if TYPE_CHECKING:

@@ -1,7 +1,6 @@
 """Every option once: its default, its unit and why. YAML in and out; the command line's flags name the same paths."""
 
 from rankstill.config.files import commented_config, make_config, read_config, starting_config, write_config
-from rankstill.config.judge import JudgeConfig
 from rankstill.config.public import public_options, public_yaml
 from rankstill.config.sections import (
     CandidatesConfig,
@@ -17,7 +16,7 @@ from rankstill.config.sections import (
     System,
     WhiteBoxConfig,
 )
-from rankstill.config.teacher import ModelPrice, TeacherConfig
+from rankstill.config.teacher import JudgeConfig, ModelPrice, TeacherConfig
 from rankstill.config.unused import refuse_unused
 
 __all__ = [

@@ -7,9 +7,8 @@ from typing import Literal, get_args
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
-from rankstill.config.judge import JudgeConfig
 from rankstill.config.section import Section
-from rankstill.config.teacher import TeacherConfig
+from rankstill.config.teacher import JudgeConfig, TeacherConfig
 
 
 class DatasetConfig(Section):

@@ -9,12 +9,11 @@ from rankstill.config import DatasetConfig
 from rankstill.datasets.beir import read_beir
 from rankstill.datasets.dataset import Dataset
 from rankstill.datasets.dpr import read_dpr
-from rankstill.datasets.extra import add_extra_queries
+from rankstill.datasets.extra import add_extra_queries, keep_unjudged
 from rankstill.datasets.hub import read_hub
 from rankstill.datasets.irds import read_ir_datasets
 from rankstill.datasets.leaks import drop_leaks, mark_leaks
 from rankstill.datasets.records import RawDataset, assemble
-from rankstill.datasets.unjudged import keep_unjudged
 from rankstill.errors import DataError
 
 _BUNDLED = Path(__file__).parent / "bundled"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rankstill.engine.on_ray import RayEngine
-from rankstill.engine.shards import ShardFolder, shard_name
-from rankstill.engine.work import Engine, EngineError, Function, Task
+from rankstill.engine.shards import EngineError, Function, ShardFolder, Task, shard_name
 
-__all__ = ["Engine", "EngineError", "Function", "RayEngine", "ShardFolder", "Task", "shard_name"]
+__all__ = ["EngineError", "Function", "RayEngine", "ShardFolder", "Task", "shard_name"]

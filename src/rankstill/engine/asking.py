@@ -164,7 +164,7 @@ class _Sender:
 
     def _open(self, place: CallTarget, endpoint: str) -> None:
         if place.local_model is not None:
-            from rankstill.teacher.local import LocalServer
+            from rankstill.teacher.endpoint import LocalServer
 
             endpoint = self._stack.enter_context(LocalServer(place.local_model, place.context, place.at_once)).url
         self._key = read_key(endpoint, place.api_key_env, place.provider)

@@ -15,11 +15,19 @@ from rankstill.candidates.first_stage import LateInteractionScores
 from rankstill.config import CandidatesConfig
 from rankstill.datasets import Corpus
 from rankstill.engine.encoding import PASSAGES_A_SHARD, Encoder, corpus_tables, encode_corpus_on
-from rankstill.engine.finding import FindTask, SharedFirstStage, candidates_in, query_tables
+from rankstill.engine.finding import (
+    FindTask,
+    ScoreTask,
+    SharedFirstStage,
+    SharedRanker,
+    add_late,
+    candidates_in,
+    join_columns,
+    labels_in,
+    query_tables,
+)
 from rankstill.engine.folders import put_folder
-from rankstill.engine.scoring import ScoreTask, SharedRanker, add_late, join_columns, labels_in
 from rankstill.engine.shards import ShardFolder
-from rankstill.engine.work import Engine
 from rankstill.labels.labelling import RankedBy, UnlabelledQuery
 from rankstill.labels.table import LabelledQuery
 from rankstill.models import model_identity
@@ -27,6 +35,8 @@ from rankstill.workspace import FORMAT, digest
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from rankstill.engine.on_ray import RayEngine
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,7 @@ class Cluster:
         store: where all machines read and write. Nothing in it is ever wrong: names are digests of what is in them.
     """
 
-    engine: Engine
+    engine: RayEngine
     store: ShardFolder
     corpus: Corpus
     encoder: Encoder

@@ -13,15 +13,15 @@ from numpy.typing import NDArray
 from rankstill.candidates.dense import encode_each
 from rankstill.datasets.corpus import Corpus, CorpusWriter
 from rankstill.engine.folders import get_folder
-from rankstill.engine.shards import ShardFolder
-from rankstill.engine.work import Engine, Function
+from rankstill.engine.shards import Function, ShardFolder
 from rankstill.models import load_bi_encoder
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from sentence_transformers import SentenceTransformer
 
-    from rankstill.datasets import Corpus
+    from rankstill.engine.on_ray import RayEngine
+
 
 PASSAGES_A_SHARD = 16_384
 """About three minutes of two cores, or seconds of a GPU: what a lost worker costs at most."""
@@ -68,7 +68,9 @@ class EncodeTask:
         return encode
 
 
-def encode_corpus_on(engine: Engine, encoder: Encoder, corpus: ShardFolder, vectors: ShardFolder, folder: Path) -> None:
+def encode_corpus_on(
+    engine: RayEngine, encoder: Encoder, corpus: ShardFolder, vectors: ShardFolder, folder: Path
+) -> None:
     """A vector of every passage, for `load_vectors`.
 
     Args:

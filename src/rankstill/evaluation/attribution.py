@@ -20,6 +20,7 @@ from rankstill.errors import DataError
 from rankstill.evaluation.metrics import aggregate, per_query
 from rankstill.evaluation.runs import Run, break_ties
 from rankstill.evaluation.significance import Comparison, compare, holm
+from rankstill.tables import markdown_rows
 
 Scores = NDArray[np.floating]
 """One query's candidates as a system scores them; higher is better. [candidates]"""
@@ -109,13 +110,8 @@ class Attribution:
 
     def to_markdown(self) -> str:
         """The conclusion, the table and the notes, as GitHub Markdown."""
-        lines = [
-            f"**{self.conclusion()}**",
-            "",
-            f"| queries | link | {MEASURE} | difference [95 %] | p | tau | KL |",
-            "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
-            *("| " + " | ".join(cells) + " |" for cells in self._rows()),
-        ]
+        headings = ["queries", "link", MEASURE, "difference [95 %]", "p", "tau", "KL"]
+        lines = [f"**{self.conclusion()}**", "", *markdown_rows([headings, *self._rows()], text_columns=2)]
         caption = (
             "The two systems of a row order the same candidates. Brackets: 95 % bootstrap interval of what the link "
             "gains; p: paired randomisation test, Holm-corrected for all links. tau: Kendall's tau-b of the two "
@@ -131,7 +127,7 @@ class Attribution:
                 f"{group.name}, n = {group.n:,}" + ("" if group.proof else " (no proof)"),
                 f"{link.source} -> {link.target}",
                 f"{found.before:.3f} -> {found.after:.3f}",
-                f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]",
+                found.difference_text(),
                 found.p_text(p_value),
                 "" if link.tau is None else f"{link.tau:.3f}",
                 f"{link.kl:.3f}",
@@ -268,10 +264,7 @@ def worst_link_in_words(link: str, found: Comparison, lead: WorstLinkTest | None
         lead: before the next link; None for a single one.
         queries: which they were: "test queries".
     """
-    figures = (
-        f"{found.before:.3f} to {found.after:.3f}, {found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}], "
-        f"n = {found.n:,} {queries}"
-    )
+    figures = f"{found.before:.3f} to {found.after:.3f}, {found.difference_text()}, n = {found.n:,} {queries}"
     if found.difference >= 0:
         return f"No link loses {measure}; {link} gains least ({figures})."
     unsure = "" if found.high < 0 else ", though the interval holds 0, so that it may lose nothing"

@@ -11,13 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.candidates import FEATURES
-from rankstill.candidates.first_stage import BM25_SCALE
-from rankstill.candidates.fusion import reciprocal_rank_fusion
+from rankstill.candidates.first_stage import BM25_SCALE, reciprocal_rank_fusion
 from rankstill.evaluation.agreement import Agreement, Symptoms, agreement_table, by_chance, evenness, list_values
 from rankstill.evaluation.attribution import Scores
 from rankstill.evaluation.holding_out import HELD_OUT_FILE, HeldOutLists
 from rankstill.evaluation.metrics import per_query
-from rankstill.evaluation.runs import Run
+from rankstill.evaluation.runs import Run, descending
 from rankstill.evaluation.significance import Comparison, compare
 from rankstill.evaluation.systems import (
     BEFORE,
@@ -87,9 +86,7 @@ def score_lists(components: Components, rankings: Sequence[Ranking], *, with_ran
     """
     path, dataset = components.workspace.path, components.dataset
     queries = dataset.texts_of(each.query_id for each in rankings)
-    positions = [
-        np.array([dataset.corpus.position(each) for each in (*one.ranking, *one.unranked)]) for one in rankings
-    ]
+    positions = components.lists.positions_of(rankings)
     dense, bm25 = FEATURES.index("dense"), FEATURES.index("bm25")
     stages = {
         "before": components.with_late(components.before),
@@ -182,6 +179,6 @@ def _by_people(components: Components, rankings: Sequence[Ranking], first_stage:
     for ranking, fused in zip(rankings, first_stage, strict=True):
         passages = (*ranking.ranking, *ranking.unranked)
         runs[0][ranking.query_id] = dict(zip(passages, fused.tolist(), strict=True))
-        runs[1][ranking.query_id] = {each: -float(rank) for rank, each in enumerate(passages)}
+        runs[1][ranking.query_id] = descending(passages)
     shown, told = (list(per_query(run, qrels, [_MEASURE])[_MEASURE].values()) for run in runs)
     return compare(shown, told, components.config.seed, components.config.evaluation.resamples)

@@ -41,8 +41,8 @@ class Forgetting:
         else:
             verdict = "something was forgotten" if found.high < 0 else "nothing was forgotten, it got better"
         return (
-            f"On {self.dataset} {measure} went from {found.before:.3f} to {found.after:.3f} ({found.difference:+.3f} "
-            f"[{found.low:+.3f}, {found.high:+.3f}], {found.p_in_words()}, n = {found.n:,}): {verdict}."
+            f"On {self.dataset} {measure} went from {found.before:.3f} to {found.after:.3f} "
+            f"({found.difference_text()}, {found.p_in_words()}, n = {found.n:,}): {verdict}."
         )
 
     def to_json(self) -> dict[str, Any]:

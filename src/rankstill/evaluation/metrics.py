@@ -13,7 +13,7 @@ from typing import Any
 
 from rankstill.datasets.dataset import Qrels
 from rankstill.errors import DataError, RankstillError
-from rankstill.evaluation.runs import Run, check_score, rank_order
+from rankstill.evaluation.runs import Run, check_score, descending, rank_order
 
 PerQuery = dict[str, dict[str, float]]
 """Values of one system: measure -> query id -> value."""
@@ -203,4 +203,4 @@ def _rank_scores(query_id: str, scores: Mapping[str, float]) -> dict[str, float]
     """Scores without ties that order the passages as trec_eval would order the given ones."""
     for passage_id, score in scores.items():
         check_score(score, query_id, passage_id)
-    return {passage_id: -float(rank) for rank, passage_id in enumerate(rank_order(scores))}
+    return descending(rank_order(scores))

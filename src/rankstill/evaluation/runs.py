@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from rankstill.datasets.dataset import Qrels
 from rankstill.errors import DataError
+from rankstill.workspace import write_atomically
 
 Run = dict[str, dict[str, float]]
 """What a system found: query id -> passage id -> score, higher is better. Ranks follow from scores (`rank_order`)."""
@@ -29,6 +29,15 @@ def rank_order(scores: Mapping[str, float]) -> list[str]:
         single = np.array(list(scores.values()), dtype=np.float64).astype(np.float32).tolist()
     ranked = sorted(zip(single, scores, strict=True), key=lambda pair: (pair[0], pair[1]), reverse=True)
     return [passage_id for _, passage_id in ranked]
+
+
+def descending(passage_ids: Iterable[str]) -> dict[str, float]:
+    """One query's part of a run, from an order alone: passage id -> score.
+
+    Args:
+        passage_ids: best first.
+    """
+    return {passage_id: -float(rank) for rank, passage_id in enumerate(passage_ids)}
 
 
 def break_ties(passage_ids: Iterable[str], scores: Iterable[float]) -> dict[str, float]:
@@ -69,7 +78,7 @@ def write_run(run: Run, path: Path, tag: str) -> None:
         DataError: an id or the tag is empty or contains white space, or a score is not a number.
     """
     _check_word(tag, "tag")
-    _write_atomically(path, _run_lines(run, tag))
+    _write_lines(path, _run_lines(run, tag))
 
 
 def _run_lines(run: Run, tag: str) -> Iterator[str]:
@@ -127,7 +136,7 @@ def write_qrels(qrels: Qrels, path: Path) -> None:
     Raises:
         DataError: an id is empty or contains white space.
     """
-    _write_atomically(path, _qrels_lines(qrels))
+    _write_lines(path, _qrels_lines(qrels))
 
 
 def _qrels_lines(qrels: Qrels) -> Iterator[str]:
@@ -182,14 +191,6 @@ def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError(f"{path}: not a UTF-8 file ({error.reason}). Re-encode it as UTF-8.") from None
 
 
-def _write_atomically(path: Path, lines: Iterable[str]) -> None:
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, "".join(lines))

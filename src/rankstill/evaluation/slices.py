@@ -14,6 +14,7 @@ from rankstill.errors import DataError
 from rankstill.evaluation.metrics import per_query
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.significance import Comparison, compare
+from rankstill.tables import markdown_rows
 
 Groups = Mapping[str, Mapping[str, Sequence[str]]]
 """What queries are split by -> name of the slice -> ids of its queries."""
@@ -64,10 +65,9 @@ class SliceTable:
 
     def to_markdown(self) -> str:
         """The table as GitHub Markdown, with what may and may not be read from it."""
-        lines = [
-            f"| {self.measure} by | queries | n | before | after | difference [95 %] | better / worse |",
-            "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
-            *("| " + " | ".join([part.by, part.name, *_cells(part)]) + " |" for part in self.slices),
+        rows = [
+            [f"{self.measure} by", "queries", "n", "before", "after", "difference [95 %]", "better / worse"],
+            *([part.by, part.name, *_cells(part)] for part in self.slices),
         ]
         caption = (
             "Brackets: 95 % paired bootstrap interval, not corrected for the number of slices: a slice shows where to "
@@ -75,7 +75,7 @@ class SliceTable:
         )
         if self.judged_by:
             caption = f"Judged by {self.judged_by}. {caption}"
-        return "\n".join([*lines, "", caption, ""])
+        return "\n".join([*markdown_rows(rows, text_columns=2), "", caption, ""])
 
 
 def slice_runs(
@@ -218,5 +218,5 @@ def _cells(part: Slice) -> tuple[str, str, str, str, str]:
     found = part.comparison
     if found is None:
         return "0", "", "", "", ""
-    difference = f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
-    return f"{found.n:,}", f"{found.before:.3f}", f"{found.after:.3f}", difference, f"{found.wins} / {found.losses}"
+    means, counts = (f"{found.before:.3f}", f"{found.after:.3f}"), f"{found.wins} / {found.losses}"
+    return f"{found.n:,}", *means, found.difference_text(), counts

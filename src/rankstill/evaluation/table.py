@@ -17,7 +17,7 @@ from rankstill.evaluation.metrics import DEFAULT_MEASURES, PerQuery, aggregate, 
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.significance import Comparison, compare, holm, interval
 from rankstill.evaluation.systems import DISTILLED, FREE
-from rankstill.notebook import table_html, table_markdown
+from rankstill.tables import markdown_rows, table_html, table_markdown
 
 
 @dataclass(frozen=True)
@@ -105,10 +105,8 @@ class EvaluationTable:
     def to_markdown(self, heading: str = "Retrieval quality") -> str:
         """The table as GitHub Markdown under a title that begins with the heading."""
         columns = [column.replace("\n@", "@").replace("\n", " ") for column in _headings(self)]
-        rows = [columns, *_rows(self)]
-        lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-        rule = "|" + " --- |" + " ---: |" * (len(rows[0]) - 1)
-        return "\n".join([f"**{_title(self, heading)}**", "", lines[0], rule, *lines[1:], "", _caption(self), ""])
+        lines = markdown_rows([columns, *_rows(self)])
+        return "\n".join([f"**{_title(self, heading)}**", "", *lines, "", _caption(self), ""])
 
     def to_html(self, heading: str = "Retrieval quality") -> str:
         """The table for a notebook."""
@@ -278,7 +276,7 @@ def _rows(table: EvaluationTable) -> list[list[str]]:
     return [
         [
             system.name,
-            f"{system.values[main]:.3f} {_bracket(system.intervals[main], '.3f')}",
+            "{:.3f} [{:.3f}, {:.3f}]".format(system.values[main], *system.intervals[main]),
             *(f"{system.values[measure]:.3f}" for measure in others),
             *_difference(system, main, adjusted),
         ]
@@ -290,11 +288,7 @@ def _difference(system: SystemResult, measure: str, adjusted: Mapping[str, float
     if system.comparisons is None:
         return "", ""
     found = system.comparisons[measure]
-    return f"{found.difference:+.3f} {_bracket((found.low, found.high), '+.3f')}", found.p_text(adjusted[system.name])
-
-
-def _bracket(ends: tuple[float, float], form: str) -> str:
-    return f"[{ends[0]:{form}}, {ends[1]:{form}}]"
+    return found.difference_text(), found.p_text(adjusted[system.name])
 
 
 def _comparisons(

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from rankstill.config import Config
 from rankstill.errors import RankstillError, WorkspaceError
-from rankstill.export.finished import open_finished
-from rankstill.export.matryoshka import DIMENSIONS, TruncationTable, truncation_table
+from rankstill.export.matryoshka import DIMENSIONS, TruncationTable, principal_axes, rotated, truncation_table
 from rankstill.export.measuring import ExportTable
-from rankstill.export.rotation import principal_axes, rotated
 from rankstill.export.search import Vectors, unit
 from rankstill.export.stores import to_lancedb, to_pgvector, to_qdrant
 from rankstill.export.vectors import Batch, batches_of, token_batches_of, write_parquet
 from rankstill.multi_vector import TokenIndex
-from rankstill.workspace import write_atomically
+from rankstill.steps import title
+from rankstill.workspace import Workspace, write_atomically
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from rankstill.pipeline import Chain
+
 
 STORES: dict[str, Callable[..., int]] = {"qdrant": to_qdrant, "lancedb": to_lancedb, "pgvector": to_pgvector}
 """Name -> function that puts batches into one: `(batches, collection or table, location=...)`."""
@@ -180,3 +181,47 @@ def _calibration(chain: Chain, passages: int = 64, queries: int = 32) -> dict[st
     drawn = draw.permutation(len(dataset.corpus))[:passages]
     asked = [dataset.train[int(row)] for row in draw.permutation(len(dataset.train))[:queries]]
     return {"document": dataset.corpus.texts(int(row) for row in drawn), "query": dataset.texts_of(asked)}
+
+
+class FinishedWorkspace(Workspace):
+    """A workspace whose steps are taken as they are; one that would have to be made is refused.
+
+    Raises:
+        WorkspaceError: there is none in this folder, or see `Workspace`.
+    """
+
+    def write(self, name: str, text: str) -> None:
+        """Nothing: the config and the card that lie there are those of what is taken."""
+
+    def _claim_folder(self) -> None:
+        if not self.path("manifest.json").is_file():
+            raise WorkspaceError(f"{self.folder}: no workspace of a run. `rankstill run` first, with -w {self.folder}.")
+        super()._claim_folder()
+
+    def _make(self, name: str, *_: Any) -> NoReturn:
+        known = self.record(name)
+        if known is None:
+            why = f'step "{title(name)}" is not finished'
+        elif all(self.path(output).exists() for output in known.outputs):
+            why = f'settings or data have changed since step "{title(name)}" was made'
+        else:
+            why = f'files of step "{title(name)}" are missing'
+        raise WorkspaceError(f"{self.folder}: {why}. `rankstill run` first, with -w {self.folder}.")
+
+
+@contextmanager
+def open_finished(config: Config, workspace: str | Path) -> Iterator[Chain]:
+    """The chain on a workspace that holds its retriever and the corpus's vectors by it, made by this very config.
+
+    Raises:
+        WorkspaceError: they are not there, or settings or data have changed since they were made.
+        RankstillError: the dataset cannot be loaded.
+    """
+    from rankstill.datasets import load_dataset
+    from rankstill.pipeline import Chain
+
+    dataset = load_dataset(config.dataset)
+    with FinishedWorkspace(workspace) as opened:
+        chain = Chain(config, opened, dataset)
+        chain.reranker()
+        yield chain

@@ -18,6 +18,7 @@ from rankstill.export.search import Vectors, vectors_run
 from rankstill.export.standalone import Retriever
 from rankstill.export.variants import VARIANTS
 from rankstill.progress import progress
+from rankstill.tables import markdown_rows
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -73,16 +74,13 @@ class ExportTable:
 
     def to_markdown(self) -> str:
         """The table as GitHub Markdown."""
+        headings = ["form", "MB", MEASURE, "difference [95 % interval]", "cosine, passages (worst)", "cosine, queries"]
+        headings += ["passages/s", "x torch (rounds)"]
+        searched = "the whole corpus" if self.passages == self.corpus else "those that decide the measure"
         lines = [
             f"**What the export costs and brings** (n = {self.queries:,} queries)",
             "",
-            f"| form | MB | {MEASURE} | difference [95 % interval] | cosine, passages (worst) | cosine, queries | "
-            "passages/s | x torch (rounds) |",
-            "| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: |",
-        ]
-        lines += [_line(form) for form in self.forms]
-        searched = "the whole corpus" if self.passages == self.corpus else "those that decide the measure"
-        lines += [
+            *markdown_rows([headings, *map(_cells, self.forms)]),
             "",
             f"Searched: {self.passages:,} of {self.corpus:,} passages, {searched}. torch is sentence-transformers in "
             f"full precision; each form had {self.threads} thread(s) and encoded the same passages in turn.",
@@ -91,21 +89,19 @@ class ExportTable:
         return "\n".join(lines)
 
 
-def _line(form: ExportedVariant) -> str:
+def _cells(form: ExportedVariant) -> list[str]:
     found = form.comparison
-    changed = "" if found is None else f"{found.difference:+.4f} [{found.low:+.4f}, {found.high:+.4f}]"
     near, fast = form.agreement, form.speed
-    cells = (
+    return [
         form.name,
         f"{form.megabytes:,.0f}",
         "not measured" if form.quality is None else f"{form.quality:.4f}",
-        changed,
+        "" if found is None else found.difference_text(places=4),
         f"{near.passages:.4f} ({near.worst:.4f})",
         "" if near.queries is None else f"{near.queries:.4f}",
         f"{fast.per_second:,.0f}",
         f"{fast.ratio:.2f} ({fast.low:.2f} to {fast.high:.2f})",
-    )
-    return "| " + " | ".join(cells) + " |"
+    ]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.candidates.vectors import read_pieces
+from rankstill.candidates.dense import read_pieces
 from rankstill.compute.memory import DeviceMemory, release_memory
 from rankstill.compute.precision import fast_precision
 from rankstill.multi_vector.codes import Bits, Codec

@@ -11,9 +11,8 @@ from rankstill.datasets.dataset import Dataset, Query
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation.runs import Run, rank_order
 from rankstill.evaluation.table import tabulate
-from rankstill.rag.answering import Contexts, Question, Reply, answer_by_system
+from rankstill.rag.answering import Contexts, Question, Reply, answer_by_system, reader_template
 from rankstill.rag.choices import ChoiceQuestion, parse_choice
-from rankstill.rag.prompts import reader_template
 from rankstill.rag.scores import score
 from rankstill.rag.table import CLOSED_BOOK, RagSettings, RagTable, Row
 from rankstill.teacher.prices import quote

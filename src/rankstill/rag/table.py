@@ -13,6 +13,7 @@ from typing import Any
 
 from rankstill.evaluation.significance import share_interval
 from rankstill.evaluation.table import EvaluationTable, SystemResult
+from rankstill.tables import markdown_rows
 from rankstill.teacher.prices import Quote
 from rankstill.workspace import write_atomically
 
@@ -125,13 +126,14 @@ class RagTable:
             [system.name, f"{read[system.name]:.1f}", *(_figure(system, measure) for measure in self.table.measures)]
             for system in self.table.systems
         ]
+        headings = ["system", "passages read", *(f"{name} [95 %]" for name in self.table.measures)]
         subjects = self.by_subject()
         names = [system.name for system in self.table.systems]
         return "\n".join(
             [
                 f"**{heading}, {n}, reader {self.reader}, prompt {self.prompt}, k = {self.k}**",
                 "",
-                *_markdown(["system", "passages read", *(f"{name} [95 %]" for name in self.table.measures)], figures),
+                *markdown_rows([headings, *figures]),
                 "",
                 *self._differences(),
                 *self._subjects(subjects, names),
@@ -186,14 +188,14 @@ class RagTable:
         for system in compared:
             cells = [system.name]
             for measure, found in (system.comparisons or {}).items():
-                cells.append(f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]")
+                cells.append(found.difference_text())
                 cells.append(f"{found.wins}/{found.losses}")
                 cells.append(f"{adjusted[measure][system.name]:.4f}")
             rows.append(cells)
         columns = [f"against {self.table.baseline}"]
         for measure in self.table.measures:
             columns += [f"{measure} difference [95 %]", f"{measure} better/worse", f"{measure} p"]
-        return [*_markdown(columns, rows), ""]
+        return [*markdown_rows([columns, *rows]), ""]
 
     def _subjects(self, subjects: Mapping[str, Mapping[str, AccuracyShare]], names: Sequence[str]) -> list[str]:
         if not subjects:
@@ -203,7 +205,7 @@ class RagTable:
             for subject, systems in subjects.items()
         ]
         columns = [f"{self.table.measures[0]} by subject", "n", *(f"{name} [95 %]" for name in names)]
-        return [*_markdown(columns, rows), ""]
+        return [*markdown_rows([columns, *rows]), ""]
 
     def _caption(self) -> list[str]:
         compared = sum(system.comparisons is not None for system in self.table.systems)
@@ -221,8 +223,3 @@ class RagTable:
 def _figure(system: SystemResult, measure: str) -> str:
     low, high = system.intervals[measure]
     return f"{system.values[measure]:.3f} [{low:.3f}, {high:.3f}]"
-
-
-def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    head, *body = ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in (columns, *rows)]
-    return [head, "|" + " --- |" + " ---: |" * (len(columns) - 1), *body]

@@ -13,6 +13,7 @@ from rankstill.errors import WorkspaceError
 from rankstill.evaluation import EvaluationTable
 from rankstill.evaluation.agreement import Agreement
 from rankstill.evaluation.holding_out import HELD_OUT_FILE
+from rankstill.evaluation.systems import run_name
 from rankstill.workspace import FORMAT, StepRecord
 
 _LOSSES = {
@@ -49,7 +50,7 @@ class Finished:
 
     def run_path(self, system: str) -> Path:
         """Where a system's run lies."""
-        return self.folder / "runs" / f"{system.replace(' ', '-')}.trec"
+        return self.folder / "runs" / f"{run_name(system)}.trec"
 
     @property
     def rankings(self) -> Path | None:
@@ -113,10 +114,7 @@ def _steps(path: Path) -> dict[str, StepRecord]:
     try:
         manifest = _json(path)
         made_by = manifest["format"]
-        steps = {
-            name: StepRecord(**{**record, "outputs": tuple(record["outputs"]), "notes": tuple(record.get("notes", ()))})
-            for name, record in manifest["steps"].items()
-        }
+        steps = {name: StepRecord.from_json(record) for name, record in manifest["steps"].items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise WorkspaceError(f"{path}: not a workspace's manifest ({error!r}). Run the chain again.") from None
     if made_by != FORMAT:

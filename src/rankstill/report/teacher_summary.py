@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rankstill.datasets import Dataset
 from rankstill.evaluation import Comparison, Run, compare, per_query
+from rankstill.evaluation.runs import descending
 from rankstill.report.showing import excerpt
 from rankstill.teacher import Ranking, read_rankings
 
@@ -109,16 +110,12 @@ def _against_shown(
     qrels = {query_id: grades for query_id, grades in judged.items() if any(grade > 0 for grade in grades.values())}
     if not qrels:
         return {}, None
-    shown: Run = {each.query_id: _descending(each.candidates) for each in rankings}
-    told: Run = {each.query_id: _descending((*each.ranking, *each.unranked)) for each in rankings}
+    shown: Run = {each.query_id: descending(each.candidates) for each in rankings}
+    told: Run = {each.query_id: descending((*each.ranking, *each.unranked)) for each in rankings}
     old, new = (per_query(run, qrels, [_MEASURE])[_MEASURE] for run in (shown, told))
     return {each: new[each] - old[each] for each in qrels}, compare(
         list(old.values()), list(new.values()), seed, resamples
     )
-
-
-def _descending(passage_ids: Sequence[str]) -> dict[str, float]:
-    return {each: -float(rank) for rank, each in enumerate(passage_ids)}
 
 
 def _telling(rankings: Sequence[Ranking], gains: Mapping[str, float]) -> list[Ranking]:

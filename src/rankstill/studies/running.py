@@ -29,8 +29,7 @@ from rankstill.pipeline import Chain, identity
 from rankstill.progress import say
 from rankstill.report.page import machine
 from rankstill.studies.lists import draw, relist, shorten
-from rankstill.studies.measuring import VariantResult, study_table
-from rankstill.studies.table import StudyTable
+from rankstill.studies.table import StudyTable, VariantResult, study_table
 from rankstill.studies.variants import Study, StudyData, Variant
 from rankstill.teacher import Ranking, write_rankings
 from rankstill.workspace import Workspace, digest

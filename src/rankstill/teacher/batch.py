@@ -24,10 +24,9 @@ from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.batch_api import BatchAPI, BatchRefused, batch_line
 from rankstill.teacher.budget import BudgetReached, Reservation
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.client import TeacherError
+from rankstill.teacher.client import TeacherError, run
 from rankstill.teacher.failures import Failure
 from rankstill.teacher.ledger import LedgerError
-from rankstill.teacher.loop import run
 from rankstill.teacher.transport import INSTEAD, adapted
 from rankstill.teacher.truncation import CUT, TruncationWatch
 from rankstill.workspace import write_atomically

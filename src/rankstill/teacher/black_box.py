@@ -11,10 +11,10 @@ from rankstill.progress import progress
 from rankstill.teacher.asking import CandidateList, Inquiry, S
 from rankstill.teacher.budget import Budget
 from rankstill.teacher.calls import Answer, Call
+from rankstill.teacher.client import run
 from rankstill.teacher.endpoint import Endpoint, reach
 from rankstill.teacher.failures import TeacherError
 from rankstill.teacher.ledger import Ledger, default_ledger_path
-from rankstill.teacher.loop import run
 from rankstill.teacher.prices import Price, Quote, price_of, quote
 from rankstill.teacher.prompts import count_tokens
 

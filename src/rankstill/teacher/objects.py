@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from rankstill.teacher.calls import Kind
-from rankstill.teacher.denials import reversed_order, taken_back
+from rankstill.teacher.grammar import reversed_order, taken_back
 
 _OPENS = re.compile(r"\{\s{0,99}(?:\"(?:[^\"\\\n]|\\.){0,80}\"|'(?:[^'\\\n]|\\.){0,80}'|\w{1,80})\s{0,99}:", re.DOTALL)
 # A string may be cut with the answer. Each token is matched in one way, so that it takes linear time.

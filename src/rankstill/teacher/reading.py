@@ -24,8 +24,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rankstill.teacher.calls import Kind, Labels, Reading
-from rankstill.teacher.denials import denies, reversed_order, taken_back
-from rankstill.teacher.grammar import Grammar, Standing, find_rankings, grammar
+from rankstill.teacher.grammar import Grammar, Standing, denies, find_rankings, grammar, reversed_order, taken_back
 from rankstill.teacher.objects import Claim, Entry, claims, find_objects
 from rankstill.teacher.plain import plain, plain_characters, without_reasoning
 

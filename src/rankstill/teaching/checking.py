@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from rankstill.datasets import Dataset
 from rankstill.errors import DataError
 from rankstill.evaluation import Comparison, compare, interval, per_query
+from rankstill.evaluation.runs import descending
 from rankstill.progress import say
 from rankstill.teacher.asking import CandidateList, RankedAnswer
 from rankstill.teacher.live import NothingDecidedError
@@ -166,8 +167,8 @@ def _judge(
 ) -> tuple[Comparison | None, Verdict, str]:
     if not rankings:
         return None, *_verdict_without_rankings(health, asked)
-    first_stage = {each.query_id: _scores(each.candidates) for each in rankings}
-    teacher = {each.query_id: _scores((*each.ranking, *each.unranked)) for each in rankings}
+    first_stage = {each.query_id: descending(each.candidates) for each in rankings}
+    teacher = {each.query_id: descending((*each.ranking, *each.unranked)) for each in rankings}
     qrels = {query_id: questions.qrels[query_id] for query_id in first_stage}
     before, after = (list(per_query(run, qrels, [_MEASURE])[_MEASURE].values()) for run in (first_stage, teacher))
     resamples = config.evaluation.resamples
@@ -228,10 +229,6 @@ def _verdict_without_rankings(health: Health, asked: int) -> tuple[Verdict, str]
 
 def _bias(health: Health) -> str:
     return f" (position bias {health.bias.slope:.2f})" if health.bias is not None else ""
-
-
-def _scores(ranked: Sequence[str]) -> dict[str, float]:
-    return {passage_id: -float(rank) for rank, passage_id in enumerate(ranked)}
 
 
 def _by_chance(candidates: int) -> float:
