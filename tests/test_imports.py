@@ -18,7 +18,7 @@ EXTRAS = {"__main__", "cli", "demo", "engine", "export", "proof", "rag", "serve"
 """What works on a finished chain, shows it, or runs it elsewhere; `proof` is `prove` and `rag`."""
 FOUNDATION = (
     *("errors", "quiet", "progress", "disk", "cache", "compute", "config", "models", "steps", "reporting", "workspace"),
-    *("distributed", "training", "tables", "notebook"),
+    *("distributed", "training", "tables"),
 )
 LIBRARIES = (
     *("datasets", "candidates", "teacher", "ranker", "labels", "retriever", "multi_vector", "hybrid", "baselines"),

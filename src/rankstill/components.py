@@ -22,14 +22,7 @@ from rankstill.datasets import Dataset, bundled, find_leaks, is_bundled
 from rankstill.errors import DataError, ModelError
 from rankstill.evaluation.judged import with_judgements
 from rankstill.lists import TeacherLists
-from rankstill.models import (
-    RANKS_ALREADY,
-    architecture_of,
-    hub_has,
-    load_bi_encoder,
-    load_multi_vector,
-    model_identity,
-)
+from rankstill.models import RANKS_ALREADY, architecture_of, hub_has, load_bi_encoder, load_multi_vector, model_identity
 from rankstill.multi_vector import MeanMaxSim, TokenIndex
 from rankstill.teacher import read_rankings
 from rankstill.workspace import Workspace
@@ -48,11 +41,7 @@ _QUERIES_TO_MEASURE_WITH = 200
 
 
 def check_corpus(config: Config, dataset: Dataset) -> None:
-    """Whether there is a corpus to search.
-
-    Raises:
-        DataError: it is smaller than k.
-    """
+    """Whether there is a corpus to search; DataError if it is smaller than k."""
     if dataset.corpus.distinct < config.candidates.k:
         different = " different" if dataset.corpus.repeats is not None else ""
         raise DataError(
@@ -62,11 +51,7 @@ def check_corpus(config: Config, dataset: Dataset) -> None:
 
 
 def check_queries(dataset: Dataset) -> None:
-    """Whether anything can be learned.
-
-    Raises:
-        DataError: no query may teach.
-    """
+    """Whether anything can be learned; DataError if no query may teach."""
     if not dataset.train:
         raise DataError(
             f"{dataset.name}: no query may teach. Check dataset.train_split, or bring training queries that do not "
@@ -379,11 +364,7 @@ class Components:
         return FirstStage(self.dataset.corpus, model, load_vectors(vectors), self.config.candidates, bm25=self.bm25)
 
     def encode_corpus_after(self, model: SentenceTransformer, folder: Path) -> None:
-        """Write the corpus's vectors by the new retriever; where none of its training was kept, they are the old ones.
-
-        Args:
-            model: the new retriever, as it lies in the workspace.
-        """
+        """Write the corpus's vectors by the new retriever, or the old ones where none of its training was kept."""
         blend = self.retriever_blend
         if blend and not blend.share and self.config.retriever.max_length is None:
             folder.mkdir(parents=True, exist_ok=True)

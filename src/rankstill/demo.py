@@ -40,7 +40,6 @@ def run_demo(
     Args:
         quick: work on a sample, with figures that are a sample's.
         all_claims: train on all 809 claims, those that leak into the test split too.
-        replace: see `distill`.
     """
     leaks = {"dataset.leaks": "keep" if all_claims else "drop"}
     config = demo_config({**leaks, **(_QUICK if quick else {}), **(changes or {})})

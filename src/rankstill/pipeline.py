@@ -152,11 +152,7 @@ class Chain:
             "vectors",
             lambda folder: make_vectors(self.components, folder),
             outputs=("vectors",),
-            settings=[
-                self.components.retriever_identity,
-                retriever.query_prompt,
-                retriever.passage_prompt,
-            ],
+            settings=[self.components.retriever_identity, retriever.query_prompt, retriever.passage_prompt],
             inputs=[self.dataset.corpus.fingerprint],
             shared=True,
         )

@@ -117,11 +117,7 @@ def _reading(config: Config, workspace: str | Path, dataset: Dataset | None = No
 
 
 def _read_from(config: Config, systems: Iterable[str]) -> list[str]:
-    """Those of a run's systems whose passages the reader gets: as configured, and the one they are compared with.
-
-    Raises:
-        RankstillError: the run lacks one that the config names.
-    """
+    """Those of a run's systems whose passages the reader gets: as configured, and the one they are compared with."""
     systems = list(systems)
     wanted = systems if config.rag.systems is None else [BEFORE, *config.rag.systems]
     lacking = [name for name in wanted if name not in systems]

@@ -46,7 +46,6 @@ def training_arguments(
     """Arguments for a sentence-transformers trainer: bfloat16 where native, no checkpoints, no output of its own.
 
     Args:
-        scratch: a folder for what the trainer writes.
         batch: rows a step, of each process where several train.
         rate: peak learning rate.
     """

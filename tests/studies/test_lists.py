@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankstill.studies import ListKind, relist
-from rankstill.studies.lists import draw, shorten
+from rankstill.studies.variants import draw, shorten
 from rankstill.teacher import Ranking
 
 IDS = ("a", "b", "c", "d", "e")

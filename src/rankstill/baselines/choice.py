@@ -81,7 +81,6 @@ def label_without_ranker(
 
     Args:
         found: positions of each query's candidates, best first, by query id.
-        candidates: fingerprint of these.
     """
     config, dataset, n = components.config, components.lists.teaching_set, components.config.candidates.n
     ranked_by, white_box = config.labels.ranked_by, config.white_box

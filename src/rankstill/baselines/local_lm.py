@@ -37,7 +37,6 @@ class LocalLM:
     (`<|im_end|>`) read as the characters that they are, so a passage cannot end its own part of the prompt.
 
     Args:
-        name: for messages.
         passage_tokens: a passage is cut after so many.
     """
 

@@ -27,7 +27,6 @@ def read_signal(
     """What a language model says of each passage; see `Signal`. [passages]
 
     Args:
-        passages: the query's candidates, best first.
         signal: what to read. "left-out" reads a prompt of all others for each passage: the dearest by far.
 
     Raises:
@@ -80,7 +79,6 @@ def label_by_lm(
         query_ids: the query ids of queries that have an accepted answer.
         candidates: positions of each query's candidates, best first, by query id.
         folder: for what was read, a part of the queries a file; of one language model and one table of candidates.
-        passages: how many candidates of each query.
 
     Returns:
         The method's scores, divided by its own temperature (`TEMPERATURE_OF`).

@@ -40,7 +40,6 @@ class IndexRecall:
         effort: how many lists (IVF) or neighbours (HNSW) it looks at for a query; 0 where there is no such choice.
         recall: share of the `depth` nearest passages that it finds, mean over the queries.
         worst: share of that query of which it finds least.
-        depth: passages a query.
         least: the recall that was wanted.
     """
 
@@ -73,7 +72,6 @@ class ApproximateIndex:
 
     Args:
         passages: unit vectors, memory-mapped. [passages, dimensions]
-        effort: see `IndexRecall`.
     """
 
     def __init__(self, index: Any, passages: Vectors, effort: int) -> None:

@@ -57,10 +57,7 @@ def encode_each(
             together = memory.inference_batch_size(len(texts[order[start]]), batch_size)
             rows = order[start : start + 8 * max(batch_size, together)]
             vectors[rows] = encode_batch(
-                [texts[row] for row in rows],
-                batch_size=together,
-                show_progress_bar=False,
-                normalize_embeddings=True,
+                [texts[row] for row in rows], batch_size=together, show_progress_bar=False, normalize_embeddings=True
             )
             release_memory()
             advance(len(rows))

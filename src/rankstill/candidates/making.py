@@ -15,11 +15,7 @@ if TYPE_CHECKING:
 
 
 def make_vectors(components: Components, folder: Path) -> None:
-    """Encode the corpus by the retriever as it was, here or on the cluster.
-
-    Args:
-        folder: for `vectors/`.
-    """
+    """Encode the corpus by the retriever as it was, here or on the cluster."""
     if components.cluster is not None:
         components.cluster.encode_corpus(folder / "vectors")
         return
@@ -31,7 +27,6 @@ def make_candidates(components: Components, folder: Path) -> Sequence[str]:
 
     Args:
         components: the components of a chain that has vectors.
-        folder: for `candidates.parquet`.
     """
     dataset, config = components.dataset, components.config.candidates
     asked = [*dataset.train, *dataset.extra]

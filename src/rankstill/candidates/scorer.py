@@ -28,10 +28,7 @@ class PassageScorer:
     """
 
     def __init__(
-        self,
-        model: SentenceTransformer,
-        bm25: BM25Statistics,
-        late: MultiVectorEncoder | None = None,
+        self, model: SentenceTransformer, bm25: BM25Statistics, late: MultiVectorEncoder | None = None
     ) -> None:
         self.model = model
         self.bm25 = bm25

@@ -66,7 +66,6 @@ class Experiment:
 
     Args:
         path: the path of the config, or of a workspace that holds one, if either is given.
-        changes: options that flags set, by dotted path.
     """
 
     path: Path | None

@@ -105,9 +105,6 @@ class DeviceMemory:
     def micro_batch_size(self, few: int) -> int:
         """How many texts of a training step go through the model at once (see `in_micro_batches`): on a GPU all that
         fit.
-
-        Args:
-            few: The number of texts on any device but a GPU.
         """
         if not self.free:
             return few
@@ -117,9 +114,6 @@ class DeviceMemory:
     def fits_step(self, tokens: int) -> bool:
         """Whether a processor's memory holds the activations of a whole training step. On a GPU a micro-batch already
         fills it.
-
-        Args:
-            tokens: Tokens of all texts of the step, with padding.
         """
         return self.device == "cpu" and tokens * self.width * self.layers * _BYTES_A_NUMBER <= _KEPT_ON_A_PROCESSOR
 

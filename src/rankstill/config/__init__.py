@@ -1,7 +1,14 @@
 """Every option once: its default, its unit and why. YAML in and out; the command line's flags name the same paths."""
 
-from rankstill.config.files import commented_config, make_config, read_config, starting_config, write_config
-from rankstill.config.public import public_options, public_yaml
+from rankstill.config.files import (
+    commented_config,
+    make_config,
+    public_options,
+    public_yaml,
+    read_config,
+    starting_config,
+    write_config,
+)
 from rankstill.config.sections import (
     CandidatesConfig,
     Config,

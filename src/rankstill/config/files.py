@@ -75,6 +75,16 @@ seed: 0
 # cpu, cuda, cuda:1 or mps; null: the best device of this machine.
 device: null
 """
+_ASKED = ("endpoint", "api_key_env", "ledger")
+_HIDDEN = (
+    *(f"teacher.{option}" for option in _ASKED),
+    *(f"rag.reader.{option}" for option in _ASKED),
+    "judge.endpoint",
+    "judge.api_key_env",
+    "engine.address",
+    "engine.store",
+)
+"""Private options: where LLMs are reached and paid, and on which machines a run works."""
 
 
 def write_config(config: Config) -> str:
@@ -201,3 +211,29 @@ def commented_config(source: str) -> str:
 def starting_config(source: str) -> str:
     """A YAML config of a dozen options, with three choices of teacher, one of them active."""
     return _TEMPLATE.format(source=scalar(source))
+
+
+def public_options(config: Config) -> dict[str, Any]:
+    """The experiment's options, section by section, without those that are hidden: their values, and their names."""
+    options: dict[str, Any] = config.model_dump(mode="json")
+    for path in _HIDDEN:
+        section, option = _section(options, path)
+        section.pop(option, None)
+    return options
+
+
+def public_yaml(config: Config) -> str:
+    """The same as YAML, to be run again; a comment names hidden options that were set, for null would mean another."""
+    options = config.model_dump(mode="json")
+    hidden = [path for path in _HIDDEN if (found := _section(options, path))[0].get(found[1]) is not None]
+    note = f"# not shown: {', '.join(hidden)}; set yours\n" if hidden else ""
+    return f"{note}{yaml_of(public_options(config))}"
+
+
+def _section(options: Mapping[str, Any], path: str) -> tuple[dict[str, Any], str]:
+    """The section that holds an option, empty where there is none, and the option's own name."""
+    *above, option = path.split(".")
+    section: Any = options
+    for name in above:
+        section = section.get(name) or {}
+    return section, option

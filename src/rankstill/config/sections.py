@@ -183,10 +183,7 @@ class RetrieverConfig(Section):
         "quarters, all or none of them, as the LLM's rankings choose that are kept for it",
     )
     holdout: float = Field(
-        0.15,
-        gt=0,
-        lt=1,
-        description="share of the LLM's rankings that do not teach the encoder but choose the blend",
+        0.15, gt=0, lt=1, description="share of the LLM's rankings that do not teach the encoder but choose the blend"
     )
 
 

@@ -2,7 +2,6 @@
 
 from rankstill.datasets.corpus import Corpus
 from rankstill.datasets.dataset import Dataset, Qrels, Query
-from rankstill.datasets.holdout import hold_out
 from rankstill.datasets.leaks import LeakReport, drop_leaks, find_leaks, mark_leaks, near_duplicates, shared_gold
 from rankstill.datasets.loading import (
     bundled,
@@ -12,7 +11,7 @@ from rankstill.datasets.loading import (
     load_dataset,
     load_with_leaks,
 )
-from rankstill.datasets.sampling import sample
+from rankstill.datasets.sampling import hold_out, sample
 from rankstill.datasets.writing import write_beir
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""Unlabelled queries from a file: what users typed, for the ranker to label."""
+"""Queries without judgements: those for the ranker to label, and those for an LLM to judge what is found for them."""
 
 from __future__ import annotations
 

@@ -108,7 +108,4 @@ def _queries(part: Any) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _judgements(part: Any) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, judgement in enumerate(part.qrels_iter(), start=1):
-        yield (
-            number,
-            {"query-id": judgement.query_id, "corpus-id": judgement.doc_id, "score": judgement.relevance},
-        )
+        yield (number, {"query-id": judgement.query_id, "corpus-id": judgement.doc_id, "score": judgement.relevance})

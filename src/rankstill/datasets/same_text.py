@@ -38,7 +38,6 @@ def repeated(by_hash: Hashed, text_at: Callable[[int], str]) -> NDArray[np.int64
     """Positions of texts that stood there before, each with that of the first, in order of position. [repeated, 2]
 
     Args:
-        by_hash: as `hashed` gives it.
         text_at: the text at a position, since unequal texts may have one hash.
     """
     hashes, positions = by_hash

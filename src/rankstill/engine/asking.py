@@ -78,11 +78,7 @@ class CallWorkers:
         self._next = itertools.cycle(self._workers)
 
     async def __call__(self, call: Call) -> Any:
-        """The JSON value of the reply.
-
-        Raises:
-            FailedThereError: the request failed, or its worker was lost.
-        """
+        """The JSON value of the reply; FailedThereError if the request failed, or its worker was lost."""
         import ray
 
         sent = next(self._next).send.remote(call)

@@ -23,13 +23,12 @@ from rankstill.engine.finding import (
     add_late,
     candidates_in,
     join_columns,
-    labels_in,
     query_tables,
 )
 from rankstill.engine.folders import put_folder
 from rankstill.engine.shards import ShardFolder
 from rankstill.labels.labelling import RankedBy, UnlabelledQuery
-from rankstill.labels.table import LabelledQuery
+from rankstill.labels.table import LabelledQuery, labels_in
 from rankstill.models import model_identity
 from rankstill.workspace import FORMAT, digest
 
@@ -89,7 +88,7 @@ class Cluster:
         kept = self.store / f"labels-{_made_from(key, identity, late is not None, ranked_by)}"
         made = self.engine.map(score, join_columns(asked, found), kept, "labelling, part by part")
         for shard in made:
-            yield from labels_in(shard)
+            yield from labels_in(shard.to_batches())
 
     def _find(self, asked: Sequence[pa.Table], depth: int) -> tuple[str, Iterator[pa.Table]]:
         first_stage = SharedFirstStage(self._shared_corpus, self._vectors, self._shared_encoder, self.candidates)

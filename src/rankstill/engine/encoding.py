@@ -75,7 +75,6 @@ def encode_corpus_on(
 
     Args:
         corpus: as `corpus_tables` gives it.
-        vectors: where shards that are made stay.
         folder: for the file, here; made if it is not there.
     """
     engine.fill(EncodeTask(encoder), corpus, vectors, "encoding passages, part by part")
@@ -84,11 +83,7 @@ def encode_corpus_on(
 
 
 def corpus_tables(corpus: Corpus, rows: int = PASSAGES_A_SHARD) -> Iterator[pa.Table]:
-    """A corpus as shards: `id`, `title` and `text` of each passage.
-
-    Args:
-        rows: passages a shard.
-    """
+    """A corpus as shards: `id`, `title` and `text` of each passage."""
     import pyarrow as pa
 
     for start in range(0, len(corpus), rows):

@@ -1,12 +1,11 @@
-"""The first stage by shards of the queries: candidates and their scores, on workers that each hold a first stage."""
+"""Candidates and labels by shards of the queries, on workers that each hold a first stage or a ranker."""
 
 from __future__ import annotations
 
-import io
 import weakref
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +19,7 @@ from rankstill.engine.encoding import Encoder, gather, read_corpus
 from rankstill.engine.folders import ScratchFolder, get_folder
 from rankstill.engine.shards import Function, ShardFolder
 from rankstill.labels.labelling import RankedBy, UnlabelledQuery, label_shard, passages_of
-from rankstill.labels.table import LabelledQuery, read_labels, write_labels
+from rankstill.labels.table import labels_table
 from rankstill.ranker.model import Ranker
 
 if TYPE_CHECKING:
@@ -55,11 +54,7 @@ class SharedFirstStage:
 
 @dataclass(frozen=True)
 class FindTask:
-    """Work: queries as `query_tables` gives them -> `positions`, `features` and `fused` of each one's passages.
-
-    Args:
-        depth: passages of a query that names none.
-    """
+    """Work: queries as `query_tables` gives them -> `positions`, `features` and `fused` of each one's passages."""
 
     first_stage: SharedFirstStage
     depth: int
@@ -100,11 +95,7 @@ def queries_in(shard: pa.Table) -> list[UnlabelledQuery]:
 
     return [
         UnlabelledQuery(
-            row["id"],
-            row["text"],
-            row["source"],
-            np.array(row["ranked"], dtype=np.int64),
-            positions(row["others"]),
+            row["id"], row["text"], row["source"], np.array(row["ranked"], dtype=np.int64), positions(row["others"])
         )
         for row in shard.to_pylist()
     ]
@@ -138,7 +129,6 @@ class SharedRanker:
     Args:
         folder: the folder of the ranker, which every worker can read; or its address, as `put_folder` gives it.
         corpus: as `corpus_tables` gives it; a prior alone does not read it.
-        device: None: the best that the worker has.
     """
 
     folder: str
@@ -153,8 +143,8 @@ class SharedRanker:
 
 @dataclass(frozen=True)
 class ScoreTask:
-    """Work: a shard of queries beside what was found for them (`join_columns`) -> their labels, as `write_labels`
-    writes them.
+    """Work: a shard of queries beside what was found for them (`join_columns`) -> their labels, as a
+    `labels_table`.
     """
 
     ranker: SharedRanker
@@ -166,19 +156,9 @@ class ScoreTask:
 
         def score(shard: pa.Table) -> pa.Table:
             passages = [(positions, features) for positions, features, _ in candidates_in(shard)]
-            return _table(label_shard(queries_in(shard), passages, corpus, ranker, self.ranked_by))
+            return labels_table(label_shard(queries_in(shard), passages, corpus, ranker, self.ranked_by))
 
         return score
-
-
-def labels_in(shard: pa.Table) -> list[LabelledQuery]:
-    """The labels of a shard that `ScoreTask` made."""
-    import pyarrow.parquet as pq
-
-    file: Any = io.BytesIO()
-    pq.write_table(shard, file)
-    file.seek(0)
-    return read_labels(file)
 
 
 def join_columns(queries: Iterable[pa.Table], found: Iterable[pa.Table]) -> Iterator[pa.Table]:
@@ -201,11 +181,3 @@ def add_late(queries: pa.Table, found: pa.Table, late: LateInteractionScores) ->
     ]
     place = found.column_names.index("features")
     return found.set_column(place, "features", pa.array(features, pa.list_(pa.float32())))
-
-
-def _table(labels: Sequence[LabelledQuery]) -> pa.Table:
-    import pyarrow.parquet as pq
-
-    file: Any = io.BytesIO()
-    write_labels(labels, file)
-    return pq.read_table(file)

@@ -16,11 +16,7 @@ _LOCK = "lock"
 
 
 def put_folder(folder: Path, place: ShardFolder) -> str:
-    """Copy a folder's files to a place, unless all of it is there; returns its address, for `get_folder`.
-
-    Args:
-        place: for it alone: named after what the folder holds.
-    """
+    """Copy a folder's files to a place, unless all of it is there; returns its address, for `get_folder`."""
     files, target = _place(place.url)
     done = f"{target}.whole"
     if not files.exists(done):

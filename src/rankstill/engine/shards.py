@@ -1,4 +1,4 @@
-"""A folder of Parquet shards, on a disk or in object storage: what goes into a pipeline and what comes out of it."""
+"""A folder of Parquet shards, on a disk or in object storage: what goes into a task and what comes out of it."""
 
 from __future__ import annotations
 

@@ -30,7 +30,6 @@ class Symptoms:
     """Signs of what went wrong in one chain.
 
     Args:
-        lists: how many taught.
         enough: how many it took before, as docs/studies.md found.
         evenness: of the labels, from 0 to 1: their distributions' mean entropy over the highest possible; None without
             labels.
@@ -126,11 +125,7 @@ class Agreement:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Agreement:
-        """What `to_json` wrote.
-
-        Raises:
-            DataError: the table is something else.
-        """
+        """What `to_json` wrote; DataError if the table is something else."""
         table = EvaluationTable.from_json(data["table"]) if data["table"] else None
         return cls(table, data["why"], data["by_chance"], Symptoms.from_json(data["symptoms"]))
 

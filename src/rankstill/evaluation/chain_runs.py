@@ -10,33 +10,12 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rankstill.evaluation import systems
 from rankstill.evaluation.answers import answer_qrels, merge_qrels
 from rankstill.evaluation.judged import MANY_HOLES, judge_caveats, read_judgements, unjudged_shares
 from rankstill.evaluation.metrics import PerQuery, display_name, per_query
 from rankstill.evaluation.runs import Run, write_qrels, write_run
 from rankstill.evaluation.significance import compare, holm
-from rankstill.evaluation.systems import (
-    BEFORE,
-    BM25,
-    DISTILLED,
-    FIRST_STAGE,
-    HYBRID_BEFORE,
-    HYBRID_DISTILLED,
-    MULTI_VECTOR,
-    MULTI_VECTOR_DISTILLED,
-    MULTI_VECTOR_HYBRID,
-    MULTI_VECTOR_HYBRID_DISTILLED,
-    RANKER,
-    RANKER_ON_DISTILLED,
-    dense_run,
-    fused_run,
-    hybrid_run,
-    lexical_run,
-    multi_vector_runs,
-    read_runs,
-    reranked_run,
-    run_name,
-)
 from rankstill.evaluation.table import EvaluationTable, count_missing, evaluate_runs, tabulate
 from rankstill.hybrid import Hybrid
 from rankstill.multi_vector import TokenIndex
@@ -69,9 +48,9 @@ def search_by_chain(components: Components, folder: Path, *, with_ranker: bool) 
     queries = searched_queries(components.dataset)
     (folder / "runs").mkdir(exist_ok=True)
     if queries:
-        systems = chain_systems(components, {query.id: query.text for query in queries}, with_ranker=with_ranker)
-        for name, search in systems.items():
-            write_run(search(), folder / "runs" / f"{run_name(name)}.trec", run_name(name))
+        searches = chain_systems(components, {query.id: query.text for query in queries}, with_ranker=with_ranker)
+        for name, search in searches.items():
+            write_run(search(), folder / "runs" / f"{systems.run_name(name)}.trec", systems.run_name(name))
 
 
 def evaluate_chain(components: Components, folder: Path) -> Sequence[str]:
@@ -82,7 +61,7 @@ def evaluate_chain(components: Components, folder: Path) -> Sequence[str]:
         folder: for `runs/qrels.trec` (what the runs are measured by), `metrics.json`, `per-query.csv` and `pairs.csv`.
     """
     dataset, evaluation, seed = components.test_set, components.config.evaluation, components.config.seed
-    runs = read_runs(components.workspace.path("runs"))
+    runs = systems.read_runs(components.workspace.path("runs"))
     answered = [query for query in searched_queries(components.dataset) if query.answers]
     qrels = dataset.test_qrels() or (_judge_by_answers(components, runs, answered) if answered else {})
     write_qrels(qrels, folder / "runs" / "qrels.trec")
@@ -94,7 +73,7 @@ def evaluate_chain(components: Components, folder: Path) -> Sequence[str]:
     of_judge, further = _of_judge(components, runs, qrels) if dataset.judged_by else ([], [])
     measures = [*evaluation.measures, *further]
     values = {name: per_query(run, qrels, measures, dataset.relevant_from) for name, run in runs.items()}
-    table = tabulate(values, count_missing(runs, qrels), BEFORE, seed, evaluation.resamples, dataset.judged_by)
+    table = tabulate(values, count_missing(runs, qrels), systems.BEFORE, seed, evaluation.resamples, dataset.judged_by)
     write_values(values, folder / "per-query.csv")
     main = {name: by_measure[table.measures[0]] for name, by_measure in values.items()}
     write_pairs(main, folder / "pairs.csv", seed, evaluation.resamples)
@@ -138,13 +117,15 @@ def _hits_by_answers(
     if not measures or not queries:
         return None
     qrels = _judge_by_answers(components, runs, queries, max(int(name.removeprefix("Hit@")) for name in measures))
-    return evaluate_runs(runs, qrels, BEFORE, measures, components.config.seed, evaluation.resamples)
+    return evaluate_runs(runs, qrels, systems.BEFORE, measures, components.config.seed, evaluation.resamples)
 
 
 def _in_words(table: EvaluationTable) -> str:
-    before, after = (table.system(name).values for name in (BEFORE, DISTILLED))
+    before, after = (table.system(name).values for name in (systems.BEFORE, systems.DISTILLED))
     hits = ", ".join(f"{measure} {before[measure]:.3f} to {after[measure]:.3f}" for measure in table.measures)
-    return f"by accepted answers in place of judgements, {BEFORE} to {DISTILLED}, n = {table.n:,}: {hits}"
+    return (
+        f"by accepted answers in place of judgements, {systems.BEFORE} to {systems.DISTILLED}, n = {table.n:,}: {hits}"
+    )
 
 
 def chain_systems(
@@ -159,11 +140,11 @@ def chain_systems(
     """
 
     def weighed(first_stage: FirstStage, file: str) -> Run:
-        return hybrid_run(first_stage, Hybrid.load(components.workspace.path(file)), queries)
+        return systems.hybrid_run(first_stage, Hybrid.load(components.workspace.path(file)), queries)
 
     def reranked(first_stage: FirstStage, folder: str) -> Run:
         ranker = Ranker.load(components.workspace.path(folder), components.config.device)
-        return reranked_run(
+        return systems.reranked_run(
             components.with_late(first_stage), ranker, queries, components.config.evaluation.rerank_depth
         )
 
@@ -172,7 +153,7 @@ def chain_systems(
         index = TokenIndex.load(components.workspace.path(f"multi-vector{after}-index"))
         hybrid = Hybrid.load(components.workspace.path(f"hybrid-multi-vector{after}.json"))
         model = components.distilled_multi_vector if after else components.multi_vector
-        return multi_vector_runs(model, index, before, hybrid, queries)
+        return systems.multi_vector_runs(model, index, before, hybrid, queries)
 
     before = components.before.exact()
 
@@ -180,36 +161,32 @@ def chain_systems(
     def after() -> FirstStage:
         return components.first_stage_after(components.workspace.path("vectors-after"), components.model_after)
 
-    systems = {
-        BM25: lambda: lexical_run(before, queries),
-        BEFORE: lambda: dense_run(before, queries),
-        FIRST_STAGE: lambda: fused_run(before, queries),
-        HYBRID_BEFORE: lambda: weighed(before, "hybrid.json"),
-        RANKER: lambda: reranked(before, "ranker"),
-        DISTILLED: lambda: dense_run(after(), queries),
-        HYBRID_DISTILLED: lambda: weighed(after(), "hybrid-distilled.json"),
-        RANKER_ON_DISTILLED: lambda: reranked(after(), "reranker"),
-        MULTI_VECTOR: lambda: late()[0],
-        MULTI_VECTOR_HYBRID: lambda: late()[1],
-        MULTI_VECTOR_DISTILLED: lambda: late("-distilled")[0],
-        MULTI_VECTOR_HYBRID_DISTILLED: lambda: late("-distilled")[1],
+    searches = {
+        systems.BM25: lambda: systems.lexical_run(before, queries),
+        systems.BEFORE: lambda: systems.dense_run(before, queries),
+        systems.FIRST_STAGE: lambda: systems.fused_run(before, queries),
+        systems.HYBRID_BEFORE: lambda: weighed(before, "hybrid.json"),
+        systems.RANKER: lambda: reranked(before, "ranker"),
+        systems.DISTILLED: lambda: systems.dense_run(after(), queries),
+        systems.HYBRID_DISTILLED: lambda: weighed(after(), "hybrid-distilled.json"),
+        systems.RANKER_ON_DISTILLED: lambda: reranked(after(), "reranker"),
+        systems.MULTI_VECTOR: lambda: late()[0],
+        systems.MULTI_VECTOR_HYBRID: lambda: late()[1],
+        systems.MULTI_VECTOR_DISTILLED: lambda: late("-distilled")[0],
+        systems.MULTI_VECTOR_HYBRID_DISTILLED: lambda: late("-distilled")[1],
     }
     left_out: set[str] = set()
     if not with_ranker:
-        left_out |= {HYBRID_BEFORE, RANKER, HYBRID_DISTILLED, RANKER_ON_DISTILLED}
+        left_out |= {systems.HYBRID_BEFORE, systems.RANKER, systems.HYBRID_DISTILLED, systems.RANKER_ON_DISTILLED}
     if not components.has_multi_vector:
-        left_out |= {MULTI_VECTOR, MULTI_VECTOR_HYBRID}
+        left_out |= {systems.MULTI_VECTOR, systems.MULTI_VECTOR_HYBRID}
     if not components.has_distilled_multi_vector:
-        left_out |= {MULTI_VECTOR_DISTILLED, MULTI_VECTOR_HYBRID_DISTILLED}
-    return {name: search for name, search in systems.items() if name not in left_out}
+        left_out |= {systems.MULTI_VECTOR_DISTILLED, systems.MULTI_VECTOR_HYBRID_DISTILLED}
+    return {name: search for name, search in searches.items() if name not in left_out}
 
 
 def write_values(values: Mapping[str, PerQuery], path: Path) -> None:
-    """Write a line a query and system, with a column a measure; a mean over a system's lines is the table's figure.
-
-    Args:
-        values: by system; none for a file of headings alone.
-    """
+    """Write a line a query and system, with a column a measure; a mean over a system's lines is the table's figure."""
     measures: PerQuery = next(iter(values.values()), {})
     queries = next(iter(measures.values()), {})
     with path.open("w", encoding="utf-8", newline="") as file:

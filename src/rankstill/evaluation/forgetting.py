@@ -20,11 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Forgetting:
-    """One retriever before and after its training, on another dataset.
-
-    Args:
-        table: the two systems on its test queries.
-    """
+    """One retriever before and after its training, on another dataset."""
 
     dataset: str
     table: EvaluationTable

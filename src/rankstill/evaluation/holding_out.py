@@ -31,7 +31,6 @@ class HeldOutLists:
     """The held-out lists of an experiment, and how they were sampled.
 
     Args:
-        lists: how many lists there were.
         why: none is held out; empty where some are.
     """
 
@@ -90,7 +89,6 @@ def groups_of_alike(passages: Sequence[Collection[str]], queries: NDArray[np.flo
     0.95. One shared passage is not enough: a popular passage would join most lists of a corpus into one group.
 
     Args:
-        passages: ids of each list's passages.
         queries: unit vectors of their queries. [lists, dimensions]
 
     Returns:
@@ -117,12 +115,7 @@ def groups_of_alike(passages: Sequence[Collection[str]], queries: NDArray[np.flo
 
 
 def draw_groups(groups: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """Rows of whole groups in random order, each that still fits: `count` of them, or fewer. Ascending.
-
-    Args:
-        groups: of each row. [rows]
-        count: rows to draw.
-    """
+    """Rows of whole groups in random order, each that still fits: `count` of them, or fewer. Ascending."""
     sizes, chosen = np.bincount(groups), []
     for group in np.random.default_rng(seed).permutation(len(sizes)):
         if sizes[group] <= count:

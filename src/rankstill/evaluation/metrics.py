@@ -106,11 +106,7 @@ def display_name(measure: str) -> str:
 
 
 def check_measures(measures: Sequence[str]) -> None:
-    """Whether all of these can be computed.
-
-    Raises:
-        RankstillError: one is unknown, or needs what is not installed.
-    """
+    """Whether all of these can be computed; RankstillError if one is unknown, or needs what is not installed."""
     for measure in measures:
         _parse(measure)
 

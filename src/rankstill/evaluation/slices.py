@@ -40,8 +40,6 @@ class SliceTable:
     """One measure, before and after, on all queries and on slices of them.
 
     Args:
-        before: query id -> value of the system compared with.
-        after: query id -> value of the system in question.
         slices: all queries first.
         judged_by: the LLM that judged, and when; empty where people did.
     """
@@ -92,7 +90,6 @@ def slice_runs(
     """Two runs over the dataset's test queries, compared on all of them and slice by slice (`slice_queries`).
 
     Args:
-        dataset: the dataset whose test queries have judgements.
         trained: ids of the queries that taught.
         language: of the analysis behind lexical overlap, as in the first stage (`candidates.language`).
 
@@ -155,9 +152,6 @@ def slice_queries(
 
     Equal values are never parted, so terciles may differ in size, and there are fewer where values repeat. A query
     without a gold passage is in none but the slices by length.
-
-    Args:
-        trained: ids of the queries that taught.
     """
     gold = {each: _gold(dataset, each) for each in query_ids}
     taught = {passage for each in trained for passage in _gold(dataset, each)}
@@ -178,7 +172,6 @@ def terciles(values: Mapping[str, float], form: str) -> dict[str, tuple[str, ...
     """Queries with low, middle and high values, as near to thirds as equal values allow, which are never parted.
 
     Args:
-        values: the values by query id.
         form: of a part's name, from its lowest and highest value.
 
     Returns:

@@ -36,21 +36,6 @@ MULTI_VECTOR, MULTI_VECTOR_HYBRID = "multi-vector", "multi-vector hybrid"
 MULTI_VECTOR_DISTILLED, MULTI_VECTOR_HYBRID_DISTILLED = "distilled multi-vector", "distilled multi-vector hybrid"
 """The same, trained on the ranker's labels."""
 RANKER, RANKER_ON_DISTILLED = "ranker", "ranker on distilled"
-SYSTEMS = (
-    BM25,
-    BEFORE,
-    FIRST_STAGE,
-    HYBRID_BEFORE,
-    RANKER,
-    DISTILLED,
-    HYBRID_DISTILLED,
-    RANKER_ON_DISTILLED,
-    MULTI_VECTOR,
-    MULTI_VECTOR_HYBRID,
-    MULTI_VECTOR_DISTILLED,
-    MULTI_VECTOR_HYBRID_DISTILLED,
-)
-"""All of them, in the order of every table."""
 MEANINGS = {
     BM25: "Keyword search: it scores passages by the query's words.",
     BEFORE: "The retriever as it was. Every difference is measured against it.",
@@ -67,6 +52,8 @@ MEANINGS = {
     MULTI_VECTOR_HYBRID_DISTILLED: "A weighted sum of BM25 and the trained multi-vector retriever.",
 }
 """What each of them is, in one line."""
+SYSTEMS = tuple(MEANINGS)
+"""All of them, in the order of every table."""
 FREE = (HYBRID_BEFORE, BM25, FIRST_STAGE)
 """What a new retriever has to beat to be worth its training: searches for which nothing is trained."""
 UNTRAINED = (BM25, BEFORE, FIRST_STAGE)
@@ -83,11 +70,7 @@ def run_name(system: str) -> str:
 
 
 def read_runs(folder: Path) -> dict[str, Run]:
-    """The runs of the systems that lie in a folder, by system.
-
-    Raises:
-        DataError: one is damaged.
-    """
+    """The runs of the systems that lie in a folder, by system; DataError if one is damaged."""
     paths = {system: folder / f"{run_name(system)}.trec" for system in SYSTEMS}
     return {system: read_run(path) for system, path in paths.items() if path.is_file()}
 

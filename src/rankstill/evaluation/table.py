@@ -84,11 +84,7 @@ class EvaluationTable:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EvaluationTable:
-        """The table that `to_json` wrote.
-
-        Raises:
-            DataError: the data is something else.
-        """
+        """The table that `to_json` wrote; DataError if the data is something else."""
         try:
             return cls(
                 n=data["n"],

@@ -110,11 +110,7 @@ def write_parquet(batches: Iterable[Batch], path: Path) -> int:
 
 
 def read_parquet(path: Path, rows: int = _ROWS) -> Iterator[Batch]:
-    """The batches of a file that `write_parquet` wrote.
-
-    Raises:
-        DataError: it is no Parquet file, or lacks a column.
-    """
+    """The batches of a file that `write_parquet` wrote; DataError if it is no Parquet file, or lacks a column."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

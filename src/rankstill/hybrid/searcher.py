@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
@@ -15,6 +14,7 @@ from rankstill.candidates.first_stage import top
 from rankstill.errors import ModelError
 from rankstill.hybrid.weights import Hybrid
 from rankstill.multi_vector.index import encode_queries
+from rankstill.ranker.model import ScoredPassage
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
@@ -26,19 +26,6 @@ Scored = tuple[NDArray[np.int64], NDArray[np.float32]]
 """Positions of passages, and their scores. [passages], [passages]"""
 Scores = Callable[[str, NDArray[np.float32]], Scored]
 """Gives vector scores, of all passages or of candidates, for a query and its BM25 scores with every passage."""
-
-
-@dataclass(frozen=True)
-class SearchHit:
-    """One passage that was found.
-
-    Args:
-        position: of the passage in the list that was given.
-        score: the hybrid's; comparable within one query.
-    """
-
-    position: int
-    score: float
 
 
 class HybridSearcher:
@@ -88,12 +75,12 @@ class HybridSearcher:
         else:
             self._of_vectors = _maxsim_of_candidates(retriever, index)
 
-    def search(self, query: str, k: int = 10) -> list[SearchHit]:
+    def search(self, query: str, k: int = 10) -> list[ScoredPassage]:
         """The k best passages, best first; ties in the order in which the passages were given."""
         lexical = self._bm25.scores(query)
         positions, of_vectors = self._of_vectors(query, lexical)
         scores = self.hybrid.score(of_vectors, lexical[positions])
-        return [SearchHit(int(positions[row]), float(scores[row])) for row in top(scores, k)]
+        return [ScoredPassage(int(positions[row]), float(scores[row])) for row in top(scores, k)]
 
 
 def _is_multi(retriever: SentenceTransformer | MultiVectorEncoder) -> TypeGuard[MultiVectorEncoder]:

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rankstill.teacher.asking import SHORTEST, WARMER, CandidateList, Lookup
+from rankstill.teacher.asking import SHORTEST, CandidateList, Lookup, request_parameters
 from rankstill.teacher.black_box import BlackBox
 from rankstill.teacher.calls import Call
 from rankstill.teacher.endpoint import named
@@ -204,18 +204,7 @@ class Grader:
         config = self._config
         passages = [listed.passages[number] for number in part]
         messages = render_ask(self.template, listed.query, passages, "numbers", passage_tokens or config.passage_tokens)
-        parameters: dict[str, Any] = {
-            "temperature": max(config.temperature, WARMER) if attempt else config.temperature,
-            "max_tokens": config.answer_tokens,
-            **config.parameters,
-        }
-        return Call(
-            self._endpoint,
-            self.model,
-            messages,
-            {name: value for name, value in parameters.items() if value is not None},
-            attempt,
-        )
+        return Call(self._endpoint, self.model, messages, request_parameters(config, attempt), attempt)
 
 
 class Judge(BlackBox[GradedAnswer]):

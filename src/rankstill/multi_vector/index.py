@@ -102,9 +102,6 @@ class TokenIndex:
     def scores(self, queries: Sequence[Tokens], device: str = "cpu") -> Iterator[NDArray[np.float32]]:
         """MaxSim of each query and every passage; exact but for the rounding of passages' vectors.
 
-        Args:
-            queries: their token vectors. Each [tokens, dimensions]
-
         Yields:
             For each query, in order: a score a passage, -inf for one without tokens. [passages]
         """
@@ -118,7 +115,6 @@ class TokenIndex:
         """As `scores`, of some passages of each query alone.
 
         Args:
-            queries: their token vectors. Each [tokens, dimensions]
             positions: the positions of each query's passages in the corpus. Each [passages]
         """
         for query, wanted in zip(queries, positions, strict=True):

@@ -30,8 +30,6 @@ class TwoStageRecall:
         depth: passages a query that the first stage leaves to the second.
         recall: share of exact search's best `of` passages among these, mean over the queries.
         worst: share of that query of which fewest are.
-        of: how many of the best.
-        queries: how many were asked.
     """
 
     depth: int
@@ -68,11 +66,7 @@ class TwoStage:
         return cls(TokenIndex.load(folder), TokenIndex.load(folder / _MEANS), measured.depth)
 
     def candidates(self, query: Tokens, device: str = "cpu") -> NDArray[np.int64]:
-        """Positions of the passages that the first stage leaves, ascending. [passages]
-
-        Args:
-            query: its token vectors. [tokens, dimensions]
-        """
+        """Positions of the passages that the first stage leaves, ascending. [passages]"""
         (near,) = self.means.scores([_sum(query)], device)
         return np.sort(top(near, self.depth))
 
@@ -80,7 +74,6 @@ class TwoStage:
         """The k passages of the highest MaxSim among the candidates.
 
         Args:
-            query: its token vectors. [tokens, dimensions]
             k: how many; `depth` at most.
 
         Returns:

@@ -6,11 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from rankstill.datasets.dataset import Query
 from rankstill.rag.choices import ChoiceQuestion
-from rankstill.rag.cleaning import clean_answer
+from rankstill.rag.scores import clean_answer
+from rankstill.teacher.asking import request_parameters
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.endpoint import named
 from rankstill.teacher.failures import TeacherError
@@ -18,7 +19,6 @@ from rankstill.teacher.prompts import count_tokens, cut, defuse, identifiers, pr
 from rankstill.teacher.template import PromptError, Template, TemplatePassage, render
 
 if TYPE_CHECKING:
-    from rankstill.config import TeacherConfig
     from rankstill.teacher import Teacher
 
 
@@ -89,7 +89,6 @@ class Reply:
         answer: the short answer in it; empty if there is none.
         said: all of it; None where the call was given up.
         cut: whether it was cut off at the longest answer allowed.
-        passages: how many the prompt showed.
     """
 
     answer: str
@@ -106,7 +105,6 @@ def answer_questions(teacher: Teacher, questions: Sequence[Question], contexts: 
 
     Args:
         teacher: the reader. Prompt and answer are fitted to its `context`; what it answered before is not paid again.
-        questions: with ids of their own.
         contexts: the passages of each; an empty mapping for a closed book.
 
     Raises:
@@ -127,7 +125,7 @@ def answer_by_system(
         System -> question id -> reply.
     """
     endpoint, model = named(teacher.config)
-    parameters = _parameters(teacher.config)
+    parameters = request_parameters(teacher.config)
     budget = prompt_budget(teacher.config.context, teacher.config.answer_tokens)
     keys = [(system, question.id) for system in systems for question in questions]
     prompts = [
@@ -181,8 +179,3 @@ def _reply(answer: Answer | None, passages: int, call: str) -> Reply:
         tokens_in=answer.tokens_in,
         tokens_out=answer.tokens_out,
     )
-
-
-def _parameters(config: TeacherConfig) -> dict[str, Any]:
-    ours: dict[str, Any] = {"temperature": config.temperature, "max_tokens": config.answer_tokens}
-    return {name: value for name, value in {**ours, **config.parameters}.items() if value is not None}

@@ -12,8 +12,7 @@ from typing import Any
 from rankstill.datasets.faults import Faults
 from rankstill.datasets.reading import kind_of, read_entries
 from rankstill.errors import DataError
-from rankstill.rag.cleaning import clean_answer
-from rankstill.rag.scores import normalise
+from rankstill.rag.scores import clean_answer, normalise
 from rankstill.teacher.reading import read_answer
 
 # "B. Paris", "(B) Paris": a letter that the answer begins with, and names no other. A bare "A " may be the article.

@@ -27,11 +27,7 @@ Q = TypeVar("Q", bound=Question)
 
 
 def answered_queries(dataset: Dataset) -> list[Query]:
-    """The test queries whose answers can be scored.
-
-    Raises:
-        DataError: there is none.
-    """
+    """The test queries whose answers can be scored; DataError if there is none."""
     asked = (dataset.queries[query_id] for query_id in dataset.test)
     answered = [query for query in asked if any(answer.strip() for answer in query.answers)]
     if not answered:
@@ -39,12 +35,7 @@ def answered_queries(dataset: Dataset) -> list[Query]:
     return answered
 
 
-def rag_table(
-    teacher: Teacher,
-    dataset: Dataset,
-    runs: Mapping[str, Run],
-    settings: RagSettings,
-) -> RagTable:
+def rag_table(teacher: Teacher, dataset: Dataset, runs: Mapping[str, Run], settings: RagSettings) -> RagTable:
     """Exact match, F1 and "answer contained" of a reader on the test questions, from what each system found.
 
     Beside the runs it reads nothing at all (closed book: what it knows anyway) and the gold passages (the ceiling).

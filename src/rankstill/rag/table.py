@@ -26,7 +26,6 @@ class RagSettings:
 
     Args:
         k: passages a question, at most; so many of them as fit the reader's context.
-        baseline: the system that the others are compared with.
         count: questions, a sample by the seed; those of a smaller sample are in a larger one. None for all.
         seed: of the sample and of the resampling.
     """
@@ -44,8 +43,6 @@ class Row:
 
     Args:
         said: all that the reader said; None where the call was given up.
-        passages: how many it read.
-        subject: of the question; empty if it has none.
     """
 
     question_id: str

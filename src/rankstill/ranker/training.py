@@ -150,7 +150,6 @@ def fit_weight(ranker: Ranker, unseen: Sequence[RankedList]) -> float:
     is the inverse of a temperature: it makes the labels as sharp as the cross-encoder is right.
 
     Args:
-        ranker: a cross-encoder, with a prior or without.
         unseen: lists that the cross-encoder has not seen.
     """
     import torch

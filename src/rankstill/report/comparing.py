@@ -28,7 +28,6 @@ class WorkspaceResults:
     """One workspace in a comparison of several.
 
     Args:
-        finished: what it holds.
         measured: its runs query by query; None where its dataset cannot be had.
         paired: system -> comparison with the first workspace on the queries that both measured; empty for the first,
             and where there are none.
@@ -116,11 +115,7 @@ def _table(finished: Finished) -> EvaluationTable:
 
 
 def _measure(
-    read: Sequence[Finished],
-    tables: Sequence[EvaluationTable],
-    names: Sequence[str],
-    measure: str,
-    notes: list[str],
+    read: Sequence[Finished], tables: Sequence[EvaluationTable], names: Sequence[str], measure: str, notes: list[str]
 ) -> list[SystemResults | None]:
     loaded: dict[str, Dataset] = {}
     runs: list[SystemResults | None] = []

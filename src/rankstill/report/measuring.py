@@ -20,7 +20,6 @@ class SystemResults:
 
     Args:
         qrels: the qrels of the measured queries: judgements, or accepted answers that were found.
-        values: system -> query id -> value.
     """
 
     measure: str
@@ -40,7 +39,6 @@ def measure_workspace(
     """Read and measure the runs of a workspace with an evaluation.
 
     Args:
-        table: its table, which the values must agree with.
         measure: what to measure by; None: the table's main measure.
 
     Raises:

@@ -16,10 +16,7 @@ from rankstill.evaluation.holding_out import HELD_OUT_FILE
 from rankstill.evaluation.systems import run_name
 from rankstill.workspace import FORMAT, StepRecord
 
-_LOSSES = {
-    "ranker": ("ranker", "ranker-losses.json"),
-    "encoder": ("retriever", "retriever-losses.json"),
-}
+_LOSSES = {"ranker": ("ranker", "ranker-losses.json"), "encoder": ("retriever", "retriever-losses.json")}
 """What was trained: by which step, and where its curve lies."""
 
 
@@ -31,7 +28,6 @@ class Finished:
         steps: record by name, in the order in which they finished.
         table: what was measured; None if nothing was, or not yet.
         agreement: with the LLM, on the lists that taught nothing; None where that step is not made.
-        held_out: ids of the queries of these lists.
         losses: training curve of the ranker and of the encoder; empty where nothing was trained.
         teacher: its health, as `teacher.json` keeps it; None for recorded rankings.
         proof: what `rankstill prove` found, by title; empty if it was not run on this chain.

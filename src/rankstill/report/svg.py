@@ -131,7 +131,6 @@ def element(name: str, *inside: str, **attributes: object) -> Markup:
     """An element; text inside and attributes' values are escaped, markup inside is not.
 
     Args:
-        inside: text and markup.
         attributes: a trailing underscore is dropped, others become hyphens.
     """
     written = Markup("").join(

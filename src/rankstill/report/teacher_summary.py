@@ -57,7 +57,6 @@ class TeacherSummary:
         statuses: how answers were read, as far as the rankings say.
         agreement: mean over the lists that tell it; None if none does.
         against_shown: nDCG@10 of the order shown and of the LLM's, on judged training queries; None without any.
-        examples: where the LLM gained and lost most.
     """
 
     lists: int

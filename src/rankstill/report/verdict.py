@@ -12,42 +12,29 @@ from pathlib import Path
 from typing import Literal
 
 from rankstill.errors import RankstillError
-from rankstill.evaluation import Comparison, EvaluationTable, holm
+from rankstill.evaluation import Comparison, EvaluationTable, holm, systems
 from rankstill.evaluation.agreement import TAU, Agreement
-from rankstill.evaluation.systems import (
-    BEFORE,
-    BM25,
-    DISTILLED,
-    FIRST_STAGE,
-    HYBRID_BEFORE,
-    HYBRID_DISTILLED,
-    MULTI_VECTOR,
-    MULTI_VECTOR_DISTILLED,
-    MULTI_VECTOR_HYBRID,
-    MULTI_VECTOR_HYBRID_DISTILLED,
-    RANKER,
-)
 from rankstill.report.reading import read_workspace
 from rankstill.report.showing import signed
 from rankstill.steps import STEPS, title
 
 _SURE = 0.05
 _OTHERS = {
-    HYBRID_BEFORE: "`hybrid.json` with the old retriever",
-    HYBRID_DISTILLED: "`hybrid-distilled.json` with `retriever`",
-    MULTI_VECTOR: "`multi-vector`",
-    MULTI_VECTOR_HYBRID: "`hybrid-multi-vector.json` with `multi-vector`",
-    MULTI_VECTOR_DISTILLED: "`multi-vector-distilled`",
-    MULTI_VECTOR_HYBRID_DISTILLED: "`hybrid-multi-vector-distilled.json` with `multi-vector-distilled`",
+    systems.HYBRID_BEFORE: "`hybrid.json` with the old retriever",
+    systems.HYBRID_DISTILLED: "`hybrid-distilled.json` with `retriever`",
+    systems.MULTI_VECTOR: "`multi-vector`",
+    systems.MULTI_VECTOR_HYBRID: "`hybrid-multi-vector.json` with `multi-vector`",
+    systems.MULTI_VECTOR_DISTILLED: "`multi-vector-distilled`",
+    systems.MULTI_VECTOR_HYBRID_DISTILLED: "`hybrid-multi-vector-distilled.json` with `multi-vector-distilled`",
 }
 """Retrievers that a run makes besides, and the files that they are, in the workspace."""
-_SUBJECTS = {DISTILLED: "the distilled retriever", MULTI_VECTOR: "the multi-vector retriever"}
+_SUBJECTS = {systems.DISTILLED: "the distilled retriever", systems.MULTI_VECTOR: "the multi-vector retriever"}
 
 Kind = Literal["better", "worse", "open", "none"]
 _FLAT = 0.95
 """The share of the highest possible entropy above which labels count as flat. Ten passages whose best is three times as
 likely as each other one have 0.96."""
-_ANY_ORDER = (BM25, BEFORE, FIRST_STAGE, RANKER)
+_ANY_ORDER = (systems.BM25, systems.BEFORE, systems.FIRST_STAGE, systems.RANKER)
 
 
 @dataclass(frozen=True)
@@ -97,7 +84,7 @@ def verdict(
     missing: str | None = None,
     offer: str = "",
     agreement: Agreement | None = None,
-    system: str = DISTILLED,
+    system: str = systems.DISTILLED,
 ) -> Verdict:
     """Judge a new retriever against the one before: by judged queries, or, without any, by agreement with the LLM.
 
@@ -157,7 +144,7 @@ def _has(table: EvaluationTable, system: str) -> bool:
 
 def _compared(table: EvaluationTable, system: str) -> Comparison:
     comparisons = table.system(system).comparisons
-    assert comparisons is not None, f"{BEFORE} is the baseline"
+    assert comparisons is not None, f"{systems.BEFORE} is the baseline"
     return comparisons[table.measures[0]]
 
 
@@ -200,7 +187,7 @@ def _counted(number: int, one: str, many: str) -> str:
 
 def _rivals(table: EvaluationTable, system: str) -> str:
     """How the distilled retriever compares with each search that needs no training; empty where none was measured."""
-    if system != DISTILLED or not table.rivals:
+    if system != systems.DISTILLED or not table.rivals:
         return ""
     adjusted = holm([found.p_value for found in table.rivals.values()])
     by_kind: dict[Kind, list[str]] = {"better": [], "open": [], "worse": []}
@@ -215,8 +202,8 @@ def _higher(table: EvaluationTable) -> str:
     """Which other retriever of the run scores highest, if higher than both the distilled one and the old one."""
     measure = table.measures[0]
     values = {system.name: system.values[measure] for system in table.systems}
-    best = max((name for name in _OTHERS if name in values), key=values.__getitem__, default=DISTILLED)
-    if values[best] <= max(values[DISTILLED], values[BEFORE]):
+    best = max((name for name in _OTHERS if name in values), key=values.__getitem__, default=systems.DISTILLED)
+    if values[best] <= max(values[systems.DISTILLED], values[systems.BEFORE]):
         return ""
     return (
         f"Of what this run made, another retriever scores highest: {best}, with {measure} {values[best]:.3f}. It is "
@@ -257,7 +244,7 @@ def _unmeasured(workspace: Path, missing: str | None, offer: str) -> Verdict:
     )
 
 
-def refuse_if_not_better(workspace: Path, system: str = DISTILLED) -> None:
+def refuse_if_not_better(workspace: Path, system: str = systems.DISTILLED) -> None:
     """Whether a workspace's new retriever may go out: it is better than the old one, or nothing could be measured.
 
     Args:

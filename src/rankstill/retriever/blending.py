@@ -28,7 +28,6 @@ class Blend:
     """How much of a training is kept: the share of the new weights in the mixture.
 
     Args:
-        lists: how many lists chose.
         shares: of the new weights that were tried, ascending.
         losses: the lists' negative log-likelihood by each of them, in nats a list. [shares]
     """

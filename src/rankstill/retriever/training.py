@@ -87,7 +87,6 @@ def train_student(
 
     Args:
         folder: for the training curve, `<name>-losses.json`, and what chose the blend, `<name>-blend.json`.
-        name: the name of the retriever, for files and reports.
 
     Raises:
         DataError: no query has two labelled passages, so there is nothing to learn; or too few have for one step of all

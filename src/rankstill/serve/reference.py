@@ -42,11 +42,7 @@ class ApiPath:
 
 
 def reference_page(document: Mapping[str, Any], address: str) -> str:
-    """The page, as HTML.
-
-    Args:
-        address: of this server, for the examples.
-    """
+    """The page, as HTML."""
     environment = Environment(
         loader=PackageLoader("rankstill.serve", "templates"),
         autoescape=True,

@@ -1,4 +1,7 @@
-"""What the server does for a request: search, rerank, embed, vote. Models are used by one thread, batch by batch."""
+"""What the server does for a request: search, rerank, embed, vote. Models are used by one thread, batch by batch.
+
+Test queries show what the run itself found for them.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from rankstill.serve.systems import LOADED, SYSTEMS, Search, SystemName
 
 if TYPE_CHECKING:
     from rankstill.candidates.dense import Embeddings
-    from rankstill.ranker import RerankedPassage
+    from rankstill.ranker import ScoredPassage
 
 
 _AT_LEAST_SHARED = 0.9
@@ -158,11 +161,7 @@ class Service:
         return self._embedding.waiting + self._reranking.waiting + searching
 
     async def embed(self, texts: Sequence[str], kind: Kind) -> list[EmbeddedText]:
-        """Vectors by the new retriever.
-
-        Raises:
-            BusyError: too much is waiting already.
-        """
+        """Vectors by the new retriever; BusyError if too much is waiting already."""
         return await self._embedding.submit([(kind, text) for text in texts])
 
     async def search(self, query: str, systems: Sequence[SystemName]) -> dict[SystemName, SystemHits]:
@@ -177,7 +176,7 @@ class Service:
         found = await asyncio.gather(*(self._searching[system].submit([query]) for system in systems))
         return {system: each[0] for system, each in zip(systems, found, strict=True)}
 
-    async def rerank(self, query: str, documents: Sequence[str]) -> list[RerankedPassage]:
+    async def rerank(self, query: str, documents: Sequence[str]) -> list[ScoredPassage]:
         """The documents in the ranker's order.
 
         Raises:
@@ -227,7 +226,7 @@ class Service:
         settled = self.measured.settle(SYSTEMS[name].row, query_id, found)
         return settled if all(passage in self.opened.dataset.corpus for passage in settled) else found
 
-    def _rerank_all(self, items: Sequence[tuple[str, tuple[str, ...]]]) -> list[list[RerankedPassage]]:
+    def _rerank_all(self, items: Sequence[tuple[str, tuple[str, ...]]]) -> list[list[ScoredPassage]]:
         _, ranker = self.opened.reranking
         return [ranker.rank(query, documents) for query, documents in items]
 

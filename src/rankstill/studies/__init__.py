@@ -1,8 +1,7 @@
 """The paper's studies as commands: variants of one experiment over seeds, with paired tests between them."""
 
 from rankstill.studies.catalogue import STUDIES
-from rankstill.studies.lists import ListKind, relist
 from rankstill.studies.running import run_study
-from rankstill.studies.variants import StudyData, Variant
+from rankstill.studies.variants import ListKind, StudyData, Variant, relist
 
 __all__ = ["STUDIES", "ListKind", "StudyData", "Variant", "relist", "run_study"]

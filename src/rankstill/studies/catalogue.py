@@ -17,8 +17,7 @@ from rankstill.evaluation.systems import (
     RANKER,
     RANKER_ON_DISTILLED,
 )
-from rankstill.studies.lists import ListKind
-from rankstill.studies.variants import BY_RANKER, DIRECT, Study, StudyData, Variant
+from rankstill.studies.variants import BY_RANKER, DIRECT, ListKind, Study, StudyData, Variant
 
 _CROSS_ENCODER = {**BY_RANKER, "ranker.cross_encoder": True}
 _NO_PRIOR = {**_CROSS_ENCODER, "ranker.prior": False}

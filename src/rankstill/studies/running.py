@@ -28,9 +28,8 @@ from rankstill.models import model_identity
 from rankstill.pipeline import Chain, identity
 from rankstill.progress import say
 from rankstill.report.page import machine
-from rankstill.studies.lists import draw, relist, shorten
 from rankstill.studies.table import StudyTable, VariantResult, study_table
-from rankstill.studies.variants import Study, StudyData, Variant
+from rankstill.studies.variants import Study, StudyData, Variant, draw, relist, shorten
 from rankstill.teacher import Ranking, write_rankings
 from rankstill.workspace import Workspace, digest
 

@@ -65,7 +65,6 @@ class InitialRetriever:
     """The retriever before training, which every variant starts from; it is the same for every seed.
 
     Args:
-        values: measure -> mean over queries.
         low: lower end of the 95 % bootstrap interval of the main measure, over queries.
     """
 
@@ -213,7 +212,6 @@ class VariantResult:
     """The result of one variant with one seed.
 
     Args:
-        run: of the variant's system over the test queries.
         ranker: the run of its ranker on the first stage; None where no ranker taught it.
     """
 
@@ -226,11 +224,7 @@ class VariantResult:
 def study_table(
     study: Study, measured: Sequence[VariantResult], before: Run, dataset: Dataset, evaluation: EvaluationConfig
 ) -> StudyTable:
-    """Means, intervals and paired tests of what is measured.
-
-    Args:
-        measured: runs, in any order.
-    """
+    """Means, intervals and paired tests of what is measured."""
     qrels, measures = dataset.test_qrels(), tuple(evaluation.measures)
     main, resamples = measures[0], evaluation.resamples
     values: dict[str, dict[int, dict[str, NDArray[np.float64]]]] = {}

@@ -83,6 +83,51 @@ class RankedAnswer:
         )
 
 
+class ListAnswer(Protocol):
+    """The result for one list, when nothing more is asked about it."""
+
+    @property
+    def decided(self) -> bool:
+        """Whether its answers say anything."""
+
+
+S = TypeVar("S", bound=ListAnswer)
+
+
+class Inquiry(Protocol[S]):
+    """Turns lists into calls, and answers into what they say. It has no state but what the ledger holds."""
+
+    model: str
+    """The LLM, as calls name it."""
+    doing: str
+    """What the progress line calls the work."""
+    wanted: str
+    """How a useful answer is described, after "an answer that"."""
+
+    def advance(self, listed: CandidateList, lookup: Lookup) -> S | tuple[Call, ...]:
+        """What came of the list, or the calls that must be answered before it can go on."""
+
+    def expected(self, listed: CandidateList, lookup: Lookup, mean: float | None = None) -> Iterator[tuple[Call, int]]:
+        """The calls without an answer that the list is expected to take, and how many tokens each answer may have.
+
+        Args:
+            mean: tokens of this model's answers so far; None if there are none.
+        """
+
+    def shorter(self, listed: CandidateList, call: Call) -> Call | None:
+        """The same question with its passages cut to half; None where that cuts nothing."""
+
+    def explain_no_answer(self, last: S) -> str:
+        """Why no list got an answer that says anything, and what to do; `last` is what came of the last one."""
+
+
+def request_parameters(config: TeacherConfig, attempt: int = 0, **further: Any) -> dict[str, Any]:
+    """The parameters of a request: ours, these further ones and the configured ones, without those that are None."""
+    temperature = max(config.temperature, WARMER) if attempt else config.temperature
+    ours = {"temperature": temperature, "max_tokens": config.answer_tokens, **further, **config.parameters}
+    return {name: value for name, value in ours.items() if value is not None}
+
+
 class Asker:
     """Turns lists into calls, and answers into rankings: an `Inquiry`.
 
@@ -214,50 +259,6 @@ class Asker:
             passage_tokens or config.passage_tokens,
             structured=config.structured,
         )
-        parameters: dict[str, Any] = {
-            "temperature": max(config.temperature, WARMER) if attempt else config.temperature,
-            "max_tokens": config.answer_tokens,
-        }
-        if config.structured:
-            parameters["response_format"] = response_schema(ask.kind, len(ask.shown), config.labels)
-        parameters.update(config.parameters)
-        set_ones = {name: value for name, value in parameters.items() if value is not None}
-        return Call(self._endpoint, self.model, messages, set_ones, attempt, ask)
-
-
-class ListAnswer(Protocol):
-    """The result for one list, when nothing more is asked about it."""
-
-    @property
-    def decided(self) -> bool:
-        """Whether its answers say anything."""
-
-
-S = TypeVar("S", bound=ListAnswer)
-
-
-class Inquiry(Protocol[S]):
-    """Turns lists into calls, and answers into what they say. It has no state but what the ledger holds."""
-
-    model: str
-    """The LLM, as calls name it."""
-    doing: str
-    """What the progress line calls the work."""
-    wanted: str
-    """How a useful answer is described, after "an answer that"."""
-
-    def advance(self, listed: CandidateList, lookup: Lookup) -> S | tuple[Call, ...]:
-        """What came of the list, or the calls that must be answered before it can go on."""
-
-    def expected(self, listed: CandidateList, lookup: Lookup, mean: float | None = None) -> Iterator[tuple[Call, int]]:
-        """The calls without an answer that the list is expected to take, and how many tokens each answer may have.
-
-        Args:
-            mean: tokens of this model's answers so far; None if there are none.
-        """
-
-    def shorter(self, listed: CandidateList, call: Call) -> Call | None:
-        """The same question with its passages cut to half; None where that cuts nothing."""
-
-    def explain_no_answer(self, last: S) -> str:
-        """Why no list got an answer that says anything, and what to do; `last` is what came of the last one."""
+        schema = response_schema(ask.kind, len(ask.shown), config.labels) if config.structured else None
+        parameters = request_parameters(config, attempt, response_format=schema)
+        return Call(self._endpoint, self.model, messages, parameters, attempt, ask)

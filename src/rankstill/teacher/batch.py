@@ -46,7 +46,6 @@ class Submission:
 
     Args:
         file: the provider's id of the uploaded calls.
-        paid_by: on whose account they were submitted.
         batch: the provider's id of the batch; None from just before it is started until its id is known.
     """
 

@@ -40,11 +40,7 @@ class BlackBox(Generic[S]):
     """
 
     def __init__(
-        self,
-        config: TeacherConfig,
-        asker: Inquiry[S],
-        paid_by: str,
-        engine: Callable[[], RayEngine] | None = None,
+        self, config: TeacherConfig, asker: Inquiry[S], paid_by: str, engine: Callable[[], RayEngine] | None = None
     ) -> None:
         self.config = config
         self.asker = asker

@@ -28,14 +28,14 @@ from rankstill.teacher.transport import (
     read_key,
 )
 
+__all__ = ["CallFailed", "ChatClient", "TeacherError"]
+
 _PROBE = 0.25
 """How fast, of the usual growth, the limiter goes past a level that the endpoint has refused."""
 
 _GAP = 0.002
 """Seconds between two calls that are let in. Calls that set out together come back together, and each then waits while
 the client deals with the others: 1,000 calls of 500 ms, 64 at a time, took 8.5 to 8.8 s without it, 8.3 s with it."""
-__all__ = ["CallFailed", "ChatClient", "TeacherError"]
-
 _FIRST_BACKOFF = 0.5  # seconds
 _LONGEST_BACKOFF = 30.0
 

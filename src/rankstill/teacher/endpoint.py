@@ -68,11 +68,7 @@ def at_once_locally(config: TeacherConfig) -> int:
 
 @contextmanager
 def reach(config: TeacherConfig) -> Iterator[Endpoint]:
-    """The endpoint, ready to be asked.
-
-    Raises:
-        ModelError: a local model cannot be found or run.
-    """
+    """The endpoint, ready to be asked; ModelError if a local model cannot be found or run."""
     if config.kind != "local":
         yield Endpoint(config.base_url() or "", config.concurrency)
         return

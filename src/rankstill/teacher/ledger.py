@@ -70,7 +70,6 @@ class Spend:
     """What some calls took: their number, tokens and cost.
 
     Args:
-        failures: tries that failed.
         cost: of them, USD, each at the price that held when it was made; None where one's is not known, or none was.
     """
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
 
 from rankstill.progress import Advance, say
 from rankstill.teacher.asking import CandidateList, Inquiry, S
 from rankstill.teacher.budget import Budget, Reservation
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.client import CallFailed, TeacherError
+from rankstill.teacher.client import CallFailed, ChatClient, TeacherError
 from rankstill.teacher.ledger import Ledger
 from rankstill.teacher.truncation import CUT, TruncationWatch
 
@@ -20,13 +19,6 @@ _ENOUGH_REFUSED = 20
 """Calls that are refused, with none answered, or none since the first of them and no clear reason, likewise."""
 _ENOUGH_UNDECIDED = 20
 """Lists whose answers say nothing, with none that does, before no more are asked."""
-
-
-class Client(Protocol):
-    """What answers calls: an endpoint's client."""
-
-    async def ask(self, call: Call) -> Answer:
-        """The answer to a call."""
 
 
 class NothingDecidedError(TeacherError):
@@ -47,7 +39,7 @@ class BudgetedCaller:
         accept_missing: go on when one call after another is refused.
     """
 
-    def __init__(self, client: Client, ledger: Ledger, budget: Budget, accept_missing: bool = False) -> None:
+    def __init__(self, client: ChatClient, ledger: Ledger, budget: Budget, accept_missing: bool = False) -> None:
         self._client = client
         self._ledger = ledger
         self._budget = budget

@@ -23,10 +23,7 @@ _TOKEN = re.compile(
 _DEEPEST = 50
 _MOST = 1_000  # objects: more of them only an LLM in an endless loop writes
 _BETWEEN_WORDS = re.compile(r"[\W_]+")
-_ASKED_FOR = {
-    "listwise": {"ranking", "final ranking"},
-    "setwise": {"best", "best passage", "best document"},
-}
+_ASKED_FOR = {"listwise": {"ranking", "final ranking"}, "setwise": {"best", "best passage", "best document"}}
 # What LLMs write in its place. Sure only where it is the only list, or the only choice, in the object.
 _INSTEAD = {
     "listwise": {"ranked", "ranked passages", "ranked documents", "ranked list", "order", "final order", "answer"}

@@ -79,11 +79,7 @@ def price_of(model: str, overrides: Mapping[str, Price] | None = None) -> Price 
 
 
 def quote(calls: Iterable[tuple[int, int]], price: Price | None) -> Quote:
-    """The sum of some calls.
-
-    Args:
-        calls: tokens in and out that each is expected to take.
-    """
+    """The sum of some calls."""
     count = tokens_in = tokens_out = 0
     for call_in, call_out in calls:
         count += 1

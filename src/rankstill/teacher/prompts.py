@@ -152,7 +152,6 @@ def render_ask(
     """The messages that ask an LLM to rank passages, or to name the best of them.
 
     Args:
-        passages: in the order shown.
         passage_tokens: budget of each passage, as `count_tokens` estimates; the rest is cut away.
         structured: ask for JSON, in the form of `response_schema`.
 
@@ -183,8 +182,7 @@ def render_query_request(
         PromptError: the template does not ask for a query.
     """
     return render(
-        template,
-        {"passage": as_shown(passage, passage_tokens), "examples": [defuse(example) for example in examples]},
+        template, {"passage": as_shown(passage, passage_tokens), "examples": [defuse(example) for example in examples]}
     )
 
 
@@ -209,7 +207,6 @@ def prompt_budget(context: int, answer_tokens: int) -> int:
     """Tokens that a prompt may take, as `count_tokens` estimates, so that prompt and answer fit the LLM's context.
 
     Args:
-        context: tokens of prompt and answer together.
         answer_tokens: kept free for the answer.
     """
     return max(0, int(_ROOM * (context - answer_tokens)))

@@ -46,7 +46,6 @@ def listwise(shown: Sequence[int], window: int, step: int) -> Strategy:
     One lost reading breaks the chain from tail to head: nothing is the LLM's then, and no more is asked.
 
     Args:
-        window: candidates an ask.
         step: how far the window moves; what it keeps, window - step, is how many can rise from the tail to the head.
 
     Raises:
@@ -77,9 +76,6 @@ def setwise(shown: Sequence[int], set_size: int, top: int) -> Strategy:
     winner is taken out only those that it beat itself can be next, so the tournament goes on among them.
 
     If a reading is lost, the LLM's own positions end before the one that it was to decide, and no more is asked.
-
-    Args:
-        set_size: candidates an ask.
 
     Raises:
         RankstillError: a set holds fewer than two, or `top` is below 1.

@@ -26,7 +26,6 @@ class Health:
 
     Args:
         left_out: of the others: query id and why.
-        statuses: how many answers were read in which way.
         cut: unreadable ones that had reached the longest answer allowed.
         agreement: between shuffles of a list, mean Kendall's tau; None for one shuffle.
         bias: of position; None for one shuffle.
@@ -71,7 +70,6 @@ def health_of(asked: Sequence[RankedAnswer], left_out: Mapping[str, str], model:
     """Sum up how a teacher did on some lists.
 
     Args:
-        asked: lists that were asked to the end.
         left_out: lists without a ranking: query id and why.
     """
     agreements = [each.agreement for each in asked if each.agreement is not None]

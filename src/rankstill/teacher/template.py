@@ -84,11 +84,7 @@ def load_template(name_or_path: str) -> Template:
 
 
 def render(template: Template, values: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
-    """The template's chat messages.
-
-    Raises:
-        PromptError: the template uses another variable, or fails on these values.
-    """
+    """The template's chat messages; PromptError if the template uses another variable, or fails on these values."""
     foreign = variables(template) - values.keys()
     if foreign:
         raise _broken(

@@ -107,9 +107,6 @@ def litellm_send(endpoint: str, key: str | None, timeout: float) -> Send:
 def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
     """The answer that a reply holds, with token counts estimated where the endpoint gives none that can be true.
 
-    Args:
-        reply: the JSON value of a chat completion.
-
     Raises:
         BadReplyError: it is no chat completion, an error sent with a good status, or empty for no reason.
     """

@@ -200,9 +200,7 @@ def _planted_verdict(found: Comparison, least: float, by_chance: float) -> tuple
     nothing against a teacher, unless it is not even better than chance.
 
     Args:
-        found: the two compared.
         least: lower end of the interval of the teacher's nDCG@10.
-        by_chance: expected of a random order.
     """
     if found.high < 0 and least <= by_chance:
         return (

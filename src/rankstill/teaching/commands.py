@@ -89,18 +89,8 @@ def ledger_table(path: Path | None) -> Table:
         return [*(f"{each:,}" for each in (spend.calls, spend.failures, spend.tokens_in, spend.tokens_out)), cost]
 
     table = Table(title=f"Ledger {place}")
-    for heading in (
-        "model",
-        "calls",
-        "failed tries",
-        "tokens in",
-        "tokens out",
-        "cost",
-        "p50 s",
-        "p90 s",
-        "p99 s",
-        "last",
-    ):
+    amounts = ("calls", "failed tries", "tokens in", "tokens out", "cost", "p50 s", "p90 s", "p99 s")
+    for heading in ("model", *amounts, "last"):
         table.add_column(heading, justify="left" if heading in ("model", "last") else "right")
     with Ledger(place) as ledger:
         for stats in ledger.by_model():

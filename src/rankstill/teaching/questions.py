@@ -116,7 +116,6 @@ class Sentence:
 
     Args:
         id: the passage's id and the sentence's number in it.
-        passage: position of its passage in the corpus.
     """
 
     id: str
