@@ -25,7 +25,8 @@ from rankstill.datasets import Dataset
 from rankstill.errors import DataError
 from rankstill.labels import LabelledQuery, UnlabelledQuery, label
 from rankstill.pipeline import distill
-from rankstill.ranker import Prior, RankedList, Ranker, train_ranker
+from rankstill.ranker import RankedList, Ranker, train_ranker
+from rankstill.ranker.prior import Prior
 from rankstill.retriever import TrainingData, train_retriever
 
 RATE = 1e-3

@@ -42,8 +42,9 @@ from rankstill.engine.folders import put_folder
 from rankstill.labels import LabelledQuery, UnlabelledQuery, label, read_labels
 from rankstill.labels.labelling import passages_of
 from rankstill.labels.table import labels_in
-from rankstill.ranker import Prior, Ranker
+from rankstill.ranker import Ranker
 from rankstill.ranker.model import start_cross_encoder
+from rankstill.ranker.prior import Prior
 
 NOTHING = np.empty(0, dtype=np.int64)
 ROWS = 25  # passages a shard: two whole ones and a rest

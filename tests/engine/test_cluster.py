@@ -22,7 +22,8 @@ from rankstill.engine.cluster import Cluster
 from rankstill.engine.encoding import Encoder
 from rankstill.engine.folders import get_folder, put_folder
 from rankstill.labels import UnlabelledQuery, label
-from rankstill.ranker import Prior, Ranker
+from rankstill.ranker import Ranker
+from rankstill.ranker.prior import Prior
 from rankstill.workspace import Workspace
 
 NOTHING = np.empty(0, dtype=np.int64)

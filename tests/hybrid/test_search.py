@@ -14,7 +14,8 @@ from rankstill.candidates.dense import encode
 from rankstill.errors import ModelError
 from rankstill.hybrid import Hybrid, HybridSearcher
 from rankstill.hybrid.engines import SparseTerms, elasticsearch_query, opensearch_query, qdrant_query
-from rankstill.multi_vector import TokenIndex, TwoStage, encode_queries, make_two_stage, multi_vector_encoder
+from rankstill.multi_vector import TokenIndex, TwoStage, encode_queries, multi_vector_encoder
+from rankstill.multi_vector.two_stage import make_two_stage
 
 PASSAGES = [
     "Send it back within 30 days of delivery.",

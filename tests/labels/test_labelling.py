@@ -15,8 +15,8 @@ from rankstill.datasets import Dataset
 from rankstill.labels import LabelledQuery, UnlabelledQuery, keep_order, label
 from rankstill.labels import labelling as module
 from rankstill.labels.labelling import order_scores
-from rankstill.ranker import Prior, Ranker
-from rankstill.ranker.prior import Features
+from rankstill.ranker import Ranker
+from rankstill.ranker.prior import Features, Prior
 
 NOTHING = np.empty(0, dtype=np.int64)
 PRIOR = Prior(FEATURES, (2.0, 5.0))

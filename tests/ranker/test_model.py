@@ -11,8 +11,9 @@ import pytest
 
 from rankstill.candidates import FEATURES, FirstStage, PassageScorer
 from rankstill.errors import ModelError
-from rankstill.ranker import Prior, RankedList, Ranker
+from rankstill.ranker import RankedList, Ranker
 from rankstill.ranker.model import start_cross_encoder
+from rankstill.ranker.prior import Prior
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder

@@ -15,9 +15,10 @@ import torch
 from rankstill.candidates import FEATURES
 from rankstill.config import RankerConfig
 from rankstill.errors import DataError
-from rankstill.ranker import Prior, RankedList, Ranker, fit_prior, refit_prior, train_ranker
+from rankstill.ranker import RankedList, Ranker, train_ranker
 from rankstill.ranker.plackett_luce import plackett_luce_nll
-from rankstill.ranker.training import LOSSES, ListCollator, fit_weight
+from rankstill.ranker.prior import Prior, fit_prior
+from rankstill.ranker.training import LOSSES, ListCollator, fit_weight, refit_prior
 
 if TYPE_CHECKING:
     from sentence_transformers import CrossEncoder

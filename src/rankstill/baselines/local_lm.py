@@ -167,7 +167,7 @@ def load_local_lm(name: str, device: str | None = None, passage_tokens: int = 25
     """A causal language model by name.
 
     Args:
-        name: a folder; "owner/name" on the Hugging Face hub; or a GGUF file as `teacher.local.find_gguf` takes it,
+        name: a folder; "owner/name" on the Hugging Face hub; or a GGUF file as `teacher.endpoint.find_gguf` takes it,
             which is unpacked to full precision and needs the package gguf.
         device: where it runs; None: a GPU if there is one.
 

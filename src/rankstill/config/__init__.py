@@ -13,35 +13,25 @@ from rankstill.config.sections import (
     CandidatesConfig,
     Config,
     DatasetConfig,
-    EngineConfig,
     EvaluationConfig,
-    LabelsConfig,
     MultiVectorConfig,
-    RagConfig,
     RankerConfig,
     RetrieverConfig,
     System,
-    WhiteBoxConfig,
 )
-from rankstill.config.teacher import JudgeConfig, ModelPrice, TeacherConfig
+from rankstill.config.teacher import TeacherConfig
 from rankstill.config.unused import refuse_unused
 
 __all__ = [
     "CandidatesConfig",
     "Config",
     "DatasetConfig",
-    "EngineConfig",
     "EvaluationConfig",
-    "JudgeConfig",
-    "LabelsConfig",
-    "ModelPrice",
     "MultiVectorConfig",
-    "RagConfig",
     "RankerConfig",
     "RetrieverConfig",
     "System",
     "TeacherConfig",
-    "WhiteBoxConfig",
     "commented_config",
     "make_config",
     "public_options",
