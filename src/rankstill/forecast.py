@@ -56,9 +56,6 @@ def expected_seconds(components: Components, steps: tuple[str, ...]) -> dict[str
 def forecast(chain: Chain) -> list[str]:
     """What running the whole chain would take, for people; encodes a few passages, and asks no LLM.
 
-    Args:
-        chain: the chain, of which nothing has to be made yet.
-
     Raises:
         RankstillError: as `Chain.run`, where that could not begin.
     """

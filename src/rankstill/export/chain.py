@@ -129,7 +129,6 @@ def export_to_store(
 
     Args:
         store: one of `STORES`.
-        name: the name of the collection or table.
         location: where the database is, see its function in `rankstill.export.stores`; empty for a folder in the
             workspace, or for what PGHOST and the like say.
         dimensions: of shorter vectors, turned first; None for whole ones.

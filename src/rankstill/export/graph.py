@@ -108,11 +108,7 @@ def with_int8_tables(module: nn.Module) -> nn.Module:
 
 
 def write_onnx(both: nn.Module, path: Path) -> None:
-    """Write the graph, for any number of texts and tokens.
-
-    Args:
-        both: a `TraceableEncoder`, or a copy of one.
-    """
+    """Write the graph, for any number of texts and tokens."""
     sizes = {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens")}
     # Sizes other than 0 and 1, which would be taken for constants; two tensors, for one given twice becomes one input;
     # and padding, without which the mask would be taken for needless.

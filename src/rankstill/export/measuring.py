@@ -56,11 +56,7 @@ class ExportedVariant:
 
 @dataclass(frozen=True)
 class ExportTable:
-    """Every form, the model in torch first.
-
-    Args:
-        passages: how many passages were searched.
-    """
+    """Every form, the model in torch first."""
 
     queries: int
     passages: int
@@ -127,7 +123,6 @@ class Speed:
         per_second: passages, median over rounds.
         ratio: to the model in torch, median over rounds; in each round all forms encode the same passages in turn.
         low: lowest ratio of any round.
-        high: highest.
     """
 
     per_second: float
@@ -253,7 +248,6 @@ def measure_variants(
     Args:
         vectors: the vectors of the whole corpus by the retriever, which say what passages matter. [passages, any
             dimensions]
-        passages: how many every form encodes.
     """
     import torch
 

@@ -29,7 +29,6 @@ def elasticsearch_query(
         vector: the query's, from the retriever that the weights belong to. [dimensions]
         text_field: of type `text`, with the analyzer of the hybrid's language.
         vector_field: the vector field of type `dense_vector`.
-        size: passages to return.
     """
     cosine = f"cosineSimilarity(params.vector, '{vector_field}') + 1.0"
     return _sum(hybrid, query, vector, cosine, text_field, size)
@@ -122,7 +121,6 @@ def qdrant_query(
         vector_name: the collection's dense vector, of distance Cosine; or its multi-vector, of distance Dot and
             comparator max_sim.
         terms_name: its sparse vector, with modifier `idf`, filled by `SparseTerms.passage`.
-        limit: passages to return.
         depth: passages that each of the two searches contributes.
     """
     searches = [

@@ -37,7 +37,6 @@ class HybridSearcher:
     Args:
         retriever: that they were fitted with: the old one for `hybrid.json`, the distilled one for
             `hybrid-distilled.json`, the multi-vector one for `hybrid-multi-vector.json`.
-        passages: their texts.
         index: the index of these passages, by the multi-vector retriever; None: they are encoded.
 
     Raises:

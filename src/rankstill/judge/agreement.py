@@ -46,7 +46,6 @@ class SelfConsistency:
     Args:
         queries: of how many queries it graded passages.
         told_apart: of these, those whose passages did not all get one grade.
-        commonest: the grade that it gave most.
         passages: how many passages got a grade both times.
         kappa: Cohen's, with quadratic weights, of the two grades; None where it gave one grade alone.
         far: passages whose two grades differ by 2 or 3.

@@ -104,9 +104,7 @@ def check(
     """Have each list graded in two orders, and say whether the grades can be measured by.
 
     Args:
-        judge: the judge that shows two orders.
         quote_all: what the judgement of all queries is expected to take.
-        people: human judgements, perhaps none.
 
     Raises:
         RankstillError: the judge cannot be asked or its budget is reached; what is done is kept.

@@ -48,9 +48,7 @@ class _JudgeTask:
     """A judge and what it is to grade.
 
     Args:
-        chain: the chain that has searched.
         runs: the runs of the workspace's own systems, which are measured.
-        lists: what has no grade yet.
         known: what was judged here before by the same LLM and template, if anything.
     """
 

@@ -33,9 +33,6 @@ def pool(
     A passage stands where the seed, its query and its id say, whatever else is in the pool: so a set that several
     workspaces make is shown, and paid, once.
 
-    Args:
-        judged: what needs no judgement any more.
-
     Returns:
         The queries with something to judge.
 

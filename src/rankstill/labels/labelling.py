@@ -83,7 +83,6 @@ def keep_order(scores: NDArray[np.float32], ranked: int) -> NDArray[np.float32]:
 
     Args:
         scores: the ranker's, the passages that the LLM ranked first, in its order. [passages]
-        ranked: how many these are.
     """
     kept: NDArray[np.float32] = scores.copy()
     kept[:ranked] = -np.sort(-scores[:ranked])

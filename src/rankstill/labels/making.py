@@ -28,7 +28,6 @@ def make_labels(components: Components, folder: Path, candidates: str, *, has_ra
         components: the components of a chain that has candidates and, where it needs one, a ranker.
         folder: for `labels.parquet`, and for what is finished of it, to go on from after a kill; on a cluster that lies
             in the cluster's store.
-        candidates: fingerprint of the candidates.
     """
     found = read_candidates(components.workspace.path("candidates.parquet"), components.dataset.corpus)
     labelled: Iterable[LabelledQuery] = label_without_ranker(components, found, candidates)

@@ -39,7 +39,6 @@ class Choice:
         context: how many times its text's mean each token vector takes in.
         idf_power: a query's token counts by its inverse document frequency to this power; 0: all alike.
         loss: the loss of the rankings under the Plackett-Luce model of MaxSim, in nats a list.
-        lists: how many rankings chose.
     """
 
     context: float
