@@ -37,7 +37,7 @@ from rankstill.pipeline import distill, identity
 from rankstill.progress import say
 from rankstill.report.verdict import verdict
 from rankstill.steps import STEPS
-from rankstill.teacher.defusing import cut, defuse
+from rankstill.teacher.prompts import cut, defuse
 from rankstill.workspace import FORMAT, Workspace, digest
 
 TESTS = Path(__file__).resolve().parents[1] / "tests"

@@ -71,7 +71,7 @@ def some_corpus(passages: int) -> Any:
 
 def encoding(size: int, folder: Path) -> Callable[[], object]:
     """Passages of a corpus on disk to a file of vectors, by the stand-in."""
-    from rankstill.retrieval.vectors import encode_passages
+    from rankstill.retrieval.dense import encode_passages
 
     corpus = some_corpus(size)
     return lambda: encode_passages(RandomEncoder(), corpus, folder)  # type: ignore[arg-type]
@@ -80,7 +80,7 @@ def encoding(size: int, folder: Path) -> Callable[[], object]:
 def real_encoding(size: int, folder: Path) -> Callable[[], object]:
     """The same by all-MiniLM-L6-v2."""
     from rankstill.models import load_bi_encoder
-    from rankstill.retrieval.vectors import encode_passages
+    from rankstill.retrieval.dense import encode_passages
 
     corpus, model = some_corpus(size), load_bi_encoder("sentence-transformers/all-MiniLM-L6-v2", "cpu")
     return lambda: encode_passages(model, corpus, folder / "real")

@@ -23,7 +23,7 @@ from benchmarks.speed.training import ranker_training, retriever_training
 from benchmarks.speed.whole import whole
 
 from rankstill.progress import say
-from rankstill.report.settings import machine
+from rankstill.report.page import machine
 
 BENCHMARKS = {
     "ranker": ranker_training,

@@ -35,7 +35,6 @@ class Cache:
     """A folder of steps' outputs by what they were made from. Files are hard links of a workspace's where that works.
 
     Args:
-        folder: Where the entries lie. It is made when the first one is kept.
         limit: The most bytes of all entries. What was not used for longest is deleted first.
     """
 
@@ -44,10 +43,6 @@ class Cache:
 
     def take(self, name: str, target: Path) -> bool:
         """Put an entry's files into a folder, in place of any of the same names.
-
-        Args:
-            name: The entry's name.
-            target: The folder that gets the files.
 
         Returns:
             Whether there is such an entry; if not, nothing is changed.
@@ -68,8 +63,6 @@ class Cache:
         """Add an entry, and make room for it. A disk that does not take it is a note, and no error.
 
         Args:
-            name: The entry's name.
-            folder: The folder that holds its outputs.
             outputs: The names of these outputs, which are folders too.
         """
         if sum(_size(folder / output) for output in outputs) > self.limit:

@@ -13,7 +13,6 @@ def check_dataset(config: Config, *, near_duplicates: bool) -> list[str]:
     The notes are those of a run with this config.
 
     Args:
-        config: names the dataset.
         near_duplicates: also compare the queries' vectors, which loads the retriever.
 
     Raises:

@@ -19,14 +19,7 @@ from rankstill.errors import DataError, ModelError
 from rankstill.evaluation.judged import with_judgements
 from rankstill.labels.choice import unneeded_steps
 from rankstill.lists import TeacherLists
-from rankstill.models import (
-    RANKS_ALREADY,
-    architecture_of,
-    hub_has,
-    load_bi_encoder,
-    load_multi_vector,
-    model_identity,
-)
+from rankstill.models import RANKS_ALREADY, architecture_of, hub_has, load_bi_encoder, load_multi_vector, model_identity
 from rankstill.multi_vector import MeanMaxSim, TokenIndex
 from rankstill.retrieval import FirstStage, encode, encode_passages, load_vectors, read_candidates
 from rankstill.retrieval.approximate import cached_approximate_index
@@ -50,11 +43,7 @@ _QUERIES_TO_MEASURE_WITH = 200
 
 
 def check_corpus(config: Config, dataset: Dataset) -> None:
-    """Whether there is a corpus to search.
-
-    Raises:
-        DataError: it is smaller than k.
-    """
+    """Whether there is a corpus to search; DataError if it is smaller than k."""
     if dataset.corpus.distinct < config.candidates.k:
         different = " different" if dataset.corpus.repeats is not None else ""
         raise DataError(
@@ -64,11 +53,7 @@ def check_corpus(config: Config, dataset: Dataset) -> None:
 
 
 def check_queries(dataset: Dataset) -> None:
-    """Whether anything can be learned.
-
-    Raises:
-        DataError: no query may teach.
-    """
+    """Whether anything can be learned; DataError if no query may teach."""
     if not dataset.train:
         raise DataError(
             f"{dataset.name}: no query may teach. Check dataset.train_split, or add training queries that do not leak "
@@ -77,13 +62,7 @@ def check_queries(dataset: Dataset) -> None:
 
 
 class Components:
-    """What several steps need: models, first stage, teacher, lists. Each is made on first use and kept.
-
-    Args:
-        config: the experiment.
-        workspace: where its steps are kept.
-        dataset: what it works on.
-    """
+    """What several steps need: models, first stage, teacher, lists. Each is made on first use and kept."""
 
     def __init__(self, config: Config, workspace: Workspace, dataset: Dataset) -> None:
         self.config = config
@@ -383,12 +362,7 @@ class Components:
         return FirstStage(self.dataset.corpus, model, load_vectors(vectors), self.config.candidates, bm25=self.bm25)
 
     def encode_corpus_after(self, model: SentenceTransformer, folder: Path) -> None:
-        """Write the corpus's vectors by the new retriever; where none of its training was kept, they are the old ones.
-
-        Args:
-            model: the new retriever, as it lies in the workspace.
-            folder: for them.
-        """
+        """Write the corpus's vectors by the new retriever, or the old ones where none of its training was kept."""
         blend = self.retriever_blend
         if blend and not blend.share and self.config.retriever.max_length is None:
             folder.mkdir(parents=True, exist_ok=True)

@@ -21,11 +21,7 @@ _QUICK_PASSAGES, _QUICK_TRAIN, _QUICK_TEST = 800, 60, 60
 
 
 def demo_config(changes: Mapping[str, Any] | None = None) -> Config:
-    """The demo's configuration: the defaults on SciFact (or those of a preset), adapted to two cores.
-
-    Args:
-        changes: options to set, by dotted path.
-    """
+    """The demo's configuration: the defaults on SciFact (or those of a preset), adapted to two cores."""
     changes = changes or {}
     own = {} if changes.get("preset") == "paper" else _DEMO
     return make_config({"dataset": {"source": "scifact"}}, {**own, **changes}, "demo")
@@ -42,11 +38,8 @@ def run_demo(
     """Distil SciFact's recorded rankings into all-MiniLM-L6-v2.
 
     Args:
-        workspace: the workspace's folder.
         quick: work on a sample; the figures are those of the sample.
         all_claims: train on all 809 claims, those that leak into the test split too.
-        replace: see `distill`.
-        changes: options to set, by dotted path.
     """
     leaks = {"dataset.leaks": "keep" if all_claims else "drop"}
     config = demo_config({**leaks, **(_QUICK if quick else {}), **(changes or {})})

@@ -35,7 +35,6 @@ def disk_errors(folder: Path, when: str) -> Iterator[None]:
     """What a full or closed disk stops, told as an error of the user's.
 
     Args:
-        folder: the folder that is written to.
         when: it is, for the message: "writing the report".
 
     Raises:
@@ -79,11 +78,7 @@ def temporary_files(when: str) -> Iterator[None]:
 
 @contextmanager
 def _told_as(told: Callable[[Exception, str | None], str | None]) -> Iterator[None]:
-    """Errors as `WorkspaceError`s with this message; those without one, and our own, as they are.
-
-    Args:
-        told: makes the message from an error and what is wrong with the disk, if that is what it is about.
-    """
+    """Errors as `WorkspaceError`s with this message; those without one, and our own, as they are."""
     try:
         yield
     except RankstillError:

@@ -46,10 +46,6 @@ _COPIES = 4
 def expected_seconds(components: Components, steps: tuple[str, ...]) -> dict[str, float]:
     """How long each step will take on this machine, by its encoding rate. An LLM's answers are not counted.
 
-    Args:
-        components: the chain's components.
-        steps: the steps that it makes.
-
     Returns:
         Seconds, by step.
     """
@@ -59,9 +55,6 @@ def expected_seconds(components: Components, steps: tuple[str, ...]) -> dict[str
 
 def forecast(chain: Chain) -> list[str]:
     """What running the whole chain would take, for people; encodes a few passages, and asks no LLM.
-
-    Args:
-        chain: the chain, of which nothing has to be made yet.
 
     Raises:
         RankstillError: as `Chain.run`, where that could not begin.

@@ -31,13 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class TeacherLists:
-    """The LLM's rankings of one experiment.
-
-    Args:
-        config: the experiment.
-        workspace: where its steps are kept.
-        dataset: what it works on.
-    """
+    """The LLM's rankings of one experiment."""
 
     config: Config
     workspace: Workspace
@@ -81,11 +75,7 @@ class TeacherLists:
         """Sample the held-out lists.
 
         Args:
-            folder: Where the sample is written.
             model: Returns the retriever before training, which tells which queries are similar.
-
-        Returns:
-            What a reader of the figures must know.
         """
         rankings = self._every()
         texts = self.dataset.texts_of(each.query_id for each in rankings)
@@ -130,9 +120,6 @@ class TeacherLists:
 
         On lists that trained the retriever its score looks too good, so `validation` is taken. All training lists are
         taken where nothing of its training was kept, or where `validation` is too small.
-
-        Args:
-            blend: How much of the retriever's training was kept.
         """
         judging = self.validation
         taught = blend is None or blend.share > 0

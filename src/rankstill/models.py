@@ -116,7 +116,6 @@ def load_bi_encoder(
     """A sentence-transformers bi-encoder by hub name or folder.
 
     Args:
-        name: hub name or folder.
         device: None: the best that there is.
         query_prompt: put before every query; None: the model's own.
         passage_prompt: put before every passage; None: the model's own.

@@ -54,13 +54,7 @@ class Outcome:
 
 
 def read_outcome(components: Components, steps: Collection[str], offer: str = "") -> Outcome:
-    """Read the result of a chain from its workspace, as far as it is finished.
-
-    Args:
-        components: the chain's components.
-        steps: the steps that the chain needs.
-        offer: see `Outcome`.
-    """
+    """Read the result of a chain from its workspace, as far as it is finished."""
     workspace, table = components.workspace, None
     if workspace.record("evaluation"):
         measured = json.loads(workspace.path("metrics.json").read_text(encoding="utf-8"))["table"]

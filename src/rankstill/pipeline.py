@@ -100,13 +100,7 @@ def identity(dataset: Dataset, config: Config) -> DatasetIdentity:
 
 
 class Chain:
-    """One experiment, with one method for each step, in the order of `STEPS`.
-
-    Args:
-        config: the experiment.
-        workspace: where its steps are kept.
-        dataset: what it works on.
-    """
+    """One experiment, with one method for each step, in the order of `STEPS`."""
 
     def __init__(self, config: Config, workspace: Workspace, dataset: Dataset) -> None:
         self.config = config
@@ -158,11 +152,7 @@ class Chain:
             "vectors",
             lambda folder: make_vectors(self.components, folder),
             outputs=("vectors",),
-            settings=[
-                self.components.retriever_identity,
-                retriever.query_prompt,
-                retriever.passage_prompt,
-            ],
+            settings=[self.components.retriever_identity, retriever.query_prompt, retriever.passage_prompt],
             inputs=[self.dataset.corpus.fingerprint],
             shared=True,
         )

@@ -33,13 +33,7 @@ def set_seed(seed: int) -> None:
 
 
 def hold_out(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Split rows into those that are held out, one at least, and the others. The same ones whoever asks.
-
-    Args:
-        count: how many rows there are.
-        share: the share of rows to hold out.
-        seed: seeds the random sample.
-    """
+    """Split rows into those that are held out, one at least, and the others. The same ones whoever asks."""
     import numpy as np
 
     held, others = np.split(np.random.default_rng(seed).permutation(count), [max(1, round(share * count))])
@@ -52,14 +46,8 @@ def training_arguments(
     """Arguments for a sentence-transformers trainer: bfloat16 where native, no checkpoints, no output of its own.
 
     Args:
-        kind: the trainer's arguments class.
-        scratch: a folder for what the trainer writes.
-        device: the device of the model.
-        epochs: passes over the rows.
         batch: rows a step, of each process where several train.
         rate: peak learning rate.
-        seed: seeds the shuffling.
-        reports: as `Reports.arguments` gives them.
     """
     init_process_group()  # or the trainer would, with less patience
     return kind(
@@ -106,13 +94,7 @@ def progress_callback(what: str) -> TrainerCallback:
 
 
 def run_training(trainer: Any, reports: Reports, training: str) -> list[dict[str, float]]:
-    """Train; returns the training curve: step, loss and its terms, as the trainer logged them.
-
-    Args:
-        trainer: ready to train.
-        reports: where else the curve goes.
-        training: the training's name there.
-    """
+    """Train; returns the training curve: step, loss and its terms, as the trainer logged them."""
     from transformers import PrinterCallback
 
     trainer.remove_callback(PrinterCallback)  # standard output belongs to the command that trains

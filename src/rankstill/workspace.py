@@ -40,7 +40,6 @@ class StepRecord:
     Args:
         fingerprint: digest of the step's configuration, its inputs and the format version.
         outputs: names in the workspace that the step made.
-        seconds: wall time.
         peak_memory_mb: highest resident memory of the process up to the step's end, in MiB.
         versions: of the libraries that did the work.
         notes: what the step found worth saying, shown in the report.
@@ -53,6 +52,11 @@ class StepRecord:
     versions: Mapping[str, str]
     notes: tuple[str, ...] = ()
 
+    @classmethod
+    def from_json(cls, record: Mapping[str, Any]) -> StepRecord:
+        """What the manifest holds of a step."""
+        return cls(**{**record, "outputs": tuple(record["outputs"]), "notes": tuple(record.get("notes", ()))})
+
 
 @dataclass(frozen=True)
 class DatasetIdentity:
@@ -61,7 +65,6 @@ class DatasetIdentity:
     Args:
         name: for people.
         source: where it comes from, the same from whichever folder a command is started.
-        fingerprint: the fingerprint of its content.
     """
 
     name: str
@@ -84,11 +87,15 @@ def digest(*parts: Any) -> str:
 def write_atomically(path: Path, text: str) -> None:
     """Replace a file so that a reader, or a kill, sees the old text or the new, never half."""
     temporary = path.with_name(path.name + ".tmp")
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    try:
+        with temporary.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _versions() -> dict[str, str]:
@@ -154,7 +161,6 @@ class Workspace:
         """Take the workspace for a dataset, before any step is made on it.
 
         Args:
-            dataset: the dataset that the next steps are made on.
             replace: delete the finished steps of another dataset.
 
         Raises:
@@ -209,7 +215,6 @@ class Workspace:
         """Make a step's outputs, unless the workspace already holds them for the same settings and inputs.
 
         Args:
-            name: the step's name, for the manifest and the log.
             make: writes `outputs` into the folder it is given, and may return notes. The folder outlives a kill, so
                 that a step can find what it wrote before and go on from there.
             outputs: names of the files or folders that `make` writes.
@@ -322,12 +327,7 @@ class Workspace:
             if made_by == FORMAT:
                 if read.get("dataset"):  # workspaces made before it was recorded have none
                     self._dataset = DatasetIdentity(**read["dataset"])
-                return {
-                    name: StepRecord(
-                        **{**record, "outputs": tuple(record["outputs"]), "notes": tuple(record.get("notes", ()))}
-                    )
-                    for name, record in steps.items()
-                }
+                return {name: StepRecord.from_json(record) for name, record in steps.items()}
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise WorkspaceError(
                 f"{manifest}: not readable as a workspace's manifest ({error}). Move it away to start again, or name "

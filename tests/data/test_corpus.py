@@ -43,7 +43,7 @@ def test_positions_and_slices_work_across_chunks() -> None:
 
 
 def test_ids_of_equal_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rankstill.data.hashes.hash", lambda text: 7, raising=False)
+    monkeypatch.setattr("rankstill.data.same_text.hash", lambda text: 7, raising=False)
     corpus = Corpus(["a", "b", "c"], [""] * 3, ["A", "B", "C"])
     assert [corpus.position(each) for each in "abc"] == [0, 1, 2]
     assert "d" not in corpus

@@ -10,7 +10,7 @@ import pytest
 from rankstill.config import DatasetConfig
 from rankstill.data import Dataset, bundled, find_leaks, is_bundled, load_dataset
 from rankstill.errors import DataError
-from rankstill.evaluation import has_answer
+from rankstill.evaluation.answers import has_answer
 from rankstill.teacher import read_rankings
 
 

@@ -40,7 +40,7 @@ def test_another_word_or_mark_says_something_else(other: str) -> None:
 
 
 def test_texts_of_equal_hash_are_told_apart(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rankstill.data.hashes.hash", lambda text: 7, raising=False)
+    monkeypatch.setattr("rankstill.data.same_text.hash", lambda text: 7, raising=False)
     assert Corpus("abc", [""] * 3, ["A", "B", "a"]).same_text.tolist() == [[2, 0]]
 
 

@@ -23,7 +23,8 @@ from rankstill.data import Dataset
 from rankstill.errors import DataError
 from rankstill.labels import LabelledQuery, UnlabelledQuery, label
 from rankstill.pipeline import distill
-from rankstill.ranker import Prior, RankedList, Ranker, train_ranker
+from rankstill.ranker import RankedList, Ranker, train_ranker
+from rankstill.ranker.prior import Prior
 from rankstill.retrieval import FEATURES, FirstStage
 from rankstill.retrieval.bm25 import cached_index, write_index
 from rankstill.retriever import TrainingData, train_retriever

@@ -8,8 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from rankstill.evaluation.agreement import Agreement, agreement_table, by_chance, list_values
-from rankstill.evaluation.symptoms import Symptoms, evenness
+from rankstill.evaluation.agreement import Agreement, Symptoms, agreement_table, by_chance, evenness, list_values
 from rankstill.evaluation.systems import BEFORE, DISTILLED
 from rankstill.labels import LabelledQuery
 from rankstill.teacher import Ranking

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from rankstill.data.dataset import Corpus, Query
 from rankstill.errors import DataError
-from rankstill.evaluation import answer_qrels, has_answer, merge_qrels, per_query
+from rankstill.evaluation import answer_qrels, merge_qrels, per_query
+from rankstill.evaluation.answers import has_answer
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankstill.errors import DataError, RankstillError
-from rankstill.evaluation import DEFAULT_MEASURES, aggregate, display_name, per_query, read_run, write_run
+from rankstill.evaluation import aggregate, per_query, read_run, write_run
+from rankstill.evaluation.metrics import DEFAULT_MEASURES, display_name
 
 TREC = {
     "nDCG@10": "ndcg_cut_10",

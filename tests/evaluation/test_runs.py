@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rankstill.errors import DataError
-from rankstill.evaluation import rank_order, read_run, write_qrels, write_run
+from rankstill.evaluation import rank_order, read_run, write_run
+from rankstill.evaluation.runs import write_qrels
 
 IDS = st.text(alphabet="aZ09_-.é漢\U0001f600", min_size=1, max_size=4)
 RUNS = st.dictionaries(IDS, st.dictionaries(IDS, st.floats(allow_nan=False), min_size=1, max_size=6), max_size=4)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rankstill.evaluation import compare, holm
-from rankstill.evaluation.spreadsheets import write_pairs, write_values
+from rankstill.evaluation.chain_runs import write_pairs, write_values
 
 
 def lines_of(path: Path) -> list[dict[str, str]]:

@@ -10,17 +10,8 @@ import pytest
 from rich.console import Console
 
 from rankstill.errors import DataError, RankstillError
-from rankstill.evaluation import (
-    DEFAULT_MEASURES,
-    EvaluationTable,
-    aggregate,
-    compare,
-    evaluate_runs,
-    holm,
-    interval,
-    per_query,
-    render,
-)
+from rankstill.evaluation import EvaluationTable, aggregate, compare, evaluate_runs, holm, interval, per_query, render
+from rankstill.evaluation.metrics import DEFAULT_MEASURES
 
 QRELS = {f"q{i}": {f"gold{i}": 1} for i in range(40)}
 NAMES = ["BM25", "dense before", "fused [rrf|sum]", "ranker over the new retriever", "dense distilled"]

@@ -13,7 +13,9 @@ import pytrec_eval
 
 from rankstill.config import CandidatesConfig
 from rankstill.data import Corpus, Qrels
-from rankstill.evaluation import Run, attribute, break_ties, per_query, rank_order, write_qrels, write_run
+from rankstill.evaluation import Run, break_ties, per_query, rank_order, write_run
+from rankstill.evaluation.attribution import attribute
+from rankstill.evaluation.runs import write_qrels
 from rankstill.evaluation.systems import dense_run, encoded_run, fused_run, lexical_run, reranked_run
 from rankstill.ranker import Ranker
 from rankstill.ranker.prior import Prior

@@ -14,8 +14,8 @@ from integrations_page import small_config
 from markdown_it import MarkdownIt
 
 from rankstill.evaluation import EvaluationTable, evaluate_runs
-from rankstill.notebook import markdown_text
 from rankstill.outcome import Outcome
+from rankstill.tables import markdown_text
 
 HOSTILE = "<script>alert(1)</script> | [x](javascript:alert(2)) $\\unicode{x}$ \\[y\\] <!-- ]]> *b* `c` &lt;"
 SAFE_TAGS = {

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from rankstill.judge.reading import read_grades
+from rankstill.judge.grading import read_grades
 
 
 @pytest.mark.parametrize(

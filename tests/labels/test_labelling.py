@@ -14,8 +14,8 @@ from rankstill.data import Dataset
 from rankstill.labels import LabelledQuery, UnlabelledQuery, keep_order, label
 from rankstill.labels import labelling as module
 from rankstill.labels.labelling import order_scores
-from rankstill.ranker import Prior, Ranker
-from rankstill.ranker.prior import Features
+from rankstill.ranker import Ranker
+from rankstill.ranker.prior import Features, Prior
 from rankstill.retrieval import FEATURES, FirstStage
 
 NOTHING = np.empty(0, dtype=np.int64)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from rankstill.config import MultiVectorConfig
-from rankstill.multi_vector import choose, inverse_document_frequency, multi_vector_encoder
+from rankstill.multi_vector import inverse_document_frequency, multi_vector_encoder
+from rankstill.multi_vector.choosing import choose
 from rankstill.ranker import RankedList
 
 if TYPE_CHECKING:

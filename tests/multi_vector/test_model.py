@@ -13,7 +13,8 @@ import torch
 
 from rankstill.errors import ModelError
 from rankstill.models import load_bi_encoder, load_multi_vector, save_model
-from rankstill.multi_vector import has_token_vectors, inverse_document_frequency, multi_vector_encoder
+from rankstill.multi_vector import inverse_document_frequency, multi_vector_encoder
+from rankstill.multi_vector.model import has_token_vectors
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from rankstill.multi_vector import TokenIndex, TwoStage, index, make_two_stage
+from rankstill.multi_vector import TokenIndex, TwoStage, index
 from rankstill.multi_vector.codes import Codec
+from rankstill.multi_vector.two_stage import make_two_stage
 
 PASSAGES, DIMENSIONS = 1000, 32
 Tokens = NDArray[np.float32]

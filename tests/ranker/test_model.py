@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 
 from rankstill.errors import ModelError
-from rankstill.ranker import Prior, RankedList, Ranker
+from rankstill.ranker import RankedList, Ranker
 from rankstill.ranker.model import start_cross_encoder
+from rankstill.ranker.prior import Prior
 from rankstill.retrieval import FEATURES, FirstStage, PassageScorer
 
 if TYPE_CHECKING:

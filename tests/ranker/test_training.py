@@ -15,8 +15,9 @@ import torch
 from rankstill.config import RankerConfig
 from rankstill.errors import DataError
 from rankstill.losses.listmle import plackett_luce_nll
-from rankstill.ranker import Prior, RankedList, Ranker, fit_prior, refit_prior, train_ranker
-from rankstill.ranker.training import LOSSES, ListCollator, fit_weight
+from rankstill.ranker import RankedList, Ranker, train_ranker
+from rankstill.ranker.prior import Prior, fit_prior
+from rankstill.ranker.training import LOSSES, ListCollator, fit_weight, refit_prior
 from rankstill.retrieval import FEATURES
 
 if TYPE_CHECKING:

@@ -10,8 +10,7 @@ import pytest
 
 from rankstill.cli.showing import show
 from rankstill.evaluation import Comparison, EvaluationTable, compare, evaluate_runs
-from rankstill.evaluation.agreement import Agreement
-from rankstill.evaluation.symptoms import Symptoms
+from rankstill.evaluation.agreement import Agreement, Symptoms
 from rankstill.outcome import Outcome
 from rankstill.report.verdict import next_step, verdict
 

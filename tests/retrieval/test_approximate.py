@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rankstill.config import CandidatesConfig
 from rankstill.errors import RankstillError
-from rankstill.retrieval import FirstStage, approximate, bm25, nearest_passages, postings
+from rankstill.retrieval import FirstStage, approximate, bm25, nearest_passages
 from rankstill.retrieval.approximate import ApproximateIndex, cached_approximate_index
 from rankstill.retrieval.bm25 import Analyzer, BM25Index, cached_index
 
@@ -179,7 +179,7 @@ def test_the_word_index_is_the_one_that_bm25s_makes_in_memory(texts: list[str], 
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(bm25, "_PASSAGES_A_BLOCK", block)
-        patch.setattr(postings, "_POSTINGS_AT_ONCE", at_once)
+        patch.setattr(bm25, "_POSTINGS_AT_ONCE", at_once)
         index = BM25Index(texts, "english", 0.9, 0.4)
     terms = Analyzer("english")(texts)
     stock = bm25s.BM25(method="lucene", k1=0.9, b=0.4)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankstill.retrieval.fusion import reciprocal_rank_fusion
+from rankstill.retrieval.first_stage import reciprocal_rank_fusion
 
 
 def test_hand_worked_example() -> None:

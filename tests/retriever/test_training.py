@@ -14,7 +14,8 @@ from rankstill.config import RetrieverConfig
 from rankstill.errors import DataError, ModelError
 from rankstill.labels import LabelledQuery, UnlabelledQuery, label
 from rankstill.losses.kl import kl_to_ranker
-from rankstill.ranker import Prior, Ranker
+from rankstill.ranker import Ranker
+from rankstill.ranker.prior import Prior
 from rankstill.retrieval import FEATURES, FirstStage
 from rankstill.retriever import USUAL_TEMPERATURE, TrainingData, ValidationList, load_retriever, train_retriever
 

@@ -21,7 +21,7 @@ from llm_server import Messages, completion, error
 from rankstill.config import TeacherConfig
 from rankstill.teacher import batch
 from rankstill.teacher.asking import CandidateList
-from rankstill.teacher.batch_records import Submissions
+from rankstill.teacher.batch import Submissions
 from rankstill.teacher.budget import BudgetReached
 from rankstill.teacher.client import batch_api
 from rankstill.teacher.client.chat import TeacherError

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankstill.teacher.defusing import count_tokens, cut, defuse
+from rankstill.teacher.prompts import count_tokens, cut, defuse
 
 PIECES = [
     *(

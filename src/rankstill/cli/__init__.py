@@ -1,6 +1,6 @@
 """The command line: parse, call, print."""
 
-from rankstill.cli import chain, judge, proof, result, teach
+from rankstill.cli import chain, proof, result, teach
 from rankstill.cli.app import app, main
 
-__all__ = ["app", "chain", "judge", "main", "proof", "result", "teach"]
+__all__ = ["app", "chain", "main", "proof", "result", "teach"]

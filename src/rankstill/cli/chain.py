@@ -8,14 +8,7 @@ from typing import Annotated
 import typer
 
 from rankstill.cli.app import app
-from rankstill.cli.options import (
-    Experiment,
-    Replace,
-    Seed,
-    Set,
-    changes_of,
-    on_workspace,
-)
+from rankstill.cli.options import Experiment, Replace, Seed, Set, changes_of, on_workspace
 from rankstill.cli.showing import show, tell
 from rankstill.errors import RankstillError
 from rankstill.progress import say

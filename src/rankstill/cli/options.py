@@ -72,8 +72,6 @@ class Experiment:
 
     Args:
         path: the path of the config, or of a workspace that holds one, if either is given.
-        workspace: the workspace's folder.
-        changes: options that flags set, by dotted path.
     """
 
     path: Path | None
@@ -100,12 +98,7 @@ class Experiment:
         return config
 
     def run(self, until: str, *, replace: bool = False) -> None:
-        """The chain up to a step; steps before it that are missing are made first.
-
-        Args:
-            until: the step.
-            replace: see `distill`.
-        """
+        """The chain up to a step; steps before it that are missing are made first."""
         from rankstill.distributed.processes import is_rank_zero, only_rank_zero_prints
         from rankstill.pipeline import distill
 

@@ -1,4 +1,4 @@
-"""Commands that show what was gained: proof, question answering, studies."""
+"""Commands that show what was gained: proof, an LLM's judgements, question answering, studies."""
 
 from __future__ import annotations
 
@@ -11,11 +11,61 @@ import typer
 
 from rankstill.cli.app import app
 from rankstill.cli.options import Experiment, on_workspace
+from rankstill.cli.showing import show, tell, tell_exported, tell_taken
 
 study_app = typer.Typer(
     help="Run the paper's studies and baselines: variants over seeds, with paired tests.", no_args_is_help=True
 )
 app.add_typer(study_app, name="study")
+
+
+@on_workspace("judge")
+def judge(
+    experiment: Experiment,
+    others: Annotated[
+        list[Path] | None,
+        typer.Option("--with", help="Another workspace on the same corpus, whose passages are judged too."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and price; make no call.")] = False,
+    export_prompts: Annotated[
+        Path | None, typer.Option(help="Write the prompts without an answer to this file; make no call.")
+    ] = None,
+    import_answers: Annotated[
+        Path | None,
+        typer.Option("--import", help='Import answers to exported prompts: each line with its "answer".'),
+    ] = None,
+) -> None:
+    """Have an LLM judge what every system found, and measure all systems by its grades."""
+    from rankstill.judge import commands as judging
+
+    config, workspace, further = experiment.config, experiment.workspace, others or []
+    if dry_run:
+        for line in judging.quote(config, workspace, further):
+            tell(line)
+    if export_prompts:
+        count = judging.export_prompts(config, workspace, further, export_prompts)
+        tell_exported(count, export_prompts)
+    if import_answers:
+        taken = judging.import_answers(config, workspace, further, import_answers)
+        tell_taken(*taken, "queries", "every query is judged: `rankstill judge` measures by it")
+    if not (dry_run or export_prompts or import_answers):
+        found = judging.judge(config, workspace, further)
+        for line in found.lines:
+            tell(line)
+        if found.outcome is not None:
+            show(found.outcome)
+
+
+@on_workspace("check-judge")
+def check_judge(
+    experiment: Experiment,
+    queries: Annotated[int, typer.Option(min=1, help="How many queries to ask about, each in two orders.")] = 30,
+) -> None:
+    """Test the LLM judge on a few queries: whether it agrees with itself, and with people."""
+    from rankstill.judge import commands as judging
+
+    for line in judging.check_judge(experiment.config, experiment.workspace, queries).lines():
+        tell(line)
 
 
 @on_workspace("prove")
@@ -64,13 +114,7 @@ def _study(name: str, what: str) -> None:
         chosen = [each.strip() for each in only.split(",") if each.strip()]
         command = shlex.join(["rankstill", *sys.argv[1:]])
         table = run_study(
-            STUDIES[name],
-            experiment.config,
-            experiment.workspace,
-            seeds,
-            chosen,
-            validate=validate,
-            command=command,
+            STUDIES[name], experiment.config, experiment.workspace, seeds, chosen, validate=validate, command=command
         )
         typer.echo(table.to_markdown())
 

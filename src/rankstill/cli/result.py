@@ -93,7 +93,7 @@ def export(
 ) -> None:
     """Export the new retriever to other runtimes, and measure what it loses."""
     from rankstill.extras import export
-    from rankstill.report.refusing import refuse_if_not_better
+    from rankstill.report.verdict import refuse_if_not_better
 
     config, workspace = experiment.config, experiment.workspace
     if not even_if_worse and (form or not matryoshka):  # measuring hands nothing over
@@ -122,7 +122,7 @@ def export_vectors(
     """Export the corpus with its vectors to a Parquet file or a vector database."""
     from rankstill.evaluation.systems import DISTILLED, MULTI_VECTOR
     from rankstill.extras import export
-    from rankstill.report.refusing import refuse_if_not_better
+    from rankstill.report.verdict import refuse_if_not_better
 
     config, workspace = experiment.config, experiment.workspace
     if to == "parquet" and multi_vector:
@@ -152,7 +152,7 @@ def push(
     """Push the new retriever and its model card to the Hugging Face Hub."""
     from rankstill.evaluation.systems import DISTILLED, MULTI_VECTOR
     from rankstill.extras.export import push
-    from rankstill.report.refusing import refuse_if_not_better
+    from rankstill.report.verdict import refuse_if_not_better
 
     held = one_workspace(workspace, also)
     if not even_if_worse:

@@ -9,9 +9,12 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from rankstill.progress import unlogged, wrapped
+from rankstill.progress import say, unlogged, wrapped
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
     from rankstill.outcome import Outcome
 
 
@@ -20,6 +23,24 @@ def tell(line: str) -> None:
     if sys.stdout.isatty():
         line = wrapped(line, shutil.get_terminal_size().columns)
     typer.echo(line)
+
+
+def tell_exported(count: int, path: Path) -> None:
+    """How many prompts were written for whoever answers them by hand."""
+    tell(f"{count:,} prompts written to {path}" if count else "no prompt waits for an answer")
+
+
+def tell_taken(count: int, waiting: int, notes: Sequence[str], what: str, done: str) -> None:
+    """How many answers by hand were taken, and what to do next.
+
+    Args:
+        what: the kind of what waits: "lists".
+        done: said where nothing waits.
+    """
+    for note in notes:
+        say(f"note: {note}")
+    more = f"{waiting:,} {what} wait for more, or could not be read: --export-prompts again writes what to ask next"
+    tell(f"{count:,} answers taken; {more if waiting else done}")
 
 
 def show(outcome: Outcome) -> None:

@@ -10,8 +10,7 @@ import typer
 
 from rankstill.cli.app import app
 from rankstill.cli.options import AlsoNamed, Experiment, ledger_of, on_workspace
-from rankstill.cli.showing import tell
-from rankstill.progress import say
+from rankstill.cli.showing import tell, tell_exported, tell_taken
 
 
 @on_workspace("teach")
@@ -35,23 +34,15 @@ def teach(
             tell(line)
     if export_prompts:
         count = teaching.export_prompts(experiment.config, experiment.workspace, export_prompts)
-        tell(f"{count:,} prompts written to {export_prompts}" if count else "no prompt waits for an answer")
+        tell_exported(count, export_prompts)
     if import_rankings:
-        count, waiting, notes = teaching.import_answers(experiment.config, experiment.workspace, import_rankings)
-        for note in notes:
-            say(f"note: {note}")
-        then = (
-            f"{waiting:,} lists wait for more, or could not be read: --export-prompts again writes what to ask next"
-            if waiting
-            else "every list is ranked: `rankstill teach` goes on from them"
-        )
-        tell(f"{count:,} answers taken; {then}")
+        taken = teaching.import_answers(experiment.config, experiment.workspace, import_rankings)
+        tell_taken(*taken, "lists", "every list is ranked: `rankstill teach` goes on from them")
 
 
 @on_workspace("check-teacher")
 def check_teacher(
-    experiment: Experiment,
-    queries: Annotated[int, typer.Option(min=1, help="How many queries to ask about.")] = 30,
+    experiment: Experiment, queries: Annotated[int, typer.Option(min=1, help="How many queries to ask about.")] = 30
 ) -> None:
     """Test the LLM on a few queries: whether it ranks better than the first stage, and what all would cost."""
     from rankstill.teacher import commands as teaching
@@ -78,8 +69,7 @@ def ledger(
     path: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[CONFIG]",
-            help="A YAML config, a workspace or a ledger; the ledger of all workspaces if left out.",
+            metavar="[CONFIG]", help="A YAML config, a workspace or a ledger; the ledger of all workspaces if left out."
         ),
     ] = None,
     workspace: AlsoNamed = None,

@@ -36,7 +36,6 @@ def compiled(model: SentenceTransformer | CrossEncoder, characters: int) -> Iter
     """Let OpenVINO run the model's transformers meanwhile, if that pays and can be had; else nothing changes.
 
     Args:
-        model: on whatever device.
         characters: of all texts that will be read.
     """
     from sentence_transformers.base.modules import Transformer
@@ -76,14 +75,7 @@ def _in_place_of(network: nn.Module) -> Iterator[None]:
 
 
 def _compile(network: nn.Module, by_torch: Forward, features: dict[str, Any], expected: Any) -> Forward | None:
-    """The network compiled, or None, with a line that says why it is not.
-
-    Args:
-        network: a transformer.
-        by_torch: the model's forward pass by torch.
-        features: a batch of texts.
-        expected: what torch gives for them.
-    """
+    """The network compiled, or None, with a line that says why it is not."""
     import openvino
     import torch
     from torch import nn

@@ -70,12 +70,9 @@ class DeviceMemory:
     """How much memory a device has for a model's activations. The figures of a GPU are computed, not measured.
 
     Args:
-        device: The device's kind: "cpu", "cuda".
         free: Free bytes of a GPU; 0 on a processor, and where torch cannot tell.
         tokens: How many tokens of a text the model reads at most.
         width: The hidden size: numbers in a token's vector between layers.
-        layers: How many layers the model has.
-        weights: How many weights the model has.
     """
 
     device: str
@@ -117,9 +114,6 @@ class DeviceMemory:
     def micro_batch_size(self, few: int) -> int:
         """How many texts of a training step go through the model at once (see `in_micro_batches`): on a GPU all that
         fit.
-
-        Args:
-            few: The number of texts on any device but a GPU.
         """
         if not self.free:
             return few
@@ -129,9 +123,6 @@ class DeviceMemory:
     def fits_step(self, tokens: int) -> bool:
         """Whether a processor's memory holds the activations of a whole training step. On a GPU a micro-batch already
         fills it.
-
-        Args:
-            tokens: Tokens of all texts of the step, with padding.
         """
         return self.device == "cpu" and tokens * self.width * self.layers * _BYTES_A_NUMBER <= _KEPT_ON_A_PROCESSOR
 

@@ -18,8 +18,6 @@ def in_micro_batches(
 
     Args:
         forward: Encodes a micro-batch to [rows, ...].
-        batches: The micro-batches, in the order of the result's rows.
-        device: The kind of the model's device: "cpu", "cuda".
         kept: Keep the activations of all micro-batches (see `DeviceMemory.fits_step`). Otherwise each goes through the
             model again in the backward pass (GradCache: Gao et al. 2021, arXiv 2101.06983), which costs a quarter of
             the time. The model must then be deterministic: dropout would give another result the second time.

@@ -33,11 +33,7 @@ def attention_for_training(model: SentenceTransformer) -> Iterator[None]:
 
 @contextmanager
 def plain_attention(model: Any) -> Iterator[None]:
-    """Attention step by step in place of the fused one: slower forward, and its weights can be looked at.
-
-    Args:
-        model: a model of transformers.
-    """
+    """Attention step by step in place of the fused one: slower forward, and its weights can be looked at."""
     own = model.config._attn_implementation
     model.set_attn_implementation("eager")
     try:

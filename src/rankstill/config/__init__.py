@@ -1,42 +1,36 @@
 """Every option, declared once, with its default and meaning. YAML and command-line flags use the same paths."""
 
-from rankstill.config.files import commented_config, make_config, read_config, write_config
-from rankstill.config.judge import JudgeConfig
-from rankstill.config.public import public_options, public_yaml
+from rankstill.config.data import CandidatesConfig, DatasetConfig
+from rankstill.config.files import (
+    commented_config,
+    make_config,
+    public_options,
+    public_yaml,
+    read_config,
+    starting_config,
+    write_config,
+)
 from rankstill.config.sections import (
-    CandidatesConfig,
     Config,
-    DatasetConfig,
-    EngineConfig,
     EvaluationConfig,
-    LabelsConfig,
     MultiVectorConfig,
-    RagConfig,
     RankerConfig,
     RetrieverConfig,
     System,
-    WhiteBoxConfig,
 )
-from rankstill.config.starting import starting_config
-from rankstill.config.teacher import ModelPrice, TeacherConfig
+from rankstill.config.teacher import TeacherConfig
 from rankstill.config.unused import refuse_unused
 
 __all__ = [
     "CandidatesConfig",
     "Config",
     "DatasetConfig",
-    "EngineConfig",
     "EvaluationConfig",
-    "JudgeConfig",
-    "LabelsConfig",
-    "ModelPrice",
     "MultiVectorConfig",
-    "RagConfig",
     "RankerConfig",
     "RetrieverConfig",
     "System",
     "TeacherConfig",
-    "WhiteBoxConfig",
     "commented_config",
     "make_config",
     "public_options",

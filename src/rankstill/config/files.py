@@ -1,4 +1,4 @@
-"""Configurations in and out: YAML, values by dotted path, presets, and the file of `rankstill init --full`."""
+"""Configurations in and out: YAML, values by dotted path, presets, and the files of `rankstill init`."""
 
 from __future__ import annotations
 
@@ -10,18 +10,82 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
+from rankstill.config.data import DatasetConfig
 from rankstill.config.section import Section
-from rankstill.config.sections import Config, DatasetConfig
+from rankstill.config.sections import Config
 from rankstill.config.yaml_text import read_yaml, scalar
 from rankstill.errors import RankstillError
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
+
 _SHOWN = 10
 
 PAPER: dict[str, dict[str, Any]] = {"ranker": {"prior": False, "cross_encoder": True}}
 """What `preset: paper` sets, by section: the paper's plain chain."""
+_TEMPLATE = """\
+# The options that most people set. Every value below is the default.
+# `rankstill init --full` writes every option, with its meaning.
+
+dataset:
+  # Your data: a folder with corpus.jsonl, queries.jsonl and qrels/. docs/guides/data.md lists the other forms.
+  source: {source}
+  # A file with test queries that nobody has judged. `rankstill judge` lets an LLM judge what is found for them.
+  test_queries: null
+
+# The LLM that ranks. Exactly one of these three blocks may be active. To choose another one, remove the "# " before
+# its lines and put "# " before the lines of the active block.
+teacher:
+  # 1. An OpenAI-compatible API. The key itself stays in an environment variable.
+  # kind: api
+  # endpoint: https://api.openai.com/v1
+  # model: gpt-4.1-mini
+  # api_key_env: OPENAI_API_KEY  # the name of the variable
+  # max_cost: 5.00  # USD; asking stops before this is exceeded
+
+  # 2. A local model behind Ollama, vLLM or llama.cpp. Start Ollama with OLLAMA_CONTEXT_LENGTH=16384.
+  # kind: api
+  # endpoint: http://localhost:11434/v1
+  # model: qwen2.5:14b
+
+  # 3. Recorded rankings. To answer prompts by hand, choose block 1 with any model name, then run
+  #    `rankstill teach --export-prompts` (docs/teacher.md).
+  kind: recorded
+  rankings: null  # a rankings.jsonl; null: the one in the dataset's folder
+
+candidates:
+  # How many passages of each query the LLM ranks. To raise it above 10, set candidates.n to at least the same number.
+  k: 10
+  # The language of BM25's stemmer and stop words, such as german; null for neither.
+  language: english
+
+ranker:
+  # Train a cross-encoder. false is much faster on a CPU, and trains the sum of first-stage scores alone.
+  cross_encoder: true
+
+retriever:
+  # The retriever to improve: a name on the Hugging Face hub, or a folder.
+  model: sentence-transformers/all-MiniLM-L6-v2
+  # Text to put before every query and every passage, if the model wants any; null: the model's own.
+  query_prompt: null
+  passage_prompt: null
+
+# Equal seeds give equal results on one machine.
+seed: 0
+# cpu, cuda, cuda:1 or mps; null: the best device of this machine.
+device: null
+"""
+_ASKED = ("endpoint", "api_key_env", "ledger")
+_HIDDEN = (
+    *(f"teacher.{option}" for option in _ASKED),
+    *(f"rag.reader.{option}" for option in _ASKED),
+    "judge.endpoint",
+    "judge.api_key_env",
+    "engine.address",
+    "engine.store",
+)
+"""Private options: where LLMs are reached and paid, and on which machines a run works."""
 
 
 def write_config(config: Config) -> str:
@@ -41,7 +105,6 @@ def read_config(path: str | Path, changes: Mapping[str, Any] | None = None) -> C
     """Read a YAML config.
 
     Args:
-        path: the file's path.
         changes: options to set over the file's, by dotted path, such as {"ranker.prior": False}.
 
     Raises:
@@ -131,11 +194,7 @@ def _in_words(mistake: ErrorDetails) -> str:
 
 
 def commented_config(source: str) -> str:
-    """A YAML config with every option, its default and its meaning.
-
-    Args:
-        source: the dataset to name in it.
-    """
+    """A YAML config with every option, its default and its meaning."""
     defaults = Config(dataset=DatasetConfig(source=source)).model_dump(mode="json")
     lines = ["# Every option of Rankstill with its default. You can leave out options that you do not change."]
     for name, info in Config.model_fields.items():
@@ -148,3 +207,34 @@ def commented_config(source: str) -> str:
         for option, about in section.model_fields.items():
             lines += [f"  # {about.description}", f"  {option}: {scalar(value[option])}"]
     return "\n".join(lines) + "\n"
+
+
+def starting_config(source: str) -> str:
+    """A YAML config of a dozen options, with three choices of teacher, one of them active."""
+    return _TEMPLATE.format(source=scalar(source))
+
+
+def public_options(config: Config) -> dict[str, Any]:
+    """The experiment's options by section, without the hidden ones, and the names of the hidden ones."""
+    options: dict[str, Any] = config.model_dump(mode="json")
+    for path in _HIDDEN:
+        section, option = _section(options, path)
+        section.pop(option, None)
+    return options
+
+
+def public_yaml(config: Config) -> str:
+    """The same as YAML, to be run again; a comment names hidden options that were set, for null would mean another."""
+    options = config.model_dump(mode="json")
+    hidden = [path for path in _HIDDEN if (found := _section(options, path))[0].get(found[1]) is not None]
+    note = f"# not shown: {', '.join(hidden)}; set yours\n" if hidden else ""
+    return f"{note}{yaml_of(public_options(config))}"
+
+
+def _section(options: Mapping[str, Any], path: str) -> tuple[dict[str, Any], str]:
+    """The section that holds an option, empty where there is none, and the option's own name."""
+    *above, option = path.split(".")
+    section: Any = options
+    for name in above:
+        section = section.get(name) or {}
+    return section, option

@@ -16,8 +16,6 @@ def refuse_unused(config: Config, where: str, among: Collection[str] | None = No
     """Check that every option that someone set does something.
 
     Args:
-        config: as they wrote it.
-        where: they did.
         among: the options that they set, by dotted path; None: all that are not as they are by default.
 
     Raises:

@@ -2,7 +2,6 @@
 
 from rankstill.data.corpus import Corpus
 from rankstill.data.dataset import Dataset, Qrels, Query
-from rankstill.data.holdout import hold_out
 from rankstill.data.leaks import LeakReport, drop_leaks, find_leaks, mark_leaks, near_duplicates, shared_gold
 from rankstill.data.loading import (
     bundled,
@@ -12,7 +11,7 @@ from rankstill.data.loading import (
     load_dataset,
     load_with_leaks,
 )
-from rankstill.data.sampling import sample
+from rankstill.data.sampling import hold_out, sample
 from rankstill.data.writing import write_beir
 
 __all__ = [

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.data.hashes import Hashed, find, hashed, repeated
-from rankstill.data.same_text import folded
+from rankstill.data.same_text import Hashed, find, folded, hashed, repeated
 from rankstill.disk import temporary_files
 
 if TYPE_CHECKING:
@@ -40,12 +39,7 @@ class _LazyTexts(Sequence[str]):
 
 
 class LazyColumn(_LazyTexts):
-    """One text of every passage, read from the file when it is asked for.
-
-    Args:
-        chunks: of `_ROWS_A_CHUNK` rows each, but for the last.
-        let_go: see `_MappedCorpus`.
-    """
+    """One text of every passage, read from the file when it is asked for."""
 
     def __init__(self, chunks: Sequence[pa.StringArray], let_go: Callable[[], None]) -> None:
         self._chunks = chunks
@@ -78,12 +72,7 @@ class LazyColumn(_LazyTexts):
 
 
 class Texts(_LazyTexts):
-    """The passages as models see them, each put together when it is asked for.
-
-    Args:
-        corpus: the corpus that the texts belong to.
-        rows: positions in the corpus.
-    """
+    """The passages as models see them, each put together when it is asked for."""
 
     def __init__(self, corpus: Corpus, rows: range) -> None:
         self._corpus = corpus
@@ -115,8 +104,6 @@ class Corpus:
 
     Args:
         ids: unique; the loaders check and name the offender.
-        titles: may be empty.
-        texts: the bodies.
 
     Raises:
         ValueError: the columns differ in length, or an id appears twice.
@@ -271,10 +258,7 @@ class CorpusWriter:
         import pyarrow as pa
 
         self._schema = pa.schema([(field, pa.string()) for field in _FIELDS])
-        with (
-            temporary_files(_LOADING),
-            tempfile.NamedTemporaryFile(prefix="rankstill-corpus-", delete=False) as file,
-        ):
+        with temporary_files(_LOADING), tempfile.NamedTemporaryFile(prefix="rankstill-corpus-", delete=False) as file:
             self._path = Path(file.name)
         # A loader that meets a mistake never finishes; its file goes all the same.
         weakref.finalize(self, self._path.unlink, missing_ok=True)

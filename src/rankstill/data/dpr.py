@@ -29,14 +29,7 @@ _WANTED = "a question with its contexts"
 
 @dataclass(frozen=True)
 class _Question:
-    """An entry, whatever its format.
-
-    Args:
-        text: the question.
-        answers: as they stand in the entry, not yet checked.
-        relevant: passages that are relevant to it.
-        others: all its other passages.
-    """
+    """An entry, whatever its format."""
 
     text: str
     answers: object
@@ -58,7 +51,6 @@ def read_dpr(source: Path, config: DatasetConfig) -> RawDataset:
             "answers", "positive_ctxs", "negative_ctxs", "hard_negative_ctxs"}, where contexts are {"title", "text",
             "passage_id"}; FiD's {"question", "answers", "ctxs"}, which judges no passage; FlagEmbedding's {"query",
             "pos", "neg"}, where passages are texts; or Tevatron's {"query", "positive_passages", "negative_passages"}.
-        config: names the second file, whose questions measure.
 
     Raises:
         DataError: a file is damaged or holds what cannot be used.

@@ -15,12 +15,7 @@ Parsed = TypeVar("Parsed")
 
 
 class MistakesError(DataError):
-    """Mistakes of one source as one error: a line each for the first of them, and a count of the rest.
-
-    Args:
-        found: the first mistakes, with the numbers of their records.
-        count: how many there are.
-    """
+    """Mistakes of one source as one error: a line each for the first of them, and a count of the rest."""
 
     def __init__(self, found: Sequence[tuple[float, str]], count: int) -> None:
         rest = [f"... and {count - len(found):,} more."] if count > len(found) else []

@@ -46,11 +46,7 @@ def named(found: Sequence[str], names: Names) -> dict[str, str]:
 
 
 class Renaming:
-    """Gives the fields of records BEIR's names, and remembers which went by another.
-
-    Args:
-        names: which names are taken for which field.
-    """
+    """Gives the fields of records BEIR's names, and remembers which went by another."""
 
     def __init__(self, names: Names) -> None:
         self._names = names

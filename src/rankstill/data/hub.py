@@ -22,7 +22,6 @@ def read_hub(repository: str, config: DatasetConfig) -> RawDataset:
 
     Args:
         repository: its name on the hub, such as "BeIR/scifact", or a local folder that `datasets.load_dataset` reads.
-        config: which splits teach and measure.
 
     Raises:
         DataError: it cannot be found or fetched, or is not in this layout.

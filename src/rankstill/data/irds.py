@@ -20,7 +20,6 @@ def read_ir_datasets(dataset_id: str, config: DatasetConfig) -> RawDataset:
 
     Args:
         dataset_id: the id that has the documents, such as "beir/scifact" or "msmarco-passage".
-        config: which splits teach and measure.
 
     Raises:
         DataError: ir_datasets is not installed, does not know the id, cannot fetch it, or it has no documents.
@@ -109,7 +108,4 @@ def _queries(part: Any) -> Iterator[tuple[int, dict[str, Any]]]:
 
 def _judgements(part: Any) -> Iterator[tuple[int, dict[str, Any]]]:
     for number, judgement in enumerate(part.qrels_iter(), start=1):
-        yield (
-            number,
-            {"query-id": judgement.query_id, "corpus-id": judgement.doc_id, "score": judgement.relevance},
-        )
+        yield (number, {"query-id": judgement.query_id, "corpus-id": judgement.doc_id, "score": judgement.relevance})

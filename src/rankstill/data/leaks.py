@@ -25,7 +25,6 @@ class SharedGold:
     Args:
         train: training queries that share a gold passage with a test query.
         test: test queries that share a gold passage with a training query.
-        passages: the gold passages that they share, sorted.
     """
 
     train: tuple[str, ...]
@@ -38,8 +37,6 @@ class LeakReport:
     """How far a training split leaks into its test split.
 
     Args:
-        train_queries: how many queries teach.
-        test_queries: how many queries measure.
         train_sharing_gold: training queries with a gold passage that is gold for a test query.
         test_sharing_gold: test queries with a gold passage that is gold for a training query.
         test_with_near_duplicate: test queries with a training query that says nearly the same; None when not looked at.
@@ -108,7 +105,6 @@ def near_duplicates(
     Args:
         train_embeddings: embeddings of the training queries, of any length. [n, d]
         test_embeddings: embeddings of the test queries by the same model. [m, d]
-        threshold: the cosine from which on two queries are near duplicates.
 
     Returns:
         The row of the most similar training query, -1 where none reaches the threshold. [m]
@@ -139,10 +135,8 @@ def find_leaks(
     """Measures how far the training queries leak into the test queries.
 
     Args:
-        dataset: the split dataset.
         train_embeddings: embeddings of `dataset.train` in that order; None looks at gold passages alone. [n, d]
         test_embeddings: embeddings of `dataset.test` in that order. [m, d]
-        threshold: the cosine from which on two queries are near duplicates.
     """
     shared = shared_gold(dataset)
     near = None

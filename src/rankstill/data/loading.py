@@ -9,12 +9,11 @@ from rankstill.config import DatasetConfig
 from rankstill.data.beir import read_beir
 from rankstill.data.dataset import Dataset
 from rankstill.data.dpr import read_dpr
-from rankstill.data.extra import add_extra_queries
+from rankstill.data.extra import add_extra_queries, keep_unjudged
 from rankstill.data.hub import read_hub
 from rankstill.data.irds import read_ir_datasets
 from rankstill.data.leaks import drop_leaks, mark_leaks
 from rankstill.data.records import RawDataset, assemble
-from rankstill.data.unjudged import keep_unjudged
 from rankstill.errors import DataError
 
 _BUNDLED = Path(__file__).parent / "bundled"

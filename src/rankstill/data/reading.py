@@ -91,7 +91,6 @@ def read_entries(path: Path, wanted: str) -> Iterator[dict[str, Any]]:
     """The JSON objects of a file, plain or gzip: a list of them, or one a line where the name says .jsonl.
 
     Args:
-        path: the file's path.
         wanted: what an entry is, for messages: "a question with its contexts".
 
     Raises:

@@ -76,7 +76,6 @@ def gather_passages(rows: Rows, place: RecordSource, merge_duplicates: bool = Fa
 
     Args:
         rows: records with `_id`, `text` and, if they have one, `title`.
-        place: where they come from.
         merge_duplicates: keep the first of several passages with one id instead of stopping.
 
     Returns:
@@ -132,7 +131,6 @@ def gather_queries(
 
     Args:
         rows: records with `_id`, `text` and, if they have any, `answers` (or `metadata.answers`).
-        place: where they come from.
         merge_duplicates: keep the first of several queries with one id instead of stopping.
 
     Returns:
@@ -184,9 +182,6 @@ def gather_qrels(
 
     Args:
         rows: records with `query-id`, `corpus-id` and `score`, a whole number; above 0 is relevant.
-        place: where they come from.
-        queries: the ids of the queries that exist.
-        corpus: the passages that exist.
 
     Returns:
         The judgements, with an entry (perhaps an empty one) for every query that they name and that exists; and notes
@@ -229,12 +224,8 @@ class RawDataset:
     """What a source gives, checked on its own and not yet split.
 
     Args:
-        name: the dataset's name.
-        corpus: the passages.
-        queries: every query by id.
         train: judgements of the queries that may teach, an entry for each; None when no split says which they are.
         test: judgements of the queries that measure; None when there are none.
-        notes: what loading found so far.
     """
 
     name: str

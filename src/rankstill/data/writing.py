@@ -22,7 +22,6 @@ def write_beir(dataset: Dataset, folder: Path) -> None:
     that qrels/train.tsv names) and `qrels/other.tsv` (judgements of queries in neither split).
 
     Args:
-        dataset: what to write.
         folder: where; must not exist yet, or be empty. It appears in one step, complete.
 
     Raises:

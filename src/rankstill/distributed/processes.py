@@ -98,8 +98,6 @@ def check_first_step(lists: int, lists_per_step: int, what: str) -> None:
     """Check that there are enough lists for one step: trainers drop a batch that does not fill every rank.
 
     Args:
-        lists: How many lists there are to train on.
-        lists_per_step: How many lists each rank takes a step.
         what: The section of the config, "ranker" or "retriever", for the message.
 
     Raises:
@@ -191,9 +189,6 @@ def with_averaged_gradients(trainer: Any) -> Any:
 
     Not by DistributedDataParallel, which wants to see each forward pass and as many of them in every process: losses
     here embed in micro-batches, some of them again in the backward pass, and shards differ by a text.
-
-    Args:
-        trainer: The class of a sentence-transformers trainer.
     """
 
     class Averaging(trainer):  # type: ignore[misc]

@@ -18,14 +18,7 @@ _JOIN = "make it with me"
 
 
 def open_workspace(folder: str | Path) -> Workspace:
-    """The workspace: of this process alone, or of all that torchrun started.
-
-    Args:
-        folder: see `Workspace`.
-
-    Raises:
-        WorkspaceError: see `Workspace`.
-    """
+    """The workspace: of this process alone, or of all that torchrun started."""
     return Workspace(folder) if get_world_size() == 1 else SharedWorkspace(folder)
 
 

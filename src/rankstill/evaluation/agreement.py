@@ -16,12 +16,59 @@ from numpy.typing import NDArray
 from rankstill.evaluation.attribution import Scores, kendall_tau
 from rankstill.evaluation.metrics import PerQuery, per_query
 from rankstill.evaluation.runs import Run
-from rankstill.evaluation.symptoms import Symptoms
+from rankstill.evaluation.significance import Comparison
 from rankstill.evaluation.systems import BEFORE
 from rankstill.evaluation.table import EvaluationTable, tabulate
+from rankstill.labels.table import LabelledQuery
 from rankstill.teacher import Ranking
 
 TAU, FIRST = "Kendall's tau", "Hit@1"
+
+
+@dataclass(frozen=True)
+class Symptoms:
+    """Signs of what went wrong in one chain.
+
+    Args:
+        enough: how many lists were needed in docs/studies.md.
+        evenness: of the labels, from 0 to 1: their distributions' mean entropy over the highest possible; None without
+            labels.
+        by_people: nDCG@10 of the first stage's order and of the LLM's, on held-out lists with judgements; None where
+            too few have any.
+        carried_over: agreement with the LLM of the first stage and of the ranker, on the held-out lists; None without
+            these, or without a ranker.
+    """
+
+    lists: int
+    enough: int
+    evenness: float | None
+    by_people: Comparison | None
+    carried_over: Comparison | None
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Symptoms:
+        """What `dataclasses.asdict` made."""
+        compared = {name: data[name] and Comparison(**data[name]) for name in ("by_people", "carried_over")}
+        return cls(data["lists"], data["enough"], data["evenness"], **compared)
+
+
+def evenness(labels: Sequence[LabelledQuery], temperature: float) -> float | None:
+    """How flat labels are: entropy of softmax(scores / temperature) over log(passages), mean over queries.
+
+    1: all passages are equally good, so there is nothing to learn. None without a query of two passages.
+
+    Args:
+        temperature: tau_t, as in training.
+    """
+    from scipy.special import softmax
+    from scipy.stats import entropy
+
+    shares = [
+        float(entropy(softmax(query.scores / temperature)) / np.log(len(query.scores)))
+        for query in labels
+        if len(query.scores) > 1
+    ]
+    return float(np.mean(shares)) if shares else None
 
 
 @dataclass(frozen=True)
@@ -32,7 +79,6 @@ class Agreement:
         table: the systems; None where no list is held out.
         why: why there is no table; empty if there is one.
         by_chance: the value of a random order in the table's main measure.
-        symptoms: possible reasons why the retriever did not get better.
     """
 
     table: EvaluationTable | None
@@ -79,11 +125,7 @@ class Agreement:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Agreement:
-        """What `to_json` wrote.
-
-        Raises:
-            DataError: the table is something else.
-        """
+        """What `to_json` wrote; DataError if the table is something else."""
         table = EvaluationTable.from_json(data["table"]) if data["table"] else None
         return cls(table, data["why"], data["by_chance"], Symptoms.from_json(data["symptoms"]))
 
@@ -98,8 +140,6 @@ def agreement_table(
         scores: system -> its scores of each list's passages, those that the LLM placed first, in its order, then the
             others, in the order shown. Each [passages]
         k: the rank at which nDCG is cut off.
-        seed: seeds the resampling.
-        resamples: of the bootstrap and of the randomisation test.
     """
     values = {name: list_values(rankings, own, k) for name, own in scores.items()}
     return tabulate(values, dict.fromkeys(values, 0), BEFORE, seed, resamples)

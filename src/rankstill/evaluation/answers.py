@@ -30,7 +30,6 @@ def has_answer(answers: Iterable[str], text: str, regex: bool = False) -> bool:
 
     Args:
         answers: accepted answers; any one suffices.
-        text: the passage.
         regex: the answers are regular expressions, searched in the NFD text regardless of case.
 
     Raises:
@@ -48,11 +47,8 @@ def answer_qrels(run: Run, queries: Iterable[Query], corpus: Corpus, depth: int 
     qrels, merge theirs (`merge_qrels`).
 
     Args:
-        run: query id -> passage id -> score.
         queries: the queries to measure; those without answers are left out.
-        corpus: where the run's passage ids are looked up.
         depth: how many of each query's best passages are judged.
-        regex: the answers are regular expressions.
 
     Returns:
         query id -> passage id -> 0 or 1, for every query with answers; empty where the run has no passages.

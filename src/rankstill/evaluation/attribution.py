@@ -20,6 +20,7 @@ from rankstill.errors import DataError
 from rankstill.evaluation.metrics import aggregate, per_query
 from rankstill.evaluation.runs import Run, break_ties
 from rankstill.evaluation.significance import Comparison, compare, holm
+from rankstill.tables import markdown_rows
 
 Scores = NDArray[np.floating]
 """One query's candidates as a system scores them; higher is better. [candidates]"""
@@ -33,8 +34,6 @@ class Link:
     """One link of the chain: from a system to the next one, which learns from it.
 
     Args:
-        source: the system that teaches.
-        target: the system that learns from it.
         comparison: the comparison of their nDCG@10; a negative difference is a loss.
         tau: Kendall's tau-b of the two orders, mean over queries; None where no query has two different scores.
         kl: KL(source || target) of their distributions over a query's candidates, in nats, mean over queries.
@@ -65,11 +64,8 @@ class QueryGroup:
     """The links of the chain, measured on one set of queries.
 
     Args:
-        name: the name of this set of queries.
         proof: whether none of them taught, so the figures hold for other queries too.
-        n: how many.
         ndcg: system -> nDCG@10, mean over queries, in the chain's order.
-        links: neighbours, in the chain's order.
         lead: the test of the worst link against the next; None for a single link.
     """
 
@@ -87,12 +83,7 @@ class QueryGroup:
 
 @dataclass(frozen=True)
 class Attribution:
-    """Where the chain loses quality.
-
-    Args:
-        groups: sets of queries, each measured by itself.
-        notes: what a reader of the figures must know.
-    """
+    """Where the chain loses quality."""
 
     groups: tuple[QueryGroup, ...]
     notes: tuple[str, ...] = ()
@@ -118,13 +109,8 @@ class Attribution:
 
     def to_markdown(self) -> str:
         """The conclusion, the table and the notes, as GitHub Markdown."""
-        lines = [
-            f"**{self.conclusion()}**",
-            "",
-            f"| queries | link | {MEASURE} | difference [95 %] | p | tau | KL |",
-            "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
-            *("| " + " | ".join(cells) + " |" for cells in self._rows()),
-        ]
+        headings = ["queries", "link", MEASURE, "difference [95 %]", "p", "tau", "KL"]
+        lines = [f"**{self.conclusion()}**", "", *markdown_rows([headings, *self._rows()], text_columns=2)]
         caption = (
             "The two systems of a row order the same candidates. Brackets: 95 % bootstrap interval of what the link "
             "gains; p: paired randomisation test, Holm-corrected for all links. tau: Kendall's tau-b of the two "
@@ -140,7 +126,7 @@ class Attribution:
                 f"{group.name}, n = {group.n:,}" + ("" if group.proof else " (no proof)"),
                 f"{link.source} -> {link.target}",
                 f"{found.before:.3f} -> {found.after:.3f}",
-                f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]",
+                found.difference_text(),
                 found.p_text(p_value),
                 "" if link.tau is None else f"{link.tau:.3f}",
                 f"{link.kl:.3f}",
@@ -167,8 +153,6 @@ def attribute(
             against all.
         proof: whether none of the queries taught.
         temperatures: system -> what its scores are divided by before the softmax that KL compares.
-        seed: seeds the resampling.
-        resamples: of the bootstrap and of the randomisation test.
 
     Raises:
         DataError: a query's candidates are not the same for two systems, or there are no queries.
@@ -212,8 +196,6 @@ def compare_worst_links(gains: Mapping[str, NDArray[np.float64]], seed: int, res
 
     Args:
         gains: link -> what it gains on each query, the same queries in the same order. [queries]
-        seed: seeds the resampling.
-        resamples: of the bootstrap and of the randomisation test.
     """
     worst, *others = sorted(gains, key=lambda link: float(gains[link].mean()))
     return WorstLinkTest(others[0], compare(gains[others[0]], gains[worst], seed, resamples)) if others else None
@@ -279,13 +261,9 @@ def worst_link_in_words(link: str, found: Comparison, lead: WorstLinkTest | None
         link: its ends: "teacher -> ranker".
         found: what it leads to, compared with what it comes from.
         lead: before the next link; None for a single one.
-        measure: the measure that they are compared by.
         queries: which they were: "test queries".
     """
-    figures = (
-        f"{found.before:.3f} to {found.after:.3f}, {found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}], "
-        f"n = {found.n:,} {queries}"
-    )
+    figures = f"{found.before:.3f} to {found.after:.3f}, {found.difference_text()}, n = {found.n:,} {queries}"
     if found.difference >= 0:
         return f"No link loses {measure}; {link} gains least ({figures})."
     unsure = "" if found.high < 0 else ", but the interval includes 0, so it may lose nothing"

@@ -10,34 +10,18 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.evaluation.agreement import Agreement, agreement_table, by_chance, list_values
+from rankstill.evaluation import systems
+from rankstill.evaluation.agreement import Agreement, Symptoms, agreement_table, by_chance, evenness, list_values
 from rankstill.evaluation.attribution import Scores
 from rankstill.evaluation.holding_out import HELD_OUT_FILE, HeldOutLists
 from rankstill.evaluation.metrics import per_query
-from rankstill.evaluation.runs import Run
+from rankstill.evaluation.runs import Run, descending
 from rankstill.evaluation.significance import Comparison, compare
-from rankstill.evaluation.symptoms import Symptoms, evenness
-from rankstill.evaluation.systems import (
-    BEFORE,
-    BM25,
-    DISTILLED,
-    FIRST_STAGE,
-    HYBRID_BEFORE,
-    HYBRID_DISTILLED,
-    MULTI_VECTOR,
-    MULTI_VECTOR_DISTILLED,
-    MULTI_VECTOR_HYBRID,
-    MULTI_VECTOR_HYBRID_DISTILLED,
-    RANKER,
-    RANKER_ON_DISTILLED,
-    SYSTEMS,
-)
 from rankstill.labels import read_labels
 from rankstill.multi_vector import TokenIndex
 from rankstill.ranker import Ranker
 from rankstill.retrieval import FEATURES
-from rankstill.retrieval.first_stage import BM25_SCALE
-from rankstill.retrieval.fusion import reciprocal_rank_fusion
+from rankstill.retrieval.first_stage import BM25_SCALE, reciprocal_rank_fusion
 from rankstill.retrieval.hybrid import Hybrid
 from rankstill.retrieval.late_interaction import encode_queries
 from rankstill.workspace import write_atomically
@@ -58,11 +42,6 @@ def measure_agreement(components: Components, folder: Path, *, with_ranker: bool
 
     Args:
         components: the components of a chain that has come as far as the step `reranker`.
-        folder: for `agreement.json`.
-        with_ranker: whether the chain has a ranker.
-
-    Returns:
-        What a reader of the figures must know.
     """
     rankings, config = components.lists.held_out, components.config
     k, seed, resamples = config.candidates.k, config.seed, config.evaluation.resamples
@@ -87,17 +66,13 @@ def score_lists(components: Components, rankings: Sequence[Ranking], *, with_ran
 
     Args:
         components: the components of a chain that has come as far as the step `reranker`.
-        rankings: the rankings whose passages to score.
-        with_ranker: whether the chain has a ranker.
 
     Returns:
         System -> scores, in the order of `SYSTEMS`. Each [passages]
     """
     path, dataset = components.workspace.path, components.dataset
     queries = dataset.texts_of(each.query_id for each in rankings)
-    positions = [
-        np.array([dataset.corpus.position(each) for each in (*one.ranking, *one.unranked)]) for one in rankings
-    ]
+    positions = components.lists.positions_of(rankings)
     dense, bm25 = FEATURES.index("dense"), FEATURES.index("bm25")
     stages = {
         "before": components.with_late(components.before),
@@ -105,33 +80,39 @@ def score_lists(components: Components, rankings: Sequence[Ranking], *, with_ran
     }
     known = {when: list(stage.features(queries, positions)) for when, stage in stages.items()}
     scores: dict[str, list[Scores]] = {
-        BM25: [each[:, bm25] for each in known["before"]],
-        BEFORE: [each[:, dense] for each in known["before"]],
-        FIRST_STAGE: [
+        systems.BM25: [each[:, bm25] for each in known["before"]],
+        systems.BEFORE: [each[:, dense] for each in known["before"]],
+        systems.FIRST_STAGE: [
             _fused(each[:, [dense, bm25]], here, components.config.candidates.rrf_k)
             for each, here in zip(known["before"], positions, strict=True)
         ],
-        DISTILLED: [each[:, dense] for each in known["after"]],
+        systems.DISTILLED: [each[:, dense] for each in known["after"]],
     }
     if with_ranker:
         pairs = [
             (query, text) for query, here in zip(queries, positions, strict=True) for text in dataset.corpus.texts(here)
         ]
         ends = np.cumsum([len(here) for here in positions])[:-1]
-        for name, folder, when in ((RANKER, "ranker", "before"), (RANKER_ON_DISTILLED, "reranker", "after")):
+        for name, folder, when in (
+            (systems.RANKER, "ranker", "before"),
+            (systems.RANKER_ON_DISTILLED, "reranker", "after"),
+        ):
             ranker = Ranker.load(path(folder), components.config.device)
             scores[name] = list(np.split(ranker.score(pairs, np.concatenate(known[when])), ends))
-        for name, file, when in ((HYBRID_BEFORE, "hybrid", "before"), (HYBRID_DISTILLED, "hybrid-distilled", "after")):
+        for name, file, when in (
+            (systems.HYBRID_BEFORE, "hybrid", "before"),
+            (systems.HYBRID_DISTILLED, "hybrid-distilled", "after"),
+        ):
             hybrid = Hybrid.load(path(f"{file}.json"))
             scores[name] = [hybrid.of_features(each) for each in known[when]]
     lexical = [each[:, bm25] for each in known["before"]]
     if components.has_multi_vector:
-        names = (MULTI_VECTOR, MULTI_VECTOR_HYBRID)
+        names = (systems.MULTI_VECTOR, systems.MULTI_VECTOR_HYBRID)
         scores |= dict(zip(names, _late_scores(components, queries, positions, lexical), strict=True))
     if components.has_distilled_multi_vector:
-        names = (MULTI_VECTOR_DISTILLED, MULTI_VECTOR_HYBRID_DISTILLED)
+        names = (systems.MULTI_VECTOR_DISTILLED, systems.MULTI_VECTOR_HYBRID_DISTILLED)
         scores |= dict(zip(names, _late_scores(components, queries, positions, lexical, "-distilled"), strict=True))
-    return {name: scores[name] for name in SYSTEMS if name in scores}
+    return {name: scores[name] for name in systems.SYSTEMS if name in scores}
 
 
 def _late_scores(
@@ -165,17 +146,17 @@ def _symptoms(components: Components, rankings: Sequence[Ranking], scores: dict[
     labels = read_labels(components.workspace.path("labels.parquet"))
     drawn = np.random.default_rng(config.seed).permutation(len(labels))[:_LABELS_READ]
     carried_over = None
-    if RANKER in scores:
+    if systems.RANKER in scores:
         first, taught = (
             list(next(iter(list_values(rankings, scores[name], config.candidates.k).values())).values())
-            for name in (FIRST_STAGE, RANKER)
+            for name in (systems.FIRST_STAGE, systems.RANKER)
         )
         carried_over = compare(first, taught, config.seed, config.evaluation.resamples)
     return Symptoms(
         lists=len(components.lists.training),
         enough=_ENOUGH,
         evenness=evenness([labels[row] for row in drawn.tolist()], config.retriever.teacher_temperature),
-        by_people=_by_people(components, rankings, scores[FIRST_STAGE]) if rankings else None,
+        by_people=_by_people(components, rankings, scores[systems.FIRST_STAGE]) if rankings else None,
         carried_over=carried_over,
     )
 
@@ -190,6 +171,6 @@ def _by_people(components: Components, rankings: Sequence[Ranking], first_stage:
     for ranking, fused in zip(rankings, first_stage, strict=True):
         passages = (*ranking.ranking, *ranking.unranked)
         runs[0][ranking.query_id] = dict(zip(passages, fused.tolist(), strict=True))
-        runs[1][ranking.query_id] = {each: -float(rank) for rank, each in enumerate(passages)}
+        runs[1][ranking.query_id] = descending(passages)
     shown, told = (list(per_query(run, qrels, [_MEASURE])[_MEASURE].values()) for run in runs)
     return compare(shown, told, components.config.seed, components.config.evaluation.resamples)

@@ -1,41 +1,22 @@
-"""A chain measured: TREC runs of its systems from its workspace, and the table over them."""
+"""A chain measured: TREC runs of its systems from its workspace, the table over them, and CSV of what it leaves out."""
 
 from __future__ import annotations
 
+import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankstill.compute.memory import release_models
+from rankstill.evaluation import systems
 from rankstill.evaluation.answers import answer_qrels, merge_qrels
 from rankstill.evaluation.judged import MANY_HOLES, judge_caveats, read_judgements, unjudged_shares
-from rankstill.evaluation.metrics import display_name, per_query
+from rankstill.evaluation.metrics import PerQuery, display_name, per_query
 from rankstill.evaluation.runs import Run, write_qrels, write_run
-from rankstill.evaluation.spreadsheets import write_pairs, write_values
-from rankstill.evaluation.systems import (
-    BEFORE,
-    BM25,
-    DISTILLED,
-    FIRST_STAGE,
-    HYBRID_BEFORE,
-    HYBRID_DISTILLED,
-    MULTI_VECTOR,
-    MULTI_VECTOR_DISTILLED,
-    MULTI_VECTOR_HYBRID,
-    MULTI_VECTOR_HYBRID_DISTILLED,
-    RANKER,
-    RANKER_ON_DISTILLED,
-    dense_run,
-    fused_run,
-    hybrid_run,
-    lexical_run,
-    multi_vector_runs,
-    read_runs,
-    reranked_run,
-    run_name,
-)
+from rankstill.evaluation.significance import compare, holm
 from rankstill.evaluation.table import EvaluationTable, count_missing, evaluate_runs, tabulate
 from rankstill.multi_vector import TokenIndex
 from rankstill.ranker import Ranker
@@ -64,15 +45,13 @@ def search_by_chain(components: Components, folder: Path, *, with_ranker: bool) 
 
     Args:
         components: the components of a chain that has come as far as the step `reranker`.
-        folder: for `runs/`, a run a system.
-        with_ranker: whether the chain has a ranker.
     """
     queries = searched_queries(components.dataset)
     (folder / "runs").mkdir(exist_ok=True)
     if queries:
-        systems = chain_systems(components, {query.id: query.text for query in queries}, with_ranker=with_ranker)
-        for name, search in systems.items():
-            write_run(search(), folder / "runs" / f"{run_name(name)}.trec", run_name(name))
+        searches = chain_systems(components, {query.id: query.text for query in queries}, with_ranker=with_ranker)
+        for name, search in searches.items():
+            write_run(search(), folder / "runs" / f"{systems.run_name(name)}.trec", systems.run_name(name))
             release_models()
 
 
@@ -82,12 +61,9 @@ def evaluate_chain(components: Components, folder: Path) -> Sequence[str]:
     Args:
         components: the components of a chain that has come as far as the step `runs`.
         folder: for `runs/qrels.trec` (what the runs are measured by), `metrics.json`, `per-query.csv` and `pairs.csv`.
-
-    Returns:
-        What a reader of the figures must know.
     """
     dataset, evaluation, seed = components.test_set, components.config.evaluation, components.config.seed
-    runs = read_runs(components.workspace.path("runs"))
+    runs = systems.read_runs(components.workspace.path("runs"))
     answered = [query for query in searched_queries(components.dataset) if query.answers]
     qrels = dataset.test_qrels() or (_judge_by_answers(components, runs, answered) if answered else {})
     write_qrels(qrels, folder / "runs" / "qrels.trec")
@@ -99,7 +75,7 @@ def evaluate_chain(components: Components, folder: Path) -> Sequence[str]:
     of_judge, further = _of_judge(components, runs, qrels) if dataset.judged_by else ([], [])
     measures = [*evaluation.measures, *further]
     values = {name: per_query(run, qrels, measures, dataset.relevant_from) for name, run in runs.items()}
-    table = tabulate(values, count_missing(runs, qrels), BEFORE, seed, evaluation.resamples, dataset.judged_by)
+    table = tabulate(values, count_missing(runs, qrels), systems.BEFORE, seed, evaluation.resamples, dataset.judged_by)
     write_values(values, folder / "per-query.csv")
     main = {name: by_measure[table.measures[0]] for name, by_measure in values.items()}
     write_pairs(main, folder / "pairs.csv", seed, evaluation.resamples)
@@ -143,13 +119,14 @@ def _hits_by_answers(
     if not measures or not queries:
         return None
     qrels = _judge_by_answers(components, runs, queries, max(int(name.removeprefix("Hit@")) for name in measures))
-    return evaluate_runs(runs, qrels, BEFORE, measures, components.config.seed, evaluation.resamples)
+    return evaluate_runs(runs, qrels, systems.BEFORE, measures, components.config.seed, evaluation.resamples)
 
 
 def _in_words(table: EvaluationTable) -> str:
-    before, after = (table.system(name).values for name in (BEFORE, DISTILLED))
+    before, after = (table.system(name).values for name in (systems.BEFORE, systems.DISTILLED))
     hits = ", ".join(f"{measure} {before[measure]:.3f} to {after[measure]:.3f}" for measure in table.measures)
-    return f"by accepted answers instead of judgements, {BEFORE} to {DISTILLED}, n = {table.n:,}: {hits}"
+    compared = f"{systems.BEFORE} to {systems.DISTILLED}"
+    return f"by accepted answers instead of judgements, {compared}, n = {table.n:,}: {hits}"
 
 
 def chain_systems(
@@ -161,15 +138,14 @@ def chain_systems(
         components: the components of a chain that has come as far as the step `reranker`; for those that are
             `UNTRAINED`, `candidates`.
         queries: what to search for: texts by id.
-        with_ranker: whether the chain has a ranker.
     """
 
     def weighed(first_stage: FirstStage, file: str) -> Run:
-        return hybrid_run(first_stage, Hybrid.load(components.workspace.path(file)), queries)
+        return systems.hybrid_run(first_stage, Hybrid.load(components.workspace.path(file)), queries)
 
     def reranked(first_stage: FirstStage, folder: str) -> Run:
         ranker = Ranker.load(components.workspace.path(folder), components.config.device)
-        return reranked_run(
+        return systems.reranked_run(
             components.with_late(first_stage), ranker, queries, components.config.evaluation.rerank_depth
         )
 
@@ -178,7 +154,7 @@ def chain_systems(
         index = TokenIndex.load(components.workspace.path(f"multi-vector{after}-index"))
         hybrid = Hybrid.load(components.workspace.path(f"hybrid-multi-vector{after}.json"))
         model = components.distilled_multi_vector if after else components.multi_vector
-        return multi_vector_runs(model, index, before, hybrid, queries)
+        return systems.multi_vector_runs(model, index, before, hybrid, queries)
 
     before = components.before.exact()
 
@@ -186,25 +162,56 @@ def chain_systems(
     def after() -> FirstStage:
         return components.first_stage_after(components.workspace.path("vectors-after"), components.model_after)
 
-    systems = {
-        BM25: lambda: lexical_run(before, queries),
-        BEFORE: lambda: dense_run(before, queries),
-        FIRST_STAGE: lambda: fused_run(before, queries),
-        HYBRID_BEFORE: lambda: weighed(before, "hybrid.json"),
-        RANKER: lambda: reranked(before, "ranker"),
-        DISTILLED: lambda: dense_run(after(), queries),
-        HYBRID_DISTILLED: lambda: weighed(after(), "hybrid-distilled.json"),
-        RANKER_ON_DISTILLED: lambda: reranked(after(), "reranker"),
-        MULTI_VECTOR: lambda: late()[0],
-        MULTI_VECTOR_HYBRID: lambda: late()[1],
-        MULTI_VECTOR_DISTILLED: lambda: late("-distilled")[0],
-        MULTI_VECTOR_HYBRID_DISTILLED: lambda: late("-distilled")[1],
+    searches = {
+        systems.BM25: lambda: systems.lexical_run(before, queries),
+        systems.BEFORE: lambda: systems.dense_run(before, queries),
+        systems.FIRST_STAGE: lambda: systems.fused_run(before, queries),
+        systems.HYBRID_BEFORE: lambda: weighed(before, "hybrid.json"),
+        systems.RANKER: lambda: reranked(before, "ranker"),
+        systems.DISTILLED: lambda: systems.dense_run(after(), queries),
+        systems.HYBRID_DISTILLED: lambda: weighed(after(), "hybrid-distilled.json"),
+        systems.RANKER_ON_DISTILLED: lambda: reranked(after(), "reranker"),
+        systems.MULTI_VECTOR: lambda: late()[0],
+        systems.MULTI_VECTOR_HYBRID: lambda: late()[1],
+        systems.MULTI_VECTOR_DISTILLED: lambda: late("-distilled")[0],
+        systems.MULTI_VECTOR_HYBRID_DISTILLED: lambda: late("-distilled")[1],
     }
     left_out: set[str] = set()
     if not with_ranker:
-        left_out |= {HYBRID_BEFORE, RANKER, HYBRID_DISTILLED, RANKER_ON_DISTILLED}
+        left_out |= {systems.HYBRID_BEFORE, systems.RANKER, systems.HYBRID_DISTILLED, systems.RANKER_ON_DISTILLED}
     if not components.has_multi_vector:
-        left_out |= {MULTI_VECTOR, MULTI_VECTOR_HYBRID}
+        left_out |= {systems.MULTI_VECTOR, systems.MULTI_VECTOR_HYBRID}
     if not components.has_distilled_multi_vector:
-        left_out |= {MULTI_VECTOR_DISTILLED, MULTI_VECTOR_HYBRID_DISTILLED}
-    return {name: search for name, search in systems.items() if name not in left_out}
+        left_out |= {systems.MULTI_VECTOR_DISTILLED, systems.MULTI_VECTOR_HYBRID_DISTILLED}
+    return {name: search for name, search in searches.items() if name not in left_out}
+
+
+def write_values(values: Mapping[str, PerQuery], path: Path) -> None:
+    """Write a line a query and system, with a column a measure; a mean over a system's lines is the table's figure."""
+    measures: PerQuery = next(iter(values.values()), {})
+    queries = next(iter(measures.values()), {})
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["query", "system", *measures])
+        for query_id in queries:
+            for system, by_measure in values.items():
+                writer.writerow([query_id, system, *(by_measure[measure][query_id] for measure in measures)])
+
+
+def write_pairs(values: Mapping[str, Mapping[str, float]], path: Path, seed: int = 0, resamples: int = 10_000) -> None:
+    """Write a line for any two systems, compared as in the table; "p" is corrected by Holm for all of these pairs.
+
+    Args:
+        values: system -> query id -> value in one measure, the same queries in the same order; none for headings alone.
+    """
+    columns = {system: list(by_query.values()) for system, by_query in values.items()}
+    found = {
+        (system, against): compare(columns[against], columns[system], seed, resamples)
+        for against, system in combinations(columns, 2)
+    }
+    adjusted = holm([each.p_value for each in found.values()])
+    with path.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["system", "against", "difference", "low", "high", "p", "better", "worse", "equal"])
+        for (pair, each), p_value in zip(found.items(), adjusted, strict=True):
+            writer.writerow([*pair, each.difference, each.low, each.high, p_value, each.wins, each.losses, each.ties])

@@ -20,13 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Forgetting:
-    """One retriever before and after its training, on another dataset.
-
-    Args:
-        dataset: the name of the one that it was measured on.
-        table: the two systems on its test queries.
-        notes: what a reader of the figures must know.
-    """
+    """One retriever before and after its training, on another dataset."""
 
     dataset: str
     table: EvaluationTable
@@ -43,8 +37,8 @@ class Forgetting:
         else:
             verdict = "something was forgotten" if found.high < 0 else "nothing was forgotten, it got better"
         return (
-            f"On {self.dataset} {measure} went from {found.before:.3f} to {found.after:.3f} ({found.difference:+.3f} "
-            f"[{found.low:+.3f}, {found.high:+.3f}], {found.p_in_words()}, n = {found.n:,}): {verdict}."
+            f"On {self.dataset} {measure} went from {found.before:.3f} to {found.after:.3f} "
+            f"({found.difference_text()}, {found.p_in_words()}, n = {found.n:,}): {verdict}."
         )
 
     def to_json(self) -> dict[str, Any]:
@@ -75,13 +69,9 @@ def measure_forgetting(
     """Search a second dataset with both retrievers, and compare them on its test queries.
 
     Args:
-        before: the retriever as it was.
-        after: the distilled one.
         dataset: the second dataset; its training queries are not used.
         trained_on: the corpus of the training, to check that the second dataset is another one.
         measures: names as in `per_query`, the main one first.
-        seed: seeds the resampling.
-        resamples: of the bootstrap and of the randomisation test.
 
     Raises:
         DataError: the dataset has no judged test queries, or its corpus is the one that the retriever was trained on.
@@ -101,11 +91,9 @@ def forgetting_of_workspace(components: Components, dataset: Dataset) -> Forgett
 
     Args:
         components: the components of a workspace whose chain has come as far as the step `retriever`.
-        dataset: the second dataset.
 
     Raises:
         WorkspaceError: it has not.
-        RankstillError: as `measure_forgetting`.
     """
     workspace, evaluation, trained_on = components.workspace, components.config.evaluation, components.dataset.corpus
     if not workspace.record("retriever"):

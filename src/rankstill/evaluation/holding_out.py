@@ -31,8 +31,6 @@ class HeldOutLists:
     """The held-out lists of an experiment, and how they were sampled.
 
     Args:
-        queries: ids of the queries whose lists are held out, in the order of the rankings.
-        lists: how many lists there were.
         why: none is held out; empty where some are.
     """
 
@@ -66,10 +64,8 @@ def hold_out_lists(
     """Draw the held-out lists. The draw does not depend on the LLM's orders, because these are what is measured.
 
     Args:
-        rankings: all of the LLM's.
         vectors: makes unit vectors of their queries, if they are needed. [lists, dimensions]
         share: of the lists to hold out; 0 for none. `LEAST` are held out at least.
-        seed: seeds the random sample.
     """
     lists = len(rankings)
     if not share:
@@ -93,7 +89,6 @@ def groups_of_alike(passages: Sequence[Collection[str]], queries: NDArray[np.flo
     0.95. One shared passage is not enough: a popular passage would join most lists of a corpus into one group.
 
     Args:
-        passages: ids of each list's passages.
         queries: unit vectors of their queries. [lists, dimensions]
 
     Returns:
@@ -120,13 +115,7 @@ def groups_of_alike(passages: Sequence[Collection[str]], queries: NDArray[np.flo
 
 
 def draw_groups(groups: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """Rows of whole groups in random order, each that still fits: `count` of them, or fewer. Ascending.
-
-    Args:
-        groups: of each row. [rows]
-        count: rows to draw.
-        seed: seeds the random order.
-    """
+    """Rows of whole groups in random order, each that still fits: `count` of them, or fewer. Ascending."""
     sizes, chosen = np.bincount(groups), []
     for group in np.random.default_rng(seed).permutation(len(sizes)):
         if sizes[group] <= count:

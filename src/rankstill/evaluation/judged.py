@@ -24,13 +24,10 @@ class Judgements:
     """What an LLM judged in one workspace.
 
     Args:
-        model: the LLM.
-        prompt: identity of the template.
         dates: days on which it graded, in order, ISO 8601.
         k: of each system's passages, how many were judged.
         teacher_too: whether the LLM was the teacher as well.
         corpus: fingerprint of the passages.
-        queries: texts by id.
         grades: query id -> passage id -> grade, 0 to 3.
         failed: query id -> ids of passages whose grade could not be read, or whose prompt was refused.
     """
@@ -106,10 +103,6 @@ def with_judgements(dataset: Dataset, folder: Path) -> Dataset:
 
     Human judgements and an LLM's are never mixed: a dataset that has test queries of its own stays as it is.
 
-    Args:
-        dataset: the dataset of the workspace.
-        folder: the workspace.
-
     Raises:
         DataError: the judgements are damaged.
     """
@@ -129,8 +122,6 @@ def unjudged_shares(runs: Mapping[str, Run], qrels: Qrels, depth: int) -> dict[s
     """System -> share of its best passages that are not judged, over the judged queries.
 
     Args:
-        runs: the runs by system.
-        qrels: the qrels of the judged queries.
         depth: passages of each query to look at.
     """
     shares = {}
@@ -144,9 +135,7 @@ def judge_caveats(judged: Judgements, unjudged: Mapping[str, float], depth: int)
     """Caveats of figures that are measured by an LLM's judgements, a line each.
 
     Args:
-        judged: the LLM's judgements.
         unjudged: as `unjudged_shares` gives them.
-        depth: likewise.
     """
     measured = judged.measuring()
     passages = sum(map(len, measured.values()))

@@ -13,7 +13,7 @@ from typing import Any
 
 from rankstill.data.dataset import Qrels
 from rankstill.errors import DataError, RankstillError
-from rankstill.evaluation.runs import Run, check_score, rank_order
+from rankstill.evaluation.runs import Run, check_score, descending, rank_order
 
 PerQuery = dict[str, dict[str, float]]
 """Values of one system: measure -> query id -> value."""
@@ -92,9 +92,6 @@ def aggregate(values: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
 
     Args:
         values: measure -> query id -> value, as `per_query` gives them.
-
-    Returns:
-        measure -> mean.
     """
     return {measure: math.fsum(by_query.values()) / len(by_query) for measure, by_query in values.items()}
 
@@ -109,11 +106,7 @@ def display_name(measure: str) -> str:
 
 
 def check_measures(measures: Sequence[str]) -> None:
-    """Whether all of these can be computed.
-
-    Raises:
-        RankstillError: one is unknown, or needs what is not installed.
-    """
+    """Whether all of these can be computed; RankstillError if one is unknown, or needs what is not installed."""
     for measure in measures:
         _parse(measure)
 
@@ -206,4 +199,4 @@ def _rank_scores(query_id: str, scores: Mapping[str, float]) -> dict[str, float]
     """Scores without ties that order the passages as trec_eval would order the given ones."""
     for passage_id, score in scores.items():
         check_score(score, query_id, passage_id)
-    return {passage_id: -float(rank) for rank, passage_id in enumerate(rank_order(scores))}
+    return descending(rank_order(scores))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import numpy as np
 
 from rankstill.data.dataset import Qrels
 from rankstill.errors import DataError
+from rankstill.workspace import write_atomically
 
 Run = dict[str, dict[str, float]]
 """What a system found: query id -> passage id -> score, higher is better. Ranks follow from scores (`rank_order`)."""
@@ -24,14 +24,20 @@ def rank_order(scores: Mapping[str, float]) -> list[str]:
 
     Args:
         scores: passage id -> score of one query; no NaN.
-
-    Returns:
-        The passage ids, best first.
     """
     with np.errstate(over="ignore"):  # scores beyond single precision become infinite, as they do in trec_eval
         single = np.array(list(scores.values()), dtype=np.float64).astype(np.float32).tolist()
     ranked = sorted(zip(single, scores, strict=True), key=lambda pair: (pair[0], pair[1]), reverse=True)
     return [passage_id for _, passage_id in ranked]
+
+
+def descending(passage_ids: Iterable[str]) -> dict[str, float]:
+    """One query's part of a run, from an order alone: passage id -> score.
+
+    Args:
+        passage_ids: best first.
+    """
+    return {passage_id: -float(rank) for rank, passage_id in enumerate(passage_ids)}
 
 
 def break_ties(passage_ids: Iterable[str], scores: Iterable[float]) -> dict[str, float]:
@@ -42,7 +48,6 @@ def break_ties(passage_ids: Iterable[str], scores: Iterable[float]) -> dict[str,
 
     Args:
         passage_ids: best first, ties in corpus order.
-        scores: theirs.
 
     Returns:
         passage id -> score, falling in single precision from each passage to the next.
@@ -66,7 +71,6 @@ def write_run(run: Run, path: Path, tag: str) -> None:
     without passages has no line, so it is absent when read back; measures count it as 0 either way.
 
     Args:
-        run: query id -> passage id -> score.
         path: the file to write; missing folders are made, an existing file is replaced.
         tag: the system's name, the last column.
 
@@ -74,7 +78,7 @@ def write_run(run: Run, path: Path, tag: str) -> None:
         DataError: an id or the tag is empty or contains white space, or a score is not a number.
     """
     _check_word(tag, "tag")
-    _write_atomically(path, _run_lines(run, tag))
+    _write_lines(path, _run_lines(run, tag))
 
 
 def _run_lines(run: Run, tag: str) -> Iterator[str]:
@@ -127,13 +131,12 @@ def write_qrels(qrels: Qrels, path: Path) -> None:
     """Write judgements in TREC format: `query 0 passage grade`. The file appears whole or not at all.
 
     Args:
-        qrels: query id -> passage id -> grade.
         path: the file to write; missing folders are made, an existing file is replaced.
 
     Raises:
         DataError: an id is empty or contains white space.
     """
-    _write_atomically(path, _qrels_lines(qrels))
+    _write_lines(path, _qrels_lines(qrels))
 
 
 def _qrels_lines(qrels: Qrels) -> Iterator[str]:
@@ -188,14 +191,6 @@ def _numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
         raise DataError(f"{path}: not a UTF-8 file ({error.reason}). Re-encode it as UTF-8.") from None
 
 
-def _write_atomically(path: Path, lines: Iterable[str]) -> None:
+def _write_lines(path: Path, lines: Iterable[str]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with temporary.open("w", encoding="utf-8", newline="\n") as file:
-            file.writelines(lines)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_atomically(path, "".join(lines))

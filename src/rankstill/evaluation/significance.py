@@ -51,6 +51,10 @@ class Comparison:
         """Whether p is the smallest that so many resamples can give: the true one may be smaller."""
         return self.p_value <= 1.000001 / (1 + self.resamples)
 
+    def difference_text(self, places: int = 3) -> str:
+        """The difference and its interval: "+0.021 [+0.004, +0.038]"."""
+        return f"{self.difference:+.{places}f} [{self.low:+.{places}f}, {self.high:+.{places}f}]"
+
     def p_in_words(self, adjusted: float | None = None) -> str:
         """Such as "p = 0.0123", or "p ≤ 0.0005" at the test's floor.
 

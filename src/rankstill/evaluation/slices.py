@@ -14,6 +14,7 @@ from rankstill.evaluation.metrics import per_query
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.significance import Comparison, compare
 from rankstill.retrieval.bm25 import Analyzer
+from rankstill.tables import markdown_rows
 
 Groups = Mapping[str, Mapping[str, Sequence[str]]]
 """What queries are split by -> name of the slice -> ids of its queries."""
@@ -25,8 +26,6 @@ class Slice:
 
     Args:
         by: what they were split by.
-        name: the name of this part.
-        queries: their ids.
         comparison: the comparison of before and after on them; None for no queries.
     """
 
@@ -41,11 +40,7 @@ class SliceTable:
     """One measure, before and after, on all queries and on slices of them.
 
     Args:
-        measure: as shown.
-        before: query id -> value of the system compared with.
-        after: query id -> value of the system in question.
         slices: all queries first.
-        seed: seeds the resampling.
         judged_by: the LLM that judged, and when; empty where people did.
     """
 
@@ -68,10 +63,9 @@ class SliceTable:
 
     def to_markdown(self) -> str:
         """The table as GitHub Markdown, with what may and may not be read from it."""
-        lines = [
-            f"| {self.measure} by | queries | n | before | after | difference [95 %] | better / worse |",
-            "| --- | --- | ---: | ---: | ---: | ---: | ---: |",
-            *("| " + " | ".join([part.by, part.name, *_cells(part)]) + " |" for part in self.slices),
+        rows = [
+            [f"{self.measure} by", "queries", "n", "before", "after", "difference [95 %]", "better / worse"],
+            *([part.by, part.name, *_cells(part)] for part in self.slices),
         ]
         caption = (
             "Brackets: 95 % paired bootstrap interval, not corrected for the number of slices: a slice shows where to "
@@ -79,7 +73,7 @@ class SliceTable:
         )
         if self.judged_by:
             caption = f"Judged by {self.judged_by}. {caption}"
-        return "\n".join([*lines, "", caption, ""])
+        return "\n".join([*markdown_rows(rows, text_columns=2), "", caption, ""])
 
 
 def slice_runs(
@@ -96,14 +90,8 @@ def slice_runs(
     """Two runs over the dataset's test queries, compared on all of them and slice by slice (`slice_queries`).
 
     Args:
-        before: of the system compared with.
-        after: the values of the system in question.
-        dataset: the dataset whose test queries have judgements.
         trained: ids of the queries that taught.
         language: of the analysis behind lexical overlap, as in the first stage (`candidates.language`).
-        measure: a name as in `per_query`.
-        seed: seeds the resampling.
-        resamples: of the bootstrap and of the randomisation test.
 
     Raises:
         RankstillError: the measure is unknown.
@@ -130,10 +118,6 @@ def compare_slices(
     Args:
         before: query id -> value of the system compared with.
         after: query id -> value of the system in question, the same queries.
-        groups: the slices, of these queries.
-        measure: what the values are, for the table.
-        seed: seeds the resampling.
-        resamples: of the bootstrap and of the randomisation test.
 
     Raises:
         DataError: the two have different queries, or a slice has a query that they lack.
@@ -168,12 +152,6 @@ def slice_queries(
 
     Equal values are never parted, so terciles may differ in size, and there are fewer where values repeat. A query
     without a gold passage is in none but the slices by length.
-
-    Args:
-        dataset: the dataset whose queries, judgements and passages these are.
-        query_ids: what to split.
-        trained: ids of the queries that taught.
-        language: see `retrieval.bm25.Analyzer`.
     """
     gold = {each: _gold(dataset, each) for each in query_ids}
     taught = {passage for each in trained for passage in _gold(dataset, each)}
@@ -194,7 +172,6 @@ def terciles(values: Mapping[str, float], form: str) -> dict[str, tuple[str, ...
     """Queries with low, middle and high values, as near to thirds as equal values allow, which are never parted.
 
     Args:
-        values: the values by query id.
         form: of a part's name, from its lowest and highest value.
 
     Returns:
@@ -234,5 +211,5 @@ def _cells(part: Slice) -> tuple[str, str, str, str, str]:
     found = part.comparison
     if found is None:
         return "0", "", "", "", ""
-    difference = f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]"
-    return f"{found.n:,}", f"{found.before:.3f}", f"{found.after:.3f}", difference, f"{found.wins} / {found.losses}"
+    means, counts = (f"{found.before:.3f}", f"{found.after:.3f}"), f"{found.wins} / {found.losses}"
+    return f"{found.n:,}", *means, found.difference_text(), counts

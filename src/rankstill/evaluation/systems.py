@@ -36,21 +36,6 @@ MULTI_VECTOR, MULTI_VECTOR_HYBRID = "multi-vector", "multi-vector hybrid"
 MULTI_VECTOR_DISTILLED, MULTI_VECTOR_HYBRID_DISTILLED = "distilled multi-vector", "distilled multi-vector hybrid"
 """The same, trained on the ranker's labels."""
 RANKER, RANKER_ON_DISTILLED = "ranker", "ranker on distilled"
-SYSTEMS = (
-    BM25,
-    BEFORE,
-    FIRST_STAGE,
-    HYBRID_BEFORE,
-    RANKER,
-    DISTILLED,
-    HYBRID_DISTILLED,
-    RANKER_ON_DISTILLED,
-    MULTI_VECTOR,
-    MULTI_VECTOR_HYBRID,
-    MULTI_VECTOR_DISTILLED,
-    MULTI_VECTOR_HYBRID_DISTILLED,
-)
-"""All of them, in the order of every table."""
 MEANINGS = {
     BM25: "Keyword search: it scores passages by the query's words.",
     BEFORE: "The retriever as it was. Every difference is measured against it.",
@@ -67,6 +52,8 @@ MEANINGS = {
     MULTI_VECTOR_HYBRID_DISTILLED: "A weighted sum of BM25 and the trained multi-vector retriever.",
 }
 """What each of them is, in one line."""
+SYSTEMS = tuple(MEANINGS)
+"""All of them, in the order of every table."""
 FREE = (HYBRID_BEFORE, BM25, FIRST_STAGE)
 """The free rivals: searches that need no training. A new retriever should beat them."""
 UNTRAINED = (BM25, BEFORE, FIRST_STAGE)
@@ -83,11 +70,7 @@ def run_name(system: str) -> str:
 
 
 def read_runs(folder: Path) -> dict[str, Run]:
-    """The runs of the systems that lie in a folder, by system.
-
-    Raises:
-        DataError: one is damaged.
-    """
+    """The runs of the systems that lie in a folder, by system; DataError if one is damaged."""
     paths = {system: folder / f"{run_name(system)}.trec" for system in SYSTEMS}
     return {system: read_run(path) for system, path in paths.items() if path.is_file()}
 
@@ -98,13 +81,7 @@ def dense_run(first_stage: FirstStage, queries: Mapping[str, str]) -> Run:
 
 
 def encoded_run(model: SentenceTransformer, corpus: Corpus, queries: Mapping[str, str]) -> Run:
-    """Passages by cosine, of a corpus without a first stage: it is encoded for this run, into a file.
-
-    Args:
-        model: a bi-encoder.
-        corpus: the passages.
-        queries: texts by id.
-    """
+    """Passages by cosine, of a corpus without a first stage: it is encoded for this run, into a file."""
     with temporary_files("encoding passages"), tempfile.TemporaryDirectory(prefix="rankstill-") as folder:
         encode_passages(model, corpus, Path(folder))
         passages = np.load(Path(folder) / "passages.npy", mmap_mode="r")
@@ -120,9 +97,6 @@ def nearest_run(
     Args:
         passages: unit vectors of the corpus. [passages, dimensions]
         asked: unit vectors of the queries. [queries, dimensions]
-        corpus: the passages.
-        queries: ids.
-        device: where cosines are computed.
     """
     found = nearest_passages(asked, passages, _DEPTH, device, corpus.repeats)
     return {query_id: _scored(corpus, *best) for query_id, *best in zip(queries, *found, strict=True)}
@@ -143,13 +117,7 @@ def fused_run(first_stage: FirstStage, queries: Mapping[str, str]) -> Run:
 
 
 def hybrid_run(first_stage: FirstStage, hybrid: Hybrid, queries: Mapping[str, str]) -> Run:
-    """Passages by the weighted sum of cosine and BM25, among the best of either.
-
-    Args:
-        first_stage: finds passages, and knows their two scores.
-        hybrid: the weights.
-        queries: texts by id.
-    """
+    """Passages by the weighted sum of cosine and BM25, among the best of either."""
     run: Run = {}
     found = first_stage.search(list(queries.values()), 2 * _DEPTH)
     for query_id, candidates in zip(queries, found, strict=True):
@@ -162,15 +130,7 @@ def hybrid_run(first_stage: FirstStage, hybrid: Hybrid, queries: Mapping[str, st
 def multi_vector_runs(
     model: MultiVectorEncoder, index: TokenIndex, first_stage: FirstStage, hybrid: Hybrid, queries: Mapping[str, str]
 ) -> tuple[Run, Run]:
-    """Passages of the whole corpus by MaxSim with the query's tokens; and by the weighted sum of that and BM25.
-
-    Args:
-        model: encodes the queries.
-        index: the passages' token vectors.
-        first_stage: knows BM25.
-        hybrid: the weights of the sum.
-        queries: texts by id.
-    """
+    """Passages of the whole corpus by MaxSim with the query's tokens; and by the weighted sum of that and BM25."""
     corpus, alone, with_bm25 = first_stage.corpus, Run(), Run()
     asked = encode_queries(model, list(queries.values()))
     every = _shown(index.scores(asked, str(model.device)), len(queries))
@@ -189,9 +149,6 @@ def reranked_run(first_stage: FirstStage, ranker: Ranker, queries: Mapping[str, 
     The prior costs nothing, so it orders everything that was found; the cross-encoder only reads `depth` passages.
 
     Args:
-        first_stage: finds passages, by fusion.
-        ranker: reorders them.
-        queries: texts by id.
         depth: passages a query that the whole ranker reorders; the rest keep their order below them.
     """
     cheap = ranker.prior_alone()

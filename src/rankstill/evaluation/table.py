@@ -17,7 +17,7 @@ from rankstill.evaluation.metrics import DEFAULT_MEASURES, PerQuery, aggregate, 
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.significance import Comparison, compare, holm, interval
 from rankstill.evaluation.systems import DISTILLED, FREE
-from rankstill.notebook import table_html, table_markdown
+from rankstill.tables import markdown_rows, table_html, table_markdown
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,6 @@ class SystemResult:
     """One system's figures.
 
     Args:
-        name: the system.
         values: measure -> mean over queries.
         intervals: measure -> 95 % bootstrap interval of that mean.
         comparisons: measure -> comparison with the baseline; None for the baseline itself.
@@ -44,11 +43,8 @@ class EvaluationTable:
     """Systems measured on the same queries, each compared with one of them.
 
     Args:
-        n: number of queries.
         baseline: name of the system that the others are compared with.
         measures: as shown, the main one (interval and comparison in the table) first.
-        systems: in the order given.
-        seed: seeds the resampling.
         judged_by: the LLM that judged, and when; empty where people did, or accepted answers.
         rivals: of the systems that cost nothing, each compared with the distilled retriever on the main measure: name
             -> comparison, `before` being the rival's.
@@ -88,11 +84,7 @@ class EvaluationTable:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EvaluationTable:
-        """The table that `to_json` wrote.
-
-        Raises:
-            DataError: the data is something else.
-        """
+        """The table that `to_json` wrote; DataError if the data is something else."""
         try:
             return cls(
                 n=data["n"],
@@ -109,10 +101,8 @@ class EvaluationTable:
     def to_markdown(self, heading: str = "Retrieval quality") -> str:
         """The table as GitHub Markdown under a title that begins with the heading."""
         columns = [column.replace("\n@", "@").replace("\n", " ") for column in _headings(self)]
-        rows = [columns, *_rows(self)]
-        lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
-        rule = "|" + " --- |" + " ---: |" * (len(rows[0]) - 1)
-        return "\n".join([f"**{_title(self, heading)}**", "", lines[0], rule, *lines[1:], "", _caption(self), ""])
+        lines = markdown_rows([columns, *_rows(self)])
+        return "\n".join([f"**{_title(self, heading)}**", "", *lines, "", _caption(self), ""])
 
     def to_html(self, heading: str = "Retrieval quality") -> str:
         """The table for a notebook."""
@@ -183,10 +173,6 @@ def tabulate(
     Args:
         values: by system; the same queries in the same order.
         missing: system -> queries for which it has nothing; they count as 0.
-        baseline: the system compared with, one of these.
-        seed: seeds the resampling.
-        resamples: of the bootstrap and of the randomisation test.
-        judged_by: as `EvaluationTable.judged_by`.
     """
     main = next(iter(values[baseline]))
     return EvaluationTable(
@@ -221,9 +207,7 @@ def render(table: EvaluationTable, heading: str = "Retrieval quality", width: in
     Of the other measures it shows the first ones, as many as fit; where not even the rest fits, no intervals.
 
     Args:
-        table: what to show.
         heading: the beginning of the title, for example the dataset's name.
-        width: of the terminal, in columns.
     """
     headings, rows = _fitting(_headings(table), _rows(table), width)
     shown = Table(
@@ -288,7 +272,7 @@ def _rows(table: EvaluationTable) -> list[list[str]]:
     return [
         [
             system.name,
-            f"{system.values[main]:.3f} {_bracket(system.intervals[main], '.3f')}",
+            "{:.3f} [{:.3f}, {:.3f}]".format(system.values[main], *system.intervals[main]),
             *(f"{system.values[measure]:.3f}" for measure in others),
             *_difference(system, main, adjusted),
         ]
@@ -300,11 +284,7 @@ def _difference(system: SystemResult, measure: str, adjusted: Mapping[str, float
     if system.comparisons is None:
         return "", ""
     found = system.comparisons[measure]
-    return f"{found.difference:+.3f} {_bracket((found.low, found.high), '+.3f')}", found.p_text(adjusted[system.name])
-
-
-def _bracket(ends: tuple[float, float], form: str) -> str:
-    return f"[{ends[0]:{form}}, {ends[1]:{form}}]"
+    return found.difference_text(), found.p_text(adjusted[system.name])
 
 
 def _comparisons(

@@ -34,9 +34,6 @@ def prove(config: Config, workspace: str | Path) -> str:
     """Slices, attribution, agreement and forgetting of a chain, as Markdown; kept in `proof.md` and `proof.json`.
 
     The chain runs to its end first, where it has not.
-
-    Raises:
-        RankstillError: as the chain.
     """
     with open_chain(config, workspace) as chain:
         opened = chain.workspace
@@ -75,9 +72,6 @@ def answer_questions(config: Config, workspace: str | Path) -> RagTable:
     """Have a reader LLM answer the test questions from what each system found; the table lies in `rag/` as well.
 
     The chain runs to its end first, where it has not.
-
-    Raises:
-        RankstillError: as `rag_table`, or the chain.
     """
     from rankstill.extras.rag import answered_queries, rag_table  # loads openai
 
@@ -96,14 +90,6 @@ def answer_choices(config: Config, workspace: str | Path, questions: Path) -> Ra
     """Have a reader LLM answer multiple-choice questions from what each system finds; accuracy by subject.
 
     The chain runs to its end first, where it has not. The table lies in `choices/` as well.
-
-    Args:
-        config: the experiment.
-        workspace: the workspace's folder.
-        questions: as `rag.read_choice_questions` reads them.
-
-    Raises:
-        RankstillError: as `choice_table`, or the chain.
     """
     from rankstill.extras.rag import choice_table, read_choice_questions  # loads openai
 
@@ -131,11 +117,7 @@ def _reading(config: Config, workspace: str | Path, dataset: Dataset | None = No
 
 
 def _read_from(config: Config, systems: Iterable[str]) -> list[str]:
-    """Those of a run's systems whose passages the reader gets: as configured, and the one they are compared with.
-
-    Raises:
-        RankstillError: the run lacks one that the config names.
-    """
+    """Those of a run's systems whose passages the reader gets: as configured, and the one they are compared with."""
     systems = list(systems)
     wanted = systems if config.rag.systems is None else [BEFORE, *config.rag.systems]
     lacking = [name for name in wanted if name not in systems]

@@ -12,8 +12,7 @@ from rankstill.evaluation.metrics import per_query
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.systems import BEFORE
 from rankstill.evaluation.table import EvaluationTable, count_missing, tabulate
-from rankstill.judge.grading import GradedAnswer
-from rankstill.judge.reading import HIGHEST
+from rankstill.judge.grading import HIGHEST, GradedAnswer
 
 if TYPE_CHECKING:
     from rankstill.config import Config
@@ -24,8 +23,6 @@ class HumanAgreement:
     """A judge beside human judgements of the same queries.
 
     Args:
-        queries: how many queries both judged.
-        passages: how many passages are compared.
         assumed: whether passages that people did not judge count as not relevant, for people named relevant ones alone.
         kappa: Cohen's, of relevant and not relevant; None where either calls all of them the same.
         tau: Kendall's tau-b of the systems' order, by mean of the main measure; None where either finds no difference.
@@ -49,7 +46,6 @@ class SelfConsistency:
     Args:
         queries: of how many queries it graded passages.
         told_apart: of these, those whose passages did not all get one grade.
-        commonest: the grade that it gave most.
         passages: how many passages got a grade both times.
         kappa: Cohen's, with quadratic weights, of the two grades; None where it gave one grade alone.
         far: passages whose two grades differ by 2 or 3.
@@ -104,8 +100,6 @@ def human_agreement(judged: Qrels, people: Qrels, runs: Mapping[str, Run], confi
         judged: grades of the LLM, 0 to 3.
         people: human judgements, relevant above 0. Where they hold no passage that is not relevant, people named
             relevant ones alone, and those that they did not name count as not relevant.
-        runs: the runs of the systems.
-        config: the main measure, and how its means are compared.
 
     Returns:
         None where people judged none of the queries.
@@ -152,11 +146,7 @@ def _measured(runs: Mapping[str, Run], qrels: Qrels, config: Config, relevant_fr
 
 
 def self_consistency(graded: Sequence[GradedAnswer]) -> SelfConsistency:
-    """Compare a judge's grades of the same passages in two orders.
-
-    Args:
-        graded: queries that were shown in two orders.
-    """
+    """Compare a judge's grades of the same passages in two orders."""
     pairs: list[tuple[int, int]] = []
     changed = earlier = told_apart = 0
     given: list[int] = []

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 from rankstill.judge.agreement import HumanAgreement, SelfConsistency, human_agreement, self_consistency
 from rankstill.progress import say
 from rankstill.report.verdict import verdict
-from rankstill.teacher.health import paid
 from rankstill.teacher.live import NothingDecidedError
+from rankstill.teacher.teach import paid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -41,10 +41,6 @@ class JudgeCheck:
     """What the check of a judge found.
 
     Args:
-        model: the LLM.
-        verdict: whether its grades can be measured by.
-        why: the reason, in one sentence.
-        itself: how far the judge agrees with itself.
         people: with people; None where they judged none of the queries.
         unreadable: passages without a grade, in either order.
         paid: by this experiment, in one line.
@@ -109,12 +105,7 @@ def check(
     """Have each list graded in two orders, and say whether the grades can be measured by.
 
     Args:
-        judge: the judge that shows two orders.
-        lists: the lists of a sample of the queries.
         quote_all: what the judgement of all queries is expected to take.
-        people: human judgements, perhaps none.
-        runs: the runs of the systems.
-        config: the experiment.
 
     Raises:
         RankstillError: the judge cannot be asked or its budget is reached; what is done is kept.

@@ -15,7 +15,7 @@ from rankstill.judge.judging import JudgeTask, graded, judge_task, judgement_lin
 from rankstill.judge.pool import pool
 from rankstill.pipeline import open_chain
 from rankstill.teacher import by_hand
-from rankstill.teacher.health import paid
+from rankstill.teacher.teach import paid
 
 if TYPE_CHECKING:
     from rankstill.config import Config
@@ -27,7 +27,6 @@ class JudgeOutcome:
     """The result of a judgement.
 
     Args:
-        lines: for people.
         outcome: the chain's, measured by the judgements; None where people's measure already.
     """
 
@@ -43,8 +42,6 @@ def judge(config: Config, workspace: str | Path, others: Sequence[Path] = ()) ->
     the queries, figures stay as they are by people's judgements, and the judge is compared with them.
 
     Args:
-        config: the experiment.
-        workspace: the workspace's folder.
         others: further workspaces, whose passages are judged with those of this one.
 
     Raises:
@@ -91,14 +88,6 @@ def check_judge(config: Config, workspace: str | Path, count: int) -> JudgeCheck
     """Have the passages of a few queries graded twice: whether the LLM's grades can be measured by.
 
     The first of the two orders is that of `judge`, which pays for none of these calls again.
-
-    Args:
-        config: the experiment.
-        workspace: the workspace's folder.
-        count: queries to ask about.
-
-    Raises:
-        RankstillError: as `judge`.
     """
     # A sample: queries whose calls are given up are passed over.
     sampled = config.teacher.model_copy(update={"accept_missing": True})

@@ -2,25 +2,61 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rankstill.judge.reading import read_grades
-from rankstill.teacher.asking import SHORTEST, WARMER, CandidateList, Lookup
+from rankstill.teacher.asking import SHORTEST, CandidateList, Lookup, request_parameters
 from rankstill.teacher.black_box import BlackBox
 from rankstill.teacher.calls import Call
 from rankstill.teacher.client.endpoint import named
 from rankstill.teacher.prompts import Template, as_shown, count_tokens, load_template, prompt_budget, render_ask
+from rankstill.teacher.reading.plain import plain
 from rankstill.teacher.strategies import shuffles
 
 if TYPE_CHECKING:
     from rankstill.config import Config, TeacherConfig
 
+
+HIGHEST = 3
+# "[3]: 2", "- [3]: 2", "Passage [3] = 2". Nothing may follow the grade: "[3]: 2 or 3" is none.
+_GRADE = re.compile(r"(?:- )?(?:(?i:passage) )?\[ ?([0-9]{1,4}) ?\] ?[:=-] ?([0-9]{1,2})\.?")
+_SAYS_NOTHING = re.compile(r"[^0-9\[\]]{0,200}")
+"""A line without a digit or a bracket, such as a greeting, grades nothing."""
 TEMPLATE = "judge-v1"
 _GRADE_TOKENS = 6
 """The tokens of a line such as "[12]: 3", with its end."""
+
+
+def read_grades(text: str, shown: int) -> tuple[int, ...] | None:
+    """The grades in an answer, in the order in which the passages were shown.
+
+    Every line grades one passage, or has no digit and no bracket in it. Each passage shown has one grade, from 0 to 3,
+    and no other has one. Anything else is not read: not half of an answer, and no number in prose.
+
+    Args:
+        text: the answer, as it came. Reasoning and markup are taken off.
+        shown: how many passages were shown, labelled from 1.
+
+    Returns:
+        The grades, or None if the answer cannot be read. [shown]
+    """
+    grades: dict[int, int] = {}
+    for line in filter(None, plain(text).split("\n")):
+        match = _GRADE.fullmatch(line)
+        if match is None:
+            if _SAYS_NOTHING.fullmatch(line):
+                continue
+            return None
+        number, grade = int(match[1]), int(match[2])
+        if number in grades or grade > HIGHEST:
+            return None
+        grades[number] = grade
+    if grades.keys() != set(range(1, shown + 1)):
+        return None
+    return tuple(grades[number] for number in range(1, shown + 1))
 
 
 @dataclass(frozen=True)
@@ -28,7 +64,6 @@ class GradedAnswer:
     """A query's passages, graded as well as the LLM could.
 
     Args:
-        of: the passages.
         places: for each order in which they were shown, passage id -> place in its prompt, from 0.
         grades: for each order, passage id -> grade, 0 to 3; without those whose answer could not be read.
         cut: answers that could not be read and had reached the longest answer allowed.
@@ -61,11 +96,9 @@ class Grader:
     All passages stand in one prompt, or in as many as it takes to fit the LLM's context, of about equal length.
 
     Args:
-        config: how to ask.
         template: name or path of the prompt template; None for ours.
         orders: in how many orders each query's passages are shown: as given, then the other way round, then others by
             the seed.
-        seed: seeds the choice of these others.
 
     Raises:
         RankstillError: no LLM is named, a local model cannot be found, or the template cannot be used.
@@ -171,27 +204,14 @@ class Grader:
         config = self._config
         passages = [listed.passages[number] for number in part]
         messages = render_ask(self.template, listed.query, passages, "numbers", passage_tokens or config.passage_tokens)
-        parameters: dict[str, Any] = {
-            "temperature": max(config.temperature, WARMER) if attempt else config.temperature,
-            "max_tokens": config.answer_tokens,
-            **config.parameters,
-        }
-        return Call(
-            self._endpoint,
-            self.model,
-            messages,
-            {name: value for name, value in parameters.items() if value is not None},
-            attempt,
-        )
+        return Call(self._endpoint, self.model, messages, request_parameters(config, attempt), attempt)
 
 
 class Judge(BlackBox[GradedAnswer]):
     """The LLM that judges, with the ledger and the limits of the teacher.
 
     Args:
-        config: the experiment.
         paid_by: on whose account calls are noted, and whose limits they count towards.
-        orders: as for `Grader`.
 
     Raises:
         RankstillError: no LLM is named; or the ledger, the template or a local model cannot be used, or a limit not be

@@ -17,7 +17,7 @@ from rankstill.evaluation.systems import read_runs
 from rankstill.judge.grading import GradedAnswer, Judge
 from rankstill.judge.pool import draw_queries, pool, runs_of
 from rankstill.progress import say
-from rankstill.teacher.health import paid
+from rankstill.teacher.teach import paid
 
 if TYPE_CHECKING:
     from rankstill.data import Query

@@ -33,14 +33,6 @@ def pool(
     A passage stands where the seed, its query and its id say, whatever else is in the pool: so a set that several
     workspaces make is shown, and paid, once.
 
-    Args:
-        queries: the queries to judge.
-        systems: a run each.
-        dataset: the passages' texts.
-        k: passages of each system.
-        seed: seeds the random order.
-        judged: what needs no judgement any more.
-
     Returns:
         The queries with something to judge.
 
@@ -67,10 +59,6 @@ def pool(
 
 def runs_of(workspaces: Sequence[Path], queries: Sequence[Query]) -> dict[str, Run]:
     """The runs of other workspaces, by workspace and system.
-
-    Args:
-        workspaces: their folders.
-        queries: the queries that are to be judged.
 
     Raises:
         WorkspaceError: one has no runs, or searched for none of these queries.

@@ -13,7 +13,7 @@ from rankstill.data import Dataset
 from rankstill.labels import LabelledQuery, asked_queries
 from rankstill.labels.gold import first_choice_labels, gold_labels
 from rankstill.labels.local_lm import find_local_lm, lm_identity, load_local_lm
-from rankstill.labels.order import order_labels
+from rankstill.labels.rows import order_labels
 from rankstill.labels.white_box import label_by_lm, queries_to_read
 from rankstill.workspace import digest
 
@@ -67,12 +67,7 @@ def label_without_ranker(
     What is read from a language model is kept in the workspace under `signals/`, for whatever method asks for it next.
 
     Args:
-        components: the components of the experiment.
         found: positions of each query's candidates, best first, by query id.
-        candidates: fingerprint of these.
-
-    Raises:
-        RankstillError: as `label_by_lm`.
     """
     config, dataset, n = components.config, components.lists.teaching_set, components.config.candidates.n
     ranked_by, white_box = config.labels.ranked_by, config.white_box

@@ -26,8 +26,6 @@ def first_choice_labels(
     Args:
         rankings: the teacher's; a query of which it placed nothing gives no row.
         candidates: positions of each query's candidates, best first, by query id: negatives beside those ranked.
-        dataset: gives queries and passages.
-        passages: how many a row holds at most.
     """
     return [
         _against_others(
@@ -50,7 +48,6 @@ def gold_labels(
     Args:
         query_ids: the query ids of the queries that may teach; one without a relevant passage gives no row.
         candidates: positions of each query's candidates, best first, by query id.
-        dataset: gives queries, passages and judgements.
         passages: how many a row holds at most.
     """
     rows = []
@@ -62,11 +59,7 @@ def gold_labels(
 
 
 def _against_others(
-    query_id: str,
-    relevant: Sequence[str],
-    others: Sequence[int] | NDArray[np.int64],
-    dataset: Dataset,
-    passages: int,
+    query_id: str, relevant: Sequence[str], others: Sequence[int] | NDArray[np.int64], dataset: Dataset, passages: int
 ) -> LabelledQuery:
     positives = [dataset.corpus.position(each) for each in relevant]
     # A dictionary keeps the first of each, in order.

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.data import Corpus
+from rankstill.data import Corpus, Dataset
 from rankstill.labels.table import LabelledQuery, Source, read_labels, write_labels
 from rankstill.progress import progress
 from rankstill.ranker.model import Ranker
 from rankstill.retrieval import Candidates, FirstStage
 
+if TYPE_CHECKING:
+    from rankstill.teacher import Ranking
+
+
 RankedBy = Literal["both", "ranker", "llm"]
 """What labels a query that the LLM ranked: its order with the ranker's magnitudes, the ranker, or its order alone."""
 
 _QUERIES_A_SHARD = 512
+_NOTHING = np.empty(0, dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,9 +32,6 @@ class UnlabelledQuery:
     """A query to be labelled.
 
     Args:
-        id: the query's id.
-        text: the query.
-        source: where it comes from.
         ranked: positions of the passages that the LLM ranked, best first; empty if it never saw the query. [ranked]
         others: positions of further passages to label; None: those that the first stage finds. [others]
     """
@@ -54,11 +56,7 @@ def label(
 
     Args:
         queries: the queries to label, in shards; each shard is scored and written once.
-        first_stage: finds candidates and computes the prior's features.
-        ranker: gives the scores.
-        folder: where the shards are kept.
         depth: passages of a query that the LLM never saw.
-        ranked_by: see `RankedBy`.
 
     Yields:
         The labelled queries, in the order of `queries`. A shard is scored when its first one is asked for.
@@ -85,7 +83,6 @@ def keep_order(scores: NDArray[np.float32], ranked: int) -> NDArray[np.float32]:
 
     Args:
         scores: the ranker's scores; first those of the passages that the LLM ranked, in its order. [passages]
-        ranked: how many these are.
     """
     kept: NDArray[np.float32] = scores.copy()
     kept[:ranked] = -np.sort(-scores[:ranked])
@@ -99,7 +96,6 @@ def order_scores(ranked: int, passages: int) -> NDArray[np.float32]:
 
     Args:
         ranked: how many passages the LLM ranked; the others share the rank below.
-        passages: how many there are.
     """
     ranks = np.minimum(np.arange(1, passages + 1), ranked + 1)
     return (-2.0 * np.log(ranks)).astype(np.float32)
@@ -115,8 +111,6 @@ def passages_of(part: Sequence[UnlabelledQuery], first_stage: FirstStage, depth:
     """The passages of each query: those that it names (with NaN as their fused scores), or those that are found for it.
 
     Args:
-        part: the queries.
-        first_stage: finds, and computes the prior's features.
         depth: passages of a query that names none.
     """
     unseen = [row for row, query in enumerate(part) if not len(query.ranked) and query.others is None]
@@ -143,11 +137,8 @@ def label_shard(
     """The ranker's scores of each query's passages.
 
     Args:
-        part: the queries.
         passages: positions [passages] and features [passages, features] of each query's passages.
         corpus: the passages' texts; a ranker without a cross-encoder does not read them.
-        ranker: gives the scores.
-        ranked_by: see `RankedBy`.
     """
     features = np.concatenate([each for _, each in passages])
     # A prior reads features alone: millions of passages need not be put together for it.
@@ -169,3 +160,22 @@ def _labelled(query: UnlabelledQuery, positions: NDArray[np.int64], scores: NDAr
     # A stable sort, so that ties between kept magnitudes stay in the LLM's order.
     best_first = np.argsort(-scores, kind="stable")
     return LabelledQuery(query.id, query.text, query.source, positions[best_first], scores[best_first])
+
+
+def asked_queries(
+    dataset: Dataset, rankings: Sequence[Ranking], candidates: Mapping[str, NDArray[np.int64]], n: int
+) -> list[UnlabelledQuery]:
+    """The queries that the LLM ranked, with n passages each, and the user's unlabelled queries.
+
+    Args:
+        candidates: positions of each ranked query's candidates, best first, by query id.
+        n: passages of a ranked query to label.
+    """
+    corpus, queries = dataset.corpus, dataset.queries
+    asked = []
+    for ranking in rankings:
+        ranked = np.array([corpus.position(each) for each in ranking.ranking])
+        others = [position for position in candidates[ranking.query_id] if position not in ranked]
+        fill = np.array(others[: max(0, n - len(ranked))], dtype=np.int64)
+        asked.append(UnlabelledQuery(ranking.query_id, queries[ranking.query_id].text, "teacher", ranked, fill))
+    return asked + [UnlabelledQuery(each, queries[each].text, "extra", _NOTHING) for each in dataset.extra]

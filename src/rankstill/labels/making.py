@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from rankstill.compute.memory import release_memory
 from rankstill.labels.choice import label_without_ranker
-from rankstill.labels.labelling import RankedBy, UnlabelledQuery, label
-from rankstill.labels.queries import asked_queries
+from rankstill.labels.labelling import RankedBy, UnlabelledQuery, asked_queries, label
 from rankstill.labels.table import LabelledQuery, write_labels
 from rankstill.ranker import Ranker
 from rankstill.retrieval import read_candidates
@@ -29,8 +28,6 @@ def make_labels(components: Components, folder: Path, candidates: str, *, has_ra
         components: the components of a chain that has candidates and, where it needs one, a ranker.
         folder: for `labels.parquet`, and for what is finished of it, to go on from after a kill; on a cluster that lies
             in the cluster's store.
-        candidates: fingerprint of the candidates.
-        has_ranker: whether the chain has one.
     """
     found = read_candidates(components.workspace.path("candidates.parquet"), components.dataset.corpus)
     labelled: Iterable[LabelledQuery] = label_without_ranker(components, found, candidates)

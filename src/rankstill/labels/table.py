@@ -26,9 +26,6 @@ class LabelledQuery:
     """One query with the ranker's scores of its passages.
 
     Args:
-        id: the query's id.
-        text: the query.
-        source: see `Source`.
         positions: the positions of the passages in the corpus, best first. [passages]
         scores: the ranker's, descending. [passages]
     """
@@ -43,43 +40,40 @@ class LabelledQuery:
 def write_labels(labels: Iterable[LabelledQuery], path: Path) -> None:
     """Write labels as Parquet: one row a query, its passages and scores as lists; written as they come, not held till
     the end."""
-    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    schema = pa.schema(
-        {
-            "query_id": pa.string(),
-            "text": pa.string(),
-            "source": pa.string(),
-            "passages": pa.list_(pa.int64()),
-            "scores": pa.list_(pa.float32()),
-        }
-    )
     rows = iter(labels)
-    with pq.ParquetWriter(path, schema) as writer:
+    with pq.ParquetWriter(path, labels_table([]).schema) as writer:
         while group := list(islice(rows, _QUERIES_A_GROUP)):
-            writer.write_table(_table(group, schema))
+            writer.write_table(labels_table(group))
 
 
-def _table(labels: Sequence[LabelledQuery], schema: pa.Schema) -> pa.Table:
+def labels_table(labels: Sequence[LabelledQuery]) -> pa.Table:
+    """Labels as a table."""
     import pyarrow as pa
 
-    columns = {
-        "query_id": [query.id for query in labels],
-        "text": [query.text for query in labels],
-        "source": [query.source for query in labels],
-        "passages": [query.positions for query in labels],
-        "scores": [query.scores for query in labels],
-    }
-    return pa.table(columns, schema)
+    return pa.table(
+        {
+            "query_id": pa.array([query.id for query in labels], pa.string()),
+            "text": pa.array([query.text for query in labels], pa.string()),
+            "source": pa.array([query.source for query in labels], pa.string()),
+            "passages": pa.array([query.positions for query in labels], pa.list_(pa.int64())),
+            "scores": pa.array([query.scores for query in labels], pa.list_(pa.float32())),
+        }
+    )
 
 
 def read_labels(path: Path) -> list[LabelledQuery]:
     """Read the file of `write_labels`. The queries' arrays are views of a few large arrays."""
     import pyarrow.parquet as pq
 
+    return labels_in(pq.ParquetFile(path).iter_batches(_QUERIES_A_GROUP))
+
+
+def labels_in(groups: Iterable[pa.RecordBatch]) -> list[LabelledQuery]:
+    """The labels in the rows of a `labels_table`."""
     labels: list[LabelledQuery] = []
-    for group in pq.ParquetFile(path).iter_batches(_QUERIES_A_GROUP):
+    for group in groups:
         passages, scores = group.column("passages"), group.column("scores")
         ends = passages.offsets.to_numpy()
         all_positions, all_scores = passages.values.to_numpy(), scores.values.to_numpy()

@@ -27,10 +27,6 @@ def read_signal(
     """What a language model says of each passage; see `Signal`. [passages]
 
     Args:
-        lm: the language model.
-        question: the query.
-        answer: an accepted answer.
-        passages: the query's candidates, best first.
         signal: what to read. "left-out" reads a prompt of all others for each passage: the dearest by far.
 
     Raises:
@@ -48,9 +44,7 @@ def queries_to_read(dataset: Dataset, count: int | None, seed: int) -> list[str]
     """Training queries that have an accepted answer, in a fixed order: to read more later costs the new ones alone.
 
     Args:
-        dataset: the dataset whose queries.
         count: the first so many; None: all.
-        seed: seeds the random order.
 
     Raises:
         DataError: no query has an accepted answer.
@@ -82,12 +76,9 @@ def label_by_lm(
 
     Args:
         load: gives the language model; not called where nothing is left to read.
-        method: see `white_box_scores`.
         query_ids: the query ids of queries that have an accepted answer.
         candidates: positions of each query's candidates, best first, by query id.
-        dataset: gives queries, answers and passages.
         folder: for what was read, a part of the queries a file; of one language model and one table of candidates.
-        passages: how many candidates of each query.
 
     Returns:
         The method's scores, divided by its own temperature (`TEMPERATURE_OF`).

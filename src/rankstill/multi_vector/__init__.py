@@ -1,10 +1,9 @@
 """The multi-vector retriever: a vector for each token, matched by late interaction."""
 
-from rankstill.multi_vector.choosing import Choice, choose
-from rankstill.multi_vector.idf import inverse_document_frequency
+from rankstill.multi_vector.choosing import Choice, inverse_document_frequency
 from rankstill.multi_vector.index import MeanMaxSim, TokenIndex
-from rankstill.multi_vector.model import has_token_vectors, multi_vector_encoder
-from rankstill.multi_vector.two_stage import TwoStage, make_two_stage
+from rankstill.multi_vector.model import multi_vector_encoder
+from rankstill.multi_vector.two_stage import TwoStage
 from rankstill.retrieval.late_interaction import encode_queries
 
 __all__ = [
@@ -12,10 +11,7 @@ __all__ = [
     "MeanMaxSim",
     "TokenIndex",
     "TwoStage",
-    "choose",
     "encode_queries",
-    "has_token_vectors",
     "inverse_document_frequency",
-    "make_two_stage",
     "multi_vector_encoder",
 ]

@@ -24,11 +24,13 @@ if TYPE_CHECKING:
     from rankstill.config import MultiVectorConfig
     from rankstill.ranker import RankedList
 
+
 _CONTEXTS = (0.0, 0.5, 1.0, 1.5, 2.0)
 _IDF_POWERS = (0.0, 0.5, 1.0)
 _MOST_LISTS = 100
 """Two numbers are chosen: more lists choose the same ones, and every list has ten passages to encode."""
 _TEXTS_A_BATCH = 16
+_TEXTS_COUNTED_AT_ONCE = 256
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,6 @@ class Choice:
         context: how many times its text's mean each token vector takes in.
         idf_power: a query's token counts by its inverse document frequency to this power; 0: all alike.
         loss: the loss of the rankings under the Plackett-Luce model of MaxSim, in nats a list.
-        lists: how many rankings chose.
     """
 
     context: float
@@ -60,7 +61,6 @@ def choose(
     """Choose the context and the power of idf that make the LLM's rankings likeliest (ListMLE, Xia et al. 2008).
 
     Args:
-        bi_encoder: the encoder to make a multi-vector encoder from.
         lists: the LLM's rankings; the first hundred are read.
         idf: of each token. [vocabulary]
         config: options that are set there are not chosen.
@@ -154,3 +154,17 @@ def _loss(features: Sequence[NDArray[np.float32]], lists: Sequence[RankedList]) 
     scores = [torch.from_numpy(scale.scores(each)) for each in features]
     padded = torch.nn.utils.rnn.pad_sequence(scores, batch_first=True, padding_value=float("-inf"))
     return float(weighted_mean(plackett_luce_nll(padded, torch.tensor(known)), torch.tensor(weights)))
+
+
+def inverse_document_frequency(bi_encoder: SentenceTransformer, passages: Sequence[str]) -> NDArray[np.float32]:
+    """ln(1 + (N - n + 0.5) / (n + 0.5)) of each token that n of the N passages hold, as BM25 has it. [vocabulary]"""
+    tokenizer, length = bi_encoder.tokenizer, bi_encoder.max_seq_length
+    held_by = np.zeros(len(tokenizer))
+    with progress("counting tokens", len(passages)) as advance:
+        for start in range(0, len(passages), _TEXTS_COUNTED_AT_ONCE):
+            texts = list(passages[start : start + _TEXTS_COUNTED_AT_ONCE])
+            read = tokenizer(texts, truncation=length is not None, max_length=length, add_special_tokens=False)
+            for ids in read["input_ids"]:
+                held_by[np.unique(ids).astype(np.int64)] += 1
+            advance(len(texts))
+    return np.log1p((len(passages) - held_by + 0.5) / (held_by + 0.5)).astype(np.float32)

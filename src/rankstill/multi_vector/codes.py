@@ -36,7 +36,6 @@ class Codec:
     """Turns vectors into codes and back.
 
     Args:
-        bits: how many bits a dimension takes.
         dimensions: of a vector; a multiple of how many a byte holds.
     """
 

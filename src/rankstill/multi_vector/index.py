@@ -16,8 +16,8 @@ from rankstill.compute.memory import DeviceMemory, release_memory
 from rankstill.compute.precision import fast_precision
 from rankstill.multi_vector.codes import Bits, Codec
 from rankstill.progress import progress
+from rankstill.retrieval.dense import read_pieces
 from rankstill.retrieval.late_interaction import Tokens, encode_queries, encoder_in_bfloat16, mean_of
-from rankstill.retrieval.vectors import read_pieces
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
@@ -38,9 +38,7 @@ class TokenIndex:
     """Token vectors of passages, a few bits a dimension, and each passage's MaxSim with a query.
 
     Args:
-        folder: the folder of the files.
         starts: each passage's first vector, and at the end the number of all. [passages + 1]
-        codec: the codec of the vectors.
     """
 
     folder: Path
@@ -59,10 +57,7 @@ class TokenIndex:
         """Write the token vectors of passages. Memory stays flat; what an interrupted call finished is kept.
 
         Args:
-            model: encodes them.
-            passages: their texts.
             folder: made if it is not there.
-            bits: how many bits a dimension takes.
         """
         memory = DeviceMemory.of(model)
 
@@ -84,10 +79,6 @@ class TokenIndex:
         """Write token vectors, some passages at a time; what an interrupted call finished is kept.
 
         Args:
-            folder: made if it is not there.
-            passages: how many.
-            codec: the codec of the vectors.
-            what: for the progress line.
             make: gives the token vectors of these passages. Each [tokens, dimensions]
         """
         folder.mkdir(parents=True, exist_ok=True)
@@ -112,10 +103,6 @@ class TokenIndex:
     def scores(self, queries: Sequence[Tokens], device: str = "cpu") -> Iterator[NDArray[np.float32]]:
         """MaxSim of each query and every passage; exact but for the rounding of passages' vectors.
 
-        Args:
-            queries: their token vectors. Each [tokens, dimensions]
-            device: where products are computed.
-
         Yields:
             For each query, in order: a score a passage, -inf for one without tokens. [passages]
         """
@@ -130,9 +117,7 @@ class TokenIndex:
         """As `scores`, of some passages of each query alone.
 
         Args:
-            queries: their token vectors. Each [tokens, dimensions]
             positions: the positions of each query's passages in the corpus. Each [passages]
-            device: where products are computed.
         """
         for query, wanted in zip(queries, positions, strict=True):
             yield self._maxsim([query], wanted, device)[0]
@@ -167,12 +152,7 @@ class TokenIndex:
 
 @dataclass(frozen=True)
 class MeanMaxSim:
-    """Late interaction as a score of the first stage: MaxSim over the sum of the query's weights, at most 1.
-
-    Args:
-        model: encodes queries.
-        index: the passages' token vectors.
-    """
+    """Late interaction as a score of the first stage: MaxSim over the sum of the query's weights, at most 1."""
 
     model: MultiVectorEncoder
     index: TokenIndex

@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING
 
 from rankstill.distributed.processes import is_rank_zero
 from rankstill.models import load_multi_vector, save_model
-from rankstill.multi_vector.choosing import choose, read_choice
-from rankstill.multi_vector.idf import inverse_document_frequency
+from rankstill.multi_vector.choosing import choose, inverse_document_frequency, read_choice
 from rankstill.multi_vector.index import TokenIndex
 from rankstill.multi_vector.model import every_token, has_token_vectors, multi_vector_encoder
 from rankstill.multi_vector.two_stage import make_two_stage
@@ -38,9 +37,6 @@ def make_multi_vector(components: Components, folder: Path) -> Sequence[str]:
     Args:
         components: the components of a chain that has rankings.
         folder: for `multi-vector/` and `multi-vector.json`.
-
-    Returns:
-        What a reader of the figures must know.
     """
     (folder / "multi-vector").mkdir(exist_ok=True)
     config, start = components.config.multi_vector, components.model_before
@@ -77,10 +73,6 @@ def make_distilled(components: Components, folder: Path, reports: Reports) -> Se
     Args:
         components: the components of a chain that has labels.
         folder: for `multi-vector-distilled/`, its index, its hybrid, its training curve and what chose the blend.
-        reports: where else the training curve goes.
-
-    Returns:
-        What a reader of the figures must know.
     """
     # They load torch.
     from rankstill.multi_vector.student import MULTI_VECTOR
@@ -115,14 +107,7 @@ def make_distilled(components: Components, folder: Path, reports: Reports) -> Se
 def fit_multi_vector_hybrid(
     components: Components, rankings: Sequence[Ranking], model: MultiVectorEncoder, index: TokenIndex
 ) -> Hybrid:
-    """Fit the weights of a multi-vector retriever and BM25.
-
-    Args:
-        components: the chain's components.
-        rankings: the LLM's.
-        model: encodes the queries.
-        index: the passages' token vectors.
-    """
+    """Fit the weights of a multi-vector retriever and BM25."""
     lists = components.lists.with_scores(components.before, rankings)
     asked = encode_queries(model, [each.query for each in lists])
     maxsim = list(index.scores_of(asked, components.lists.positions_of(rankings), str(model.device)))

@@ -92,11 +92,7 @@ def takes_context(model: SentenceTransformer) -> bool:
 
 
 def transformer_of(model: SentenceTransformer) -> Any:
-    """The part of a bi-encoder that makes the vectors of tokens.
-
-    Raises:
-        ModelError: it has none.
-    """
+    """The part of a bi-encoder that makes the vectors of tokens; ModelError if it has none."""
     from sentence_transformers.base.modules import Router, Transformer
 
     first = model[0]

@@ -31,8 +31,6 @@ class TwoStageRecall:
         depth: passages a query that the first stage leaves to the second.
         recall: share of exact search's best `of` passages among these, mean over the queries.
         worst: the same share for the worst query.
-        of: how many of the best.
-        queries: how many were asked.
     """
 
     depth: int
@@ -54,7 +52,6 @@ class TwoStage:
     """Search by MaxSim that does not compare a query with every token of the corpus.
 
     Args:
-        index: the passages' token vectors.
         means: one vector a passage, the mean of its token vectors.
         depth: passages a query that the second stage looks at.
     """
@@ -70,12 +67,7 @@ class TwoStage:
         return cls(TokenIndex.load(folder), TokenIndex.load(folder / _MEANS), measured.depth)
 
     def candidates(self, query: Tokens, device: str = "cpu") -> NDArray[np.int64]:
-        """Positions of the passages that the first stage leaves, ascending. [passages]
-
-        Args:
-            query: its token vectors. [tokens, dimensions]
-            device: where products are computed.
-        """
+        """Positions of the passages that the first stage leaves, ascending. [passages]"""
         (near,) = self.means.scores([_sum(query)], device)
         return np.sort(top(near, self.depth))
 
@@ -83,9 +75,7 @@ class TwoStage:
         """The k passages of the highest MaxSim among the candidates.
 
         Args:
-            query: its token vectors. [tokens, dimensions]
             k: how many; `depth` at most.
-            device: where products are computed.
 
         Returns:
             Positions, best first, ties in order of position, and their MaxSim. [k], [k]
@@ -100,10 +90,8 @@ def make_two_stage(index: TokenIndex, queries: Sequence[Tokens], least: float, d
     """Write the files of a search in two stages into an index's folder, and the depth at which its recall is enough.
 
     Args:
-        index: the passages' token vectors.
         queries: token vectors of the user's own queries, to measure with. Each [tokens, dimensions]
         least: the recall to reach, against exact search's best hundred passages.
-        device: where products are computed.
     """
     means = _write_means(index)
     measured = _measure(index, means, queries, least, device)

@@ -57,7 +57,6 @@ class ListwiseLoss(nn.Module):
     pairs (Burges et al. 2005); "lambda", LambdaLoss with the weights of NDCG-Loss2++ (Wang et al. 2018).
 
     Args:
-        model: the CrossEncoder in training.
         name: "listmle", or one of the library's: "plistmle", "listnet", "ranknet", "lambda".
         micro_batch: pairs a forward pass; pairs are sorted by length, so that little is padding.
             None: 20 on a processor, on a GPU what its memory holds (`DeviceMemory`).

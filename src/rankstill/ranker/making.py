@@ -26,10 +26,6 @@ def make_ranker(components: Components, folder: Path, reports: Reports) -> Seque
     Args:
         components: the components of a chain that has rankings.
         folder: for `ranker/`, its training curve, `hybrid.json` and `hybrid-multi-vector.json`.
-        reports: where else the training curve goes.
-
-    Returns:
-        What a reader of the figures must know.
     """
     config, start = components.config.ranker, components.cross_encoder_start
     lists = components.lists.with_scores(components.with_late(components.before))

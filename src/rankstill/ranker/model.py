@@ -28,12 +28,12 @@ _FORMAT = 2
 
 
 @dataclass(frozen=True)
-class RerankedPassage:
-    """One passage of a reranked list.
+class ScoredPassage:
+    """One passage of a search, or of a reranked list.
 
     Args:
         position: where it stood in the list that was given.
-        score: the ranker's, in log-odds as the Plackett-Luce model reads them.
+        score: a ranker's is in log-odds, as the Plackett-Luce model reads them; a hybrid's compares within one query.
     """
 
     position: int
@@ -121,7 +121,7 @@ class Ranker:
                 start += len(rows)
         return scores
 
-    def rank(self, query: str, passages: Sequence[str]) -> list[RerankedPassage]:
+    def rank(self, query: str, passages: Sequence[str]) -> list[ScoredPassage]:
         """Rerank passages, best first; ties keep the given order.
 
         Args:
@@ -138,7 +138,7 @@ class Ranker:
             features = self.first_stage.features(query, passages)
         scores = self.score([(query, passage) for passage in passages], features)
         order = np.argsort(-scores, kind="stable")
-        return [RerankedPassage(position=int(position), score=float(scores[position])) for position in order]
+        return [ScoredPassage(position=int(position), score=float(scores[position])) for position in order]
 
     def save(self, folder: Path) -> None:
         """Everything that scoring needs, in one folder: `ranker.json` and the models beside it."""
@@ -194,9 +194,7 @@ def start_cross_encoder(name: str, max_length: int, device: str | None = None) -
     then starts exactly at its prior.
 
     Args:
-        name: hub name or folder.
         max_length: tokens of a query-passage pair; what is over is cut from the passage.
-        device: where to put it.
 
     Raises:
         ModelError: there is no such model, or it cannot be reached or read.

@@ -26,7 +26,6 @@ class Prior:
 
     Args:
         features: the features' names, in column order.
-        weights: one a feature.
     """
 
     features: tuple[str, ...]

@@ -45,11 +45,9 @@ class RankedList:
     """One of the teacher's rankings, with the first stage's scores of its passages.
 
     Args:
-        query: the query's text.
         passages: their texts, in the teacher's order, best first.
         features: their first-stage scores, columns as `feature_names` names them. [passages, features]
         known: how many leading passages the teacher itself placed; the rest is an unordered tail.
-        weight: the list's weight in the loss.
     """
 
     query: str
@@ -74,13 +72,8 @@ def train_ranker(
     A cross-encoder that already ranks, but adds nothing to the prior, is left out and not trained.
 
     Args:
-        lists: the teacher's rankings.
-        config: see `RankerConfig`.
         start: the model that the cross-encoder starts from; None: there is no cross-encoder.
         folder: for the training curve, `ranker-losses.json`.
-        seed: seeds the shuffling.
-        device: where to train.
-        reports: where else the training curve goes.
 
     Raises:
         DataError: there is no list to learn from, or too few for one step of all processes.
@@ -157,7 +150,6 @@ def fit_weight(ranker: Ranker, unseen: Sequence[RankedList]) -> float:
     is the inverse of a temperature: it fits the sharpness of the labels to the cross-encoder's accuracy.
 
     Args:
-        ranker: a cross-encoder, with a prior or without.
         unseen: lists that the cross-encoder has not seen.
     """
     import torch
@@ -218,7 +210,6 @@ def refit_prior(ranker: Ranker, lists: Sequence[RankedList]) -> Ranker:
     """The same ranker, with its prior refitted to the first-stage scores of another retriever.
 
     Args:
-        ranker: the ranker whose cross-encoder is kept.
         lists: the teacher's rankings, with the new features.
     """
     if ranker.prior is None:

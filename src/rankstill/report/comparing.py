@@ -14,9 +14,8 @@ from rankstill.evaluation.judged import with_judgements
 from rankstill.evaluation.systems import BEFORE, DISTILLED
 from rankstill.report.figures import Bar, Difference, bars, differences
 from rankstill.report.measuring import SystemResults, measure_workspace
-from rankstill.report.page import render_page
+from rankstill.report.page import flat, render_page
 from rankstill.report.reading import Finished, read_workspace
-from rankstill.report.settings import flat
 from rankstill.report.showing import shorten
 from rankstill.report.svg import Figure, write_figures
 from rankstill.workspace import write_atomically
@@ -29,9 +28,6 @@ class WorkspaceResults:
     """One workspace in a comparison of several.
 
     Args:
-        name: a short one, unlike the others'.
-        finished: what it holds.
-        table: what was measured.
         measured: its runs query by query; None where its dataset cannot be had.
         paired: system -> comparison with the first workspace on the queries that both measured; empty for the first,
             and where there are none.
@@ -54,10 +50,6 @@ def compare_workspaces(folders: Sequence[str | Path], out: str | Path) -> Path:
 
     Args:
         folders: of the workspaces, two or more.
-        out: the page to write.
-
-    Returns:
-        The page's path.
 
     Raises:
         RankstillError: fewer than two folders, one is no workspace or was not evaluated, or `out` cannot be written.
@@ -123,11 +115,7 @@ def _table(finished: Finished) -> EvaluationTable:
 
 
 def _measure(
-    read: Sequence[Finished],
-    tables: Sequence[EvaluationTable],
-    names: Sequence[str],
-    measure: str,
-    notes: list[str],
+    read: Sequence[Finished], tables: Sequence[EvaluationTable], names: Sequence[str], measure: str, notes: list[str]
 ) -> list[SystemResults | None]:
     loaded: dict[str, Dataset] = {}
     runs: list[SystemResults | None] = []

@@ -37,7 +37,6 @@ def explore(measured: SystemResults, rankings: Sequence[Ranking]) -> Explorer:
     """Details of as many queries as the page has room for, those that changed most first.
 
     Args:
-        measured: the runs.
         rankings: the rankings of any queries; the test queries among them are shown with what the LLM said.
     """
     before, after = measured.values[BEFORE], measured.values[DISTILLED]

@@ -25,9 +25,6 @@ class LinkRow:
 
     Args:
         group: which queries, and whether they prove anything.
-        source: the system that the link starts from.
-        target: the system that it leads to.
-        comparison: the comparison of the two.
         tau: Kendall's tau of their orders, where it was measured.
         kl: divergence of their distributions in nats, where it was measured.
     """
@@ -42,14 +39,7 @@ class LinkRow:
 
 @dataclass(frozen=True)
 class Links:
-    """The chain's links.
-
-    Args:
-        measure: the measure that they are measured by.
-        conclusion: the conclusion in one sentence.
-        rows: group by group.
-        notes: what must be known of the figures.
-    """
+    """The chain's links."""
 
     measure: str
     conclusion: str

@@ -19,11 +19,7 @@ class SystemResults:
     """Every system's runs and what they are worth, query by query.
 
     Args:
-        measure: the measure of the values.
-        dataset: the dataset that was measured on.
         qrels: the qrels of the measured queries: judgements, or accepted answers that were found.
-        runs: the runs by system.
-        values: system -> query id -> value.
     """
 
     measure: str
@@ -43,9 +39,6 @@ def measure_workspace(
     """Read and measure the runs of a workspace with an evaluation.
 
     Args:
-        finished: the workspace.
-        table: its table, which the values must agree with.
-        dataset: the dataset that its config names.
         measure: what to measure by; None: the table's main measure.
 
     Raises:

@@ -37,12 +37,7 @@ print(model.similarity(query, passages))  # MaxSim"""
 
 
 def write_cards(components: Components, outcome: Outcome) -> None:
-    """Write the model cards into the folders of a chain's retrievers.
-
-    Args:
-        components: the chain's components.
-        outcome: what came of it.
-    """
+    """Write the model cards into the folders of a chain's retrievers."""
     config, dataset, workspace = components.config, components.dataset, components.workspace
     workspace.write("retriever/README.md", model_card(config, dataset, outcome))
     chosen = read_choice(components) if components.has_multi_vector else None
@@ -51,13 +46,7 @@ def write_cards(components: Components, outcome: Outcome) -> None:
 
 
 def model_card(config: Config, dataset: Dataset, outcome: Outcome) -> str:
-    """The distilled retriever's: Markdown with the metadata block that model hubs read.
-
-    Args:
-        config: the experiment's configuration.
-        dataset: the dataset that it ran on.
-        outcome: what came of it.
-    """
+    """The distilled retriever's: Markdown with the metadata block that model hubs read."""
     extra = f", {len(dataset.extra):,} unlabelled queries" if dataset.extra else ""
     taught = f"{len(dataset.train):,} queries that could teach{extra}"
     made_on = f"{dataset.name}: {len(dataset.corpus):,} passages, {taught}."
@@ -69,14 +58,7 @@ def model_card(config: Config, dataset: Dataset, outcome: Outcome) -> str:
 
 
 def multi_vector_card(config: Config, dataset: Dataset, outcome: Outcome, chosen: Choice) -> str:
-    """As `model_card`, of the multi-vector retriever: the row "multi-vector" of the table.
-
-    Args:
-        config: the experiment's configuration.
-        dataset: the dataset that it ran on.
-        outcome: what came of it.
-        chosen: what the LLM's rankings chose.
-    """
+    """As `model_card`, of the multi-vector retriever: the row "multi-vector" of the table."""
     what = f"""# A multi-vector retriever for {dataset.name}
 
 The token vectors of {config.retriever.model}, matched by MaxSim, made with Rankstill. No weight was trained.

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from markupsafe import Markup
 
-from rankstill.notebook import escaped, markdown_text, plain
 from rankstill.report.drawing import systems_figure
+from rankstill.tables import html_text, markdown_text, plain_line
 
 if TYPE_CHECKING:
     from rankstill.outcome import Outcome
@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 def outcome_html(outcome: Outcome) -> str:
     """What a chain made: the verdict, the systems as a figure and as a table, where things lie, what to know."""
     table, agreement = outcome.table, outcome.agreement
-    parts = [Markup("<p>{}</p>").format(escaped(each)) for each in _verdict(outcome)]
+    parts = [Markup("<p>{}</p>").format(html_text(each)) for each in _verdict(outcome)]
     parts += [] if table is None else [_image(systems_figure(table)), Markup(table._repr_html_())]
     if agreement is not None and agreement.table is not None:
         parts.append(Markup(agreement.table.to_html(agreement.heading)))
-        parts.append(Markup("<p><small>{}</small></p>").format(escaped(agreement.limits())))
+        parts.append(Markup("<p><small>{}</small></p>").format(html_text(agreement.limits())))
     facts = Markup("").join(Markup("<li>{}: <code>{}</code></li>").format(*each) for each in _facts(outcome))
-    notes = Markup("").join(Markup("<li>{}</li>").format(escaped(note)) for note in outcome.notes)
+    notes = Markup("").join(Markup("<li>{}</li>").format(html_text(note)) for note in outcome.notes)
     told = Markup("<details><summary>What to know</summary><ul>{}</ul></details>").format(notes) if notes else ""
     return str(Markup("<div>{}<ul>{}</ul>{}</div>").format(Markup("").join(parts), facts, told))
 
@@ -51,12 +51,12 @@ def _verdict(outcome: Outcome) -> list[str]:
 def _facts(outcome: Outcome) -> list[tuple[str, Markup]]:
     """The folders and files of the result."""
     found = {"retriever": outcome.retriever, "reranker": outcome.reranker, "workspace": outcome.workspace}
-    return [(name, escaped(str(path))) for name, path in found.items() if path is not None]
+    return [(name, html_text(str(path))) for name, path in found.items() if path is not None]
 
 
 def _image(figure: Figure) -> Markup:
     """A figure whose styles stay its own, which those of an SVG in the page would not."""
     data = base64.b64encode(figure.alone().encode()).decode()
     return Markup('<img alt="{}" src="data:image/svg+xml;base64,{}" style="max-width: 100%">').format(
-        plain(figure.description), data
+        plain_line(figure.description), data
     )

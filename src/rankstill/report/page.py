@@ -5,6 +5,9 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import os
+import platform
+from collections.abc import Iterator, Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -13,9 +16,10 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
+from rankstill.config import Config, make_config, public_options, public_yaml
 from rankstill.report.links import forgetting
-from rankstill.report.palette import page_style
 from rankstill.report.showing import as_json, coded, shown, signed, typeset, visible
+from rankstill.report.svg import page_style
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -24,9 +28,7 @@ def render_page(template: str, data: Any, **values: Any) -> str:
     """A self-contained page: nothing is fetched, no script runs but ours, and all values are escaped.
 
     Args:
-        template: a file in `templates/`.
         data: JSON-like, for the page's script.
-        values: for the template.
     """
     style = page_style() + _own("page.css")
     script = _own("page.js")
@@ -98,3 +100,50 @@ def _gap(ends: tuple[float, float]) -> str:
 def _duration(seconds: float) -> str:
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest} s" if minutes else f"{seconds:.1f} s"
+
+
+def flat(config: Config) -> dict[str, Any]:
+    """Every public option by dotted path."""
+    return dict(_flatten(public_options(config), ""))
+
+
+def changed(config: Config) -> list[tuple[str, Any, Any]]:
+    """Options that are not at their default: path, value, default."""
+    plain = make_config({"dataset": {"source": config.dataset.source}, "preset": config.preset})
+    defaults = flat(plain)
+    return [
+        (path, value, defaults.get(path))
+        for path, value in flat(config).items()
+        if path not in ("dataset.source", "preset") and value != defaults.get(path)
+    ]
+
+
+def as_yaml(config: Config) -> str:
+    """Every public option, to be run again."""
+    return public_yaml(config).rstrip()
+
+
+def machine() -> str:
+    """This machine, in a few words; not its name."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{_processor()}, {os.cpu_count()} cores, {memory:,.0f} GiB memory, {platform.system()} {platform.machine()}, "
+        f"Python {platform.python_version()}"
+    )
+
+
+def _processor() -> str:
+    told = Path("/proc/cpuinfo")
+    if told.is_file():
+        for each in told.read_text(encoding="utf-8", errors="replace").splitlines():
+            if each.startswith("model name"):
+                return each.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _flatten(tree: Mapping[str, Any], path: str) -> Iterator[tuple[str, Any]]:
+    for name, value in tree.items():
+        if isinstance(value, dict) and value:
+            yield from _flatten(value, f"{path}{name}.")
+        else:
+            yield f"{path}{name}", value

@@ -13,12 +13,10 @@ from rankstill.errors import WorkspaceError
 from rankstill.evaluation import EvaluationTable
 from rankstill.evaluation.agreement import Agreement
 from rankstill.evaluation.holding_out import HELD_OUT_FILE
+from rankstill.evaluation.systems import run_name
 from rankstill.workspace import FORMAT, StepRecord
 
-_LOSSES = {
-    "ranker": ("ranker", "ranker-losses.json"),
-    "encoder": ("retriever", "retriever-losses.json"),
-}
+_LOSSES = {"ranker": ("ranker", "ranker-losses.json"), "encoder": ("retriever", "retriever-losses.json")}
 """What was trained: by which step, and where its curve lies."""
 
 
@@ -27,16 +25,12 @@ class Finished:
     """What the finished steps of a workspace left.
 
     Args:
-        folder: the workspace.
-        config: the experiment's configuration.
         steps: record by name, in the order in which they finished.
         table: what was measured; None if nothing was, or not yet.
         agreement: with the LLM, on the lists that taught nothing; None where that step is not made.
-        held_out: ids of the queries of these lists.
         losses: training curve of the ranker and of the encoder; empty where nothing was trained.
         teacher: its health, as `teacher.json` keeps it; None for recorded rankings.
         proof: what `rankstill prove` found, by title; empty if it was not run on this chain.
-        notes: what a reader must know of these files.
     """
 
     folder: Path
@@ -52,7 +46,7 @@ class Finished:
 
     def run_path(self, system: str) -> Path:
         """Where a system's run lies."""
-        return self.folder / "runs" / f"{system.replace(' ', '-')}.trec"
+        return self.folder / "runs" / f"{run_name(system)}.trec"
 
     @property
     def rankings(self) -> Path | None:
@@ -116,10 +110,7 @@ def _steps(path: Path) -> dict[str, StepRecord]:
     try:
         manifest = _json(path)
         made_by = manifest["format"]
-        steps = {
-            name: StepRecord(**{**record, "outputs": tuple(record["outputs"]), "notes": tuple(record.get("notes", ()))})
-            for name, record in manifest["steps"].items()
-        }
+        steps = {name: StepRecord.from_json(record) for name, record in manifest["steps"].items()}
     except (KeyError, TypeError, AttributeError) as error:
         raise WorkspaceError(f"{path}: not a workspace's manifest ({error!r}). Run the chain again.") from None
     if made_by != FORMAT:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from rankstill.data import Dataset
 from rankstill.evaluation import Comparison, Run, compare, per_query
+from rankstill.evaluation.runs import descending
 from rankstill.report.showing import excerpt
 from rankstill.teacher import Ranking, read_rankings
 
@@ -21,10 +22,8 @@ class RankedPassage:
     """A passage in the LLM's order.
 
     Args:
-        title: the passage's title.
         text: the beginning of the passage's text.
         shown: its place in the prompt, from 1.
-        gold: whether it is judged relevant.
     """
 
     title: str
@@ -38,9 +37,7 @@ class Example:
     """One ranking to look at.
 
     Args:
-        query: the query's text.
         gain: of the LLM's order over the order shown, in nDCG@10; None without judgements.
-        placed: the LLM's order, best first.
         left: candidates that it did not place.
     """
 
@@ -55,15 +52,11 @@ class TeacherSummary:
     """A summary of the rankings that taught.
 
     Args:
-        lists: how many.
-        shortest: candidates of the shortest list.
-        longest: the length of the longest.
         partial: lists that do not place all their candidates.
         teachers: names, as far as the rankings say, with how many lists.
         statuses: how answers were read, as far as the rankings say.
         agreement: mean over the lists that tell it; None if none does.
         against_shown: nDCG@10 of the order shown and of the LLM's, on judged training queries; None without any.
-        examples: where the LLM gained and lost most.
     """
 
     lists: int
@@ -86,14 +79,7 @@ def read_all_rankings(path: Path, dataset: Dataset) -> list[Ranking]:
 def summarise_rankings(
     rankings: Sequence[Ranking], dataset: Dataset, seed: int, resamples: int
 ) -> TeacherSummary | None:
-    """Sum up the rankings that taught; None if there are none.
-
-    Args:
-        rankings: the rankings of training queries.
-        dataset: theirs.
-        seed: seeds the resampling.
-        resamples: of the bootstrap and of the randomisation test.
-    """
+    """Sum up the rankings that taught; None if there are none."""
     if not rankings:
         return None
     agreements = [each.agreement for each in rankings if each.agreement is not None]
@@ -123,16 +109,12 @@ def _against_shown(
     qrels = {query_id: grades for query_id, grades in judged.items() if any(grade > 0 for grade in grades.values())}
     if not qrels:
         return {}, None
-    shown: Run = {each.query_id: _descending(each.candidates) for each in rankings}
-    told: Run = {each.query_id: _descending((*each.ranking, *each.unranked)) for each in rankings}
+    shown: Run = {each.query_id: descending(each.candidates) for each in rankings}
+    told: Run = {each.query_id: descending((*each.ranking, *each.unranked)) for each in rankings}
     old, new = (per_query(run, qrels, [_MEASURE])[_MEASURE] for run in (shown, told))
     return {each: new[each] - old[each] for each in qrels}, compare(
         list(old.values()), list(new.values()), seed, resamples
     )
-
-
-def _descending(passage_ids: Sequence[str]) -> dict[str, float]:
-    return {each: -float(rank) for rank, each in enumerate(passage_ids)}
 
 
 def _telling(rankings: Sequence[Ranking], gains: Mapping[str, float]) -> list[Ranking]:

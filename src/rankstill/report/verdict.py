@@ -1,42 +1,40 @@
-"""The verdict: whether the new retriever is better, in one sentence with its interval, or what to do to know."""
+"""The verdict: whether the new retriever is better, in one sentence with its interval, or what to do to know.
+
+Where it is not better, figures that the run has anyway say what may be the cause; and `push` and `export` refuse it.
+"""
 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-from rankstill.evaluation import Comparison, EvaluationTable, holm
-from rankstill.evaluation.agreement import Agreement
-from rankstill.evaluation.systems import (
-    BEFORE,
-    DISTILLED,
-    HYBRID_BEFORE,
-    HYBRID_DISTILLED,
-    MULTI_VECTOR,
-    MULTI_VECTOR_DISTILLED,
-    MULTI_VECTOR_HYBRID,
-    MULTI_VECTOR_HYBRID_DISTILLED,
-)
-from rankstill.report.causes import likely_causes
+from rankstill.errors import RankstillError
+from rankstill.evaluation import Comparison, EvaluationTable, holm, systems
+from rankstill.evaluation.agreement import TAU, Agreement
+from rankstill.report.reading import read_workspace
 from rankstill.report.showing import signed
 from rankstill.steps import STEPS, title
 
 _SURE = 0.05
 _OTHERS = {
-    HYBRID_BEFORE: "`hybrid.json` with the old retriever",
-    HYBRID_DISTILLED: "`hybrid-distilled.json` with `retriever`",
-    MULTI_VECTOR: "`multi-vector`",
-    MULTI_VECTOR_HYBRID: "`hybrid-multi-vector.json` with `multi-vector`",
-    MULTI_VECTOR_DISTILLED: "`multi-vector-distilled`",
-    MULTI_VECTOR_HYBRID_DISTILLED: "`hybrid-multi-vector-distilled.json` with `multi-vector-distilled`",
+    systems.HYBRID_BEFORE: "`hybrid.json` with the old retriever",
+    systems.HYBRID_DISTILLED: "`hybrid-distilled.json` with `retriever`",
+    systems.MULTI_VECTOR: "`multi-vector`",
+    systems.MULTI_VECTOR_HYBRID: "`hybrid-multi-vector.json` with `multi-vector`",
+    systems.MULTI_VECTOR_DISTILLED: "`multi-vector-distilled`",
+    systems.MULTI_VECTOR_HYBRID_DISTILLED: "`hybrid-multi-vector-distilled.json` with `multi-vector-distilled`",
 }
 """Retrievers that a run makes besides, and the files that they are, in the workspace."""
-_SUBJECTS = {DISTILLED: "the distilled retriever", MULTI_VECTOR: "the multi-vector retriever"}
+_SUBJECTS = {systems.DISTILLED: "the distilled retriever", systems.MULTI_VECTOR: "the multi-vector retriever"}
 
 Kind = Literal["better", "worse", "open", "none"]
+_FLAT = 0.95
+"""The share of the highest possible entropy above which labels count as flat. Ten passages whose best is three times as
+likely as each other one have 0.96."""
+_ANY_ORDER = (systems.BM25, systems.BEFORE, systems.FIRST_STAGE, systems.RANKER)
 
 
 @dataclass(frozen=True)
@@ -86,7 +84,7 @@ def verdict(
     missing: str | None = None,
     offer: str = "",
     agreement: Agreement | None = None,
-    system: str = DISTILLED,
+    system: str = systems.DISTILLED,
 ) -> Verdict:
     """Judge a new retriever against the one before: by judged queries, or, without any, by agreement with the LLM.
 
@@ -94,9 +92,7 @@ def verdict(
 
     Args:
         table: what was measured on judged queries, judged on its main measure; None if nothing was.
-        workspace: where, for the commands of the advice.
         missing: the step that the chain has to make next; None if it is finished.
-        offer: how to have an LLM judge what nobody has judged.
         agreement: what was measured on the LLM's held-out lists; None if that step is not made.
         system: the new retriever, `DISTILLED` or `MULTI_VECTOR`.
     """
@@ -148,7 +144,7 @@ def _has(table: EvaluationTable, system: str) -> bool:
 
 def _compared(table: EvaluationTable, system: str) -> Comparison:
     comparisons = table.system(system).comparisons
-    assert comparisons is not None, f"{BEFORE} is the baseline"
+    assert comparisons is not None, f"{systems.BEFORE} is the baseline"
     return comparisons[table.measures[0]]
 
 
@@ -191,7 +187,7 @@ def _counted(number: int, one: str, many: str) -> str:
 
 def _rivals(table: EvaluationTable, system: str) -> str:
     """How the distilled retriever compares with each search that needs no training; empty where none was measured."""
-    if system != DISTILLED or not table.rivals:
+    if system != systems.DISTILLED or not table.rivals:
         return ""
     adjusted = holm([found.p_value for found in table.rivals.values()])
     by_kind: dict[Kind, list[str]] = {"better": [], "open": [], "worse": []}
@@ -206,8 +202,8 @@ def _higher(table: EvaluationTable) -> str:
     """Which other retriever of the run scores highest, if higher than both the distilled one and the old one."""
     measure = table.measures[0]
     values = {system.name: system.values[measure] for system in table.systems}
-    best = max((name for name in _OTHERS if name in values), key=values.__getitem__, default=DISTILLED)
-    if values[best] <= max(values[DISTILLED], values[BEFORE]):
+    best = max((name for name in _OTHERS if name in values), key=values.__getitem__, default=systems.DISTILLED)
+    if values[best] <= max(values[systems.DISTILLED], values[systems.BEFORE]):
         return ""
     return (
         f"Another retriever of this run scores highest: {best}, with {measure} {values[best]:.3f}. It is "
@@ -219,7 +215,6 @@ def next_step(finished: Collection[str], unneeded: Collection[str] = ()) -> str 
     """The first step of the chain that is not finished; None if its last one is.
 
     Args:
-        finished: names of steps.
         unneeded: steps that this chain does without.
     """
     if STEPS[-1] in finished:
@@ -247,3 +242,81 @@ def _unmeasured(workspace: Path, missing: str | None, offer: str) -> Verdict:
         why=f'the chain is not finished; its next step is "{title(missing)}"',
         advice=f'Its next step is "{title(missing)}": `{command}` goes on there.',
     )
+
+
+def refuse_if_not_better(workspace: Path, system: str = systems.DISTILLED) -> None:
+    """Whether a workspace's new retriever may go out: it is better than the old one, or nothing could be measured.
+
+    Args:
+        system: the retriever in question, `DISTILLED` or `MULTI_VECTOR`.
+
+    Raises:
+        RankstillError: it is worse, or not shown to be better.
+        WorkspaceError: there is no such workspace.
+    """
+    finished = read_workspace(workspace)
+    found = verdict(finished.table, workspace, agreement=finished.agreement, system=system)
+    if found.not_better:
+        raise RankstillError(f"{found.sentence} To continue anyway, add --even-if-worse.")
+
+
+def likely_causes(agreement: Agreement) -> str:
+    """In a sentence or two each, the likeliest first; what to look at where nothing stands out."""
+    found = [*_too_few(agreement), *_poor_teacher(agreement), *_flat(agreement)]
+    if not found:
+        return (
+            "No likely cause stands out. `rankstill prove` says which link of the chain lost most and for which "
+            "queries, and `rankstill check-teacher` whether the LLM ranks better than the first stage."
+        )
+    return f"Likely {'cause' if len(found) == 1 else 'causes'}: {' '.join(found)}"
+
+
+def _too_few(agreement: Agreement) -> Iterator[str]:
+    symptoms = agreement.symptoms
+    if symptoms.lists < symptoms.enough:
+        yield (
+            f"Too few lists: {symptoms.lists:,} taught, and on SciFact {symptoms.enough} were needed. Have the LLM "
+            "rank more queries. If you have no more, `rankstill write-queries` has the LLM write some."
+        )
+
+
+def _poor_teacher(agreement: Agreement) -> Iterator[str]:
+    """An LLM that ranks no better than the first stage; by judgements, where there are some, else by what it shows."""
+    table, symptoms = agreement.table, agreement.symptoms
+    judged, learned = symptoms.by_people, symptoms.carried_over
+    another = "Try another LLM or prompt: `rankstill check-teacher` compares them on a few queries."
+    if judged is not None:
+        if not _better(judged):
+            yield (
+                f"The LLM ranks no better than the first stage on the {judged.n:,} held-out lists with judgements "
+                f"(nDCG@10 {judged.after:.3f} against {judged.before:.3f}). {another}"
+            )
+        return
+    if table is None:
+        return
+    taus = {each.name: each for each in table.systems if each.name in _ANY_ORDER}
+    if all(each.intervals[TAU][0] <= 0 for each in taus.values()):
+        highest = max(each.values[TAU] for each in taus.values())
+        yield (
+            f"No system's order is like the LLM's on the held-out lists ({TAU} at most {highest:.2f}, which may be 0): "
+            f"it may rank at random. {another}"
+        )
+    elif learned is not None and not _better(learned):
+        yield (
+            "The LLM's lists say little that the first stage does not: the ranker, which learned from them, agrees "
+            f"with the LLM on other lists no better than the first stage ({learned.after:.3f} against "
+            f"{learned.before:.3f}). {another}"
+        )
+
+
+def _flat(agreement: Agreement) -> Iterator[str]:
+    even = agreement.symptoms.evenness
+    if even is not None and even > _FLAT:
+        yield (
+            f"Labels that are too flat: {even:.1%} of the highest possible entropy, so that hardly any passage is "
+            "better than another. retriever.teacher_temperature below 1 sharpens them."
+        )
+
+
+def _better(found: Comparison) -> bool:
+    return found.p_value < _SURE and found.low > 0

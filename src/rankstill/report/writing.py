@@ -18,9 +18,8 @@ from rankstill.report.drawing import chain_figure, gains_figure, gap_figure, sli
 from rankstill.report.explorer import PASSAGES, Explorer, explore
 from rankstill.report.links import Links, proven_links, served_links
 from rankstill.report.measuring import SystemResults, measure_workspace
-from rankstill.report.page import render_page
+from rankstill.report.page import as_yaml, changed, machine, render_page
 from rankstill.report.reading import Finished, read_workspace
-from rankstill.report.settings import as_yaml, changed, machine
 from rankstill.report.svg import Figure, write_figures
 from rankstill.report.teacher_summary import TeacherSummary, read_all_rankings, summarise_rankings
 from rankstill.report.verdict import next_step, verdict
@@ -37,8 +36,6 @@ class _Queries:
     Args:
         dataset: None where it could not be loaded.
         measured: None where nothing was measured, or cannot be measured again.
-        explorer: the explorer of the measured queries.
-        said: a summary of the teacher's rankings.
         missing: why the dataset could not be loaded, or its runs not be measured again; empty if they could.
     """
 
@@ -55,12 +52,7 @@ def write_report(workspace: str | Path, dataset: Dataset | None = None, offer: s
     The workspace may be unfinished: the page says what is missing. It is only read, and may be in use.
 
     Args:
-        workspace: the workspace's folder.
         dataset: instead of loading the one that its config names.
-        offer: how to have an LLM judge what nobody has judged, and its price.
-
-    Returns:
-        The page's path.
 
     Raises:
         RankstillError: the folder is no workspace, a file in it is damaged, or the disk is full.

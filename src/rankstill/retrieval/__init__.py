@@ -1,11 +1,9 @@
 """The first stage: dense retrieval, BM25, and their fusion."""
 
-from rankstill.retrieval.dense import encode
-from rankstill.retrieval.first_stage import FEATURES, LATE, Candidates, FirstStage
+from rankstill.retrieval.dense import encode, encode_passages, load_vectors
+from rankstill.retrieval.first_stage import FEATURES, LATE, Candidates, FirstStage, read_candidates, write_candidates
 from rankstill.retrieval.scorer import PassageScorer
 from rankstill.retrieval.search import nearest_passages
-from rankstill.retrieval.table import read_candidates, write_candidates
-from rankstill.retrieval.vectors import encode_passages, load_vectors
 
 __all__ = [
     "FEATURES",

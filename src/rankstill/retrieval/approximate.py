@@ -40,8 +40,6 @@ class IndexRecall:
         effort: how many lists (IVF) or neighbours (HNSW) it looks at for a query; 0 where there is no such choice.
         recall: share of the `depth` nearest passages that it finds, mean over the queries.
         worst: share of that query of which it finds least.
-        queries: how many were asked.
-        depth: passages a query.
         least: the recall that was wanted.
     """
 
@@ -73,9 +71,7 @@ class ApproximateIndex:
     """A FAISS index over a corpus's vectors; what it finds is ordered by true cosine.
 
     Args:
-        index: FAISS's.
         passages: unit vectors, memory-mapped. [passages, dimensions]
-        effort: see `IndexRecall`.
     """
 
     def __init__(self, index: Any, passages: Vectors, effort: int) -> None:
@@ -93,8 +89,6 @@ class ApproximateIndex:
 
         Args:
             queries: unit vectors. [queries, dimensions]
-            k: how many; all if there are fewer.
-            device: the device on which queries are searched exactly.
             left_out: which passages are not looked at; None: all are. [passages]
 
         Returns:
@@ -145,7 +139,6 @@ def cached_approximate_index(
         folder: the index's own; what else lies in it is replaced.
         least: the recall that is wanted.
         made_from: digest of what the passages' vectors are.
-        device: the device of the exact search that it is measured against.
 
     Returns:
         The index, or None if its recall is too low; and what was measured.
@@ -177,8 +170,6 @@ def build(passages: Vectors, factory: str, path: Path) -> None:
 
     Args:
         passages: unit vectors, memory-mapped. [passages, dimensions]
-        factory: FAISS's name of the index.
-        path: the file's path.
 
     Raises:
         RankstillError: FAISS cannot make such an index of these vectors.
@@ -213,12 +204,8 @@ def measure(
     """How much of what exact search finds the index finds, with the least effort that suffices, or with the most.
 
     Args:
-        index: FAISS's.
         passages: unit vectors, memory-mapped. [passages, dimensions]
         queries: unit vectors. [queries, dimensions]
-        factory: the index's name.
-        least: the recall that is wanted.
-        device: the device of the exact search.
     """
     depth = min(DEPTH, len(passages))
     # By cosine and not by position: of several passages with the same text, any will do.

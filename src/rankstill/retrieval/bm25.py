@@ -6,11 +6,12 @@ import json
 import math
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,12 @@ from rankstill.disk import temporary_files
 from rankstill.errors import DataError
 from rankstill.progress import progress
 from rankstill.retrieval.keeping import make_once
-from rankstill.retrieval.postings import SortedPostings
 from rankstill.workspace import digest
 
 if TYPE_CHECKING:
     from rankstill.config import CandidatesConfig
     from rankstill.data import Corpus
+
 
 # Snowball's name of a language -> the code under which bm25s keeps its stop words.
 _STOPWORDS = {
@@ -48,6 +49,7 @@ _MADE_FROM = "made-from.txt"
 _SETTINGS = "params.index.json"
 _COLUMNS = {"data.csc.index.npy": "<f4", "indices.csc.index.npy": "<i4"}
 _STARTS = "indptr.csc.index.npy"
+_POSTINGS_AT_ONCE = 2**19
 
 
 class Analyzer:
@@ -101,8 +103,6 @@ class BM25Index:
     process does; `cached_index` keeps one in a folder.
 
     Args:
-        texts: passages in corpus order.
-        language: see `Analyzer`.
         k1: term-frequency saturation.
         b: length normalisation, 0 to 1.
     """
@@ -141,10 +141,6 @@ class BM25Statistics:
     """What BM25 must know of a corpus to score any passage, in the corpus or not.
 
     Args:
-        language: see `Analyzer`.
-        k1: term-frequency saturation.
-        b: length normalisation.
-        passages: how many the corpus holds.
         mean_length: of the corpus's passages, in terms.
         document_frequency: in how many passages each term stands.
     """
@@ -186,8 +182,6 @@ def cached_index(corpus: Corpus, config: CandidatesConfig, folder: Path) -> BM25
     """The index that a folder holds, if it is of this corpus and these settings; else it is made there first.
 
     Args:
-        corpus: the passages.
-        config: the language and BM25's parameters.
         folder: the index's own; what else lies in it is replaced.
     """
 
@@ -214,13 +208,6 @@ def write_index(texts: Sequence[str], folder: Path, language: str | None, k1: fl
 
     Passages are read block by block, a block's postings are sorted by term and set down, and the blocks are merged,
     some terms at a time. What stays in memory is the vocabulary and a number a passage.
-
-    Args:
-        texts: passages in corpus order.
-        folder: a folder that exists.
-        language: see `Analyzer`.
-        k1: term-frequency saturation.
-        b: length normalisation, 0 to 1.
     """
     analyze = Analyzer(language)
     with tempfile.TemporaryDirectory(dir=folder, prefix="sorting-") as place:
@@ -258,3 +245,68 @@ def write_index(texts: Sequence[str], folder: Path, language: str | None, k1: fl
 
 def _idf(seen: int, passages: int) -> float:
     return math.log(1 + (passages - seen + 0.5) / (seen + 0.5))
+
+
+class SortedPostings:
+    """Postings of passages on the disk, those of a block sorted by term, then by passage.
+
+    Three columns, each its own file: the term's number, the passage's position, how often the term stands there.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.vocabulary: dict[str, int] = {}
+        self.frequency = np.zeros(0, dtype=np.int64)
+        self._lengths: list[NDArray[np.int64]] = []
+        self._starts = [0]
+        self._paths = [folder / name for name in ("terms", "passages", "counts")]
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """The length of each passage, in terms. [passages]"""
+        return np.concatenate([np.zeros(0, dtype=np.int64), *self._lengths])
+
+    def add(self, numbered: list[list[int]], vocabulary: dict[str, int]) -> None:
+        """A block more, as `bm25.Analyzer.numbered` gives it."""
+        renumbered = np.zeros(max(vocabulary.values(), default=-1) + 1, dtype=np.int64)
+        for term in sorted(vocabulary):  # the block's own order is that of a set, which changes from run to run
+            renumbered[vocabulary[term]] = self.vocabulary.setdefault(term, len(self.vocabulary))
+        lengths = np.fromiter(map(len, numbered), dtype=np.int64, count=len(numbered))
+        terms = renumbered[np.fromiter(chain.from_iterable(numbered), dtype=np.int64, count=int(lengths.sum()))]
+        first = sum(map(len, self._lengths))
+        passages = np.repeat(np.arange(first, first + len(lengths)), lengths)
+        postings, counts = np.unique(terms << 32 | passages, return_counts=True)
+        terms = postings >> 32
+        self.frequency = np.pad(self.frequency, (0, len(self.vocabulary) - len(self.frequency)))
+        self.frequency += np.bincount(terms, minlength=len(self.vocabulary))
+        for path, column in zip(self._paths, (terms, postings & 0xFFFFFFFF, counts), strict=True):
+            with path.open("ab") as file:
+                file.write(column.astype("<i4").data)
+        self._lengths.append(lengths)
+        self._starts.append(self._starts[-1] + len(postings))
+
+    def merged(self) -> Iterator[tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]]:
+        """All postings sorted by term, then by passage, some terms at a time: terms, passages, counts."""
+        if not len(self.frequency):
+            return
+        # As many terms at a time as have postings enough; one at least.
+        share = (np.cumsum(self.frequency) - self.frequency) // _POSTINGS_AT_ONCE
+        ends = [*(np.flatnonzero(np.diff(share)) + 1).tolist(), len(self.frequency)]
+        all_terms = np.memmap(self._paths[0], dtype="<i4", mode="r")
+        with ExitStack() as stack:
+            files = [stack.enter_context(path.open("rb")) for path in self._paths]
+            places = list(self._starts[:-1])
+            for end in ends:
+                parts = []
+                for block, until in enumerate(self._starts[1:]):
+                    start = places[block]
+                    many = int(np.searchsorted(all_terms[start:until], np.int32(end)))
+                    parts.append([_read_numbers(file, start, many) for file in files])
+                    places[block] += many
+                terms, passages, counts = (np.concatenate(column) for column in zip(*parts, strict=True))
+                order = np.argsort(terms, kind="stable")
+                yield terms[order], passages[order], counts[order]
+
+
+def _read_numbers(file: IO[bytes], start: int, many: int) -> NDArray[np.int32]:
+    file.seek(4 * start)
+    return np.fromfile(file, dtype="<i4", count=many)

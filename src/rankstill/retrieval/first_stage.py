@@ -7,24 +7,25 @@ score is its own: `late`, the mean MaxSim of the query's tokens.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rankstill.data import Corpus
 from rankstill.retrieval.approximate import ApproximateIndex
 from rankstill.retrieval.bm25 import BM25Index
 from rankstill.retrieval.dense import Embeddings, encode
-from rankstill.retrieval.fusion import reciprocal_rank_fusion
 from rankstill.retrieval.search import nearest_passages
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
     from rankstill.config import CandidatesConfig
-    from rankstill.data import Corpus
+
 
 FEATURES = ("dense", "bm25")
 LATE = "late"
@@ -70,10 +71,7 @@ class FirstStage:
     """Search and scores over a corpus. Of several passages that say the same only the first is found.
 
     Args:
-        corpus: the passages.
-        model: the bi-encoder that made the passages' vectors.
         vectors: unit vectors of the passages. [passages, dimensions]
-        config: language, BM25's parameters, fusion's constant.
         bm25: the corpus's index, if there is one; None: it is made.
         index: finds the passages of the highest cosine approximately; None: search is exact.
     """
@@ -112,7 +110,6 @@ class FirstStage:
         """The n best passages of each query by fusion of the dense and the lexical ranking.
 
         Args:
-            queries: their texts.
             n: how many passages; all of the corpus if it is smaller.
 
         Yields:
@@ -145,7 +142,6 @@ class FirstStage:
         """First-stage scores of given passages.
 
         Args:
-            queries: their texts.
             positions: the positions of each query's passages in the corpus. Each [n]
 
         Yields:
@@ -205,3 +201,56 @@ def top(scores: NDArray[np.float32], depth: int) -> NDArray[np.int64]:
     best = np.argpartition(-scores, depth - 1)[:depth]
     best = best[np.lexsort((best, -scores[best]))]
     return best[np.isfinite(scores[best])]
+
+
+def reciprocal_rank_fusion(
+    rankings: Sequence[NDArray[np.int64]], n: int, k: float = 60.0
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Fuse rankings by the sum of 1 / (k + rank), ranks from 1 (Cormack et al. 2009).
+
+    Args:
+        rankings: passage positions, best first; each may hold other passages.
+        k: how little the first ranks stand out.
+
+    Returns:
+        Passage positions, best first, and their fused scores; ties in order of position. [n], [n]
+    """
+    positions, where = np.unique(np.concatenate(rankings), return_inverse=True)
+    gains = np.concatenate([1.0 / (k + 1 + np.arange(len(ranking))) for ranking in rankings])
+    scores = np.bincount(where, weights=gains, minlength=len(positions))
+    best = np.argsort(-scores, kind="stable")[:n]
+    return positions[best], scores[best].astype(np.float32)
+
+
+def write_candidates(found: Mapping[str, Candidates], corpus: Corpus, path: Path) -> None:
+    """Write each query's candidates."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not found:  # no query yet
+        nothing = Candidates(
+            np.empty(0, dtype=np.int64), np.empty((0, len(FEATURES)), np.float32), np.empty(0, np.float32)
+        )
+        found = {"": nothing}
+    queries = [query_id for query_id, candidates in found.items() for _ in candidates.positions]
+    positions = np.concatenate([candidates.positions for candidates in found.values()])
+    features = np.concatenate([candidates.features for candidates in found.values()])
+    columns = {
+        "query_id": queries,
+        "passage_id": [corpus.ids[int(position)] for position in positions],
+        "rank": np.concatenate([1 + np.arange(len(candidates.positions)) for candidates in found.values()]),
+        "fused": np.concatenate([candidates.fused for candidates in found.values()]),
+    }
+    columns.update({name: features[:, column] for column, name in enumerate(FEATURES)})
+    pq.write_table(pa.table(columns), path)
+
+
+def read_candidates(path: Path, corpus: Corpus) -> dict[str, NDArray[np.int64]]:
+    """Positions of each query's candidates, best first, by query id."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path, columns=["query_id", "passage_id"]).to_pydict()
+    found: dict[str, list[int]] = {}
+    for query_id, passage_id in zip(table["query_id"], table["passage_id"], strict=True):
+        found.setdefault(query_id, []).append(corpus.position(passage_id))
+    return {query_id: np.array(positions) for query_id, positions in found.items()}

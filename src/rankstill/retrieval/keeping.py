@@ -13,7 +13,6 @@ def make_once(folder: Path, kept: Callable[[], bool], make: Callable[[Path], Non
 
     Args:
         folder: for it alone; what else lies there is replaced.
-        kept: whether the folder holds it.
         make: writes it into another folder, which is renamed when it is whole.
     """
     if kept():

@@ -7,20 +7,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rankstill.progress import note
-from rankstill.retrieval.table import write_candidates
-from rankstill.retrieval.vectors import encode_passages
+from rankstill.retrieval.dense import encode_passages
+from rankstill.retrieval.first_stage import write_candidates
 
 if TYPE_CHECKING:
     from rankstill.components import Components
 
 
 def make_vectors(components: Components, folder: Path) -> None:
-    """Encode the corpus by the retriever as it was, here or on the cluster.
-
-    Args:
-        components: the chain's components.
-        folder: for `vectors/`.
-    """
+    """Encode the corpus by the retriever as it was, here or on the cluster."""
     if components.cluster is not None:
         components.cluster.encode_corpus(folder / "vectors")
         return
@@ -32,10 +27,6 @@ def make_candidates(components: Components, folder: Path) -> Sequence[str]:
 
     Args:
         components: the components of a chain that has vectors.
-        folder: for `candidates.parquet`.
-
-    Returns:
-        What a reader of the figures must know.
     """
     dataset, config = components.dataset, components.config.candidates
     asked = [*dataset.train, *dataset.extra]

@@ -25,16 +25,11 @@ class PassageScorer:
     """Computes the features of `FirstStage` for passages given as text.
 
     Args:
-        model: the bi-encoder of the dense scores.
-        bm25: statistics of the corpus that BM25 was built on.
         late: the multi-vector encoder of the third score; None: there is none.
     """
 
     def __init__(
-        self,
-        model: SentenceTransformer,
-        bm25: BM25Statistics,
-        late: MultiVectorEncoder | None = None,
+        self, model: SentenceTransformer, bm25: BM25Statistics, late: MultiVectorEncoder | None = None
     ) -> None:
         self.model = model
         self.bm25 = bm25
@@ -44,7 +39,6 @@ class PassageScorer:
         """First-stage scores in the order of `FEATURES`, then `LATE`, where there is a `late`. [passages, features]
 
         Args:
-            query: the query's text.
             passages: their texts: title, a space, body.
         """
         if not passages:

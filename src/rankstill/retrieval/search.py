@@ -34,11 +34,7 @@ _SETTING = threading.Lock()
 
 
 def nearest_passages(
-    queries: Vectors,
-    passages: Vectors,
-    k: int,
-    device: str = "cpu",
-    left_out: NDArray[np.bool_] | None = None,
+    queries: Vectors, passages: Vectors, k: int, device: str = "cpu", left_out: NDArray[np.bool_] | None = None
 ) -> tuple[NDArray[np.int64], Vectors]:
     """The k passages of the highest cosine for each query: exact, whatever precision the machine is fast at.
 

@@ -23,7 +23,6 @@ class TrainingBatch:
     """The batch of one training step: every query against every passage.
 
     Args:
-        queries: texts.
         positions: the positions of the passages in the corpus. [passages]
         labels: the ranker's scores, `UNLABELLED` where it gave none. [queries, passages]
     """
@@ -37,10 +36,8 @@ class BatchBuilder:
     """Builds batches around given queries.
 
     Args:
-        queries: the queries to train on.
         passages_per_query: how many labelled passages of a query a batch takes, drawn by the ranker's distribution, the
             best always among them.
-        seed: seeds the sampling.
     """
 
     def __init__(self, queries: Sequence[LabelledQuery], passages_per_query: int, seed: int) -> None:
@@ -70,11 +67,6 @@ class BatchCollator:
     """Turns rows of the trainer's dataset into a batch's tensors; of all ranks' rows, where several processes train.
 
     Every rank then builds the same batch, because builders of one seed sample alike, and tokenizes its shard of it.
-
-    Args:
-        builder: builds the batches.
-        text: gives the passage at a position of the corpus.
-        model: the model whose tokenizer and prompts are used.
     """
 
     # The trainer looks these up on every collator it is given.

@@ -28,10 +28,8 @@ class Blend:
     """How much of a training is kept: the share of the new weights in the mixture.
 
     Args:
-        lists: how many lists chose.
         shares: of the new weights that were tried, ascending.
         losses: the lists' negative log-likelihood by each of them, in nats a list. [shares]
-        temperature: the temperature of the student in training.
     """
 
     lists: int
@@ -71,11 +69,8 @@ def choose_blend(
 
     Args:
         model: trained; its weights are changed.
-        student: how its similarities are computed.
-        old: the model's weights before training.
         lists: the lists that taught neither it nor the ranker whose labels did.
         before: how similar the model found each list's passages to its query before training. Each [passages]
-        temperature: the temperature that it was trained with.
     """
     new = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
     known = [each.known for each in lists]

@@ -22,8 +22,6 @@ class DistillationLoss(nn.Module):
     them probability 0. So they are in-batch negatives inside the KL divergence.
 
     Args:
-        model: the retriever in training.
-        student: how it embeds and compares.
         divergence: the loss of each query; its name is that of its terms.
         teacher_temperature: tau_t.
         student_temperature: tau_s.

@@ -24,10 +24,6 @@ def make_retriever(components: Components, folder: Path, reports: Reports) -> Se
     Args:
         components: the components of a chain that has labels.
         folder: for `retriever/`, its training curve and what chose the blend.
-        reports: where else the training curve goes.
-
-    Returns:
-        What a reader of the figures must know.
     """
     model = train_retriever(read_training_data(components), folder, components.config.device, reports)
     save_model(model, folder / "retriever")

@@ -21,7 +21,6 @@ class ValidationList:
     """A ranking that did not train the retriever; it chooses how much of the training is kept.
 
     Args:
-        query: The query's text.
         passages: The passages' texts in the LLM's order, best first.
         known: How many leading passages the LLM itself placed; the rest is an unordered tail.
     """

@@ -40,10 +40,6 @@ class TrainingData:
 
     Args:
         labels: the ranker's scores, of queries that the LLM ranked and of others.
-        corpus: the passages.
-        config: see `RetrieverConfig`.
-        seed: seeds the shuffling and the sampling.
-        divergence: the loss of each query.
         validation: Rankings that choose how much of the new weights is kept, unless the config says it; with none, all
             is kept.
     """
@@ -72,17 +68,10 @@ def train_retriever(
     """Distil labels into a bi-encoder (Li et al. 2024, stage 2), starting from the configured model.
 
     Args:
-        data: What the model learns from.
         folder: for the training curve, `retriever-losses.json`, and what chose the blend, `retriever-blend.json`.
-        device: where to train.
-        reports: where else the training curve goes.
-
-    Returns:
-        The trained model, blended with the old weights.
 
     Raises:
         ModelError: the configured model cannot be loaded, or cannot read as many tokens as configured.
-        DataError: as `train_student`.
     """
     config = data.config
     set_seed(data.seed)
@@ -100,12 +89,7 @@ def train_student(
     """Train a retriever's encoder in place, and mix its new weights with the old ones.
 
     Args:
-        model: a sentence-transformers model.
-        student: how it embeds and compares.
-        data: What the model learns from.
         folder: for the training curve, `<name>-losses.json`, and what chose the blend, `<name>-blend.json`.
-        name: the name of the retriever, for files and reports.
-        reports: where else the training curve goes.
 
     Raises:
         DataError: no query has two labelled passages, so there is nothing to learn; or too few have for one step of all

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rankstill.teacher.calls import Answer, Ask, Call, Reading
 from rankstill.teacher.consistency import agreement, borda, kemeny
@@ -20,6 +20,7 @@ from rankstill.teacher.strategies import Order, Strategy, listwise, pairwise, se
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
+
 
 Lookup = Callable[[Call], Answer | None]
 
@@ -35,10 +36,7 @@ class CandidateList:
     """A query and its candidates, for the LLM to rank.
 
     Args:
-        query_id: whose candidates they are.
-        query: the query's text.
         ids: the ids of the candidates, in the first stage's order.
-        passages: their texts.
     """
 
     query_id: str
@@ -52,7 +50,6 @@ class RankedAnswer:
     """The LLM's ranking of a list, as far as its answers could be read.
 
     Args:
-        of: the list that was ranked.
         order: of its candidates, over all shuffles.
         shuffles: for each, the candidates in the order shown, and what the LLM made of them.
         readings: of every answer that counted.
@@ -86,14 +83,56 @@ class RankedAnswer:
         )
 
 
+class ListAnswer(Protocol):
+    """The result for one list, when nothing more is asked about it."""
+
+    @property
+    def decided(self) -> bool:
+        """Whether its answers say anything."""
+
+
+S = TypeVar("S", bound=ListAnswer)
+
+
+class Inquiry(Protocol[S]):
+    """Turns lists into calls, and answers into what they say. It has no state but what the ledger holds."""
+
+    model: str
+    """The LLM, as calls name it."""
+    doing: str
+    """What the progress line calls the work."""
+    wanted: str
+    """How a useful answer is described, after "an answer that"."""
+
+    def advance(self, listed: CandidateList, lookup: Lookup) -> S | tuple[Call, ...]:
+        """What came of the list, or the calls that must be answered before it can go on."""
+
+    def expected(self, listed: CandidateList, lookup: Lookup, mean: float | None = None) -> Iterator[tuple[Call, int]]:
+        """The calls without an answer that the list is expected to take, and how many tokens each answer may have.
+
+        Args:
+            mean: tokens of this model's answers so far; None if there are none.
+        """
+
+    def shorter(self, listed: CandidateList, call: Call) -> Call | None:
+        """The same question with its passages cut to half; None where that cuts nothing."""
+
+    def explain_no_answer(self, last: S) -> str:
+        """Why no list got an answer that says anything, and what to do; `last` is what came of the last one."""
+
+
+def request_parameters(config: TeacherConfig, attempt: int = 0, **further: Any) -> dict[str, Any]:
+    """The parameters of a request: ours, these further ones and the configured ones, without those that are None."""
+    temperature = max(config.temperature, WARMER) if attempt else config.temperature
+    ours = {"temperature": temperature, "max_tokens": config.answer_tokens, **further, **config.parameters}
+    return {name: value for name, value in ours.items() if value is not None}
+
+
 class Asker:
     """Turns lists into calls, and answers into rankings: an `Inquiry`.
 
     Args:
-        config: how to ask.
         endpoint: what the calls name as theirs; no key in it.
-        model: likewise.
-        seed: seeds the shuffles.
 
     Raises:
         PromptError: the prompt template cannot be used.
@@ -109,12 +148,7 @@ class Asker:
         self.template: Template = load_template(config.template or f"{config.strategy}-v1")
 
     def advance(self, listed: CandidateList, lookup: Lookup) -> RankedAnswer | tuple[Call, ...]:
-        """The list's ranking, or the calls that must be answered before it can go on.
-
-        Args:
-            listed: the list.
-            lookup: finds the answer to a call, if there is one.
-        """
+        """The list's ranking, or the calls that must be answered before it can go on."""
         missing: list[Call] = []
         done: list[tuple[tuple[int, ...], Order]] = []
         readings: list[Reading] = []
@@ -225,12 +259,6 @@ class Asker:
             passage_tokens or config.passage_tokens,
             structured=config.structured,
         )
-        parameters: dict[str, Any] = {
-            "temperature": max(config.temperature, WARMER) if attempt else config.temperature,
-            "max_tokens": config.answer_tokens,
-        }
-        if config.structured:
-            parameters["response_format"] = response_schema(ask.kind, len(ask.shown), config.labels)
-        parameters.update(config.parameters)
-        set_ones = {name: value for name, value in parameters.items() if value is not None}
-        return Call(self._endpoint, self.model, messages, set_ones, attempt, ask)
+        schema = response_schema(ask.kind, len(ask.shown), config.labels) if config.structured else None
+        parameters = request_parameters(config, attempt, response_format=schema)
+        return Call(self._endpoint, self.model, messages, parameters, attempt, ask)

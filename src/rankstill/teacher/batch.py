@@ -6,8 +6,12 @@ remembered on disk before it is started, and forgotten when its answers are in t
 
 from __future__ import annotations
 
+import json
+import uuid
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
@@ -17,15 +21,15 @@ from openai.types import Batch
 from rankstill.disk import temporary_files
 from rankstill.progress import say
 from rankstill.teacher.asking import CandidateList
-from rankstill.teacher.batch_records import Submission, Submissions
 from rankstill.teacher.budget import BudgetReached, Reservation
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.client.adapting import INSTEAD, adapted
 from rankstill.teacher.client.batch_api import BatchAPI, BatchRefused, batch_line
-from rankstill.teacher.client.chat import TeacherError
+from rankstill.teacher.client.chat import TeacherError, run
 from rankstill.teacher.client.failures import Failure
-from rankstill.teacher.loop import run
+from rankstill.teacher.client.transport import INSTEAD, adapted
+from rankstill.teacher.ledger import LedgerError
 from rankstill.teacher.truncation import CUT, TruncationWatch
+from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
     from rankstill.teacher.black_box import BlackBox
@@ -36,15 +40,98 @@ MOST_REQUESTS, MOST_BYTES = 50_000, 200_000_000
 LeftOut = tuple[dict[str, str], dict[str, str]]
 
 
+@dataclass(frozen=True)
+class Submission:
+    """Calls that were handed to a provider as one batch and are not collected yet.
+
+    Args:
+        file: the provider's id of the uploaded calls.
+        batch: the provider's id of the batch; None from just before it is started until its id is known.
+    """
+
+    name: str
+    file: str
+    keys: frozenset[str]
+    paid_by: str
+    batch: str | None = None
+
+
+class Submissions:
+    """One small file a submission, in a folder beside the ledger: processes that share the ledger share these too.
+
+    Raises:
+        LedgerError: a record cannot be read or written; so for all methods.
+    """
+
+    def __init__(self, ledger: Path) -> None:
+        self._folder = ledger.with_name(f"{ledger.name}.batches")
+
+    def __iter__(self) -> Iterator[Submission]:
+        for path in sorted(self._folder.glob("*.json")):
+            try:
+                record = json.loads(path.read_text(encoding="utf-8"))
+                submission = Submission(
+                    path.stem, record["file"], frozenset(record["keys"]), record["paid_by"], record["batch"]
+                )
+            except FileNotFoundError:
+                continue  # another process has just collected it
+            except (ValueError, KeyError, TypeError) as error:
+                raise LedgerError(
+                    f"{path}: damaged; it names a batch under way. Move it away to submit its calls again."
+                ) from error
+            yield submission
+
+    def path(self, submission: Submission) -> Path:
+        """Where the record lies."""
+        return self._folder / f"{submission.name}.json"
+
+    def add(self, file: str, keys: frozenset[str], paid_by: str) -> Submission:
+        """Remember a batch that is about to be started."""
+        submission = Submission(uuid.uuid4().hex, file, keys, paid_by)
+        self._save(submission)
+        return submission
+
+    def started(self, submission: Submission, batch: str) -> Submission:
+        """Remember the id of its batch."""
+        known = replace(submission, batch=batch)
+        self._save(known)
+        return known
+
+    def collected(self, submission: Submission, left: frozenset[str]) -> None:
+        """Forget it, but for the calls whose answers are left there: another run is waiting for them."""
+        if left:
+            self._save(replace(submission, keys=left))
+            return
+        with self._explained(submission):
+            self.path(submission).unlink(missing_ok=True)
+
+    def _save(self, submission: Submission) -> None:
+        record = {
+            "batch": submission.batch,
+            "file": submission.file,
+            "paid_by": submission.paid_by,
+            "keys": sorted(submission.keys),
+        }
+        with self._explained(submission):
+            self._folder.mkdir(exist_ok=True)
+            write_atomically(self.path(submission), json.dumps(record, indent=0) + "\n")
+
+    @contextmanager
+    def _explained(self, submission: Submission) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise LedgerError(
+                f"{self.path(submission)}: cannot be written ({error.strerror or error}). It keeps batches from being "
+                "paid twice: make room, or check its folder's permissions, and run the same command again."
+            ) from error
+
+
 def ask_in_batches(teacher: BlackBox[Any], lists: Sequence[CandidateList]) -> LeftOut:
     """Have the calls that every list needs answered in batches, until the ledger holds the answers.
 
     Killed at any moment, it goes on with the batches under way: no call is submitted twice. A round of calls is
     submitted whole or not at all: its worst case must fit the budget, at the full price of a live call.
-
-    Args:
-        teacher: whom to ask.
-        lists: what to ask about.
 
     Returns:
         Of the lists whose prompts are refused, and of those whose calls failed and may be answered another time: query

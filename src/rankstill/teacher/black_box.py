@@ -8,17 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Generic
 
 from rankstill.progress import progress
-from rankstill.teacher.asking import CandidateList
+from rankstill.teacher.asking import CandidateList, Inquiry, S
 from rankstill.teacher.batch import ask_in_batches
 from rankstill.teacher.budget import Budget
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.client.chat import ChatClient
+from rankstill.teacher.client.chat import ChatClient, run
 from rankstill.teacher.client.endpoint import Endpoint, reach
 from rankstill.teacher.client.failures import TeacherError
-from rankstill.teacher.inquiry import Inquiry, S
 from rankstill.teacher.ledger import Ledger, default_ledger_path
 from rankstill.teacher.live import BudgetedCaller, ask_calls, ask_live
-from rankstill.teacher.loop import run
 from rankstill.teacher.prices import Price, Quote, price_of, quote
 from rankstill.teacher.prompts import count_tokens
 
@@ -35,8 +33,6 @@ class BlackBox(Generic[S]):
     """A black-box LLM with its ledger and its budget. A context manager, which closes the ledger.
 
     Args:
-        config: whom to ask and how.
-        asker: turns lists into calls, and answers into what they say.
         paid_by: on whose account new calls are noted, such as a workspace; its budget counts what is noted there.
         engine: gives the engine whose workers send the calls, when there are any; None: this process sends them.
 
@@ -45,11 +41,7 @@ class BlackBox(Generic[S]):
     """
 
     def __init__(
-        self,
-        config: TeacherConfig,
-        asker: Inquiry[S],
-        paid_by: str,
-        engine: Callable[[], RayEngine] | None = None,
+        self, config: TeacherConfig, asker: Inquiry[S], paid_by: str, engine: Callable[[], RayEngine] | None = None
     ) -> None:
         self.config = config
         self.asker = asker
@@ -119,7 +111,6 @@ class BlackBox(Generic[S]):
         """The results of the lists whose answers are all in the ledger; nothing is asked.
 
         Args:
-            lists: in their order.
             missing: lists that will get no answer: query id and why.
 
         Raises:
@@ -135,15 +126,7 @@ class BlackBox(Generic[S]):
         return found
 
     def answers(self, calls: Sequence[Call], what: str) -> list[Answer | None]:
-        """The answer to each call, paid within the budget; None for one that was given up.
-
-        Args:
-            calls: the calls to answer.
-            what: for the progress line.
-
-        Raises:
-            RankstillError: as `ask`.
-        """
+        """The answer to each call, paid within the budget; None for one that was given up."""
 
         async def ask_all(place: Endpoint, send: Send | None) -> None:
             with progress(what, len(calls)) as advance:

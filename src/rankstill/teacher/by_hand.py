@@ -29,8 +29,6 @@ def export_prompts(teacher: BlackBox[Any], lists: Iterable[CandidateList], path:
     lists need several rounds of this: a sliding window is asked about when the one before it is answered.
 
     Args:
-        teacher: the teacher whose prompts wait.
-        lists: what to ask about.
         path: the path of the file; replaced whole, and not written when nothing is missing.
 
     Returns:
@@ -56,8 +54,6 @@ def import_answers(teacher: BlackBox[Any], lists: Iterable[CandidateList], path:
     An answer is read as an LLM's would be: one that cannot be read is asked for again by the next export.
 
     Args:
-        teacher: the teacher whose prompts they answer.
-        lists: what to ask about, as for the export.
         path: the path of the answers: {"key", "answer", ...} a line; what else the line holds is not looked at.
 
     Returns:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Literal
 from rankstill.data import Dataset
 from rankstill.errors import DataError
 from rankstill.evaluation import Comparison, compare, interval, per_query
+from rankstill.evaluation.runs import descending
 from rankstill.progress import say
 from rankstill.teacher.asking import CandidateList, RankedAnswer
 from rankstill.teacher.check_questions import Questions, judged_questions, planted_questions
-from rankstill.teacher.health import Health
 from rankstill.teacher.live import NothingDecidedError
 from rankstill.teacher.prices import Quote, quote
-from rankstill.teacher.teach import Teacher
+from rankstill.teacher.teach import Health, Teacher
 
 if TYPE_CHECKING:
     from rankstill.config import Config
@@ -40,13 +40,9 @@ class TeacherCheck:
     """What the check of a teacher found.
 
     Args:
-        verdict: whether the ranker can learn from it.
-        why: the reason, in one sentence.
         comparison: nDCG@10 of the teacher (`after`) and of the first stage (`before`) on the same candidates, over the
             lists that it ranked; None if it ranked none.
         planted: whether the queries were sentences of the corpus, for want of judgements.
-        note: how the queries were chosen.
-        health: what could be read, agreement between shuffles, position bias.
         shuffles: in which each list was asked.
         taken: by the lists asked to the end, whoever paid for it and when.
         one: the mean of a single one.
@@ -103,9 +99,6 @@ def check_teacher(config: Config, dataset: Dataset, first_stage: FirstStage, cou
 
     Args:
         config: the experiment; its teacher must be one that can be asked.
-        dataset: the dataset whose training queries and judgements are used.
-        first_stage: finds the candidates.
-        count: queries to ask.
         paid_by: on whose account calls are noted, and whose budget they count towards.
 
     Raises:
@@ -174,8 +167,8 @@ def _judge(
 ) -> tuple[Comparison | None, Verdict, str]:
     if not rankings:
         return None, *_verdict_without_rankings(health, asked)
-    first_stage = {each.query_id: _scores(each.candidates) for each in rankings}
-    teacher = {each.query_id: _scores((*each.ranking, *each.unranked)) for each in rankings}
+    first_stage = {each.query_id: descending(each.candidates) for each in rankings}
+    teacher = {each.query_id: descending((*each.ranking, *each.unranked)) for each in rankings}
     qrels = {query_id: questions.qrels[query_id] for query_id in first_stage}
     before, after = (list(per_query(run, qrels, [_MEASURE])[_MEASURE].values()) for run in (first_stage, teacher))
     resamples = config.evaluation.resamples
@@ -207,9 +200,7 @@ def _planted_verdict(found: Comparison, least: float, by_chance: float) -> tuple
     nothing against a teacher, unless it is not even better than chance.
 
     Args:
-        found: the two compared.
         least: lower end of the interval of the teacher's nDCG@10.
-        by_chance: expected of a random order.
     """
     if found.high < 0 and least <= by_chance:
         return (
@@ -236,10 +227,6 @@ def _verdict_without_rankings(health: Health, asked: int) -> tuple[Verdict, str]
 
 def _bias(health: Health) -> str:
     return f" (position bias {health.bias.slope:.2f})" if health.bias is not None else ""
-
-
-def _scores(ranked: Sequence[str]) -> dict[str, float]:
-    return {passage_id: -float(rank) for rank, passage_id in enumerate(ranked)}
 
 
 def _by_chance(candidates: int) -> float:

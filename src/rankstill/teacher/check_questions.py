@@ -26,10 +26,7 @@ class Questions:
     """What a teacher is checked with.
 
     Args:
-        lists: the lists to rank.
-        qrels: the qrels of their queries.
         planted: whether they are sentences of the corpus, each with the passage that it was taken from.
-        note: how they were chosen, for people.
     """
 
     lists: tuple[CandidateList, ...]
@@ -40,12 +37,6 @@ class Questions:
 
 def judged_questions(config: Config, dataset: Dataset, first_stage: FirstStage, count: int) -> Questions | None:
     """Training queries that can tell a good order from a bad one: some candidate of theirs is judged relevant.
-
-    Args:
-        config: k and the seed of the sample.
-        dataset: the dataset whose training queries and judgements are used.
-        first_stage: finds the candidates.
-        count: queries, at most.
 
     Returns:
         The questions, or None if no training query is judged.

@@ -28,9 +28,6 @@ def quote(config: Config, workspace: str | Path) -> list[str]:
     """What having the training queries ranked is expected to take, beyond what the ledger holds, for people.
 
     Asks nothing.
-
-    Raises:
-        RankstillError: as `Teacher`.
     """
     with _at_work(config, workspace) as (teacher, lists):
         return teacher.quoted(lists)
@@ -50,11 +47,7 @@ def import_answers(config: Config, workspace: str | Path, path: Path) -> tuple[i
 
 
 def check_teacher(config: Config, workspace: str | Path, count: int) -> TeacherCheck:
-    """Ask about a few queries: whether the LLM ranks better than the first stage, and what all of them would cost.
-
-    Raises:
-        RankstillError: as `rankstill.teacher.check.check_teacher`.
-    """
+    """Ask about a few queries: whether the LLM ranks better than the first stage, and what all of them would cost."""
     with open_chain(config, workspace) as chain:
         chain.components.check_teacher()
         chain.candidates()
@@ -62,11 +55,7 @@ def check_teacher(config: Config, workspace: str | Path, count: int) -> TeacherC
 
 
 def write_queries(config: Config, workspace: str | Path, count: int, path: Path) -> WrittenQueries:
-    """Have the LLM write queries for passages, and keep those that find their passage again.
-
-    Raises:
-        RankstillError: as `rankstill.teacher.write_queries.writing.write_queries`.
-    """
+    """Have the LLM write queries for passages, and keep those that find their passage again."""
     with open_chain(config, workspace) as chain:
         chain.components.check_teacher()
         chain.candidates()
@@ -101,18 +90,8 @@ def ledger_table(path: Path | None) -> Table:
         return [*(f"{each:,}" for each in (spend.calls, spend.failures, spend.tokens_in, spend.tokens_out)), cost]
 
     table = Table(title=f"Ledger {place}")
-    for heading in (
-        "model",
-        "calls",
-        "failed tries",
-        "tokens in",
-        "tokens out",
-        "cost",
-        "p50 s",
-        "p90 s",
-        "p99 s",
-        "last",
-    ):
+    amounts = ("calls", "failed tries", "tokens in", "tokens out", "cost", "p50 s", "p90 s", "p99 s")
+    for heading in ("model", *amounts, "last"):
         table.add_column(heading, justify="left" if heading in ("model", "last") else "right")
     with Ledger(place) as ledger:
         for stats in ledger.by_model():

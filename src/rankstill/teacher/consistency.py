@@ -22,9 +22,6 @@ def borda(orders: Sequence[Order]) -> Order:
     of the points that are left. Equal sums are put in candidate order. The LLM's own positions end where that settles
     too much (see `decided`), and there are never more of them than candidates that some order placed.
 
-    Args:
-        orders: the orders of the same candidates.
-
     Raises:
         ValueError: there is no order, or they are of different candidates.
     """
@@ -87,7 +84,6 @@ class PositionBias:
             repeats the order shown, above 0 for one that favours what comes first, about 0 for a blind one, below 0
             for one that favours what comes last. For a teacher that knows nothing else it is Spearman's correlation
             between shown position and given rank.
-        lists: how many lists were measured.
     """
 
     by_position: tuple[float, ...]

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from threading import Lock
-from types import TracebackType
 from typing import Any
 
 from rankstill.errors import RankstillError
@@ -71,10 +70,6 @@ class Spend:
     """What some calls took: their number, tokens and cost.
 
     Args:
-        calls: answered ones.
-        failures: tries that failed.
-        tokens_in: input tokens of the answered calls.
-        tokens_out: likewise.
         cost: of them, USD, each at the price that held when it was made; None where one's is not known, or none was.
     """
 
@@ -90,13 +85,10 @@ class ModelStats:
     """One model's calls.
 
     Args:
-        model: the model's name.
-        spend: what they took.
         p50: seconds within which half of the answered calls were answered; None if none was, as below.
         p90: likewise nine in ten.
         p99: likewise 99 in a hundred.
         first: time of the first call, UTC, ISO 8601.
-        last: when the last call was made.
     """
 
     model: str
@@ -152,7 +144,7 @@ class Ledger:
     def __enter__(self) -> Ledger:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -177,7 +169,6 @@ class Ledger:
         A fault that an earlier version kept as an answer becomes a failed try; what it took stays counted.
 
         Args:
-            call: the call that was answered: its key finds the answer.
             answer: the answer to it; what took 0 s was not measured, and does not count as fast.
             paid_by: on whose account, if not this ledger's.
             sent: what was sent in the call's place, if not the call itself; its messages are the ones that are kept.
@@ -189,22 +180,11 @@ class Ledger:
         self._write(call, answer, paid_by=self.paid_by if paid_by is None else paid_by, sent=sent)
 
     def fail(self, call: Call, error: str, seconds: float) -> None:
-        """Note one try that failed.
-
-        Args:
-            call: the call that was tried.
-            error: what went wrong.
-            seconds: how long it took to fail.
-        """
+        """Note one try that failed."""
         self._write(call, Answer("", 0, 0, seconds), paid_by=self.paid_by, error=error)
 
     def withdraw(self, keys: Iterable[str], why: str) -> None:
-        """Count answers as failed, so that their calls are asked anew; what they took stays counted.
-
-        Args:
-            keys: the keys of their calls.
-            why: they are worth nothing.
-        """
+        """Count answers as failed, so that their calls are asked anew; what they took stays counted."""
         with self._writing, self._explained():
             for key in keys:
                 self._writer.execute(_WITHDRAW, (_bytes(why), key))

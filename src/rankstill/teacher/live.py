@@ -4,24 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
-from typing import Protocol
 
 from rankstill.progress import Advance, say
-from rankstill.teacher.asking import CandidateList
+from rankstill.teacher.asking import CandidateList, Inquiry, S
 from rankstill.teacher.budget import Budget, Reservation
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.client.chat import CallFailed, TeacherError
-from rankstill.teacher.inquiry import Inquiry, S
+from rankstill.teacher.client.chat import CallFailed, ChatClient, TeacherError
 from rankstill.teacher.ledger import Ledger
 from rankstill.teacher.truncation import CUT, TruncationWatch
-
-
-class Client(Protocol):
-    """What answers calls: an endpoint's client."""
-
-    async def ask(self, call: Call) -> Answer:
-        """The answer to a call."""
-
 
 _ENOUGH_FAILED = 3
 """Calls that are given up, with none answered, before no more are made."""
@@ -46,13 +36,10 @@ class BudgetedCaller:
     and those under way are awaited and kept: they are paid for.
 
     Args:
-        client: answers.
-        ledger: keeps answers.
-        budget: lets calls through.
         accept_missing: go on when one call after another is refused.
     """
 
-    def __init__(self, client: Client, ledger: Ledger, budget: Budget, accept_missing: bool = False) -> None:
+    def __init__(self, client: ChatClient, ledger: Ledger, budget: Budget, accept_missing: bool = False) -> None:
         self._client = client
         self._ledger = ledger
         self._budget = budget
@@ -69,7 +56,6 @@ class BudgetedCaller:
         """The answer to a call; two that ask for the same one at the same time pay once.
 
         Args:
-            call: the call to answer.
             shorter: the same with a shorter prompt, if there is one, for when it is too long.
 
         Raises:
@@ -164,12 +150,7 @@ async def ask_live(
     """Make the calls that every list needs, until the ledger holds the answers.
 
     Args:
-        lists: what to ask about.
-        inquiry: turns lists into calls.
-        payer: answers the calls.
-        ledger: holds the answers.
         at_once: lists under way; enough of them keep the client busy.
-        advance: told of each call that is answered.
 
     Returns:
         Of the lists whose prompts the endpoint refuses, and of those whose calls failed and may be answered another
@@ -225,17 +206,7 @@ async def ask_live(
 
 
 async def ask_calls(calls: Iterable[Call], payer: BudgetedCaller, at_once: int, advance: Advance) -> None:
-    """Have each call answered, so that the ledger holds the answers; one that is given up is named and passed over.
-
-    Args:
-        calls: the calls to make.
-        payer: answers them.
-        at_once: calls under way.
-        advance: told of each call that is done.
-
-    Raises:
-        RankstillError: as `ask_live`.
-    """
+    """Have each call answered, so that the ledger holds the answers; one that is given up is named and passed over."""
     waiting = iter(calls)
 
     async def work() -> None:

@@ -23,9 +23,6 @@ def ask_for_rankings(components: Components, folder: Path) -> Sequence[str]:
         components: the components of a chain that has found candidates.
         folder: for `rankings.jsonl` and `teacher.json`, how the teacher did.
 
-    Returns:
-        How it did, a line each.
-
     Raises:
         DataError: no answer ranks anything.
         RankstillError: the teacher cannot be asked, or its budget is reached; what is answered is kept.
@@ -46,10 +43,6 @@ def ask_for_rankings(components: Components, folder: Path) -> Sequence[str]:
 
 def take_rankings(components: Components, folder: Path) -> Sequence[str]:
     """Take recorded rankings of the queries that may teach.
-
-    Args:
-        components: the components of a chain.
-        folder: for `rankings.jsonl`.
 
     Returns:
         What was left aside, and what has no ranking.

@@ -46,8 +46,6 @@ def listwise(shown: Sequence[int], window: int, step: int) -> Strategy:
     One lost reading breaks the chain from tail to head: nothing is the LLM's then, and no more is asked.
 
     Args:
-        shown: candidate numbers in the order shown.
-        window: candidates an ask.
         step: how far the window moves; what it keeps, window - step, is how many can rise from the tail to the head.
 
     Raises:
@@ -78,11 +76,6 @@ def setwise(shown: Sequence[int], set_size: int, top: int) -> Strategy:
     winner is taken out only those that it beat itself can be next, so the tournament goes on among them.
 
     If a reading is lost, the LLM's own positions end before the one that it was to decide, and no more is asked.
-
-    Args:
-        shown: candidate numbers in the order shown.
-        set_size: candidates an ask.
-        top: how many of the best to find.
 
     Raises:
         RankstillError: a set holds fewer than two, or `top` is below 1.
@@ -128,9 +121,6 @@ def pairwise(shown: Sequence[int]) -> Strategy:
     A candidate gets a point for each pair that it wins in both orders and half a point for each tie: a pair whose two
     orders disagree, or one of whose readings is lost. Equal points are put in candidate order, which the LLM did not
     say; its own positions end where that settles too much (see `decided`).
-
-    Args:
-        shown: candidate numbers in the order shown.
     """
     if len(shown) < 2:
         return _filled((), shown, "exact")
@@ -158,7 +148,6 @@ def decided(order: Sequence[int], beats: Callable[[int, int], bool]) -> int:
     nothing.
 
     Args:
-        order: candidate numbers, best first.
         beats: whether the teacher put the first candidate above the second; False for a tie.
     """
     for place, each in enumerate(order):
@@ -175,7 +164,6 @@ def shuffles(count: int, times: int, seed_text: str) -> list[tuple[int, ...]]:
     shown as often near the head as near the tail, exactly so when `times` is even.
 
     Args:
-        count: candidates in the list.
         times: how many orders; fewer come back when the list has fewer.
         seed_text: what the draw depends on, such as a seed and the query's id.
     """

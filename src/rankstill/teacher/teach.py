@@ -1,14 +1,18 @@
-"""Ask the teacher: an order of each list from a black-box LLM, within the budget, every answer kept."""
+"""Ask the teacher: an order of each list from a black-box LLM, within the budget, every answer kept; and its health."""
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from rankstill.teacher.asking import Asker, CandidateList, RankedAnswer
 from rankstill.teacher.black_box import BlackBox
 from rankstill.teacher.client.endpoint import named
-from rankstill.teacher.health import Health, health_of
+from rankstill.teacher.consistency import PositionBias, position_bias
+from rankstill.teacher.ledger import Spend
+from rankstill.teacher.prices import dollars
 from rankstill.teacher.rankings import Ranking
 
 if TYPE_CHECKING:
@@ -16,14 +20,88 @@ if TYPE_CHECKING:
     from rankstill.extras.ray import RayEngine
 
 
-class Teacher(BlackBox[RankedAnswer]):
-    """A black-box LLM that ranks lists.
+@dataclass(frozen=True)
+class Health:
+    """A teacher's health over some lists.
 
     Args:
-        config: whom to ask and how.
-        paid_by: as for `BlackBox`.
-        seed: seeds the shuffles.
-        engine: as for `BlackBox`.
+        left_out: of the others: query id and why.
+        cut: unreadable ones that had reached the longest answer allowed.
+        agreement: between shuffles of a list, mean Kendall's tau; None for one shuffle.
+        bias: of position; None for one shuffle.
+        spend: what this experiment has paid for, in all its runs.
+    """
+
+    model: str
+    lists: int
+    left_out: Mapping[str, str]
+    statuses: Mapping[str, int]
+    cut: int
+    agreement: float | None
+    bias: PositionBias | None
+    spend: Spend
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as JSON-like values, for a file or a report."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """The summary for the terminal, a line a finding."""
+        answers = sum(self.statuses.values())
+        read = ", ".join(f"{count:,} {status}" for status, count in sorted(self.statuses.items()))
+        lines = [f"teacher {self.model}: {self.lists:,} lists ranked; of {answers:,} answers {read or 'none'}"]
+        if self.left_out:
+            reasons = "; ".join(f"{query_id}: {why}" for query_id, why in list(self.left_out.items())[:3])
+            reasons += _more(self.left_out)
+            lines.append(f"lists left out, which teach nothing: {len(self.left_out):,} ({reasons})")
+        if self.cut:
+            lines.append(f"{self.cut:,} answers were cut off before they could be read: raise teacher.answer_tokens")
+        if self.agreement is not None:
+            lines.append(f"agreement between shuffles: Kendall's tau {self.agreement:.2f} (1: always the same order)")
+        if self.bias is not None:
+            lines.append(
+                f"position bias: {self.bias.slope:.2f} (0: none; 1: repeats the order shown; below 0: prefers the end)"
+            )
+        lines.append(paid(self.spend))
+        return lines
+
+
+def health_of(asked: Sequence[RankedAnswer], left_out: Mapping[str, str], model: str, spend: Spend) -> Health:
+    """Sum up how a teacher did on some lists.
+
+    Args:
+        left_out: lists without a ranking: query id and why.
+    """
+    agreements = [each.agreement for each in asked if each.agreement is not None]
+    return Health(
+        model=model,
+        lists=sum(each.order.own > 0 for each in asked),
+        left_out=dict(left_out),
+        statuses=dict(Counter(reading.status for each in asked for reading in each.readings)),
+        cut=sum(reading.cut for each in asked for reading in each.readings),
+        agreement=sum(agreements) / len(agreements) if agreements else None,
+        bias=position_bias(each.shuffles for each in asked),
+        spend=spend,
+    )
+
+
+def paid(spend: Spend) -> str:
+    """What an experiment has paid for, in one line."""
+    if not spend.calls:
+        return "paid for by this experiment: nothing, every answer was there already"
+    cost = "price unknown" if spend.cost is None else dollars(spend.cost)
+    return (
+        f"paid for by this experiment: {spend.calls:,} calls, {spend.tokens_in:,} tokens in, "
+        f"{spend.tokens_out:,} out, {cost}"
+    )
+
+
+def _more(left_out: Mapping[str, str]) -> str:
+    return "; ..." if len(left_out) > 3 else ""
+
+
+class Teacher(BlackBox[RankedAnswer]):
+    """A black-box LLM that ranks lists.
 
     Raises:
         RankstillError: the ledger, the prompt template or a local model cannot be used, or a limit cannot be kept.
@@ -45,9 +123,6 @@ class Teacher(BlackBox[RankedAnswer]):
 
         A list that got no readable answer, or whose prompt is refused, is left out, counted and named; so is one whose
         calls failed, if the config accepts that.
-
-        Raises:
-            RankstillError: as `ask`.
         """
         return self.ranked(lists, self.ask(lists))
 

@@ -35,9 +35,7 @@ class Template:
     """A prompt template that has been checked.
 
     Args:
-        name: the name that it was asked for by.
         identity: what it says, for records: "listwise-v1", or "<file name>@<8 hex digits of its text's SHA-256>".
-        source: the template's text.
     """
 
     name: str
@@ -86,15 +84,7 @@ def load_template(name_or_path: str) -> Template:
 
 
 def render(template: Template, values: Mapping[str, Any]) -> tuple[dict[str, str], ...]:
-    """The template's chat messages.
-
-    Args:
-        template: the template that has been checked.
-        values: of the variables that it may use.
-
-    Raises:
-        PromptError: the template uses another variable, or fails on these values.
-    """
+    """The template's chat messages; PromptError if the template uses another variable, or fails on these values."""
     foreign = variables(template) - values.keys()
     if foreign:
         raise _broken(

@@ -28,10 +28,8 @@ class _Counted:
     """A prompt whose count is below its estimate.
 
     Args:
-        key: the key of the call that it answers.
         words: a hash of its words in any order: shuffles of one list rightly have one count.
         estimate: how many tokens it was taken for.
-        count: how many tokens the endpoint counted.
     """
 
     key: str
@@ -53,13 +51,7 @@ class TruncationWatch:
         self._highest = 0
 
     def saw(self, key: str, sent: Call, answer: Answer) -> list[str]:
-        """Keys of the answers that are now known to be to cut prompts: none, as long as nothing is certain.
-
-        Args:
-            key: the key that the answer is kept by.
-            sent: what was sent.
-            answer: the answer to it, fresh from the endpoint.
-        """
+        """Keys of the answers that are now known to be to cut prompts: none, as long as nothing is certain."""
         if not answer.counted or answer.tokens_in < _LEAST_CONTEXT:
             return []
         self._highest = max(self._highest, answer.tokens_in)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankstill.extras.rag.cleaning import clean_answer
+from rankstill.extras.rag.scores import clean_answer
 
 
 @pytest.mark.parametrize(

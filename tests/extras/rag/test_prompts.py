@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankstill.extras.rag.prompts import Prompt, render_question
+from rankstill.extras.rag.answering import Prompt, render_question
 from rankstill.teacher.prompts import count_tokens, prompt_budget
 from rankstill.teacher.template import PromptError
 

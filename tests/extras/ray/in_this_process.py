@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 class LocalEngine:
-    """One shard after the other. See `Engine`."""
+    """One shard after the other. See `RayEngine`."""
 
     def fill(self, work: Task, source: ShardFolder, target: ShardFolder, what: str) -> None:
-        """As `Engine.fill`."""
+        """As `RayEngine.fill`."""
         names, loaded, there = source.names(), _Loaded(work), set(target.names())
         with progress(what, len(names)) as advance:
             for name in names:
@@ -26,7 +26,7 @@ class LocalEngine:
                 advance(1)
 
     def map(self, work: Task, tables: Iterable[pa.Table], kept: ShardFolder, what: str) -> Iterator[pa.Table]:
-        """As `Engine.map`."""
+        """As `RayEngine.map`."""
         loaded, there = _Loaded(work), set(kept.names())
         for number, table in enumerate(tables):
             name = shard_name(number)

@@ -28,18 +28,22 @@ from rankstill.extras.ray.encoding import (
 )
 from rankstill.extras.ray.finding import (
     FindTask,
+    ScoreTask,
     SharedFirstStage,
+    SharedRanker,
     _found_table,
     candidates_in,
+    join_columns,
     queries_in,
     query_tables,
 )
 from rankstill.extras.ray.folders import put_folder
-from rankstill.extras.ray.scoring import ScoreTask, SharedRanker, join_columns, labels_in
 from rankstill.labels import LabelledQuery, UnlabelledQuery, label, read_labels
 from rankstill.labels.labelling import passages_of
-from rankstill.ranker import Prior, Ranker
+from rankstill.labels.table import labels_in
+from rankstill.ranker import Ranker
 from rankstill.ranker.model import start_cross_encoder
+from rankstill.ranker.prior import Prior
 from rankstill.retrieval import FEATURES, FirstStage, load_vectors
 
 NOTHING = np.empty(0, dtype=np.int64)
@@ -170,7 +174,7 @@ def test_a_cross_encoders_labels_are_the_same_with_one_of_two_workers_killed_ami
     slowly = Slowly(FullPrecision(score), str(log), 0.5)
     there = ray_engine.map(slowly, work, ShardFolder(str(tmp_path / "ray")), "labelling")
     here = LocalEngine().map(score, work, ShardFolder(str(tmp_path / "here")), "labelling")
-    labels, expected = ([label for shard in made for label in labels_in(shard)] for made in (there, here))
+    labels, expected = ([label for shard in made for label in labels_in(shard.to_batches())] for made in (there, here))
     assert len(killed) == 1
     assert len(list(log.iterdir())) == len(work) + 1  # the shard that was lost was begun twice
     assert len({path.name.split(".")[1] for path in log.iterdir()}) == 3  # two workers, and one in the dead one's place

@@ -21,7 +21,8 @@ from rankstill.extras.ray.cluster import Cluster
 from rankstill.extras.ray.encoding import Encoder
 from rankstill.extras.ray.folders import get_folder, put_folder
 from rankstill.labels import UnlabelledQuery, label
-from rankstill.ranker import Prior, Ranker
+from rankstill.ranker import Ranker
+from rankstill.ranker.prior import Prior
 from rankstill.retrieval import FEATURES, FirstStage, load_vectors
 from rankstill.workspace import Workspace
 

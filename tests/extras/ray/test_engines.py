@@ -16,9 +16,10 @@ from in_this_process import LocalEngine
 from works import Die, Double, Refuse
 
 from rankstill.errors import RankstillError
-from rankstill.extras.ray import Engine, EngineError, RayEngine, ShardFolder, shard_name
+from rankstill.extras.ray import EngineError, RayEngine, ShardFolder, shard_name
 from rankstill.extras.ray.on_ray import _worker_capacity
 
+AnyEngine = LocalEngine | RayEngine
 PARTS = 8
 
 
@@ -39,16 +40,18 @@ EXPECTED = [[2 * number, 20 + 2 * number] for number in range(PARTS)]
 
 
 @pytest.fixture(params=["local", "ray"])
-def engine(request: pytest.FixtureRequest) -> Engine:
+def engine(request: pytest.FixtureRequest) -> AnyEngine:
     return LocalEngine() if request.param == "local" else request.getfixturevalue("ray_engine")
 
 
-def test_parts_come_out_in_the_order_in_which_they_went_in(engine: Engine, tmp_path: Path) -> None:
+def test_parts_come_out_in_the_order_in_which_they_went_in(engine: AnyEngine, tmp_path: Path) -> None:
     work = Double(str(tmp_path / "log"))
     assert numbers(engine.map(work, tables(), ShardFolder(str(tmp_path / "kept")), "doubling")) == EXPECTED
 
 
-def test_parts_that_are_made_are_not_made_again_and_nothing_is_loaded_for_them(engine: Engine, tmp_path: Path) -> None:
+def test_parts_that_are_made_are_not_made_again_and_nothing_is_loaded_for_them(
+    engine: AnyEngine, tmp_path: Path
+) -> None:
     kept = ShardFolder(str(tmp_path / "kept"))
     list(engine.map(Double(str(tmp_path / "first")), tables(), kept, "doubling"))
     (tmp_path / "kept" / shard_name(5)).unlink()
@@ -60,7 +63,7 @@ def test_parts_that_are_made_are_not_made_again_and_nothing_is_loaded_for_them(e
     assert not (tmp_path / "third").exists()
 
 
-def test_what_a_part_is_refused_for_is_told_and_the_others_stay(engine: Engine, tmp_path: Path) -> None:
+def test_what_a_part_is_refused_for_is_told_and_the_others_stay(engine: AnyEngine, tmp_path: Path) -> None:
     kept = ShardFolder(str(tmp_path / "kept"))
     with pytest.raises(RankstillError, match=r"row 3: cannot be read\. Mend it\."):
         list(engine.map(Refuse(), tables(), kept, "reading"))

@@ -17,7 +17,7 @@ from loopback import Served
 from rankstill.evaluation import systems as measured
 from rankstill.evaluation.runs import rank_order, read_run, write_run
 from rankstill.evaluation.systems import run_name
-from rankstill.extras.serve.measured import MeasuredRuns
+from rankstill.extras.serve.service import MeasuredRuns
 from rankstill.extras.serve.systems import SYSTEMS, SystemName
 from rankstill.workspace import Workspace
 

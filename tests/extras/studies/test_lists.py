@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankstill.extras.studies import ListKind, relist
-from rankstill.extras.studies.lists import draw, shorten
+from rankstill.extras.studies.variants import draw, shorten
 from rankstill.teacher import Ranking
 
 IDS = ("a", "b", "c", "d", "e")

@@ -14,8 +14,7 @@ from rankstill.evaluation import Run
 from rankstill.evaluation.systems import BM25
 from rankstill.extras.studies import STUDIES, Variant
 from rankstill.extras.studies.figure import _Axis, draw_figure
-from rankstill.extras.studies.measuring import VariantResult, study_table
-from rankstill.extras.studies.table import StudyTable
+from rankstill.extras.studies.table import StudyTable, VariantResult, study_table
 
 QUERIES = [f"q{number}" for number in range(40)]
 DATASET = Dataset(

@@ -10,7 +10,8 @@ import pytest
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
 from rankstill.errors import ModelError
-from rankstill.multi_vector import TokenIndex, TwoStage, encode_queries, make_two_stage, multi_vector_encoder
+from rankstill.multi_vector import TokenIndex, TwoStage, encode_queries, multi_vector_encoder
+from rankstill.multi_vector.two_stage import make_two_stage
 from rankstill.retrieval.bm25 import BM25Index
 from rankstill.retrieval.dense import encode
 from rankstill.retrieval.hybrid import Hybrid, HybridSearcher

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
 from rankstill.config import Config
+from rankstill.data import load_dataset
 from rankstill.errors import RankstillError, WorkspaceError
-from rankstill.extras.export.finished import open_finished
-from rankstill.extras.export.matryoshka import DIMENSIONS, TruncationTable, truncation_table
-from rankstill.extras.export.rotation import principal_axes, rotated
+from rankstill.extras.export.matryoshka import DIMENSIONS, TruncationTable, principal_axes, rotated, truncation_table
+from rankstill.extras.export.measuring import ExportTable
 from rankstill.extras.export.search import Vectors, unit
 from rankstill.extras.export.stores import to_lancedb, to_pgvector, to_qdrant
-from rankstill.extras.export.table import ExportTable
 from rankstill.extras.export.vectors import Batch, batches_of, token_batches_of, write_parquet
 from rankstill.models import save_model
 from rankstill.multi_vector import TokenIndex
+from rankstill.pipeline import Chain
 from rankstill.retrieval import encode
-from rankstill.workspace import write_atomically
+from rankstill.steps import title
+from rankstill.workspace import Workspace, write_atomically
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
-
-    from rankstill.pipeline import Chain
 
 STORES: dict[str, Callable[..., int]] = {"qdrant": to_qdrant, "lancedb": to_lancedb, "pgvector": to_pgvector}
 """Name -> function that puts batches into one: `(batches, collection or table, location=...)`."""
@@ -49,8 +49,6 @@ def export_retriever(
     The table lies beside it, as `export.md` and `export.json`.
 
     Args:
-        config: the experiment.
-        workspace: the workspace's folder.
         variants: some of `VARIANTS`.
         dimensions: of shorter vectors, turned first (see `measure_truncation`); None for whole ones.
         passages: how many passages of the corpus every form encodes for the table.
@@ -58,7 +56,7 @@ def export_retriever(
     Raises:
         RankstillError: as `open_finished`; or a variant is unknown, or its package is missing.
     """
-    from rankstill.extras.export.measured import measure_variants
+    from rankstill.extras.export.measuring import measure_variants
     from rankstill.extras.export.variants import check_variants, write_variants
 
     check_variants(variants)
@@ -83,9 +81,6 @@ def measure_truncation(
     `matryoshka.json`.
 
     Args:
-        config: the experiment.
-        workspace: the workspace's folder.
-        dimensions: the lengths to measure.
         keep: how many dimensions the saved model gives unless told otherwise (`truncate_dim`); all if None.
 
     Raises:
@@ -110,16 +105,8 @@ def export_vectors(
     """Write the corpus with its vectors to a Parquet file: `id`, `text`, `vector`.
 
     Args:
-        config: the experiment.
-        workspace: the workspace's folder.
         path: the file; None for `export/vectors.parquet` in the workspace.
         dimensions: of shorter vectors, turned first; None for whole ones.
-
-    Returns:
-        How many passages were written.
-
-    Raises:
-        RankstillError: as `open_finished`.
     """
     with open_finished(config, workspace) as chain:
         place = path or chain.workspace.path("export") / "vectors.parquet"
@@ -139,17 +126,11 @@ def export_to_store(
     """Put the corpus with its vectors into a vector database.
 
     Args:
-        config: the experiment.
-        workspace: the workspace's folder.
         store: one of `STORES`.
-        name: the name of the collection or table.
         location: where the database is, see its function in `rankstill.extras.export.stores`; empty for a folder in the
             workspace, or for what PGHOST and the like say.
         dimensions: of shorter vectors, turned first; None for whole ones.
         multi_vector: the token vectors of the multi-vector retriever; Qdrant and LanceDB alone.
-
-    Returns:
-        How many passages were sent.
 
     Raises:
         RankstillError: as `open_finished` or the store's function; or there is no such store, or none for token
@@ -197,3 +178,44 @@ def _calibration(chain: Chain, passages: int = 64, queries: int = 32) -> dict[st
     drawn = draw.permutation(len(dataset.corpus))[:passages]
     asked = [dataset.train[int(row)] for row in draw.permutation(len(dataset.train))[:queries]]
     return {"document": dataset.corpus.texts(int(row) for row in drawn), "query": dataset.texts_of(asked)}
+
+
+class FinishedWorkspace(Workspace):
+    """A workspace whose steps are taken as they are; one that would have to be made is refused.
+
+    Raises:
+        WorkspaceError: there is none in this folder, or see `Workspace`.
+    """
+
+    def write(self, name: str, text: str) -> None:
+        """Nothing: the config and the card that lie there are those of what is taken."""
+
+    def _claim_folder(self) -> None:
+        if not self.path("manifest.json").is_file():
+            raise WorkspaceError(f"{self.folder}: no workspace of a run. `rankstill run` first, with -w {self.folder}.")
+        super()._claim_folder()
+
+    def _make(self, name: str, *_: Any) -> NoReturn:
+        known = self.record(name)
+        if known is None:
+            why = f'step "{title(name)}" is not finished'
+        elif all(self.path(output).exists() for output in known.outputs):
+            why = f'settings or data have changed since step "{title(name)}" was made'
+        else:
+            why = f'files of step "{title(name)}" are missing'
+        raise WorkspaceError(f"{self.folder}: {why}. `rankstill run` first, with -w {self.folder}.")
+
+
+@contextmanager
+def open_finished(config: Config, workspace: str | Path) -> Iterator[Chain]:
+    """The chain on a workspace that holds its retriever and the corpus's vectors by it, made by this very config.
+
+    Raises:
+        WorkspaceError: they are not there, or settings or data have changed since they were made.
+        RankstillError: the dataset cannot be loaded.
+    """
+    dataset = load_dataset(config.dataset)
+    with FinishedWorkspace(workspace) as opened:
+        chain = Chain(config, opened, dataset)
+        chain.reranker()
+        yield chain

@@ -9,15 +9,7 @@ from rankstill.errors import RankstillError
 
 
 def required(module: str, extra: str) -> Any:
-    """A module of an optional package.
-
-    Args:
-        module: the module's name.
-        extra: of this package that brings it.
-
-    Raises:
-        RankstillError: it is not installed.
-    """
+    """A module of an optional package; RankstillError if it is not installed."""
     try:
         return importlib.import_module(module)
     except ModuleNotFoundError as error:

@@ -80,11 +80,7 @@ def _modules(model: SentenceTransformer, way: str) -> list[nn.Module]:
 
 
 class Int8Table(nn.Module):
-    """An embedding table in 8 bits, with a scale for each row: a quarter of the size, and each vector within 0.4 %.
-
-    Args:
-        table: the table in full precision.
-    """
+    """An embedding table in 8 bits, with a scale for each row: a quarter of the size, and each vector within 0.4 %."""
 
     weight: Tensor
     scale: Tensor
@@ -112,12 +108,7 @@ def with_int8_tables(module: nn.Module) -> nn.Module:
 
 
 def write_onnx(both: nn.Module, path: Path) -> None:
-    """Write the graph, for any number of texts and tokens.
-
-    Args:
-        both: a `TraceableEncoder`, or a copy of one.
-        path: the file; its folder is there.
-    """
+    """Write the graph, for any number of texts and tokens."""
     sizes = {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens")}
     # Sizes other than 0 and 1, which would be taken for constants; two tensors, for one given twice becomes one input;
     # and padding, without which the mask would be taken for needless.

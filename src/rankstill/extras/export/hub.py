@@ -24,9 +24,6 @@ def push(folder: Path, repo: str, *, private: bool = True) -> str:
         repo: "owner/name".
         private: whether a repository that is made now can be seen by its owner alone.
 
-    Returns:
-        The commit's address.
-
     Raises:
         ModelError: the folder holds no retriever, or a file that could run code when it is loaded.
         RankstillError: there is no token, or the server refused.

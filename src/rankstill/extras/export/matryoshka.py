@@ -9,15 +9,89 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.errors import DataError
+from rankstill.errors import DataError, ModelError
 from rankstill.evaluation import EvaluationTable, evaluate_runs
 from rankstill.extras.export.search import Vectors, unit, vectors_run
+from rankstill.tables import markdown_rows
 
 if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
     from rankstill.data import Dataset
 
+
+_PASSAGES_AT_ONCE = 32_768
 DIMENSIONS = (1024, 768, 512, 384, 256, 128, 64)
 MEASURE = "nDCG@10"
+
+
+def principal_axes(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The corpus's principal axes, the one along which passages are longest first.
+
+    Not centred: cosines are measured from 0. Turned to these axes, the first d dimensions keep as much of the passages'
+    inner products as any d can (Eckart and Young 1936), and whole vectors keep their cosines.
+
+    Args:
+        vectors: the vectors of the corpus; read in blocks, so they may lie on disk. [passages, dimensions]
+
+    Returns:
+        An orthogonal matrix whose rows are the axes. [dimensions, dimensions]
+    """
+    moment = np.zeros((vectors.shape[1],) * 2)
+    for start in range(0, len(vectors), _PASSAGES_AT_ONCE):
+        block = np.asarray(vectors[start : start + _PASSAGES_AT_ONCE], dtype=np.float64)
+        moment += block.T @ block
+    _, axes = np.linalg.eigh(moment)  # smallest first, one a column
+    turned: NDArray[np.float32] = np.ascontiguousarray(axes[:, ::-1].T, dtype=np.float32)
+    return turned
+
+
+def rotated(model: SentenceTransformer, axes: NDArray[np.float32], keep: int | None = None) -> SentenceTransformer:
+    """The retriever with its vectors turned: a plain sentence-transformers model with one `Dense` more.
+
+    Saved and loaded with `truncate_dim=256`, it gives 256 dimensions; `encode` makes them unit vectors again where it
+    is asked to (`normalize_embeddings=True`).
+
+    Args:
+        model: the retriever; its modules are shared, not copied.
+        axes: from `principal_axes`. [dimensions, dimensions]
+        keep: how many dimensions the model gives unless told otherwise; all if None.
+
+    Raises:
+        ModelError: the axes are of another model, or `keep` is more than there is.
+    """
+    import torch
+    from sentence_transformers import SentenceTransformer
+    from sentence_transformers.base.modules import Dense, Router
+
+    dimensions = len(axes)
+    if model.get_embedding_dimension() != dimensions:
+        raise ModelError(
+            f"the model has {model.get_embedding_dimension()} dimensions and the corpus's vectors {dimensions}. "
+            "Encode the corpus again with this retriever."
+        )
+    if keep is not None and not 1 <= keep <= dimensions:
+        raise ModelError(f"cannot keep {keep} dimensions of {dimensions}. Give 1 to {dimensions}.")
+    turn = Dense(
+        dimensions,
+        dimensions,
+        bias=False,
+        activation_function=torch.nn.Identity(),
+        init_weight=torch.from_numpy(axes.copy()),
+    )
+    modules = list(model)
+    if len(modules) == 1 and isinstance(modules[0], Router):
+        ways = modules[0].sub_modules
+        modules = [
+            Router.for_query_document([*ways["query"], turn], [*ways["document"], turn], default_route="document")
+        ]
+    else:
+        modules.append(turn)
+    turned = SentenceTransformer(
+        modules=modules, device=str(model.device), prompts=dict(model.prompts), truncate_dim=keep
+    )
+    turned.similarity_fn_name = "cosine"
+    return turned.eval()
 
 
 @dataclass(frozen=True)
@@ -25,7 +99,6 @@ class TruncatedVectors:
     """Quality and size of vectors cut to one length.
 
     Args:
-        dimensions: how many dimensions are kept.
         megabytes: that a million vectors take in float32.
         plain: quality, cut off as they are.
         turned: quality, turned to the corpus's principal axes and then cut.
@@ -46,8 +119,6 @@ class TruncationTable:
     """Vectors cut to several lengths, measured.
 
     Args:
-        queries: number of test queries.
-        passages: searched for each.
         cuts: longest first.
     """
 
@@ -61,19 +132,15 @@ class TruncationTable:
 
     def to_markdown(self) -> str:
         """The table as GitHub Markdown."""
-        lines = [
-            f"**Shorter vectors** ({MEASURE}, n = {self.queries:,} queries, {self.passages:,} passages)",
-            "",
-            "| dimensions | MB a million | cut off | rotated, then cut | against whole [95 % interval] |",
-            "| ---: | ---: | ---: | ---: | ---: |",
-        ]
-        lines += [
-            f"| {cut.dimensions:,} | {cut.megabytes:,.0f} | {cut.plain:.3f} | {cut.turned:.3f} | "
-            f"{cut.change:+.3f} [{cut.interval[0]:+.3f}, {cut.interval[1]:+.3f}] |"
-            for cut in self.cuts
-        ]
-        lines += ["", "Rotated: to the principal axes of the corpus's vectors. No judgement was used for that.", ""]
-        return "\n".join(lines)
+        rows = [["dimensions", "MB a million", "cut off", "rotated, then cut", "against whole [95 % interval]"]]
+        for cut in self.cuts:
+            change = f"{cut.change:+.3f} [{cut.interval[0]:+.3f}, {cut.interval[1]:+.3f}]"
+            rows.append(
+                [f"{cut.dimensions:,}", f"{cut.megabytes:,.0f}", f"{cut.plain:.3f}", f"{cut.turned:.3f}", change]
+            )
+        title = f"**Shorter vectors** ({MEASURE}, n = {self.queries:,} queries, {self.passages:,} passages)"
+        caption = "Rotated: to the principal axes of the corpus's vectors. No judgement was used for that."
+        return "\n".join([title, "", *markdown_rows(rows, text_columns=0), "", caption, ""])
 
 
 def truncation_table(
@@ -87,12 +154,10 @@ def truncation_table(
     """Measure every length on the whole corpus.
 
     Args:
-        dataset: with test queries.
         passages: the corpus's vectors; may lie on disk. [passages, dimensions]
         queries: the test queries', in their order. [queries, dimensions]
         axes: from `principal_axes`. [dimensions, dimensions]
         dimensions: the lengths to measure; what is longer than the vectors is left out.
-        seed: seeds the intervals' resampling.
 
     Raises:
         DataError: the dataset has no test queries.

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.evaluation import EvaluationTable, evaluate_runs
+from rankstill.compute.precision import autocast, fast_precision
+from rankstill.evaluation import Comparison, EvaluationTable, evaluate_runs
 from rankstill.extras.export.search import Vectors, vectors_run
+from rankstill.extras.export.standalone import Retriever
+from rankstill.extras.export.variants import VARIANTS
 from rankstill.progress import progress
+from rankstill.retrieval import encode as encode_texts
+from rankstill.tables import markdown_rows
 
 if TYPE_CHECKING:
+    from sentence_transformers import SentenceTransformer
+
     from rankstill.data import Dataset
 
 MEASURE = "nDCG@10"
@@ -23,9 +31,73 @@ _TIMED, _ROUNDS = 64, 5
 
 Encode = Callable[[Sequence[str], str], Vectors]
 """Texts and what they are, "query" or "document", to unit vectors. [texts, dimensions]"""
-
-
 Pair = tuple[Vectors, Vectors]
+TORCH, TORCH_FAST = "torch", "torch, bfloat16"
+
+
+@dataclass(frozen=True)
+class ExportedVariant:
+    """One form of the retriever.
+
+    Args:
+        name: "torch", or one of `VARIANTS`.
+        megabytes: the size of its weights on disk.
+        quality: the measure's mean; None where the dataset has nothing to measure with.
+        comparison: with the model in torch; None for itself, too.
+    """
+
+    name: str
+    megabytes: float
+    agreement: Agreement
+    speed: Speed
+    quality: float | None
+    comparison: Comparison | None
+
+
+@dataclass(frozen=True)
+class ExportTable:
+    """Every form, the model in torch first."""
+
+    queries: int
+    passages: int
+    corpus: int
+    threads: int
+    forms: tuple[ExportedVariant, ...]
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything as plain dicts, lists and numbers."""
+        return {"measure": MEASURE, **asdict(self)}
+
+    def to_markdown(self) -> str:
+        """The table as GitHub Markdown."""
+        headings = ["form", "MB", MEASURE, "difference [95 % interval]", "cosine, passages (worst)", "cosine, queries"]
+        headings += ["passages/s", "x torch (rounds)"]
+        searched = "the whole corpus" if self.passages == self.corpus else "those that decide the measure"
+        lines = [
+            f"**What the export costs and brings** (n = {self.queries:,} queries)",
+            "",
+            *markdown_rows([headings, *map(_cells, self.forms)]),
+            "",
+            f"Searched: {self.passages:,} of {self.corpus:,} passages, {searched}. torch is sentence-transformers in "
+            f"full precision; each form had {self.threads} thread(s) and encoded the same passages in turn.",
+            "",
+        ]
+        return "\n".join(lines)
+
+
+def _cells(form: ExportedVariant) -> list[str]:
+    found = form.comparison
+    near, fast = form.agreement, form.speed
+    return [
+        form.name,
+        f"{form.megabytes:,.0f}",
+        "not measured" if form.quality is None else f"{form.quality:.4f}",
+        "" if found is None else found.difference_text(places=4),
+        f"{near.passages:.4f} ({near.worst:.4f})",
+        "" if near.queries is None else f"{near.queries:.4f}",
+        f"{fast.per_second:,.0f}",
+        f"{fast.ratio:.2f} ({fast.low:.2f} to {fast.high:.2f})",
+    ]
 
 
 @dataclass(frozen=True)
@@ -51,7 +123,6 @@ class Speed:
         per_second: passages, median over rounds.
         ratio: to the model in torch, median over rounds; in each round all forms encode the same passages in turn.
         low: lowest ratio of any round.
-        high: highest.
     """
 
     per_second: float
@@ -64,11 +135,9 @@ def sample_passages(dataset: Dataset, passages: Vectors, queries: Vectors, count
     """The passages that decide a measure: the relevant ones, then the best of each query in turn, then any.
 
     Args:
-        dataset: the dataset whose test queries measure.
         passages: vectors of the corpus; may lie on disk. [passages, dimensions]
         queries: the queries of the test queries. [queries, dimensions]
         count: how many; more, if more are relevant.
-        seed: seeds the random order of the rest.
 
     Returns:
         Positions in the corpus, ascending.
@@ -118,11 +187,8 @@ def quality(
     """Each form measured on the sample, compared with the first; None if the dataset has no test queries.
 
     Args:
-        dataset: with judgements.
-        sample: positions in the corpus.
         passages: name -> vectors of the sample. [passages, dimensions]
         queries: name -> vectors of the test queries. [queries, dimensions]
-        seed: seeds the resampling.
     """
     if not dataset.test:
         return None
@@ -146,13 +212,7 @@ def agreement(passages: Pair, queries: Pair | None) -> Agreement:
 
 
 def speeds(encoders: Mapping[str, Encode], texts: Sequence[str], seed: int) -> dict[str, Speed]:
-    """Time every form on the same passages, in turn, in several rounds; the first is what the ratios are to.
-
-    Args:
-        encoders: name -> form.
-        texts: passages to draw from.
-        seed: seeds the random sample.
-    """
+    """Time every form on the same passages, in turn, in several rounds; the first is what the ratios are to."""
     draw = np.random.default_rng(seed).permutation(len(texts))[:_TIMED]
     timed = sorted((texts[int(row)] for row in draw), key=lambda text: -len(text))
     seconds: dict[str, list[float]] = {name: [] for name in encoders}
@@ -172,3 +232,78 @@ def speeds(encoders: Mapping[str, Encode], texts: Sequence[str], seed: int) -> d
 def _speed(taken: NDArray[np.float64], reference: NDArray[np.float64], texts: int) -> Speed:
     ratios = reference / taken
     return Speed(float(texts / np.median(taken)), float(np.median(ratios)), float(ratios.min()), float(ratios.max()))
+
+
+def measure_variants(
+    model: SentenceTransformer,
+    folder: Path,
+    variants: Sequence[str],
+    dataset: Dataset,
+    vectors: Vectors,
+    passages: int,
+    seed: int,
+) -> ExportTable:
+    """Quality, agreement, size and speed of what `write_variants` wrote.
+
+    Args:
+        vectors: the vectors of the whole corpus by the retriever, which say what passages matter. [passages, any
+            dimensions]
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    model.to("cpu")
+    encoders = {TORCH: _torch(model, fast=False)}
+    if fast_precision("cpu"):
+        encoders[TORCH_FAST] = _torch(model, fast=True)
+    for name in variants:
+        encoders[name] = _exported(folder, name, threads)
+    asked = dataset.texts_of(dataset.test)
+    kept, model.truncate_dim = model.truncate_dim, None
+    searched = encode_texts(model, asked, "query", "encoding queries", 128)
+    model.truncate_dim = kept
+    sample = sample_passages(dataset, vectors, searched, passages, seed)
+    texts = dataset.corpus.texts(int(position) for position in sample)
+    made, queries = encode_all(encoders, texts, "document"), encode_all(encoders, asked, "query")
+    table, timed = quality(dataset, sample, made, queries, seed), speeds(encoders, texts, seed)
+    forms = []
+    for name in encoders:
+        system = table.system(name) if table else None
+        compared = system.comparisons if system else None
+        forms.append(
+            ExportedVariant(
+                name=name,
+                megabytes=_size(folder, name, model),
+                agreement=agreement((made[name], made[TORCH]), (queries[name], queries[TORCH]) if queries else None),
+                speed=timed[name],
+                quality=system.values[MEASURE] if system else None,
+                comparison=compared[MEASURE] if compared else None,
+            )
+        )
+    return ExportTable(len(asked), len(sample), len(dataset.corpus), threads, tuple(forms))
+
+
+def _torch(model: SentenceTransformer, *, fast: bool) -> Encode:
+    def encode_texts(texts: Sequence[str], kind: str) -> Vectors:
+        way = model.encode_query if kind == "query" else model.encode_document
+        arguments = {"batch_size": len(texts), "show_progress_bar": False, "normalize_embeddings": True}
+        if not fast:
+            return np.asarray(way(list(texts), **arguments))
+        with autocast("cpu"):
+            return np.asarray(way(list(texts), **arguments))
+
+    return encode_texts
+
+
+def _exported(folder: Path, variant: str, threads: int) -> Encode:
+    retriever = Retriever(folder, variant, threads)
+    ways = {"query": retriever.encode_queries, "document": retriever.encode_documents}
+    return lambda texts, kind: ways[kind](texts)
+
+
+def _size(folder: Path, name: str, model: SentenceTransformer) -> float:
+    """Megabytes of weights; for torch, of tensors as they are saved, shared ones once."""
+    if name in (TORCH, TORCH_FAST):
+        return float(sum(tensor.nbytes for tensor in model.parameters())) / 1e6
+    file = folder / VARIANTS[name]
+    return sum(path.stat().st_size for path in (file, file.with_suffix(".bin")) if path.is_file()) / 1e6

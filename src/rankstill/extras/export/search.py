@@ -28,9 +28,7 @@ def vectors_run(
     """The passages of each query, by inner product, ties in their order; memory does not grow with the corpus.
 
     Args:
-        passage_ids: in the order of `passages`.
         passages: their vectors; memory-mapped, if there are many. [passages, dimensions]
-        query_ids: in the order of `queries`.
         queries: their vectors. [queries, dimensions]
         change: what is done to both before they are compared, such as cutting them.
         left_out: which passages are not looked at; None: all are. [passages]

@@ -26,11 +26,7 @@ Vectors = NDArray[np.float32]
 
 
 class Reader:
-    """Turns texts into the inputs of the graph.
-
-    Args:
-        folder: what was exported.
-    """
+    """Turns texts into the inputs of the graph."""
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
@@ -58,7 +54,6 @@ class Retriever:
     """Texts to unit vectors, as queries or as passages.
 
     Args:
-        folder: what was exported.
         variant: one of those in its `retriever.json`, such as "onnx", "onnx-int8", "openvino", "openvino-int8".
         threads: that one forward pass may use; by default all cores.
     """

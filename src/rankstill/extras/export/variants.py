@@ -57,9 +57,7 @@ def write_variants(
     """Write a retriever in these forms, with its tokenizer, its settings and a reader (`retriever.py`) beside them.
 
     Args:
-        model: the retriever.
         folder: made if it is not there; files of the same names are replaced.
-        variants: some of `VARIANTS`.
         calibration: texts of the user's own by which OpenVINO's int8 chooses its ranges: "document" -> passages,
             "query" -> queries.
 

@@ -25,8 +25,6 @@ class Batch:
     """Some passages.
 
     Args:
-        ids: the ids of the passages.
-        texts: as models see them.
         vectors: unit vectors. [passages, dimensions]
     """
 
@@ -40,8 +38,6 @@ class TokenBatch:
     """Some passages with a vector for each token, or for some tokens together.
 
     Args:
-        ids: the ids of the passages.
-        texts: as models see them.
         vectors: the vectors of each passage; one of zeros for a passage without tokens. Each [tokens, dimensions]
     """
 
@@ -51,12 +47,7 @@ class TokenBatch:
 
 
 def token_batches_of(corpus: Corpus, index: TokenIndex) -> Iterator[TokenBatch]:
-    """The corpus in batches, with the vectors that it was searched by, as they lie on disk.
-
-    Args:
-        corpus: the passages.
-        index: their token vectors.
-    """
+    """The corpus in batches, with the vectors that it was searched by, as they lie on disk."""
     for start in range(0, len(corpus), _ROWS_OF_TOKENS):
         here = np.arange(start, min(start + _ROWS_OF_TOKENS, len(corpus)))
         vectors = tuple(each if len(each) else np.zeros((1, each.shape[1]), np.float32) for each in index.vectors(here))
@@ -68,10 +59,8 @@ def batches_of(corpus: Corpus, vectors: NDArray[np.float32], rows: int = _ROWS) 
     """The corpus in batches, its vectors read from disk only as they are needed.
 
     Args:
-        corpus: the passages.
         vectors: the vectors of every passage, in the corpus's order; memory-mapped, if it is large. [passages,
             dimensions]
-        rows: passages a batch.
 
     Raises:
         DataError: there are more or fewer vectors than passages.
@@ -93,11 +82,7 @@ def write_parquet(batches: Iterable[Batch], path: Path) -> int:
     """Write ids, texts and vectors (a list of fixed size, float32), a row group a batch; whole or not at all.
 
     Args:
-        batches: what to write; held in memory one at a time.
         path: the file; missing folders are made, an existing file is replaced.
-
-    Returns:
-        How many passages were written.
 
     Raises:
         DataError: there is nothing to write.
@@ -125,15 +110,7 @@ def write_parquet(batches: Iterable[Batch], path: Path) -> int:
 
 
 def read_parquet(path: Path, rows: int = _ROWS) -> Iterator[Batch]:
-    """The batches of a file that `write_parquet` wrote.
-
-    Args:
-        path: the file.
-        rows: passages a batch.
-
-    Raises:
-        DataError: it is no Parquet file, or lacks a column.
-    """
+    """The batches of a file that `write_parquet` wrote; DataError if it is no Parquet file, or lacks a column."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -4,24 +4,81 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeAlias
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from rankstill.data.dataset import Query
 from rankstill.extras.rag.choices import ChoiceQuestion
-from rankstill.extras.rag.cleaning import clean_answer
-from rankstill.extras.rag.prompts import render_question
+from rankstill.extras.rag.scores import clean_answer
+from rankstill.teacher.asking import request_parameters
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client.endpoint import named
 from rankstill.teacher.client.failures import TeacherError
-from rankstill.teacher.prompts import prompt_budget
+from rankstill.teacher.prompts import count_tokens, cut, defuse, identifiers, prompt_budget
+from rankstill.teacher.template import PromptError, Template, TemplatePassage, render
 
 if TYPE_CHECKING:
-    from rankstill.config import TeacherConfig
     from rankstill.teacher import Teacher
 
+
+_TEMPLATE = "reader-v1"
 Question: TypeAlias = Query | ChoiceQuestion
 Contexts: TypeAlias = Mapping[str, Sequence[str]]
 """Question id -> texts of passages, best first; a question without an entry is asked with a closed book."""
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """What a reader is asked."""
+
+    messages: tuple[dict[str, str], ...]
+    passages: int
+
+
+@cache
+def reader_template() -> Template:
+    """The reader's prompt template."""
+    path = Path(__file__).parent / "templates" / f"{_TEMPLATE}.jinja"
+    return Template(_TEMPLATE, _TEMPLATE, path.read_text(encoding="utf-8"))
+
+
+def render_question(
+    question: str, passages: Sequence[str], choices: Sequence[str], passage_tokens: int, budget: int
+) -> Prompt:
+    """The messages that ask a reader a question, with as many of the passages as fit.
+
+    Passages are data, and so are question and choices: none can pass for a part of the prompt (`defuse`). Where the
+    budget is too small for all of them, passages are dropped from the tail.
+
+    Args:
+        passages: best first; none for a closed book.
+        choices: to be answered by letter; none for an open question.
+        passage_tokens: budget of each passage, as `count_tokens` estimates; the rest is cut away.
+        budget: of the whole prompt, likewise.
+
+    Raises:
+        PromptError: the question alone does not fit, or there are more choices than letters.
+    """
+    texts = [cut(defuse(text), passage_tokens) for text in passages]
+    values = {
+        "question": defuse(question),
+        "choices": _shown([defuse(choice) for choice in choices], identifiers(len(choices), "letters")),
+    }
+    for kept in range(len(texts), -1, -1):
+        shown = _shown(texts[:kept], identifiers(kept, "numbers"))
+        messages = render(reader_template(), {**values, "passages": shown})
+        taken = sum(count_tokens(message["content"]) for message in messages)
+        if taken <= budget:
+            return Prompt(messages, kept)
+    raise PromptError(
+        f"question {question[:60]!r}: takes about {taken} tokens, and the reader's context leaves {budget} for a "
+        "prompt. Raise the reader's context, or lower its answer_tokens."
+    )
+
+
+def _shown(texts: Sequence[str], names: Sequence[str]) -> list[TemplatePassage]:
+    return [TemplatePassage(f"[{name}]", text) for name, text in zip(names, texts, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -32,10 +89,6 @@ class Reply:
         answer: the short answer in it; empty if there is none.
         said: all of it; None where the call was given up.
         cut: whether it was cut off at the longest answer allowed.
-        passages: how many the prompt showed.
-        call: the call's key in the ledger.
-        tokens_in: how many input tokens it took.
-        tokens_out: likewise.
     """
 
     answer: str
@@ -52,11 +105,7 @@ def answer_questions(teacher: Teacher, questions: Sequence[Question], contexts: 
 
     Args:
         teacher: the reader. Prompt and answer are fitted to its `context`; what it answered before is not paid again.
-        questions: with ids of their own.
         contexts: the passages of each; an empty mapping for a closed book.
-
-    Returns:
-        Question id -> reply, in the questions' order.
 
     Raises:
         RankstillError: a question does not fit the reader's context, the budget is reached, the endpoint cannot be
@@ -76,7 +125,7 @@ def answer_by_system(
         System -> question id -> reply.
     """
     endpoint, model = named(teacher.config)
-    parameters = _parameters(teacher.config)
+    parameters = request_parameters(teacher.config)
     budget = prompt_budget(teacher.config.context, teacher.config.answer_tokens)
     keys = [(system, question.id) for system in systems for question in questions]
     prompts = [
@@ -111,9 +160,7 @@ def _in_good_order(teacher: Teacher, calls: Sequence[Call], questions: int) -> l
     their common passages once. And a run that is stopped leaves questions that all systems answered.
 
     Args:
-        teacher: the reader.
         calls: system by system, each with the same questions in the same order.
-        questions: how many.
     """
     rows = sorted(range(len(calls)), key=lambda row: (row % questions, calls[row].messages[-1]["content"]))
     answers = dict(zip(rows, teacher.answers([calls[row] for row in rows], "reading"), strict=True))
@@ -132,8 +179,3 @@ def _reply(answer: Answer | None, passages: int, call: str) -> Reply:
         tokens_in=answer.tokens_in,
         tokens_out=answer.tokens_out,
     )
-
-
-def _parameters(config: TeacherConfig) -> dict[str, Any]:
-    ours: dict[str, Any] = {"temperature": config.temperature, "max_tokens": config.answer_tokens}
-    return {name: value for name, value in {**ours, **config.parameters}.items() if value is not None}

@@ -12,8 +12,7 @@ from typing import Any
 from rankstill.data.faults import Faults
 from rankstill.data.reading import kind_of, read_entries
 from rankstill.errors import DataError
-from rankstill.extras.rag.cleaning import clean_answer
-from rankstill.extras.rag.scores import normalise
+from rankstill.extras.rag.scores import clean_answer, normalise
 from rankstill.teacher.reading.answer import read_answer
 
 # "B. Paris", "(B) Paris": a letter that the answer begins with, and names no other. A bare "A " may be the article.
@@ -25,8 +24,6 @@ class ChoiceQuestion:
     """A question with choices, one of which is right.
 
     Args:
-        id: unique among its fellows.
-        text: the question.
         choices: 2 to 26 of them.
         answer: the number of the right one, from 0.
         subject: that accuracy is reported by; may be empty.
@@ -65,12 +62,7 @@ def read_choice_questions(path: Path) -> tuple[ChoiceQuestion, ...]:
 
 
 def parse_choice(said: str, question: ChoiceQuestion) -> int | None:
-    """The number of the choice that an answer names: by its letter, else by its text alone; None if by neither.
-
-    Args:
-        said: the answer as it came.
-        question: the question that was asked.
-    """
+    """The number of the choice that an answer names: by its letter, else by its text alone; None if by neither."""
     count = len(question.choices)
     order = read_answer(said, count, "setwise", "letters").order
     if order:

@@ -11,9 +11,8 @@ from rankstill.data.dataset import Dataset, Query
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation.runs import Run, rank_order
 from rankstill.evaluation.table import tabulate
-from rankstill.extras.rag.answering import Contexts, Question, Reply, answer_by_system
+from rankstill.extras.rag.answering import Contexts, Question, Reply, answer_by_system, reader_template
 from rankstill.extras.rag.choices import ChoiceQuestion, parse_choice
-from rankstill.extras.rag.prompts import reader_template
 from rankstill.extras.rag.scores import score
 from rankstill.extras.rag.table import CLOSED_BOOK, RagSettings, RagTable, Row
 from rankstill.teacher.prices import quote
@@ -28,11 +27,7 @@ Q = TypeVar("Q", bound=Question)
 
 
 def answered_queries(dataset: Dataset) -> list[Query]:
-    """The test queries whose answers can be scored.
-
-    Raises:
-        DataError: there is none.
-    """
+    """The test queries whose answers can be scored; DataError if there is none."""
     asked = (dataset.queries[query_id] for query_id in dataset.test)
     answered = [query for query in asked if any(answer.strip() for answer in query.answers)]
     if not answered:
@@ -40,22 +35,15 @@ def answered_queries(dataset: Dataset) -> list[Query]:
     return answered
 
 
-def rag_table(
-    teacher: Teacher,
-    dataset: Dataset,
-    runs: Mapping[str, Run],
-    settings: RagSettings,
-) -> RagTable:
+def rag_table(teacher: Teacher, dataset: Dataset, runs: Mapping[str, Run], settings: RagSettings) -> RagTable:
     """Exact match, F1 and "answer contained" of a reader on the test questions, from what each system found.
 
     Beside the runs it reads nothing at all (closed book: what it knows anyway) and the gold passages (the ceiling).
     A question whose call was given up counts as 0, where the reader's `accept_missing` lets it be.
 
     Args:
-        teacher: the reader.
         dataset: its test queries that have accepted answers are asked.
         runs: system -> run over the dataset's corpus, such as BM25, the retriever before and after, the ranker on top.
-        settings: see `RagSettings`.
 
     Raises:
         DataError: no test query has answers, or a run names a passage that the corpus lacks.
@@ -96,11 +84,8 @@ def choice_table(
     follow the form, that is part of what is measured, and a note counts it.)
 
     Args:
-        teacher: the reader.
         questions: with unique ids, such as `read_choice_questions` gives.
-        corpus: that the runs found passages in.
         runs: system -> run by the questions' ids; none for a closed book alone.
-        settings: see `RagSettings`.
 
     Raises:
         DataError: there is no question, or as `rag_table`.

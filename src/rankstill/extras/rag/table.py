@@ -13,6 +13,7 @@ from typing import Any
 
 from rankstill.evaluation.significance import share_interval
 from rankstill.evaluation.table import EvaluationTable, SystemResult
+from rankstill.tables import markdown_rows
 from rankstill.teacher.prices import Quote
 from rankstill.workspace import write_atomically
 
@@ -25,10 +26,8 @@ class RagSettings:
 
     Args:
         k: passages a question, at most; so many of them as fit the reader's context.
-        baseline: the system that the others are compared with.
         count: questions, a sample by the seed; those of a smaller sample are in a larger one. None for all.
         seed: of the sample and of the resampling.
-        resamples: of the bootstrap and of the randomisation test.
     """
 
     k: int
@@ -43,16 +42,7 @@ class Row:
     """The reader's answer to one question with one system's passages.
 
     Args:
-        question_id: what was asked.
-        system: the system that found the passages.
-        question: the question's text.
-        accepted: answers, or the right choice.
-        answer: the answer that was scored.
         said: all that the reader said; None where the call was given up.
-        passages: how many it read.
-        values: measure -> score.
-        subject: of the question; empty if it has none.
-        call: the call's key in the ledger.
     """
 
     question_id: str
@@ -72,10 +62,8 @@ class AccuracyShare:
     """The share of a subject's questions that the reader answered right with one system's passages.
 
     Args:
-        n: questions.
         mean: the share, 0 to 1.
         low: lower end of its 95 % interval (`share_interval`).
-        high: the interval's upper end.
     """
 
     n: int
@@ -93,12 +81,8 @@ class RagTable:
 
     Args:
         table: figures, intervals and paired tests, a measure each for EM, F1 and Contained, or for Accuracy.
-        reader: the model.
-        prompt: identity of its template.
         k: passages a question, at most.
         taken: by the answers, whoever paid for them and when.
-        notes: what a reader of the figures must know, a line each.
-        rows: every answer, by system and question.
     """
 
     table: EvaluationTable
@@ -139,13 +123,14 @@ class RagTable:
             [system.name, f"{read[system.name]:.1f}", *(_figure(system, measure) for measure in self.table.measures)]
             for system in self.table.systems
         ]
+        headings = ["system", "passages read", *(f"{name} [95 %]" for name in self.table.measures)]
         subjects = self.by_subject()
         names = [system.name for system in self.table.systems]
         return "\n".join(
             [
                 f"**{heading}, {n}, reader {self.reader}, prompt {self.prompt}, k = {self.k}**",
                 "",
-                *_markdown(["system", "passages read", *(f"{name} [95 %]" for name in self.table.measures)], figures),
+                *markdown_rows([headings, *figures]),
                 "",
                 *self._differences(),
                 *self._subjects(subjects, names),
@@ -200,14 +185,14 @@ class RagTable:
         for system in compared:
             cells = [system.name]
             for measure, found in (system.comparisons or {}).items():
-                cells.append(f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]")
+                cells.append(found.difference_text())
                 cells.append(f"{found.wins}/{found.losses}")
                 cells.append(f"{adjusted[measure][system.name]:.4f}")
             rows.append(cells)
         columns = [f"against {self.table.baseline}"]
         for measure in self.table.measures:
             columns += [f"{measure} difference [95 %]", f"{measure} better/worse", f"{measure} p"]
-        return [*_markdown(columns, rows), ""]
+        return [*markdown_rows([columns, *rows]), ""]
 
     def _subjects(self, subjects: Mapping[str, Mapping[str, AccuracyShare]], names: Sequence[str]) -> list[str]:
         if not subjects:
@@ -217,7 +202,7 @@ class RagTable:
             for subject, systems in subjects.items()
         ]
         columns = [f"{self.table.measures[0]} by subject", "n", *(f"{name} [95 %]" for name in names)]
-        return [*_markdown(columns, rows), ""]
+        return [*markdown_rows([columns, *rows]), ""]
 
     def _caption(self) -> list[str]:
         compared = sum(system.comparisons is not None for system in self.table.systems)
@@ -235,8 +220,3 @@ class RagTable:
 def _figure(system: SystemResult, measure: str) -> str:
     low, high = system.intervals[measure]
     return f"{system.values[measure]:.3f} [{low:.3f}, {high:.3f}]"
-
-
-def _markdown(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    head, *body = ["| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |" for cells in (columns, *rows)]
-    return [head, "|" + " --- |" + " ---: |" * (len(columns) - 1), *body]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rankstill.extras.ray.on_ray import RayEngine
-from rankstill.extras.ray.shards import ShardFolder, shard_name
-from rankstill.extras.ray.work import Engine, EngineError, Function, Task
+from rankstill.extras.ray.shards import EngineError, Function, ShardFolder, Task, shard_name
 
-__all__ = ["Engine", "EngineError", "Function", "RayEngine", "ShardFolder", "Task", "shard_name"]
+__all__ = ["EngineError", "Function", "RayEngine", "ShardFolder", "Task", "shard_name"]

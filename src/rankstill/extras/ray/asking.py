@@ -31,11 +31,7 @@ if TYPE_CHECKING:
 
 
 class RemoteCallError(BadReplyError):
-    """A failed request, as a worker reports it: openai's own errors cannot be sent from process to process.
-
-    Args:
-        failure: why the request failed.
-    """
+    """A failed request, as a worker reports it: openai's own errors cannot be sent from process to process."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.what, failure)
@@ -48,7 +44,6 @@ class CallTarget:
     Args:
         endpoint: base URL; empty for litellm's own.
         api_key_env: the environment variable, on the worker's machine, that holds the key: keys do not travel.
-        provider: who sends.
         timeout: the longest wait for a reply, in seconds.
         local_model: a GGUF file that the worker serves itself, in place of an endpoint.
         context: the model's context for one call, in tokens.
@@ -71,12 +66,6 @@ class CallWorkers:
     handed to a worker. One that dies later costs the calls that it was at, which the client sends anew as after a lost
     connection; Ray starts another one in its place.
 
-    Args:
-        place: whom they ask.
-        workers: how many.
-        cpus: how many CPU cores each worker has.
-        gpus: how many GPUs each worker has.
-
     Raises:
         TeacherError: on entering: a worker has no key, no such model or not the package that it needs.
     """
@@ -91,11 +80,7 @@ class CallWorkers:
         self._next = itertools.cycle(self._workers)
 
     async def __call__(self, call: Call) -> Any:
-        """The JSON value of the reply.
-
-        Raises:
-            FailedThereError: the request failed, or its worker was lost.
-        """
+        """The JSON value of the reply; FailedThereError if the request failed, or its worker was lost."""
         import ray
 
         sent = next(self._next).send.remote(call)
@@ -147,7 +132,6 @@ def reach_by_workers(config: TeacherConfig, engine: RayEngine) -> Iterator[tuple
 
     Args:
         config: whom to ask. A local model is served by every worker, so it must be a file, or on the hub, for each.
-        engine: the engine whose workers send.
     """
     local = config.kind == "local"
     place = CallTarget(

@@ -13,13 +13,20 @@ import numpy as np
 from rankstill.config import CandidatesConfig
 from rankstill.data import Corpus
 from rankstill.extras.ray.encoding import PASSAGES_A_SHARD, Encoder, corpus_tables, encode_corpus_on
-from rankstill.extras.ray.finding import FindTask, SharedFirstStage, candidates_in, query_tables
+from rankstill.extras.ray.finding import (
+    FindTask,
+    ScoreTask,
+    SharedFirstStage,
+    SharedRanker,
+    add_late,
+    candidates_in,
+    join_columns,
+    query_tables,
+)
 from rankstill.extras.ray.folders import put_folder
-from rankstill.extras.ray.scoring import ScoreTask, SharedRanker, add_late, join_columns, labels_in
 from rankstill.extras.ray.shards import ShardFolder
-from rankstill.extras.ray.work import Engine
 from rankstill.labels.labelling import RankedBy, UnlabelledQuery
-from rankstill.labels.table import LabelledQuery
+from rankstill.labels.table import LabelledQuery, labels_in
 from rankstill.models import model_identity
 from rankstill.retrieval import Candidates
 from rankstill.retrieval.first_stage import LateInteractionScores
@@ -28,20 +35,18 @@ from rankstill.workspace import FORMAT, digest
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from rankstill.extras.ray.on_ray import RayEngine
+
 
 @dataclass(frozen=True)
 class Cluster:
     """The chain's heavy steps on an engine, with the folders that its workers share.
 
     Args:
-        engine: runs the work.
         store: where all machines read and write. Nothing in it is ever wrong: names are digests of what is in them.
-        corpus: the passages.
-        encoder: the retriever to improve.
-        candidates: the candidates of the first stage.
     """
 
-    engine: Engine
+    engine: RayEngine
     store: ShardFolder
     corpus: Corpus
     encoder: Encoder
@@ -83,7 +88,7 @@ class Cluster:
         kept = self.store / f"labels-{_made_from(key, identity, late is not None, ranked_by)}"
         made = self.engine.map(score, join_columns(asked, found), kept, "labelling, part by part")
         for shard in made:
-            yield from labels_in(shard)
+            yield from labels_in(shard.to_batches())
 
     def _find(self, asked: Sequence[pa.Table], depth: int) -> tuple[str, Iterator[pa.Table]]:
         first_stage = SharedFirstStage(self._shared_corpus, self._vectors, self._shared_encoder, self.candidates)

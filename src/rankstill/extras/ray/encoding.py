@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 
 from rankstill.data.corpus import Corpus, CorpusWriter
 from rankstill.extras.ray.folders import get_folder
-from rankstill.extras.ray.shards import ShardFolder
-from rankstill.extras.ray.work import Engine, Function
+from rankstill.extras.ray.shards import Function, ShardFolder
 from rankstill.models import load_bi_encoder
 from rankstill.retrieval.dense import encode_each
 
@@ -21,7 +20,8 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sentence_transformers import SentenceTransformer
 
-    from rankstill.data import Corpus
+    from rankstill.extras.ray.on_ray import RayEngine
+
 
 PASSAGES_A_SHARD = 16_384
 """About three minutes of two cores, or seconds of a GPU: what a lost worker costs at most."""
@@ -68,14 +68,13 @@ class EncodeTask:
         return encode
 
 
-def encode_corpus_on(engine: Engine, encoder: Encoder, corpus: ShardFolder, vectors: ShardFolder, folder: Path) -> None:
+def encode_corpus_on(
+    engine: RayEngine, encoder: Encoder, corpus: ShardFolder, vectors: ShardFolder, folder: Path
+) -> None:
     """A vector of every passage, for `load_vectors`.
 
     Args:
-        engine: where to encode.
-        encoder: the model.
         corpus: as `corpus_tables` gives it.
-        vectors: where shards that are made stay.
         folder: for the file, here; made if it is not there.
     """
     engine.fill(EncodeTask(encoder), corpus, vectors, "encoding passages, part by part")
@@ -84,12 +83,7 @@ def encode_corpus_on(engine: Engine, encoder: Encoder, corpus: ShardFolder, vect
 
 
 def corpus_tables(corpus: Corpus, rows: int = PASSAGES_A_SHARD) -> Iterator[pa.Table]:
-    """A corpus as shards: `id`, `title` and `text` of each passage.
-
-    Args:
-        corpus: the passages.
-        rows: passages a shard.
-    """
+    """A corpus as shards: `id`, `title` and `text` of each passage."""
     import pyarrow as pa
 
     for start in range(0, len(corpus), rows):

@@ -1,9 +1,9 @@
-"""The first stage by shards of the queries: candidates and their scores, on workers that each hold a first stage."""
+"""Candidates and labels by shards of the queries, on workers that each hold a first stage or a ranker."""
 
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,13 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.config import CandidatesConfig
+from rankstill.data import Corpus
 from rankstill.extras.ray.encoding import Encoder, gather, read_corpus
-from rankstill.extras.ray.folders import ScratchFolder
-from rankstill.extras.ray.shards import ShardFolder
-from rankstill.extras.ray.work import Function
-from rankstill.labels.labelling import UnlabelledQuery, passages_of
+from rankstill.extras.ray.folders import ScratchFolder, get_folder
+from rankstill.extras.ray.shards import Function, ShardFolder
+from rankstill.labels.labelling import RankedBy, UnlabelledQuery, label_shard, passages_of
+from rankstill.labels.table import labels_table
+from rankstill.ranker.model import Ranker
 from rankstill.retrieval import Candidates, FirstStage, load_vectors
 from rankstill.retrieval.bm25 import cached_index
+from rankstill.retrieval.first_stage import LateInteractionScores
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -30,8 +33,6 @@ class SharedFirstStage:
     Args:
         corpus: as `corpus_tables` gives it.
         vectors: in shards, as `encode_corpus_on` keeps them.
-        encoder: the encoder that made the vectors.
-        config: as of `FirstStage`.
     """
 
     corpus: ShardFolder
@@ -53,12 +54,7 @@ class SharedFirstStage:
 
 @dataclass(frozen=True)
 class FindTask:
-    """Work: queries as `query_tables` gives them -> `positions`, `features` and `fused` of each one's passages.
-
-    Args:
-        first_stage: finds, and computes scores.
-        depth: passages of a query that names none.
-    """
+    """Work: queries as `query_tables` gives them -> `positions`, `features` and `fused` of each one's passages."""
 
     first_stage: SharedFirstStage
     depth: int
@@ -74,12 +70,7 @@ class FindTask:
 
 
 def query_tables(queries: Sequence[UnlabelledQuery], rows: int = 512) -> Iterator[pa.Table]:
-    """Queries as shards.
-
-    Args:
-        queries: what to search for or to label.
-        rows: queries a shard.
-    """
+    """Queries as shards."""
     import pyarrow as pa
 
     lists = pa.list_(pa.int64())
@@ -104,11 +95,7 @@ def queries_in(shard: pa.Table) -> list[UnlabelledQuery]:
 
     return [
         UnlabelledQuery(
-            row["id"],
-            row["text"],
-            row["source"],
-            np.array(row["ranked"], dtype=np.int64),
-            positions(row["others"]),
+            row["id"], row["text"], row["source"], np.array(row["ranked"], dtype=np.int64), positions(row["others"])
         )
         for row in shard.to_pylist()
     ]
@@ -133,3 +120,64 @@ def _found_table(found: Sequence[Candidates]) -> pa.Table:
             "fused": pa.array([each.fused for each in found], pa.list_(pa.float32())),
         }
     )
+
+
+@dataclass(frozen=True)
+class SharedRanker:
+    """A ranker that any worker can load.
+
+    Args:
+        folder: the folder of the ranker, which every worker can read; or its address, as `put_folder` gives it.
+        corpus: as `corpus_tables` gives it; a prior alone does not read it.
+    """
+
+    folder: str
+    corpus: ShardFolder
+    device: str | None = None
+
+    def load(self) -> tuple[Ranker, Corpus | None]:
+        """The ranker on this worker, and the passages."""
+        ranker = Ranker.load(get_folder(self.folder), self.device)
+        return ranker, read_corpus(self.corpus) if ranker.cross_encoder else None
+
+
+@dataclass(frozen=True)
+class ScoreTask:
+    """Work: a shard of queries beside what was found for them (`join_columns`) -> their labels, as a
+    `labels_table`.
+    """
+
+    ranker: SharedRanker
+    ranked_by: RankedBy
+
+    def load(self) -> Function:
+        """The ranker, once a worker."""
+        ranker, corpus = self.ranker.load()
+
+        def score(shard: pa.Table) -> pa.Table:
+            passages = [(positions, features) for positions, features, _ in candidates_in(shard)]
+            return labels_table(label_shard(queries_in(shard), passages, corpus, ranker, self.ranked_by))
+
+        return score
+
+
+def join_columns(queries: Iterable[pa.Table], found: Iterable[pa.Table]) -> Iterator[pa.Table]:
+    """Shards of queries with the columns of what was found for them."""
+    for asked, here in zip(queries, found, strict=True):
+        table = asked
+        for name in here.column_names:
+            table = table.append_column(name, here[name])
+        yield table
+
+
+def add_late(queries: pa.Table, found: pa.Table, late: LateInteractionScores) -> pa.Table:
+    """What was found for a shard of queries, with late interaction as the last of its features."""
+    import pyarrow as pa
+
+    asked = late.encode(queries["text"].to_pylist())
+    features = [
+        np.column_stack([known, late.mean_maxsim(tokens, positions)]).ravel()
+        for tokens, (positions, known, _) in zip(asked, candidates_in(found), strict=True)
+    ]
+    place = found.column_names.index("features")
+    return found.set_column(place, "features", pa.array(features, pa.list_(pa.float32())))

@@ -16,12 +16,7 @@ _LOCK = "lock"
 
 
 def put_folder(folder: Path, place: ShardFolder) -> str:
-    """Copy a folder's files to a place, unless all of it is there; returns its address, for `get_folder`.
-
-    Args:
-        folder: on this machine.
-        place: for it alone: named after what the folder holds.
-    """
+    """Copy a folder's files to a place, unless all of it is there; returns its address, for `get_folder`."""
     files, target = _place(place.url)
     done = f"{target}.whole"
     if not files.exists(done):
@@ -53,11 +48,7 @@ def get_folder(address: str) -> str:
 
 
 class ScratchFolder:
-    """A folder for this process alone. It goes when the process ends; if that is killed, when another wants one too.
-
-    Args:
-        name: what it is for.
-    """
+    """A folder for this process alone. It goes when the process ends; if that is killed, when another wants one too."""
 
     def __init__(self, name: str) -> None:
         for left in Path(tempfile.gettempdir()).glob(f"rankstill-{name}-*"):

@@ -12,8 +12,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rankstill.errors import RankstillError
-from rankstill.extras.ray.shards import ShardFolder
-from rankstill.extras.ray.work import EngineError, Task
+from rankstill.extras.ray.shards import EngineError, ShardFolder, Task
 from rankstill.progress import progress
 
 if TYPE_CHECKING:
@@ -25,7 +24,7 @@ worker."""
 
 
 class RayEngine:
-    """Shards on a Ray cluster. See `Engine`.
+    """Runs work on shards on a Ray cluster. Shards that are made are not made again, whoever was killed when.
 
     Args:
         address: of the cluster, as `ray.init` takes it: "auto" for the one that this machine belongs to; None starts
@@ -63,7 +62,11 @@ class RayEngine:
         self.cpus, self.gpus = cpus, gpus
 
     def fill(self, work: Task, source: ShardFolder, target: ShardFolder, what: str) -> None:
-        """As `Engine.fill`."""
+        """Make a shard in `target` of every shard in `source`, under the same name.
+
+        Raises:
+            EngineError: a shard cannot be made. Those that were made stay.
+        """
         import ray
 
         names = source.names()
@@ -99,7 +102,10 @@ class RayEngine:
                 ) from error
 
     def map(self, work: Task, tables: Iterable[pa.Table], kept: ShardFolder, what: str) -> Iterator[pa.Table]:
-        """As `Engine.map`. The tables go to `kept`, in a folder of its own, from where the workers read them."""
+        """Work on tables that are here, as on shards; what comes of each, in order.
+
+        The tables are read one at a time. They go to `kept`, in a folder of its own, from where the workers read them.
+        """
         source = kept / "source"
         names = source.write_all(tables)
         self.fill(work, source, kept, what)

@@ -1,14 +1,19 @@
-"""A folder of Parquet shards, on a disk or in object storage: what goes into a pipeline and what comes out of it."""
+"""A folder of Parquet shards, on a disk or in object storage: what goes into a task and what comes out of it."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
+
+from rankstill.errors import RankstillError
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+Function = Callable[["pa.Table"], "pa.Table"]
+"""Makes one shard from another. It must not matter on which worker, or how often, it is called."""
 
 
 @dataclass(frozen=True)
@@ -102,3 +107,14 @@ def shard_name(number: int) -> str:
 def _on_a_disk(files: Any) -> bool:
     protocols = files.protocol if isinstance(files.protocol, tuple) else (files.protocol,)
     return "file" in protocols
+
+
+class EngineError(RankstillError):
+    """A cluster that cannot be reached, or a shard that no worker could make."""
+
+
+class Task(Protocol):
+    """What to do with every shard. It is pickled and sent to the workers, so it holds names and numbers, no model."""
+
+    def load(self) -> Function:
+        """Load whatever the work needs, once a worker."""

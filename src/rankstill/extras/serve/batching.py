@@ -40,7 +40,6 @@ class Batcher(Generic[Item, Result]):
     Args:
         work: results of items, in their order. It runs in the executor.
         executor: of one thread, so that models are used by one batch at a time.
-        limits: window, size and backpressure.
     """
 
     def __init__(
@@ -58,11 +57,7 @@ class Batcher(Generic[Item, Result]):
         return len(self._waiting)
 
     async def submit(self, items: Sequence[Item]) -> list[Result]:
-        """Results of these items, in their order.
-
-        Raises:
-            BusyError: too much is waiting already.
-        """
+        """Results of these items, in their order; BusyError if too much is waiting already."""
         if len(self._waiting) + len(items) > self._limits.waiting:
             raise BusyError("The server has all the work that it can take on. Try again in a second.")
         loop = asyncio.get_running_loop()

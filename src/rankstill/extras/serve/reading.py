@@ -96,7 +96,6 @@ class Retriever:
 
     Args:
         name: "before" or "after".
-        model: the bi-encoder.
         passages: unit vectors, memory-mapped. [passages, dimensions]
     """
 
@@ -126,15 +125,7 @@ class Retriever:
 
 @dataclass(frozen=True)
 class ServedWorkspace:
-    """A workspace opened for serving.
-
-    Args:
-        workspace: opened for reading.
-        config: the experiment's configuration.
-        dataset: as the run loaded it.
-        before: the retriever as it was.
-        after: the distilled one.
-    """
+    """A workspace opened for serving."""
 
     workspace: ReadOnlyWorkspace
     config: Config

@@ -42,12 +42,7 @@ class ApiPath:
 
 
 def reference_page(document: Mapping[str, Any], address: str) -> str:
-    """The page, as HTML.
-
-    Args:
-        document: the OpenAPI document.
-        address: of this server, for the examples.
-    """
+    """The page, as HTML."""
     environment = Environment(
         loader=PackageLoader("rankstill.extras.serve", "templates"),
         autoescape=True,

@@ -1,24 +1,101 @@
-"""What the server does for a request: search, rerank, embed, vote. Models are used by one thread, batch by batch."""
+"""What the server does for a request: search, rerank, embed, vote. Models are used by one thread, batch by batch.
+
+Test queries show what the run itself found for them.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import csv
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankstill.errors import RankstillError
+from rankstill.errors import DataError, RankstillError
+from rankstill.evaluation.runs import Run, rank_order, read_run
+from rankstill.evaluation.systems import BEFORE, DISTILLED, run_name
 from rankstill.extras.serve.batching import Batcher, Limits
-from rankstill.extras.serve.measured import MeasuredRuns
 from rankstill.extras.serve.reading import Kind, ServedWorkspace
 from rankstill.extras.serve.systems import LOADED, SYSTEMS, Search, SystemName
 
 if TYPE_CHECKING:
-    from rankstill.ranker import RerankedPassage
+    from rankstill.ranker import ScoredPassage
     from rankstill.retrieval.dense import Embeddings
+
+
+_AT_LEAST_SHARED = 0.9
+_TOLERANCE = 0.05
+_SHOWN = 10
+
+
+class MeasuredRuns:
+    """The runs and figures that lie in a workspace, read when they are first asked for."""
+
+    def __init__(self, workspace: Path) -> None:
+        self._workspace = workspace
+        self._runs: dict[str, Run] = {}
+
+    def settle(self, system: str, query_id: str, found: Mapping[str, float]) -> Mapping[str, float]:
+        """A list in the report's order: a batch of other queries moves scores a little, and near ties change places.
+
+        Args:
+            found: passage id -> score, best first, as a search has just found them.
+
+        Returns:
+            The measured list, best first, if it is the one found but for such differences; else `found`.
+        """
+        measured = self._run(system).get(query_id, {})
+        shared = measured.keys() & found.keys()
+        if not shared or len(shared) < _AT_LEAST_SHARED * max(len(measured), len(found)):
+            return found
+        scores = [measured[passage] for passage in shared]
+        most = _TOLERANCE * (max(scores) - min(scores)) + 1e-6
+        if any(abs(measured[passage] - found[passage]) > most for passage in shared):
+            return found  # of another model: a run was stopped before it searched anew
+        return {passage: measured[passage] for passage in rank_order(measured)}
+
+    def most_changed(self) -> Sequence[str]:
+        """Test queries, those first that changed most from before to after; none where nothing was searched.
+
+        By the main measure where it was measured; else by how many of the first passages are new.
+        """
+        changes = self._changes_in_measure()
+        if not any(changes.values()):
+            before, after = self._run(BEFORE), self._run(DISTILLED)
+            changes = {
+                query_id: float(len(_first(after[query_id]) - _first(found)))
+                for query_id, found in before.items()
+                if query_id in after
+            }
+        return sorted(changes, key=lambda query_id: -abs(changes[query_id]))
+
+    def _changes_in_measure(self) -> dict[str, float]:
+        values: dict[str, dict[str, float]] = {BEFORE: {}, DISTILLED: {}}
+        try:
+            with (self._workspace / "per-query.csv").open(encoding="utf-8", newline="") as file:
+                for query_id, system, *measured in list(csv.reader(file))[1:]:
+                    if system in values:
+                        values[system][query_id] = float(measured[0])
+        except (OSError, ValueError, IndexError):  # not measured yet, or written by another version
+            return {}
+        before, after = values[BEFORE], values[DISTILLED]
+        return {query_id: after[query_id] - value for query_id, value in before.items() if query_id in after}
+
+    def _run(self, system: str) -> Run:
+        if system not in self._runs:
+            try:
+                self._runs[system] = read_run(self._workspace / "runs" / f"{run_name(system)}.trec")
+            except DataError:  # not searched yet
+                self._runs[system] = {}
+        return self._runs[system]
+
+
+def _first(found: Mapping[str, float]) -> set[str]:
+    return set(rank_order(found)[:_SHOWN])
 
 
 @dataclass(frozen=True)
@@ -35,7 +112,6 @@ class SystemHits:
 
     Args:
         positions: the positions of passages in the corpus, best first; at most 100.
-        scores: theirs.
         milliseconds: of the batch that the query was in.
     """
 
@@ -50,10 +126,6 @@ class NoSystemError(RankstillError):
 
 class Service:
     """The opened workspace behind batchers.
-
-    Args:
-        opened: what is served.
-        limits: the limits of each batcher.
 
     Attributes:
         offered: the systems that the workspace has.
@@ -89,11 +161,7 @@ class Service:
         return self._embedding.waiting + self._reranking.waiting + searching
 
     async def embed(self, texts: Sequence[str], kind: Kind) -> list[EmbeddedText]:
-        """Vectors by the new retriever.
-
-        Raises:
-            BusyError: too much is waiting already.
-        """
+        """Vectors by the new retriever; BusyError if too much is waiting already."""
         return await self._embedding.submit([(kind, text) for text in texts])
 
     async def search(self, query: str, systems: Sequence[SystemName]) -> dict[SystemName, SystemHits]:
@@ -108,7 +176,7 @@ class Service:
         found = await asyncio.gather(*(self._searching[system].submit([query]) for system in systems))
         return {system: each[0] for system, each in zip(systems, found, strict=True)}
 
-    async def rerank(self, query: str, documents: Sequence[str]) -> list[RerankedPassage]:
+    async def rerank(self, query: str, documents: Sequence[str]) -> list[ScoredPassage]:
         """The documents in the ranker's order.
 
         Raises:
@@ -158,7 +226,7 @@ class Service:
         settled = self.measured.settle(SYSTEMS[name].row, query_id, found)
         return settled if all(passage in self.opened.dataset.corpus for passage in settled) else found
 
-    def _rerank_all(self, items: Sequence[tuple[str, tuple[str, ...]]]) -> list[list[RerankedPassage]]:
+    def _rerank_all(self, items: Sequence[tuple[str, tuple[str, ...]]]) -> list[list[ScoredPassage]]:
         _, ranker = self.opened.reranking
         return [ranker.rank(query, documents) for query, documents in items]
 

@@ -27,12 +27,6 @@ class System:
     """One system.
 
     Args:
-        title: what the page calls it.
-        what: what it is, in a line.
-        scores: what its scores are.
-        row: of the run's table, which it is there.
-        is_there: whether a workspace has it.
-        open: loads what it searches with, which may be slow.
         at_once: queries in a batch, at most; None: as many as the server takes. Whoever scores the whole corpus holds
             a number a passage for each query, and the ranker reads some dozen passages.
     """

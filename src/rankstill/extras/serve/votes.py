@@ -35,7 +35,6 @@ class QueryVotes:
     """The votes and marks of one query; the latest one counts.
 
     Args:
-        query: its id and text.
         better: which list is, for each pair of retrievers voted on, by the fingerprint of the new one.
         implied: the passage that the latest vote speaks for, if any.
         marks: passage id -> 1 relevant, 0 not.
@@ -52,7 +51,6 @@ class Votes:
 
     Args:
         workspace: its folder; `votes/` in it is made by the first vote.
-        dataset: the dataset whose queries keep their own ids.
         retriever: fingerprint of the new retriever, which votes are about.
 
     Raises:
@@ -88,9 +86,7 @@ class Votes:
         """Keep which list is better.
 
         Args:
-            text: the text of the query.
             better: "before", "after", or "same".
-            lists: the passage ids that each system showed, best first.
             blind: whether the voter did not know which list was which.
 
         Raises:
@@ -164,8 +160,6 @@ def write_votes_dataset(workspace: Path, dataset: Dataset, folder: Path) -> int:
     queries that share a relevant passage with a judged query leak, and are dropped as `dataset.leaks` says.
 
     Args:
-        workspace: where the votes lie.
-        dataset: what was served.
         folder: where to; must not exist yet, or be empty.
 
     Returns:

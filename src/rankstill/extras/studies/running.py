@@ -23,15 +23,13 @@ from rankstill.evaluation.systems import (
     dense_run,
     run_name,
 )
-from rankstill.extras.studies.lists import draw, relist, shorten
-from rankstill.extras.studies.measuring import VariantResult, study_table
-from rankstill.extras.studies.table import StudyTable
-from rankstill.extras.studies.variants import Study, StudyData, Variant
+from rankstill.extras.studies.table import StudyTable, VariantResult, study_table
+from rankstill.extras.studies.variants import Study, StudyData, Variant, draw, relist, shorten
 from rankstill.labels.choice import white_box_identity
 from rankstill.models import model_identity
 from rankstill.pipeline import Chain, identity
 from rankstill.progress import say
-from rankstill.report.settings import machine
+from rankstill.report.page import machine
 from rankstill.teacher import Ranking, write_rankings
 from rankstill.workspace import Workspace, digest
 
@@ -57,7 +55,6 @@ def run_study(
     Writes `<study>.csv`, `<study>.md` and `<study>.svg` after every variant, of what there is by then.
 
     Args:
-        study: one of `STUDIES`.
         config: what the variants change. No list is held out, unless `evaluation.holdout` is set to other than its
             default.
         folder: for runs, lists and the one workspace that all variants work on.

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from rankstill.evaluation import Comparison
+import numpy as np
+from numpy.typing import NDArray
+
+from rankstill.data import Dataset, Qrels
+from rankstill.evaluation import Comparison, Run, compare, holm, interval, per_query
 from rankstill.extras.studies.figure import draw_figure
 from rankstill.extras.studies.variants import Study, Variant
+from rankstill.tables import markdown_rows
 from rankstill.workspace import write_atomically
+
+if TYPE_CHECKING:
+    from rankstill.config import EvaluationConfig
+
 
 BEFORE = "before"
 SIGNIFICANT = 0.05
@@ -22,11 +32,9 @@ class StudyRow:
     """One variant over its seeds.
 
     Args:
-        variant: the variant's name.
         by_seed: the main measure of each seed: seed -> mean over queries; what is not trained has the same for all.
         values: measure -> mean over queries and seeds.
         low: lower end of the 95 % bootstrap interval of the main measure, over queries, each its mean over seeds.
-        high: the interval's upper end.
         ranker: the main measure of the variant's ranker, its mean over seeds; None where no ranker taught.
         against: what it is compared with: another variant, or the retriever before.
         comparison: with that, over queries, each its mean over the seeds that both have.
@@ -57,9 +65,7 @@ class InitialRetriever:
     """The retriever before training, which every variant starts from; it is the same for every seed.
 
     Args:
-        values: measure -> mean over queries.
         low: lower end of the 95 % bootstrap interval of the main measure, over queries.
-        high: the interval's upper end.
     """
 
     values: dict[str, float]
@@ -72,12 +78,7 @@ class StudyTable:
     """A study's rows.
 
     Args:
-        study: the study's name.
-        rows: the rows of the variants measured so far, in the study's order.
         measures: the main one first.
-        before: the retriever before.
-        dataset: the dataset's name.
-        n: queries that measure.
     """
 
     study: Study
@@ -124,12 +125,9 @@ class StudyTable:
         """Table, caption and reading."""
         main, *others = self.measures
         head = ["variant", f"{main} [95 %]", "by seed", *others, f"its ranker's {main}", "against", "difference", "p"]
-        lines = [f"**{self.study.question}**", "", _line(head), "|" + " --- |" * len(head)]
         nothing = ["", "", "", ""]
         figures = [f"{self.before.values[measure]:.3f}" for measure in others]
-        lines.append(
-            _line([f"`{BEFORE}`: the retriever before", _bracketed(self.before, main), "", *figures, *nothing])
-        )
+        rows = [head, [f"`{BEFORE}`: the retriever before", _bracketed(self.before, main), "", *figures, *nothing]]
         for row in self.rows:
             found = row.comparison
             cells = [
@@ -139,11 +137,13 @@ class StudyTable:
                 *(f"{row.values[measure]:.3f}" for measure in others),
                 "" if row.ranker is None else f"{row.ranker:.3f}",
                 row.against,
-                f"{found.difference:+.3f} [{found.low:+.3f}, {found.high:+.3f}]{self._over_fewer_seeds(row)}",
+                f"{found.difference_text()}{self._over_fewer_seeds(row)}",
                 f"{row.p_value:.4f}",
             ]
-            lines.append(_line(cells))
-        return "\n".join([*lines, "", self.caption(), "", *(f"- {line}" for line in self.reading()), ""])
+            rows.append(cells)
+        table = markdown_rows(rows, text_columns=len(head))
+        reading = (f"- {line}" for line in self.reading())
+        return "\n".join([f"**{self.study.question}**", "", *table, "", self.caption(), "", *reading, ""])
 
     def to_csv(self) -> str:
         """The retriever before and one row a variant, every figure unrounded."""
@@ -208,5 +208,88 @@ def _bracketed(row: StudyRow | InitialRetriever, main: str) -> str:
     return f"{row.values[main]:.3f} [{row.low:.3f}, {row.high:.3f}]"
 
 
-def _line(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+@dataclass(frozen=True)
+class VariantResult:
+    """The result of one variant with one seed.
+
+    Args:
+        ranker: the run of its ranker on the first stage; None where no ranker taught it.
+    """
+
+    variant: Variant
+    seed: int
+    run: Run
+    ranker: Run | None
+
+
+def study_table(
+    study: Study, measured: Sequence[VariantResult], before: Run, dataset: Dataset, evaluation: EvaluationConfig
+) -> StudyTable:
+    """Means, intervals and paired tests of what is measured."""
+    qrels, measures = dataset.test_qrels(), tuple(evaluation.measures)
+    main, resamples = measures[0], evaluation.resamples
+    values: dict[str, dict[int, dict[str, NDArray[np.float64]]]] = {}
+    rankers: dict[str, list[float]] = {}
+    variants = {each.variant.name: each.variant for each in measured}
+    for each in measured:
+        values.setdefault(each.variant.name, {})[each.seed] = _columns(each.run, qrels, measures)
+        if each.ranker is not None:
+            rankers.setdefault(each.variant.name, []).append(float(_columns(each.ranker, qrels, [main])[main].mean()))
+    old = _columns(before, qrels, measures)
+    compared = {
+        name: compare(*_paired(values, variant, main, old[main]), seed=0, resamples=resamples)
+        for name, variant in variants.items()
+    }
+    adjusted = dict(zip(compared, holm([found.p_value for found in compared.values()]), strict=True))
+    rows = []
+    for name, variant in variants.items():
+        seeds = values[name]
+        low, high = interval(np.mean([each[main] for each in seeds.values()], axis=0), 0, resamples)
+        rows.append(
+            StudyRow(
+                variant=variant,
+                by_seed={seed: float(each[main].mean()) for seed, each in seeds.items()},
+                values={m: float(np.mean([each[m] for each in seeds.values()])) for m in measures},
+                low=low,
+                high=high,
+                ranker=float(np.mean(rankers[name])) if name in rankers else None,
+                against=_against(values, variant),
+                comparison=compared[name],
+                p_value=adjusted[name],
+                compared_seeds=len(_common_seeds(values, variant)),
+            )
+        )
+    start = InitialRetriever(
+        {name: float(each.mean()) for name, each in old.items()}, *interval(old[main], 0, resamples)
+    )
+    return StudyTable(study, tuple(rows), measures, start, dataset.name, len(qrels))
+
+
+def _against(values: Mapping[str, object], variant: Variant) -> str:
+    return variant.against if variant.against in values and variant.against else BEFORE
+
+
+def _paired(
+    values: Mapping[str, Mapping[int, Mapping[str, NDArray[np.float64]]]],
+    variant: Variant,
+    measure: str,
+    before: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Each query's value of what the variant is compared with and of its own, its mean over common seeds."""
+    against, common = _against(values, variant), _common_seeds(values, variant)
+    own = np.mean([values[variant.name][seed][measure] for seed in common], axis=0)
+    if against == BEFORE:
+        return before, own
+    return np.mean([values[against][seed][measure] for seed in common], axis=0), own
+
+
+def _common_seeds(values: Mapping[str, Mapping[int, object]], variant: Variant) -> list[int]:
+    """The variant's seeds that what it is compared with has too; the retriever before is the same for every seed."""
+    against = _against(values, variant)
+    own = values[variant.name].keys()
+    return sorted(own if against == BEFORE else own & values[against].keys())
+
+
+def _columns(run: Run, qrels: Qrels, measures: Sequence[str]) -> dict[str, NDArray[np.float64]]:
+    """Measure -> values in the order of the qrels' queries. [queries]"""
+    return {name: np.array(list(each.values())) for name, each in per_query(run, qrels, measures).items()}

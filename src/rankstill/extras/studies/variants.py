@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+import numpy as np
 
 from rankstill.config import Config
+from rankstill.data import Qrels
 from rankstill.evaluation.systems import DISTILLED, UNTRAINED
-from rankstill.extras.studies.lists import ListKind
+from rankstill.teacher.rankings import Ranking
 
 DIRECT: dict[str, Any] = {
     "labels.ranked_by": "llm",
@@ -21,6 +24,9 @@ DIRECT: dict[str, Any] = {
 """No ranker in between: the encoder itself is trained on the order, by KL divergence with in-batch negatives."""
 BY_RANKER = {**DIRECT, "labels.ranked_by": "ranker"}
 """A ranker in between, which labels the same lists and nothing else."""
+ListKind = Literal["llm", "gold-llm", "gold-first-stage", "first-stage", "random"]
+"""The LLM's order; gold moved to the front of the LLM's order, or of the first stage's; the first stage's; a random
+one."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +35,6 @@ class Variant:
 
     Args:
         name: unique in its study, fit for a file name.
-        what: what the variant is, in words.
         changes: to the configuration, by dotted path.
         against: the variant that it is compared with; None: the retriever before.
         lists: what the teacher's lists become.
@@ -58,10 +63,7 @@ class StudyData:
     """The data that a study can work with.
 
     Args:
-        lists: the LLM-ranked lists there are.
         answers: whether training queries have accepted answers, which the white-box methods read.
-        config: what the variants change.
-        has_ranker: whether a ranker is trained by it.
     """
 
     lists: int
@@ -72,14 +74,64 @@ class StudyData:
 
 @dataclass(frozen=True)
 class Study:
-    """A question and the variants that answer it.
-
-    Args:
-        name: the name of the command.
-        question: the question in one sentence.
-        variants: those that can be taught with what there is.
-    """
+    """A question and the variants that answer it."""
 
     name: str
     question: str
     variants: Callable[[StudyData], tuple[Variant, ...]]
+
+
+def relist(
+    rankings: Sequence[Ranking], kind: ListKind, found: Mapping[str, Sequence[str]], qrels: Qrels, seed: int
+) -> list[Ranking]:
+    """The same queries and passages in another order.
+
+    Args:
+        found: ids of each query's candidates in the first stage's order; a ranked passage that is not there goes last.
+        qrels: gold moves to the front only where it is among the candidates; nothing is put into a list.
+        seed: of the random order, and of nothing else.
+
+    Returns:
+        Rankings in the order given. A list of the LLM's that places a part of its candidates keeps that part.
+    """
+    random = np.random.default_rng(seed)
+    return [_relist(ranking, kind, found.get(ranking.query_id, ()), qrels, random) for ranking in rankings]
+
+
+def _relist(
+    ranking: Ranking, kind: ListKind, found: Sequence[str], qrels: Qrels, random: np.random.Generator
+) -> Ranking:
+    order = list(ranking.ranking)
+    if kind == "random":
+        order = [ranking.candidates[row] for row in random.permutation(len(ranking.candidates))]
+    elif kind in ("first-stage", "gold-first-stage"):
+        order = in_order_of(ranking.candidates, found)
+    if kind.startswith("gold"):
+        gold = qrels.get(ranking.query_id, {})
+        order = sorted(order, key=lambda passage_id: gold.get(passage_id, 0) <= 0)  # stable: else as they were
+    return replace(ranking, ranking=tuple(order))
+
+
+def in_order_of(passage_ids: Sequence[str], found: Sequence[str]) -> list[str]:
+    """Passages in the order in which they were found; those that were not go last, as they were."""
+    place = {passage_id: rank for rank, passage_id in enumerate(found)}
+    return sorted(passage_ids, key=lambda passage_id: place.get(passage_id, len(place)))
+
+
+def shorten(rankings: Sequence[Ranking], k: int, found: Mapping[str, Sequence[str]]) -> list[Ranking]:
+    """The lists as they would be, had the LLM been shown the first stage's best k alone.
+
+    It may have ordered fewer differently; its order of ten is the best guess that costs nothing.
+    """
+    short = []
+    for ranking in rankings:
+        kept = set(in_order_of(ranking.candidates, found.get(ranking.query_id, ()))[:k])
+        parts = [tuple(each for each in ids if each in kept) for ids in (ranking.candidates, ranking.ranking)]
+        short.append(replace(ranking, candidates=parts[0], ranking=parts[1]))
+    return short
+
+
+def draw(rankings: Sequence[Ranking], size: int, seed: int) -> list[Ranking]:
+    """A sample of the lists, in their own order; that of a smaller size is part of a larger one's."""
+    rows = np.random.default_rng(seed).permutation(len(rankings))[:size]
+    return [rankings[int(row)] for row in np.sort(rows)]

@@ -26,12 +26,9 @@ def elasticsearch_query(
     Scores are the hybrid's, plus the weight `hybrid.dense`: an engine's scores may not be negative.
 
     Args:
-        hybrid: the weights.
-        query: the query's text.
         vector: the query's, from the retriever that the weights belong to. [dimensions]
         text_field: of type `text`, with the analyzer of the hybrid's language.
         vector_field: the vector field of type `dense_vector`.
-        size: passages to return.
     """
     cosine = f"cosineSimilarity(params.vector, '{vector_field}') + 1.0"
     return _sum(hybrid, query, vector, cosine, text_field, size)
@@ -118,14 +115,12 @@ def qdrant_query(
     `limit`.
 
     Args:
-        hybrid: the weights.
         vector: the query's, from the retriever that the weights belong to. [dimensions]; with a multi-vector retriever
             the vectors of its tokens. [tokens, dimensions]
         terms: `SparseTerms.query`.
         vector_name: the collection's dense vector, of distance Cosine; or its multi-vector, of distance Dot and
             comparator max_sim.
         terms_name: its sparse vector, with modifier `idf`, filled by `SparseTerms.passage`.
-        limit: passages to return.
         depth: passages that each of the two searches contributes.
     """
     searches = [

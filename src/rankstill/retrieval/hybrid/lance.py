@@ -23,9 +23,6 @@ _K1, _B = 1.2, 0.75
 def lancedb_text_index(language: str | None) -> dict[str, Any]:
     """Arguments for `lancedb.index.FTS`, so that LanceDB's BM25 counts nearly the same terms as the hybrid's.
 
-    Args:
-        language: the hybrid's language.
-
     Example:
         ```python
         table.create_index("text", config=lancedb.index.FTS(**lancedb_text_index(hybrid.language)))
@@ -53,11 +50,8 @@ def lancedb_search(
 
     Args:
         table: LanceDB's, with a full-text index of `text`, see `lancedb_text_index`.
-        hybrid: the weights.
-        query: the query's text.
         vector: the query's, from the retriever that the weights belong to. [dimensions]; with a multi-vector retriever
             the vectors of its tokens. [tokens, dimensions]
-        limit: passages to return.
         depth: passages that each of the two searches contributes.
 
     Raises:

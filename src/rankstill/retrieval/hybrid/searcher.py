@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.errors import ModelError
+from rankstill.ranker.model import ScoredPassage
 from rankstill.retrieval.bm25 import BM25Index
 from rankstill.retrieval.dense import encode
 from rankstill.retrieval.first_stage import top
@@ -28,19 +28,6 @@ Scores = Callable[[str, NDArray[np.float32]], Scored]
 """Gives vector scores, of all passages or of candidates, for a query and its BM25 scores with every passage."""
 
 
-@dataclass(frozen=True)
-class SearchHit:
-    """One passage that was found.
-
-    Args:
-        position: of the passage in the list that was given.
-        score: the hybrid's; comparable within one query.
-    """
-
-    position: int
-    score: float
-
-
 class HybridSearcher:
     """Scores passages by both searches and adds them.
 
@@ -48,10 +35,8 @@ class HybridSearcher:
     candidates are: those of the index's first stage and as many of BM25's best; memory then does not grow with tokens.
 
     Args:
-        hybrid: the weights.
         retriever: that they were fitted with: the old one for `hybrid.json`, the distilled one for
             `hybrid-distilled.json`, the multi-vector one for `hybrid-multi-vector.json`.
-        passages: their texts.
         index: the index of these passages, by the multi-vector retriever; None: they are encoded.
 
     Raises:
@@ -89,12 +74,12 @@ class HybridSearcher:
         else:
             self._of_vectors = _maxsim_of_candidates(retriever, index)
 
-    def search(self, query: str, k: int = 10) -> list[SearchHit]:
+    def search(self, query: str, k: int = 10) -> list[ScoredPassage]:
         """The k best passages, best first; ties in the order in which the passages were given."""
         lexical = self._bm25.scores(query)
         positions, of_vectors = self._of_vectors(query, lexical)
         scores = self.hybrid.score(of_vectors, lexical[positions])
-        return [SearchHit(int(positions[row]), float(scores[row])) for row in top(scores, k)]
+        return [ScoredPassage(int(positions[row]), float(scores[row])) for row in top(scores, k)]
 
 
 def _is_multi(retriever: SentenceTransformer | MultiVectorEncoder) -> TypeGuard[MultiVectorEncoder]:

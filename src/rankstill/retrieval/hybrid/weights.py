@@ -64,11 +64,7 @@ class Hybrid:
 
     @classmethod
     def load(cls, path: str | Path) -> Hybrid:
-        """Read what `save` wrote.
-
-        Raises:
-            ModelError: there is no such file, or it holds something else.
-        """
+        """Read what `save` wrote; ModelError if there is no such file, or it holds something else."""
         path = Path(path)
         if not path.is_file():
             raise ModelError(f"{path}: no such file. `rankstill run` writes hybrid.json into its workspace.")
@@ -90,20 +86,12 @@ def fit_hybrid(
     speak against both, it is dense.
 
     Args:
-        lists: the LLM's rankings, with the first stage's scores.
-        config: how BM25 was computed.
         maxsim: of each list's passages, in place of their cosines; None: the cosines. Each [passages]
     """
     summed = [each.features[:, COLUMNS] for each in lists]
     if maxsim is not None:
         summed = [np.column_stack([late, own[:, 1]]) for late, own in zip(maxsim, summed, strict=True)]
-    prior = fit_prior(
-        _SUMMED,
-        summed,
-        [each.known for each in lists],
-        [each.weight for each in lists],
-        least=0.0,
-    )
+    prior = fit_prior(_SUMMED, summed, [each.known for each in lists], [each.weight for each in lists], least=0.0)
     dense, bm25 = prior.weights
     if not (dense or bm25):
         dense = 1.0

@@ -9,7 +9,6 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import openai
@@ -50,9 +49,6 @@ class _LineError(openai.APIError):
 class BatchAPI:
     """A provider's batch API. An async context manager.
 
-    Args:
-        config: names the endpoint and the key, and says how often to try.
-
     Raises:
         TeacherError: the endpoint is no URL, or its key is missing or cannot be sent; for all methods, the provider
             refuses or cannot be reached.
@@ -69,9 +65,7 @@ class BatchAPI:
     async def __aenter__(self) -> BatchAPI:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._client.close()
 
     async def upload(self, calls: Path) -> str:
@@ -117,12 +111,7 @@ class BatchAPI:
         return None
 
     async def wait(self, batch_id: str, calls: int) -> Batch:
-        """The batch, when it has ended, well or not.
-
-        Args:
-            batch_id: the batch's id.
-            calls: how many calls it holds, for the progress line.
-        """
+        """The batch, when it has ended, well or not."""
 
         async def once() -> Batch:
             batch = await self._client.batches.retrieve(batch_id)
@@ -223,12 +212,7 @@ def _id(reply: FileObject | Batch) -> str:
 
 
 def batch_line(key: str, call: Call) -> bytes:
-    """A line of a batch file.
-
-    Args:
-        key: the key that the answer is found by.
-        call: the call to make.
-    """
+    """A line of a batch file."""
     request = {
         "custom_id": key,
         "method": "POST",

@@ -5,21 +5,30 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import Final, Literal
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, Final, Literal, TypeVar
 
 import openai
 
 from rankstill.progress import say
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.client.adapting import INSTEAD, adapted
 from rankstill.teacher.client.failures import BadReplyError, CallFailed, Failure, TeacherError, failure_of
 from rankstill.teacher.client.keys import Provider, read_key
 from rankstill.teacher.client.limiter import Limiter
-from rankstill.teacher.client.transport import Send, answer_in, litellm_send, openai_client, openai_send
+from rankstill.teacher.client.transport import (
+    INSTEAD,
+    Send,
+    adapted,
+    answer_in,
+    litellm_send,
+    openai_client,
+    openai_send,
+)
 
 __all__ = ["CallFailed", "ChatClient", "TeacherError"]
+
+T = TypeVar("T")
 
 _FIRST_BACKOFF = 0.5  # seconds
 _LONGEST_BACKOFF = 30.0
@@ -96,9 +105,7 @@ class ChatClient:
     async def __aenter__(self) -> ChatClient:
         return self
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         if self._client is not None:
             await self._client.close()
 
@@ -152,3 +159,13 @@ class ChatClient:
             self._limiter.accepted()
             self._answered += 1
             return answer
+
+
+def run(work: Coroutine[Any, Any, T]) -> T:
+    """The result of the work: in this thread, or in one of its own where this one has a running loop."""
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return asyncio.run(work)
+    with ThreadPoolExecutor(1) as aside:
+        return aside.submit(asyncio.run, work).result()

@@ -22,7 +22,6 @@ class Endpoint:
 
     Args:
         url: base URL; empty for the one that litellm knows.
-        concurrency: calls at once, at most.
     """
 
     url: str

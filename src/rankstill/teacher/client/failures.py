@@ -84,7 +84,6 @@ class CallFailed(TeacherError):  # noqa: N818 - what happened, not a mistake of 
     """A call without an answer; other calls may fare better.
 
     Args:
-        message: one line.
         kind: "given up" after as many tries as allowed; "refused" for what the prompt says; "too long"; or "unclear":
             the endpoint refuses this request, and whether for its prompt is not known.
     """
@@ -185,12 +184,7 @@ def failure_of(error: Exception, timeout: float, key: str | None = None) -> Fail
 
 
 def not_json(text: str, problem: str) -> BadReplyError:
-    """What to make of a reply with a good status that is no JSON value.
-
-    Args:
-        text: the reply's text.
-        problem: the problem that reading it met.
-    """
+    """What to make of a reply with a good status that is no JSON value."""
     start = text.lstrip("\ufeff \t\r\n")
     if start.startswith("<"):
         what = "the reply is a web page, not JSON"

@@ -20,7 +20,6 @@ def read_key(endpoint: str, api_key_env: str | None, provider: Provider = "opena
     Args:
         endpoint: base URL; for litellm, empty for the one it knows.
         api_key_env: name of the environment variable that holds the key, or None.
-        provider: who sends the calls.
 
     Raises:
         TeacherError: the endpoint is no URL, or its key is missing or cannot be sent.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import deque
-from types import TracebackType
 
 _PROBE = 0.25
 """How fast, of the usual growth, the limiter goes past a level that the endpoint has refused."""
@@ -26,9 +25,6 @@ class Limiter:
 
     Calls are let in in the order in which they came. Use it as an async context manager around one call, and say how
     that went with `accepted` or `refused` before leaving; after any other failure say neither.
-
-    Args:
-        maximum: of calls at once, at least 1.
     """
 
     def __init__(self, maximum: int) -> None:
@@ -76,9 +72,7 @@ class Limiter:
                 self._release()
             raise
 
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self._release()
 
     def _release(self) -> None:

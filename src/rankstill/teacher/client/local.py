@@ -9,7 +9,6 @@ import time
 import urllib.error
 import urllib.request
 from pathlib import Path
-from types import TracebackType
 from typing import Any
 
 from rankstill.errors import ModelError
@@ -76,9 +75,7 @@ class LocalServer:
         self._server = server
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._server = None  # its destructor stops the server and waits for the threads
 
 

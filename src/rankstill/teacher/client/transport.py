@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -22,6 +23,13 @@ _BYTES_A_TOKEN = 4
 _UNSEEN_TOKENS = 200_000
 """Tokens by which a count may exceed the bytes of a text: reasoning that is not shown, a gateway's own prompt."""
 
+INSTEAD = {
+    "response_format": "continuing with plain text",
+    "max_tokens": "continuing with max_completion_tokens",
+    "temperature": "continuing with the model's own",
+}
+"""What the calls are then asked with, for people."""
+
 
 def is_loopback(endpoint: str) -> bool:
     """Whether the endpoint is on this machine."""
@@ -36,7 +44,6 @@ def openai_client(endpoint: str, key: str | None, timeout: float) -> openai.Asyn
     """A client of an OpenAI-compatible endpoint whose every request is one of ours: it does not retry by itself.
 
     Args:
-        endpoint: base URL.
         key: the key of the API; None sends a placeholder, for servers that want none.
         timeout: the longest wait for a reply, in seconds.
     """
@@ -69,7 +76,6 @@ def litellm_send(endpoint: str, key: str | None, timeout: float) -> Send:
     Args:
         endpoint: base URL, or empty for the one that litellm knows.
         key: the key of the API, or None to let litellm find it.
-        timeout: the longest wait for a reply, in seconds.
 
     Raises:
         ImportError: litellm is not installed.
@@ -94,11 +100,6 @@ def litellm_send(endpoint: str, key: str | None, timeout: float) -> Send:
 
 def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
     """The answer that a reply holds, with token counts estimated where the endpoint gives none that can be true.
-
-    Args:
-        reply: the JSON value of a chat completion.
-        call: the call that it answers.
-        seconds: how long it took.
 
     Raises:
         BadReplyError: it is no chat completion, an error sent with a good status, or empty for no reason.
@@ -161,3 +162,16 @@ def _estimate(text: str) -> int:
 
 def _bytes(text: str) -> int:
     return len(text.encode("utf-8", "replace"))
+
+
+def adapted(call: Call, refused: Collection[str]) -> Call:
+    """The call without the parameters that the endpoint does not take; `max_tokens` by its newer name.
+
+    The answer can still be read: the prompt asks for JSON in words as well.
+    """
+    if not any(name in call.parameters for name in refused):
+        return call
+    parameters = {name: value for name, value in call.parameters.items() if name not in refused}
+    if "max_tokens" in refused and "max_tokens" in call.parameters:
+        parameters.setdefault("max_completion_tokens", call.parameters["max_tokens"])
+    return replace(call, parameters=parameters)

@@ -63,10 +63,8 @@ def read_answer(text: str, shown: int, kind: Kind = "listwise", labels: Labels =
     not, and "unreadable" is all else: above all numbers in prose, and one identifier where a ranking was asked for.
 
     Args:
-        text: the answer, as it came.
         shown: how many passages were shown, labelled from 1 or A; letters name 26 at most.
         kind: the kind of the question: an order ("listwise"), or the one best ("setwise", "pairwise").
-        labels: what the passages were labelled with.
     """
     wanted = shown if kind == "listwise" else 1
     names = _strict(text.strip(), wanted, kind, labels)

@@ -27,8 +27,6 @@ class Claim:
     """The ranking that one JSON object states.
 
     Args:
-        start: where the object begins.
-        end: where it ends.
         said: the entries that say it; several must agree. Empty: it says that its order is turned round.
     """
 
@@ -41,10 +39,6 @@ def claims(objects: Iterable[JsonObject], kind: Kind) -> list[Claim]:
     """The objects that say what the answer is.
 
     A key that another key takes back is passed over: {"irrelevant": {"ranking": [...]}}, {"example": {"best": ...}}.
-
-    Args:
-        objects: the objects of an answer.
-        kind: the kind of the question.
     """
     question = "listwise" if kind == "listwise" else "setwise"
     found = []

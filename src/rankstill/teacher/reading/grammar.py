@@ -63,7 +63,6 @@ class FoundRanking:
         names: of the identifiers in it, best first, as written: "3", "B".
         standing: "final" ("Final ranking: ..."), "labelled" ("Ranking: ..."), "alone" on its lines, "inline" in prose,
             or a list of lines or with commas that no label announces ("listed").
-        start: where it begins.
     """
 
     names: tuple[str, ...]

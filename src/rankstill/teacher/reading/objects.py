@@ -40,7 +40,6 @@ class JsonObject:
     """An object that stands in an answer.
 
     Args:
-        start: where it begins.
         end: where what follows it begins.
         entries: all that it holds, at any depth, but for other objects and lists of lists.
     """

@@ -50,9 +50,6 @@ class NoQueryError(Exception):
 def clean_query(answer: str) -> str:
     """The query that an LLM wrote: the first line of its answer that says something, freed from what surrounds it.
 
-    Args:
-        answer: as it came.
-
     Raises:
         NoQueryError: there is none: the answer is empty, a refusal, data in place of text, or too long.
     """

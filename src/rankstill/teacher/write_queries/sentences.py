@@ -20,8 +20,6 @@ class Sentence:
 
     Args:
         id: the passage's id and the sentence's number in it.
-        text: the sentence.
-        passage: position of its passage in the corpus.
     """
 
     id: str
@@ -39,9 +37,7 @@ def draw_sentences(corpus: Corpus, count: int, seed: int) -> list[Sentence]:
     """One title or sentence each of passages drawn at random; of those that say the same, only the first is drawn.
 
     Args:
-        corpus: the passages.
         count: how many; fewer if the corpus has fewer passages.
-        seed: seeds the random sample.
     """
     random = np.random.default_rng(seed)
     distinct = np.arange(len(corpus)) if corpus.repeats is None else np.flatnonzero(~corpus.repeats)

@@ -8,11 +8,12 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rankstill.data import Corpus, Dataset
 from rankstill.data.fields import digest_id
 from rankstill.errors import DataError
+from rankstill.teacher.asking import request_parameters
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client.endpoint import named
 from rankstill.teacher.prices import Quote, quote
@@ -39,8 +40,6 @@ class WrittenQueries:
 
     Args:
         path: the path of the file, for dataset.extra_queries.
-        asked: passages that a query was asked for.
-        kept: queries in the file.
         dropped: the others, by reason.
         taken: by the answers, whoever paid for them and when.
     """
@@ -124,9 +123,7 @@ def _examples(dataset: Dataset, seed: int) -> list[str]:
 def _calls(config: TeacherConfig, corpus: Corpus, positions: Sequence[int], examples: Sequence[str]) -> list[Call]:
     template = load_template(_TEMPLATE)
     endpoint, model = named(config)
-    parameters: dict[str, Any] = {"temperature": config.temperature, "max_tokens": config.answer_tokens}
-    parameters.update(config.parameters)
-    parameters = {name: value for name, value in parameters.items() if value is not None}
+    parameters = request_parameters(config)
     return [
         Call(endpoint, model, render_query_request(template, text, examples, config.passage_tokens), parameters)
         for text in corpus.texts(positions)

@@ -16,12 +16,7 @@ def to_lancedb(batches: Iterable[Batch] | Iterable[TokenBatch], table: str, *, l
     dot products: a vector of a query is as long as it weighs, and the cosine would take its weight away.
 
     Args:
-        batches: what to put there.
-        table: the table's name.
         location: a folder or a URI that LanceDB knows, such as s3://bucket/path.
-
-    Returns:
-        How many passages were sent.
 
     Raises:
         RankstillError: lancedb is not installed.

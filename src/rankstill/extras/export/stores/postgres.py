@@ -21,13 +21,9 @@ def to_pgvector(batches: Iterable[Batch], table: str, *, location: str = "") -> 
     transaction, so that a run that breaks off can be run again.
 
     Args:
-        batches: what to put there.
         table: its name, in the schema that comes first on the search path.
         location: how to connect: a URI, postgresql://user@host:port/database. What it leaves out is read from the
             environment (PGHOST, PGUSER, PGPASSWORD, ...) or the password file; passwords belong there.
-
-    Returns:
-        How many passages were sent.
 
     Raises:
         RankstillError: asyncpg or pgvector is not installed.

@@ -21,12 +21,7 @@ def to_qdrant(batches: Iterable[Batch] | Iterable[TokenBatch], collection: str, 
     It is made for cosines; for token vectors, for MaxSim of dot products: a vector of a query is as long as it weighs.
 
     Args:
-        batches: what to put there.
-        collection: the collection's name.
         location: a server's URL, or a folder. A server's key is read from QDRANT_API_KEY.
-
-    Returns:
-        How many passages were sent.
 
     Raises:
         RankstillError: qdrant-client is not installed.

@@ -1,4 +1,4 @@
-"""Tables in a notebook: HTML and Markdown in which every text is escaped."""
+"""Tables for people: as GitHub Markdown, and in a notebook's own style as HTML and as Markdown."""
 
 from __future__ import annotations
 
@@ -8,17 +8,25 @@ from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
-_NOTE_CHARACTERS = 600
+NOTE_CHARACTERS = 600
 _MARKUP = re.compile(r"[\\`*_\[\]<>|~$&#!:@]")
+
+
+def markdown_rows(rows: Sequence[Sequence[str]], text_columns: int = 1) -> list[str]:
+    """The lines of a table in GitHub Markdown: the headings, a rule, then one row each.
+
+    Args:
+        text_columns: how many columns, from the left, hold text; the others hold figures and end at the right.
+    """
+    headings, *body = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    return [headings, "|" + " --- |" * text_columns + " ---: |" * (len(rows[0]) - text_columns), *body]
 
 
 def table_html(title: str, rows: Sequence[Sequence[str]], caption: str) -> str:
     """A table in the notebook's own style.
 
     Args:
-        title: above it.
         rows: the headings, then one row each; the first column is text, the others are figures.
-        caption: below it.
     """
     headings, *others = rows
     head = Markup("").join(_cell("th", each, column) for column, each in enumerate(headings))
@@ -30,36 +38,33 @@ def table_html(title: str, rows: Sequence[Sequence[str]], caption: str) -> str:
         Markup(
             "<div><p><strong>{}</strong></p><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table>"
             "<p><small>{}</small></p></div>"
-        ).format(escaped(title), head, body, escaped(caption))
+        ).format(html_text(title), head, body, html_text(caption))
     )
 
 
 def table_markdown(title: str, rows: Sequence[Sequence[str]], caption: str) -> str:
     """The same as GitHub Markdown; arguments as for `table_html`."""
-    lines = ["| " + " | ".join(markdown_text(cell) for cell in row) + " |" for row in rows]
-    rule = "|" + " --- |" + " ---: |" * (len(rows[0]) - 1)
-    return "\n".join(
-        [f"**{markdown_text(title)}**", "", lines[0], rule, *lines[1:], "", f"{markdown_text(caption)}", ""]
-    )
+    lines = markdown_rows([[markdown_text(cell) for cell in row] for row in rows])
+    return "\n".join([f"**{markdown_text(title)}**", "", *lines, "", markdown_text(caption), ""])
 
 
 def markdown_text(text: str) -> str:
     """Text that Markdown, HTML and MathJax all leave as it is: what could mean something stands as a number."""
-    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", plain(text))
+    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", plain_line(text))
+
+
+def html_text(text: str) -> Markup:
+    """Text on one line, escaped."""
+    return escape(plain_line(text))
+
+
+def plain_line(text: str) -> str:
+    """On one line, not endless, and without characters that are not seen or that turn the direction of writing."""
+    line = " ".join(text[: 4 * NOTE_CHARACTERS].split())
+    seen = "".join("\ufffd" if unicodedata.category(each) in ("Cc", "Cf", "Co", "Cs") else each for each in line)
+    return seen if len(seen) <= NOTE_CHARACTERS else seen[:NOTE_CHARACTERS] + " …"
 
 
 def _cell(tag: str, content: str, column: int) -> Markup:
     side = "left" if column == 0 else "right"
-    return Markup('<{0} style="text-align: {1}">{2}</{0}>').format(tag, side, escaped(content))
-
-
-def escaped(text: str) -> Markup:
-    """Text for HTML: `plain`, with nothing left that HTML reads."""
-    return escape(plain(text))
-
-
-def plain(text: str) -> str:
-    """On one line, not endless, and without characters that are not seen or that turn the direction of writing."""
-    line = " ".join(text[: 4 * _NOTE_CHARACTERS].split())
-    seen = "".join("\ufffd" if unicodedata.category(each) in ("Cc", "Cf", "Co", "Cs") else each for each in line)
-    return seen if len(seen) <= _NOTE_CHARACTERS else seen[:_NOTE_CHARACTERS] + " …"
+    return Markup('<{0} style="text-align: {1}">{2}</{0}>').format(tag, side, html_text(content))
