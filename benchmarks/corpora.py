@@ -121,7 +121,8 @@ def rivals_of(rows: Sequence[Row]) -> str:
     """What beats which rival, as Markdown: a column for each corpus."""
     cells = {
         ((row["system"], row["against"]), row["corpus"]): f"{float(row['difference']):+.3f} "
-        f"[{float(row['difference_low']):+.3f}, {float(row['difference_high']):+.3f}], {_p(row)}{_fewer_seeds(row, rows)}"
+        f"[{float(row['difference_low']):+.3f}, {float(row['difference_high']):+.3f}], {_p(row)}"
+        f"{_fewer_seeds(row, rows)}"
         for row in rows
         if row["difference_low"]
     }
@@ -153,7 +154,7 @@ def _cell(row: Row) -> str:
 
 def _fewer_seeds(row: Row, rows: Sequence[Row]) -> str:
     most = max(int(each["seeds"]) for each in rows if each["corpus"] == row["corpus"])
-    return "" if int(row["seeds"]) == most else f" (seeds: {row['seeds']})"
+    return "" if int(row["seeds"]) == most else f" ({row['seeds']} of {most} seeds)"
 
 
 def _p(row: Row) -> str:
