@@ -2,7 +2,8 @@
 
     python -m benchmarks.corpora WORKSPACE...
 
-Workspaces of one corpus are its seeds: a query counts with its mean over them. Their figures go into
+Workspaces of one corpus are its seeds: a query counts with its mean over them. A system that not every seed measured
+says so. Their figures go into
 `docs/studies/corpora.csv`, in place of what it has of the same corpora, and from there into the pages, between
 `<!-- corpora: begin -->` and `<!-- corpora: end -->`; in docs/studies.md also what beats which rival, between
 `<!-- rivals: begin -->` and `<!-- rivals: end -->`. A test sees that the pages say what the file says.
@@ -65,11 +66,11 @@ ByQuery = dict[str, float]
 
 def figures(corpus: str, workspaces: Sequence[Path]) -> list[Row]:
     """The rows of one corpus: every system against the retriever before, then the rivals; p by Holm within each."""
-    values = _values(workspaces)
+    values, seeds = _values(workspaces)
     queries = sorted(values[systems.BEFORE])
     column = {system: np.array([of[query] for query in queries]) for system, of in values.items()}
     made = str(max(date.fromtimestamp((each / "metrics.json").stat().st_mtime) for each in workspaces))
-    about = {"corpus": corpus, "queries": str(len(queries)), "seeds": str(len(workspaces)), "made": made}
+    about = {"corpus": corpus, "queries": str(len(queries)), "made": made}
 
     def rows_of(pairs: Sequence[tuple[str, str]]) -> list[Row]:
         found = [compare(column[against], column[system], seed=0) for system, against in pairs]
@@ -77,35 +78,42 @@ def figures(corpus: str, workspaces: Sequence[Path]) -> list[Row]:
         for (system, against), one, p in zip(pairs, found, holm([one.p_value for one in found]), strict=True):
             numbers = (one.after, *interval(column[system], seed=0), one.difference, one.low, one.high, p)
             told = [f"{number:.4f}" for number in numbers]
-            rows.append({**about, **dict(zip(COLUMNS[4:], [system, against, *told], strict=True))})
+            told_by = {"seeds": str(min(seeds[system], seeds[against]))}
+            rows.append({**about, **told_by, **dict(zip(COLUMNS[4:], [system, against, *told], strict=True))})
         return rows
 
     value, low, high = (
         f"{each:.4f}" for each in (column[systems.BEFORE].mean(), *interval(column[systems.BEFORE], seed=0))
     )
-    first = {**dict.fromkeys(COLUMNS, ""), **about, "system": systems.BEFORE, "value": value, "low": low, "high": high}
+    first = {
+        **dict.fromkeys(COLUMNS, ""),
+        **about,
+        "seeds": str(len(workspaces)),
+        "system": systems.BEFORE,
+        "value": value,
+        "low": low,
+        "high": high,
+    }
     against_before = [(system, systems.BEFORE) for system in ROWS if system in column and system != systems.BEFORE]
     rivals = [pair for pair in RIVALS if set(pair) <= set(column)]
     return [first, *rows_of(against_before), *rows_of(rivals)]
 
 
-def _values(workspaces: Sequence[Path]) -> dict[str, ByQuery]:
-    """Each system's measure by query, the mean over seeds."""
+def _values(workspaces: Sequence[Path]) -> tuple[dict[str, ByQuery], dict[str, int]]:
+    """Each system's measure by query, the mean over the seeds that measured it; and how many these are."""
     found: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
     for workspace in workspaces:
         with (workspace / "per-query.csv").open(encoding="utf-8") as file:
             for row in csv.DictReader(file):
                 found[row["system"]][row["query"]].append(float(row[MEASURE]))
-    return {
-        system: {query: float(np.mean(values)) for query, values in of.items()}
-        for system, of in found.items()
-        if all(len(values) == len(workspaces) for values in of.values())
-    }
+    means = {system: {query: float(np.mean(each)) for query, each in of.items()} for system, of in found.items()}
+    return means, {system: len(next(iter(of.values()))) for system, of in found.items()}
 
 
 def table_of(rows: Sequence[Row]) -> str:
     """Every system beside the retriever before, as Markdown: a column for each corpus."""
-    cells = {(row["system"], row["corpus"]): _cell(row) for row in rows if row["against"] in ("", systems.BEFORE)}
+    shown = [row for row in rows if row["against"] in ("", systems.BEFORE)]
+    cells = {(row["system"], row["corpus"]): _cell(row) + _fewer_seeds(row, rows) for row in shown}
     return _markdown(rows, MEASURE, [(name, system) for system, name in ROWS.items()], cells)
 
 
@@ -114,6 +122,7 @@ def rivals_of(rows: Sequence[Row]) -> str:
     cells = {
         ((row["system"], row["against"]), row["corpus"]): f"{float(row['difference']):+.3f} "
         f"[{float(row['difference_low']):+.3f}, {float(row['difference_high']):+.3f}], {_p(row)}"
+        f"{_fewer_seeds(row, rows)}"
         for row in rows
         if row["difference_low"]
     }
@@ -124,7 +133,7 @@ def rivals_of(rows: Sequence[Row]) -> str:
 def _markdown(
     rows: Sequence[Row], corner: str, names: Sequence[tuple[str, object]], cells: Mapping[tuple[object, str], str]
 ) -> str:
-    about = {row["corpus"]: row for row in rows}
+    about = {row["corpus"]: row for row in rows if not row["against"]}
     heads = [
         f"{corpus}, {row['queries']} queries, {row['seeds']} seed{'s' * (row['seeds'] != '1')}, {row['made']}"
         for corpus, row in about.items()
@@ -141,6 +150,11 @@ def _cell(row: Row) -> str:
     if not row["p"]:
         return cell
     return f"{cell}, {_p(row)}{', worse' if float(row['p']) < 0.05 and float(row['difference']) < 0 else ''}"
+
+
+def _fewer_seeds(row: Row, rows: Sequence[Row]) -> str:
+    most = max(int(each["seeds"]) for each in rows if each["corpus"] == row["corpus"])
+    return "" if int(row["seeds"]) == most else f" ({row['seeds']} of {most} seeds)"
 
 
 def _p(row: Row) -> str:

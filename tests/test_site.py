@@ -187,7 +187,8 @@ def test_the_seeds_of_a_corpus_count_by_their_mean_and_are_tested_query_by_query
     for seed in (0, 1):
         (tmp_path / str(seed)).mkdir()
         (tmp_path / str(seed) / "metrics.json").write_text("{}")
-        lines = [f"{query},{system},{of[seed]}" for system, of in gains.items() for query in range(20)]
+        measured = {**gains, "ranker": (0.5,)} if seed == 0 else gains
+        lines = [f"{query},{system},{of[seed]}" for system, of in measured.items() for query in range(20)]
         (tmp_path / str(seed) / "per-query.csv").write_text("\n".join(["query,system,nDCG@10", *lines]))
     rows = corpora["figures"]("mine", [tmp_path / "0", tmp_path / "1"])
     by_pair = {(row["system"], row["against"]): row for row in rows}
@@ -196,6 +197,10 @@ def test_the_seeds_of_a_corpus_count_by_their_mean_and_are_tested_query_by_query
     assert float(distilled["difference"]) == 0.5
     assert float(distilled["p"]) < 0.001
     assert float(by_pair["distilled retriever", "BM25"]["p"]) == 1.0
+    table = corpora["table_of"](rows)
+    assert "mine, 20 queries, 2 seeds" in table
+    assert "| 0.500 [0.500, 0.500], p < 0.001 |" in next(row for row in table.splitlines() if "distilled" in row)
+    assert "(1 of 2 seeds)" in next(row for row in table.splitlines() if "**ranker**" in row)
 
 
 def test_every_number_of_the_losses_page_is_that_of_the_loss_functions() -> None:

@@ -19,7 +19,7 @@ from benchmarks.speed.labelling import labelling
 from benchmarks.speed.late_interaction import late_interaction
 from benchmarks.speed.searching import searching
 from benchmarks.speed.starting import starting
-from benchmarks.speed.training import ranker_training, retriever_training
+from benchmarks.speed.training import multi_vector_training, ranker_training, retriever_training
 from benchmarks.speed.whole import whole
 
 from rankstill.progress import say
@@ -28,6 +28,7 @@ from rankstill.report.page import machine
 BENCHMARKS = {
     "ranker": ranker_training,
     "retriever": retriever_training,
+    "multi-vector": multi_vector_training,
     "labelling": labelling,
     "encoding": encoding,
     "searching": searching,

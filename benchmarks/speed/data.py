@@ -29,11 +29,11 @@ def part(passages: int) -> tuple[list[str], list[str]]:
     return ids, [dataset.corpus.text(dataset.corpus.position(each)) for each in ids]
 
 
-def ndcg(queries: np.ndarray, passages: np.ndarray, ids: list[str]) -> float:
-    """nDCG@10 of the test claims over these passages."""
+def ndcg(scores: np.ndarray, ids: list[str]) -> float:
+    """nDCG@10 of the test claims over these passages. [claims, passages]"""
     dataset = scifact()
     run: Run = {}
-    for query_id, scores in zip(dataset.test, queries @ passages.T, strict=True):
-        best = np.argsort(-scores, kind="stable")[:100]
-        run[query_id] = {ids[row]: float(scores[row]) for row in best}
+    for query_id, own in zip(dataset.test, scores, strict=True):
+        best = np.argsort(-own, kind="stable")[:100]
+        run[query_id] = {ids[row]: float(own[row]) for row in best}
     return aggregate(per_query(run, dataset.test_qrels(), ["nDCG@10"]))["nDCG@10"]

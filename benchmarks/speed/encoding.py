@@ -26,10 +26,10 @@ def encoding() -> list[Result]:
         warm_up=False,
     )
     claims = scifact().texts_of(scifact().test)
-    mine = ndcg(encode(model, claims, "query", "claims"), encode(model, texts, "document", "passages"), ids)
+    mine = ndcg(encode(model, claims, "query", "claims") @ encode(model, texts, "document", "passages").T, ids)
     stock = ndcg(
-        model.encode(claims, normalize_embeddings=True, show_progress_bar=False),
-        model.encode(texts, normalize_embeddings=True, show_progress_bar=False),
+        model.encode(claims, normalize_embeddings=True, show_progress_bar=False)
+        @ model.encode(texts, normalize_embeddings=True, show_progress_bar=False).T,
         ids,
     )
     fast = Result(

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from benchmarks.speed.data import MINILM
 
 from rankstill.models import resolve_model
 
 if TYPE_CHECKING:
-    from sentence_transformers import CrossEncoder, SentenceTransformer
+    from sentence_transformers import CrossEncoder, MultiVectorEncoder, SentenceTransformer
 
 # Neither makes it faster or slower to speak of.
 _QUIET = {"use_cpu": True, "save_strategy": "no", "report_to": "none", "disable_tqdm": True}
@@ -57,20 +57,52 @@ def stock_retriever(
         passages: of each query, as many for all.
         scores: of each passage.
     """
-    from datasets import Dataset as Rows
     from sentence_transformers import SentenceTransformer, SentenceTransformerTrainer
     from sentence_transformers import SentenceTransformerTrainingArguments as Arguments
     from sentence_transformers.losses import DistillKLDivLoss
 
     model = SentenceTransformer(resolve_model(MINILM), device="cpu")
-    rows = Rows.from_dict(
+    rows = _rows(queries, passages, scores)
+    with tempfile.TemporaryDirectory() as folder:
+        args = Arguments(folder, num_train_epochs=1, **_QUIET)
+        SentenceTransformerTrainer(model=model, args=args, train_dataset=rows, loss=DistillKLDivLoss(model)).train()
+    return model
+
+
+def stock_multi_vector(
+    model: MultiVectorEncoder,
+    queries: Sequence[str],
+    passages: Sequence[Sequence[str]],
+    scores: Sequence[Sequence[float]],
+) -> MultiVectorEncoder:
+    """A multi-vector retriever, by MultiVectorEncoderTrainer and MultiVectorDistillKLDivLoss.
+
+    Args:
+        model: is trained in place.
+        queries: their texts.
+        passages: of each query, as many for all.
+        scores: of each passage.
+    """
+    from sentence_transformers import MultiVectorEncoderTrainer
+    from sentence_transformers import MultiVectorEncoderTrainingArguments as Arguments
+    from sentence_transformers.multi_vector_encoder.losses import MultiVectorDistillKLDivLoss
+
+    rows = _rows(queries, passages, scores)
+    routes = {name: "query" if name == "query" else "document" for name in rows.column_names if name != "label"}
+    with tempfile.TemporaryDirectory() as folder:
+        args = Arguments(folder, num_train_epochs=1, router_mapping=routes, **_QUIET)
+        loss = MultiVectorDistillKLDivLoss(model)
+        MultiVectorEncoderTrainer(model=model, args=args, train_dataset=rows, loss=loss).train()
+    return model
+
+
+def _rows(queries: Sequence[str], passages: Sequence[Sequence[str]], scores: Sequence[Sequence[float]]) -> Any:
+    from datasets import Dataset as Rows
+
+    return Rows.from_dict(
         {
             "query": list(queries),
             **{f"passage{rank}": list(column) for rank, column in enumerate(zip(*passages, strict=True))},
             "label": [list(map(float, each)) for each in scores],
         }
     )
-    with tempfile.TemporaryDirectory() as folder:
-        args = Arguments(folder, num_train_epochs=1, **_QUIET)
-        SentenceTransformerTrainer(model=model, args=args, train_dataset=rows, loss=DistillKLDivLoss(model)).train()
-    return model
