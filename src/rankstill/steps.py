@@ -74,7 +74,12 @@ class Plan:
         return f" (the run takes about {duration(left)} from here)" if left >= _WORTH_SAYING else ""
 
     def end(self, step: str, seconds: float) -> str:
-        """What is said when a step has ended: how long the run has taken, and what is left of it."""
+        """What is said when a step has ended: how long the run has taken, and what is left of it.
+
+        Args:
+            step: the step's name.
+            seconds: how long it took.
+        """
         if step not in self._places:
             return ""
         self._took["expected"] += self._expected.get(step, 0.0)

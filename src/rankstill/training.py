@@ -33,7 +33,13 @@ def set_seed(seed: int) -> None:
 
 
 def hold_out(count: int, share: float, seed: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Split rows into those that are held out, one at least, and the others. The same ones whoever asks."""
+    """Split rows into those that are held out, one at least, and the others. The same ones whoever asks.
+
+    Args:
+        count: how many rows there are.
+        share: the share of rows to hold out.
+        seed: seeds the random sample.
+    """
     import numpy as np
 
     held, others = np.split(np.random.default_rng(seed).permutation(count), [max(1, round(share * count))])

@@ -40,6 +40,7 @@ class StepRecord:
     Args:
         fingerprint: digest of the step's configuration, its inputs and the format version.
         outputs: names in the workspace that the step made.
+        seconds: wall time.
         peak_memory_mb: highest resident memory of the process up to the step's end, in MiB.
         versions: of the libraries that did the work.
         notes: what the step found worth saying, shown in the report.

@@ -123,6 +123,9 @@ class DeviceMemory:
     def fits_step(self, tokens: int) -> bool:
         """Whether a processor's memory holds the activations of a whole training step. On a GPU a micro-batch already
         fills it.
+
+        Args:
+            tokens: Tokens of all texts of the step, with padding.
         """
         return self.device == "cpu" and tokens * self.width * self.layers * _BYTES_A_NUMBER <= _KEPT_ON_A_PROCESSOR
 

@@ -51,6 +51,7 @@ def read_dpr(source: Path, config: DatasetConfig) -> RawDataset:
             "answers", "positive_ctxs", "negative_ctxs", "hard_negative_ctxs"}, where contexts are {"title", "text",
             "passage_id"}; FiD's {"question", "answers", "ctxs"}, which judges no passage; FlagEmbedding's {"query",
             "pos", "neg"}, where passages are texts; or Tevatron's {"query", "positive_passages", "negative_passages"}.
+        config: names the second file, whose questions measure.
 
     Raises:
         DataError: a file is damaged or holds what cannot be used.

@@ -25,6 +25,7 @@ class SharedGold:
     Args:
         train: training queries that share a gold passage with a test query.
         test: test queries that share a gold passage with a training query.
+        passages: the gold passages that they share, sorted.
     """
 
     train: tuple[str, ...]

@@ -91,9 +91,11 @@ def forgetting_of_workspace(components: Components, dataset: Dataset) -> Forgett
 
     Args:
         components: the components of a workspace whose chain has come as far as the step `retriever`.
+        dataset: the second dataset.
 
     Raises:
         WorkspaceError: it has not.
+        RankstillError: as `measure_forgetting`.
     """
     workspace, evaluation, trained_on = components.workspace, components.config.evaluation, components.dataset.corpus
     if not workspace.record("retriever"):

@@ -115,7 +115,13 @@ def groups_of_alike(passages: Sequence[Collection[str]], queries: NDArray[np.flo
 
 
 def draw_groups(groups: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
-    """Rows of whole groups in random order, each that still fits: `count` of them, or fewer. Ascending."""
+    """Rows of whole groups in random order, each that still fits: `count` of them, or fewer. Ascending.
+
+    Args:
+        groups: of each row. [rows]
+        count: rows to draw.
+        seed: seeds the random order.
+    """
     sizes, chosen = np.bincount(groups), []
     for group in np.random.default_rng(seed).permutation(len(sizes)):
         if sizes[group] <= count:

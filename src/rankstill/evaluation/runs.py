@@ -24,6 +24,9 @@ def rank_order(scores: Mapping[str, float]) -> list[str]:
 
     Args:
         scores: passage id -> score of one query; no NaN.
+
+    Returns:
+        The passage ids, best first.
     """
     with np.errstate(over="ignore"):  # scores beyond single precision become infinite, as they do in trec_eval
         single = np.array(list(scores.values()), dtype=np.float64).astype(np.float32).tolist()

@@ -130,7 +130,15 @@ def hybrid_run(first_stage: FirstStage, hybrid: Hybrid, queries: Mapping[str, st
 def multi_vector_runs(
     model: MultiVectorEncoder, index: TokenIndex, first_stage: FirstStage, hybrid: Hybrid, queries: Mapping[str, str]
 ) -> tuple[Run, Run]:
-    """Passages of the whole corpus by MaxSim with the query's tokens; and by the weighted sum of that and BM25."""
+    """Passages of the whole corpus by MaxSim with the query's tokens; and by the weighted sum of that and BM25.
+
+    Args:
+        model: encodes the queries.
+        index: the passages' token vectors.
+        first_stage: knows BM25.
+        hybrid: the weights of the sum.
+        queries: texts by id.
+    """
     corpus, alone, with_bm25 = first_stage.corpus, Run(), Run()
     asked = encode_queries(model, list(queries.values()))
     every = _shown(index.scores(asked, str(model.device)), len(queries))

@@ -26,6 +26,8 @@ def first_choice_labels(
     Args:
         rankings: the teacher's; a query of which it placed nothing gives no row.
         candidates: positions of each query's candidates, best first, by query id: negatives beside those ranked.
+        dataset: gives queries and passages.
+        passages: how many a row holds at most.
     """
     return [
         _against_others(

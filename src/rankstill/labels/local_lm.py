@@ -38,6 +38,9 @@ class LocalLM:
     (`<|im_end|>`) read as the characters that they are, so a passage cannot end its own part of the prompt.
 
     Args:
+        name: for messages.
+        model: a transformers model.
+        tokenizer: the model's tokenizer.
         passage_tokens: a passage is cut after so many.
     """
 
@@ -94,6 +97,11 @@ class LocalLM:
         the answer's tokens, summed over a passage's tokens (Izacard et al. 2022, section 2.2, ADist; there it is the
         cross-attention of an encoder-decoder that reads each passage apart). In a decoder alone the passages stand in
         a row and the later ones have read the earlier, so where a passage stands counts, too.
+
+        Args:
+            question: what is asked.
+            answer: an accepted short answer.
+            passages: what to answer from. [passages]
 
         Raises:
             ModelError: the prompt does not fit the model's context, or the model keeps no plain keys and values.
@@ -172,6 +180,7 @@ def load_local_lm(name: str, device: str | None = None, passage_tokens: int = 25
         name: a folder; "owner/name" on the Hugging Face hub; or a GGUF file as `find_gguf` takes it,
             which is unpacked to full precision and needs the package gguf.
         device: where it runs; None: a GPU if there is one.
+        passage_tokens: a passage is cut after so many.
 
     Raises:
         ModelError: there is no such model, it cannot be reached or read, gguf is not installed, or this machine has no

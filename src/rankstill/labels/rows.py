@@ -22,7 +22,9 @@ def labelled_query(
     """A row as the ranker would have written it, best first; ties stay in the order given.
 
     Args:
+        query: the query that the labels belong to.
         positions: the positions of its passages in the corpus. [passages]
+        scores: the scores of these. [passages]
     """
     best_first = np.argsort(-scores, kind="stable")
     placed = np.asarray(positions, dtype=np.int64)[best_first]
@@ -31,7 +33,12 @@ def labelled_query(
 
 
 def one_hot(positives: int, passages: int) -> NDArray[np.float64]:
-    """Scores under which the first `positives` passages share the distribution evenly and the rest get none."""
+    """Scores under which the first `positives` passages share the distribution evenly and the rest get none.
+
+    Args:
+        positives: how many are relevant, at least 1.
+        passages: how many there are.
+    """
     scores = np.full(passages, IRRELEVANT)
     scores[:positives] = 0.0
     return scores

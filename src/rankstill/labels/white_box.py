@@ -27,6 +27,10 @@ def read_signal(
     """What a language model says of each passage; see `Signal`. [passages]
 
     Args:
+        lm: the language model.
+        question: the query.
+        answer: an accepted answer.
+        passages: the query's candidates, best first.
         signal: what to read. "left-out" reads a prompt of all others for each passage: the dearest by far.
 
     Raises:

@@ -99,6 +99,7 @@ def target(scores: Scores, temperature: float) -> Scores:
     """The distribution over passages that a method teaches: softmax(scores / T).
 
     Args:
+        scores: the scores of one of the methods. [..., passages]
         temperature: T, the retriever's `teacher_temperature`.
     """
     scaled = scores / temperature

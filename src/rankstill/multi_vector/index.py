@@ -103,6 +103,10 @@ class TokenIndex:
     def scores(self, queries: Sequence[Tokens], device: str = "cpu") -> Iterator[NDArray[np.float32]]:
         """MaxSim of each query and every passage; exact but for the rounding of passages' vectors.
 
+        Args:
+            queries: their token vectors. Each [tokens, dimensions]
+            device: where products are computed.
+
         Yields:
             For each query, in order: a score a passage, -inf for one without tokens. [passages]
         """
@@ -117,7 +121,9 @@ class TokenIndex:
         """As `scores`, of some passages of each query alone.
 
         Args:
+            queries: their token vectors. Each [tokens, dimensions]
             positions: the positions of each query's passages in the corpus. Each [passages]
+            device: where products are computed.
         """
         for query, wanted in zip(queries, positions, strict=True):
             yield self._maxsim([query], wanted, device)[0]
@@ -152,7 +158,12 @@ class TokenIndex:
 
 @dataclass(frozen=True)
 class MeanMaxSim:
-    """Late interaction as a score of the first stage: MaxSim over the sum of the query's weights, at most 1."""
+    """Late interaction as a score of the first stage: MaxSim over the sum of the query's weights, at most 1.
+
+    Args:
+        model: encodes queries.
+        index: the passages' token vectors.
+    """
 
     model: MultiVectorEncoder
     index: TokenIndex

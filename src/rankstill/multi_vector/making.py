@@ -107,7 +107,14 @@ def make_distilled(components: Components, folder: Path, reports: Reports) -> Se
 def fit_multi_vector_hybrid(
     components: Components, rankings: Sequence[Ranking], model: MultiVectorEncoder, index: TokenIndex
 ) -> Hybrid:
-    """Fit the weights of a multi-vector retriever and BM25."""
+    """Fit the weights of a multi-vector retriever and BM25.
+
+    Args:
+        components: the chain's components.
+        rankings: the LLM's.
+        model: encodes the queries.
+        index: the passages' token vectors.
+    """
     lists = components.lists.with_scores(components.before, rankings)
     asked = encode_queries(model, [each.query for each in lists])
     maxsim = list(index.scores_of(asked, components.lists.positions_of(rankings), str(model.device)))

@@ -52,6 +52,7 @@ class TwoStage:
     """Search by MaxSim that does not compare a query with every token of the corpus.
 
     Args:
+        index: the passages' token vectors.
         means: one vector a passage, the mean of its token vectors.
         depth: passages a query that the second stage looks at.
     """
@@ -67,7 +68,12 @@ class TwoStage:
         return cls(TokenIndex.load(folder), TokenIndex.load(folder / _MEANS), measured.depth)
 
     def candidates(self, query: Tokens, device: str = "cpu") -> NDArray[np.int64]:
-        """Positions of the passages that the first stage leaves, ascending. [passages]"""
+        """Positions of the passages that the first stage leaves, ascending. [passages]
+
+        Args:
+            query: its token vectors. [tokens, dimensions]
+            device: where products are computed.
+        """
         (near,) = self.means.scores([_sum(query)], device)
         return np.sort(top(near, self.depth))
 
@@ -75,7 +81,9 @@ class TwoStage:
         """The k passages of the highest MaxSim among the candidates.
 
         Args:
+            query: its token vectors. [tokens, dimensions]
             k: how many; `depth` at most.
+            device: where products are computed.
 
         Returns:
             Positions, best first, ties in order of position, and their MaxSim. [k], [k]
@@ -90,8 +98,10 @@ def make_two_stage(index: TokenIndex, queries: Sequence[Tokens], least: float, d
     """Write the files of a search in two stages into an index's folder, and the depth at which its recall is enough.
 
     Args:
+        index: the passages' token vectors.
         queries: token vectors of the user's own queries, to measure with. Each [tokens, dimensions]
         least: the recall to reach, against exact search's best hundred passages.
+        device: where products are computed.
     """
     means = _write_means(index)
     measured = _measure(index, means, queries, least, device)

@@ -26,7 +26,12 @@ class Bar:
     """One bar: a system's value with its interval.
 
     Args:
+        label: the system.
+        value: the value, from 0.
+        low: lower end of its interval.
+        high: upper end.
         kind: the kind whose retriever is in it: the one before, or the one after.
+        strong: whether the label stands out.
     """
 
     label: str
@@ -145,6 +150,10 @@ class Difference:
     """One row of the figure: a difference with its interval.
 
     Args:
+        label: the name of the comparison.
+        value: its difference, above 0 where it gains.
+        low: lower end of its interval.
+        high: upper end.
         heading: starts a group of rows with this line above them.
     """
 

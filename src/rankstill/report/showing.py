@@ -35,6 +35,7 @@ def shorten(text: str, limit: int) -> tuple[str, int]:
 
     Args:
         text: the text of any length; what lies far beyond the limit is not even looked at.
+        limit: characters to keep.
 
     Returns:
         The beginning, and how many characters the whole text has; 0 if nothing was cut.
@@ -70,7 +71,9 @@ def excerpt(text: str, answers: Sequence[str], limit: int) -> tuple[list[str], i
     Where the first answer stands further on, the excerpt starts shortly before it.
 
     Args:
+        text: the passage's.
         answers: to mark, regardless of case; often none.
+        limit: characters to keep.
 
     Returns:
         Pieces of the excerpt, by turns plain and answer, plain first; and how many characters the whole text has, 0

@@ -37,7 +37,9 @@ class Example:
     """One ranking to look at.
 
     Args:
+        query: the query's text.
         gain: of the LLM's order over the order shown, in nDCG@10; None without judgements.
+        placed: the LLM's order, best first.
         left: candidates that it did not place.
     """
 

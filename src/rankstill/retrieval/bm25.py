@@ -208,6 +208,13 @@ def write_index(texts: Sequence[str], folder: Path, language: str | None, k1: fl
 
     Passages are read block by block, a block's postings are sorted by term and set down, and the blocks are merged,
     some terms at a time. What stays in memory is the vocabulary and a number a passage.
+
+    Args:
+        texts: passages in corpus order.
+        folder: a folder that exists.
+        language: see `Analyzer`.
+        k1: term-frequency saturation.
+        b: length normalisation, 0 to 1.
     """
     analyze = Analyzer(language)
     with tempfile.TemporaryDirectory(dir=folder, prefix="sorting-") as place:

@@ -210,6 +210,7 @@ def reciprocal_rank_fusion(
 
     Args:
         rankings: passage positions, best first; each may hold other passages.
+        n: how many fused passages to return, at most.
         k: how little the first ranks stand out.
 
     Returns:

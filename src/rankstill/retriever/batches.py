@@ -67,6 +67,11 @@ class BatchCollator:
     """Turns rows of the trainer's dataset into a batch's tensors; of all ranks' rows, where several processes train.
 
     Every rank then builds the same batch, because builders of one seed sample alike, and tokenizes its shard of it.
+
+    Args:
+        builder: builds the batches.
+        text: gives the passage at a position of the corpus.
+        model: the model whose tokenizer and prompts are used.
     """
 
     # The trainer looks these up on every collator it is given.

@@ -27,7 +27,12 @@ class BudgetReached(RankstillError):  # noqa: N818 - nothing went wrong
 
 @dataclass(frozen=True, eq=False)
 class Reservation:
-    """Room that is kept for a call under way: the most that it can take. Each is one of a kind."""
+    """Room that is kept for a call under way: the most that it can take. Each is one of a kind.
+
+    Args:
+        tokens_in: at most.
+        tokens_out: at most.
+    """
 
     tokens_in: int
     tokens_out: int
@@ -42,6 +47,9 @@ class Budget:
 
     Args:
         max_cost: USD; None for no limit, here as below.
+        max_tokens: the most tokens, in and out together.
+        max_calls: answered calls.
+        price: the price of the model, if known.
         spent: what the same work has taken before, in an earlier run.
 
     Raises:

@@ -38,6 +38,12 @@ class Questions:
 def judged_questions(config: Config, dataset: Dataset, first_stage: FirstStage, count: int) -> Questions | None:
     """Training queries that can tell a good order from a bad one: some candidate of theirs is judged relevant.
 
+    Args:
+        config: k and the seed of the sample.
+        dataset: the dataset whose training queries and judgements are used.
+        first_stage: finds the candidates.
+        count: queries, at most.
+
     Returns:
         The questions, or None if no training query is judged.
 

@@ -70,6 +70,10 @@ class Spend:
     """What some calls took: their number, tokens and cost.
 
     Args:
+        calls: answered ones.
+        failures: tries that failed.
+        tokens_in: input tokens of the answered calls.
+        tokens_out: likewise.
         cost: of them, USD, each at the price that held when it was made; None where one's is not known, or none was.
     """
 
@@ -180,7 +184,13 @@ class Ledger:
         self._write(call, answer, paid_by=self.paid_by if paid_by is None else paid_by, sent=sent)
 
     def fail(self, call: Call, error: str, seconds: float) -> None:
-        """Note one try that failed."""
+        """Note one try that failed.
+
+        Args:
+            call: the call that was tried.
+            error: what went wrong.
+            seconds: how long it took to fail.
+        """
         self._write(call, Answer("", 0, 0, seconds), paid_by=self.paid_by, error=error)
 
     def withdraw(self, keys: Iterable[str], why: str) -> None:

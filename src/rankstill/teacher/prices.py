@@ -43,6 +43,9 @@ class Quote:
     """The expected calls, tokens and cost of a piece of work.
 
     Args:
+        calls: how many.
+        tokens_in: input tokens of all calls together.
+        tokens_out: likewise.
         cost: USD, or None where the model's price is not known.
     """
 
@@ -79,7 +82,12 @@ def price_of(model: str, overrides: Mapping[str, Price] | None = None) -> Price 
 
 
 def quote(calls: Iterable[tuple[int, int]], price: Price | None) -> Quote:
-    """The sum of some calls."""
+    """The sum of some calls.
+
+    Args:
+        calls: tokens in and out that each is expected to take.
+        price: the price of the model, if known.
+    """
     count = tokens_in = tokens_out = 0
     for call_in, call_out in calls:
         count += 1

@@ -148,6 +148,7 @@ def decided(order: Sequence[int], beats: Callable[[int, int], bool]) -> int:
     nothing.
 
     Args:
+        order: candidate numbers, best first.
         beats: whether the teacher put the first candidate above the second; False for a tie.
     """
     for place, each in enumerate(order):

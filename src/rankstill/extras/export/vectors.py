@@ -47,7 +47,12 @@ class TokenBatch:
 
 
 def token_batches_of(corpus: Corpus, index: TokenIndex) -> Iterator[TokenBatch]:
-    """The corpus in batches, with the vectors that it was searched by, as they lie on disk."""
+    """The corpus in batches, with the vectors that it was searched by, as they lie on disk.
+
+    Args:
+        corpus: the passages.
+        index: their token vectors.
+    """
     for start in range(0, len(corpus), _ROWS_OF_TOKENS):
         here = np.arange(start, min(start + _ROWS_OF_TOKENS, len(corpus)))
         vectors = tuple(each if len(each) else np.zeros((1, each.shape[1]), np.float32) for each in index.vectors(here))

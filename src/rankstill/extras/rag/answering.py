@@ -89,6 +89,10 @@ class Reply:
         answer: the short answer in it; empty if there is none.
         said: all of it; None where the call was given up.
         cut: whether it was cut off at the longest answer allowed.
+        passages: how many the prompt showed.
+        call: the call's key in the ledger.
+        tokens_in: how many input tokens it took.
+        tokens_out: likewise.
     """
 
     answer: str

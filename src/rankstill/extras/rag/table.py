@@ -62,8 +62,10 @@ class AccuracyShare:
     """The share of a subject's questions that the reader answered right with one system's passages.
 
     Args:
+        n: questions.
         mean: the share, 0 to 1.
         low: lower end of its 95 % interval (`share_interval`).
+        high: the interval's upper end.
     """
 
     n: int

@@ -129,6 +129,7 @@ class SharedRanker:
     Args:
         folder: the folder of the ranker, which every worker can read; or its address, as `put_folder` gives it.
         corpus: as `corpus_tables` gives it; a prior alone does not read it.
+        device: None: the best that the worker has.
     """
 
     folder: str

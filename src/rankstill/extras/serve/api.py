@@ -237,7 +237,9 @@ def example_queries(dataset: Dataset, changed: Sequence[str], count: int) -> Seq
     """Queries to try.
 
     Args:
+        dataset: holds them.
         changed: test queries, those first that changed most; without any, queries from all over the dataset are taken.
+        count: at most so many.
     """
     known = [query_id for query_id in changed if query_id in dataset.queries]
     if not known:

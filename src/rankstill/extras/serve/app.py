@@ -40,7 +40,10 @@ def create_app(
     """The page and the API of an opened workspace, for any ASGI server.
 
     Args:
+        opened: what is served, from `rankstill.extras.serve.reading.open_workspace`.
         hosts: names under which the server may be addressed, without ports.
+        limits: the limits of batching and of what may wait.
+        largest_body: bytes of a request's body.
 
     Raises:
         RankstillError: the workspace's votes cannot be read.

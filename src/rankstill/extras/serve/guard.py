@@ -43,7 +43,9 @@ class Guard:
     """ASGI middleware: checks host, origin, type and size of a request, and sets a reply's security headers.
 
     Args:
+        app: what it stands before.
         hosts: names under which the server may be addressed, without ports.
+        largest_body: bytes.
     """
 
     def __init__(self, app: ASGIApp, hosts: Collection[str], largest_body: int) -> None:

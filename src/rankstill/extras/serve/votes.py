@@ -86,7 +86,9 @@ class Votes:
         """Keep which list is better.
 
         Args:
+            text: the text of the query.
             better: "before", "after", or "same".
+            lists: the passage ids that each system showed, best first.
             blind: whether the voter did not know which list was which.
 
         Raises:

@@ -32,9 +32,11 @@ class StudyRow:
     """One variant over its seeds.
 
     Args:
+        variant: the variant's name.
         by_seed: the main measure of each seed: seed -> mean over queries; what is not trained has the same for all.
         values: measure -> mean over queries and seeds.
         low: lower end of the 95 % bootstrap interval of the main measure, over queries, each its mean over seeds.
+        high: the interval's upper end.
         ranker: the main measure of the variant's ranker, its mean over seeds; None where no ranker taught.
         against: what it is compared with: another variant, or the retriever before.
         comparison: with that, over queries, each its mean over the seeds that both have.
@@ -65,7 +67,9 @@ class InitialRetriever:
     """The retriever before training, which every variant starts from; it is the same for every seed.
 
     Args:
+        values: measure -> mean over queries.
         low: lower end of the 95 % bootstrap interval of the main measure, over queries.
+        high: the interval's upper end.
     """
 
     values: dict[str, float]

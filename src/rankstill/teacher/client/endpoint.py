@@ -22,6 +22,7 @@ class Endpoint:
 
     Args:
         url: base URL; empty for the one that litellm knows.
+        concurrency: calls at once, at most.
     """
 
     url: str

@@ -25,6 +25,9 @@ class Limiter:
 
     Calls are let in in the order in which they came. Use it as an async context manager around one call, and say how
     that went with `accepted` or `refused` before leaving; after any other failure say neither.
+
+    Args:
+        maximum: of calls at once, at least 1.
     """
 
     def __init__(self, maximum: int) -> None:

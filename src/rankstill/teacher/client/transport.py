@@ -76,6 +76,7 @@ def litellm_send(endpoint: str, key: str | None, timeout: float) -> Send:
     Args:
         endpoint: base URL, or empty for the one that litellm knows.
         key: the key of the API, or None to let litellm find it.
+        timeout: the longest wait for a reply, in seconds.
 
     Raises:
         ImportError: litellm is not installed.
@@ -100,6 +101,11 @@ def litellm_send(endpoint: str, key: str | None, timeout: float) -> Send:
 
 def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
     """The answer that a reply holds, with token counts estimated where the endpoint gives none that can be true.
+
+    Args:
+        reply: the JSON value of a chat completion.
+        call: the call that it answers.
+        seconds: how long it took.
 
     Raises:
         BadReplyError: it is no chat completion, an error sent with a good status, or empty for no reason.
