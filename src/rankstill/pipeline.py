@@ -238,7 +238,12 @@ class Chain:
             "ranker",
             lambda folder: make_ranker(self.components, folder, self.reports),
             outputs=("ranker", "ranker-losses.json", "hybrid.json", *self._made_with_late()),
-            settings=[self._section("ranker"), self.config.seed, "with hybrids"],
+            settings=[
+                self._section("ranker"),
+                self.config.seed,
+                "with hybrids",
+                *(["both weights fitted"] if self.components.cross_encoder_start else []),
+            ],
             inputs=[self.candidates(), self.held_out(), *self.components.ranker_identity, *self._made_late()],
         )
 

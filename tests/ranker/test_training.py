@@ -17,7 +17,7 @@ from rankstill.errors import DataError
 from rankstill.losses.listmle import plackett_luce_nll
 from rankstill.ranker import RankedList, Ranker, train_ranker
 from rankstill.ranker.prior import Prior, fit_prior
-from rankstill.ranker.training import LOSSES, ListCollator, fit_weight, refit_prior
+from rankstill.ranker.training import LOSSES, ListCollator, fit_weights, refit_prior
 from rankstill.retrieval import FEATURES
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def test_a_cross_encoder_that_knows_nothing_of_the_order_gets_no_weight(
     prior = Prior(FEATURES, (0.0, 5.0))
     draw = np.random.default_rng(0)
     lists = [ordered_by(prior.scores(entry.features), entry, draw) for entry in many_lists]
-    assert fit_weight(Ranker(prior, cross_encoder), lists) < 0.1
+    assert fit_weights(Ranker(prior, cross_encoder), lists) == (1.0, 0.0)
 
 
 def test_a_cross_encoder_that_knows_the_order_gets_the_weight_that_made_it(
@@ -186,7 +186,28 @@ def test_a_cross_encoder_that_knows_the_order_gets_the_weight_that_made_it(
         ordered_by(scores.numpy(), entry, draw)
         for scores, entry in zip(scores_of(truth, many_lists), many_lists, strict=True)
     ]
-    assert fit_weight(Ranker(prior, cross_encoder), lists) == pytest.approx(0.8, abs=0.15)
+    assert fit_weights(Ranker(prior, cross_encoder), lists) == pytest.approx((1.0, 0.8), abs=0.15)
+
+
+def test_a_prior_that_is_wrong_counts_little_beside_a_cross_encoder_that_is_right(
+    cross_encoder: CrossEncoder, many_lists: list[RankedList]
+) -> None:
+    draw, of_the_order = np.random.default_rng(0), Ranker(None, cross_encoder, 3.0)
+    lists = [
+        ordered_by(scores.numpy(), entry, draw)
+        for scores, entry in zip(scores_of(of_the_order, many_lists), many_lists, strict=True)
+    ]
+    of_prior, of_cross_encoder = fit_weights(Ranker(Prior(FEATURES, (0.0, 5.0)), cross_encoder), lists)
+    assert of_prior < 0.2
+    assert of_cross_encoder == pytest.approx(3.0, abs=0.4)
+
+
+def test_a_few_lists_hardly_change_the_priors_weight(cross_encoder: CrossEncoder, many_lists: list[RankedList]) -> None:
+    draw, prior = np.random.default_rng(0), Prior(FEATURES, (0.0, 5.0))
+    scores = scores_of(Ranker(None, cross_encoder, 3.0), many_lists)
+    lists = [ordered_by(own.numpy(), entry, draw) for own, entry in zip(scores, many_lists, strict=True)]
+    few, many = (fit_weights(Ranker(prior, cross_encoder), part)[0] for part in (lists[:3], lists))
+    assert many < few
 
 
 def test_a_cross_encoder_alone_is_made_as_sharp_as_it_is_right(
@@ -197,17 +218,17 @@ def test_a_cross_encoder_alone_is_made_as_sharp_as_it_is_right(
         ordered_by(scores.numpy(), entry, draw)
         for scores, entry in zip(scores_of(Ranker(None, cross_encoder, 3.0), many_lists), many_lists, strict=True)
     ]
-    assert fit_weight(Ranker(None, cross_encoder), lists) == pytest.approx(3.0, abs=0.4)
+    assert fit_weights(Ranker(None, cross_encoder), lists) == pytest.approx((1.0, 3.0), abs=0.4)
 
 
 def test_refitting_the_prior_keeps_the_cross_encoder_and_its_weight(
     cross_encoder: CrossEncoder, toy_lists: list[RankedList]
 ) -> None:
-    old = Ranker(Prior(FEATURES, (1.0, 1.0)), cross_encoder, 0.4)
+    old = Ranker(Prior(FEATURES, (1.0, 1.0)), cross_encoder, 0.4, prior_weight=0.7)
     new = refit_prior(old, toy_lists)
     assert new.prior == fit_prior(FEATURES, [entry.features for entry in toy_lists], [5] * len(toy_lists))
     assert new.cross_encoder is cross_encoder
-    assert new.cross_encoder_weight == 0.4
+    assert (new.prior_weight, new.cross_encoder_weight) == (0.7, 0.4)
 
 
 def test_a_plain_ranker_has_no_prior_to_refit(cross_encoder: CrossEncoder, toy_lists: list[RankedList]) -> None:

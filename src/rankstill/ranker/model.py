@@ -41,12 +41,13 @@ class ScoredPassage:
 
 
 class Ranker:
-    """Scores query-passage pairs: prior(first-stage scores) + cross-encoder(query, passage).
+    """Scores query-passage pairs by a weighted sum: prior(first-stage scores) and cross-encoder(query, passage).
 
     Args:
         prior: the learned sum of first-stage scores, or None for the paper's plain ranker.
         cross_encoder: or None for the prior alone.
-        cross_encoder_weight: of its score beside the prior's.
+        cross_encoder_weight: of its score in the sum.
+        prior_weight: of the prior's.
         first_stage: computes the prior's features for passages that come without them; only `rank` needs it.
 
     Raises:
@@ -59,12 +60,14 @@ class Ranker:
         cross_encoder: CrossEncoder | None,
         cross_encoder_weight: float = 1.0,
         first_stage: PassageScorer | None = None,
+        prior_weight: float = 1.0,
     ) -> None:
         if prior is None and cross_encoder is None:
             raise ValueError("a ranker needs a prior, a cross-encoder or both")
         self.prior = prior
         self.cross_encoder = cross_encoder
         self.cross_encoder_weight = cross_encoder_weight
+        self.prior_weight = prior_weight
         self.first_stage = first_stage
 
     def score(self, pairs: Sequence[tuple[str, str]], features: Features | None, batch_size: int = 32) -> Features:
@@ -83,7 +86,7 @@ class Ranker:
         if self.prior is not None:
             if features is None:
                 raise ValueError("this ranker has a prior: give the pairs' first-stage features, or use rank()")
-            scores += self.prior.scores(features)
+            scores += np.float32(self.prior_weight) * self.prior.scores(features)
         if self.cross_encoder is not None and self.cross_encoder_weight > 0:
             scores += np.float32(self.cross_encoder_weight) * self.cross_encode(pairs, batch_size)
         return scores
@@ -155,6 +158,7 @@ class Ranker:
             "format": _FORMAT,
             "features": self.prior.features if self.prior else FEATURES,
             "cross_encoder_weight": self.cross_encoder_weight,
+            "prior_weight": self.prior_weight,
         }
         (folder / "ranker.json").write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8")
 
@@ -184,6 +188,7 @@ class Ranker:
             else None,
             cross_encoder_weight=found["cross_encoder_weight"],
             first_stage=PassageScorer.load(part["first-stage"], device) if part["first-stage"].exists() else None,
+            prior_weight=found.get("prior_weight", 1.0),  # rankers from before it was fitted have none
         )
 
 

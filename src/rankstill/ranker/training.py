@@ -37,7 +37,9 @@ encoder's own rate 120 lists of 10 taught nothing (15.10 nats an unseen list, wh
 _LISTS_TO_WEIGH_BY = 100
 """Before training: enough to say whether a cross-encoder adds anything, and a minute of two cores."""
 _SHARPEST = 10.0
-"""The most that the scores of a cross-encoder without a prior are multiplied by."""
+"""The most that the scores of a cross-encoder are multiplied by."""
+_PRIOR_SPREAD = 0.5
+"""How far the prior's weight is expected to lie from 1: a few lists move it little, and many by as much as they say."""
 
 
 @dataclass(frozen=True)
@@ -88,11 +90,12 @@ def train_ranker(
     cross_encoder = start_cross_encoder(start, config.max_length, device)
     unseen, taught = ([lists[row] for row in rows] for rows in hold_out(len(lists), config.holdout, seed))
     ranks = not has_fresh_head(cross_encoder)
-    if prior is not None and ranks and not fit_weight(Ranker(prior, cross_encoder), taught[:_LISTS_TO_WEIGH_BY]):
+    if prior is not None and ranks and not fit_weights(Ranker(prior, cross_encoder), taught[:_LISTS_TO_WEIGH_BY])[1]:
         (folder / LOSSES).write_text("[]", encoding="utf-8")
         return Ranker(prior, None)
     _train_cross_encoder(cross_encoder, taught, prior, config, folder, seed, reports)
-    return Ranker(prior, cross_encoder, fit_weight(Ranker(prior, cross_encoder), unseen))
+    prior_weight, weight = fit_weights(Ranker(prior, cross_encoder), unseen)
+    return Ranker(prior, cross_encoder, weight, prior_weight=prior_weight)
 
 
 def _fit_prior(lists: Sequence[RankedList]) -> Prior:
@@ -143,35 +146,48 @@ def _train_cross_encoder(
     model.eval()
 
 
-def fit_weight(ranker: Ranker, unseen: Sequence[RankedList]) -> float:
-    """Fit the cross-encoder's weight beside the prior, on lists that it was not trained on.
+def fit_weights(ranker: Ranker, unseen: Sequence[RankedList]) -> tuple[float, float]:
+    """Fit the weights of the prior and of the cross-encoder in their sum, on lists that did not train the latter.
 
-    A cross-encoder that does not generalise gets weight 0 and does no harm. Without a prior the weight
-    is the inverse of a temperature: it fits the sharpness of the labels to the cross-encoder's accuracy.
+    A cross-encoder that does not generalise gets weight 0 and does no harm. Beside one that ranks better than the
+    prior, the prior counts less. Without a prior the weight is the inverse of a temperature: it fits the sharpness of
+    the labels to the cross-encoder's accuracy.
 
     Args:
         unseen: lists that the cross-encoder has not seen.
+
+    Returns:
+        The prior's weight, 1 where there is none or no cross-encoder beside it; and the cross-encoder's.
     """
     import torch
-    from scipy.optimize import minimize_scalar
+    from scipy.optimize import minimize
 
-    prior = [torch.from_numpy(scores) for scores in _prior_scores(ranker.prior, unseen)]
     pairs = [(entry.query, passage) for entry in unseen for passage in entry.passages]
-    scores = torch.split(torch.from_numpy(ranker.cross_encode(pairs)), [len(entry.passages) for entry in unseen])
+    own = torch.split(torch.from_numpy(ranker.cross_encode(pairs)), [len(entry.passages) for entry in unseen])
+    base = [torch.from_numpy(scores) for scores in _prior_scores(ranker.prior, unseen)]
     known = torch.tensor([entry.known for entry in unseen])
-    weights = torch.tensor([entry.weight for entry in unseen])
+    of_lists = torch.tensor([entry.weight for entry in unseen])
 
-    def loss(weight: float) -> float:
-        lists = [base + weight * score for base, score in zip(prior, scores, strict=True)]
-        padded = torch.nn.utils.rnn.pad_sequence(lists, batch_first=True, padding_value=float("-inf"))
-        return float(weighted_mean(plackett_luce_nll(padded, known), weights))
+    def loss(point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        weights = torch.tensor(point, requires_grad=True)
+        sums = [weights[0] * prior + weights[1] * scores for prior, scores in zip(base, own, strict=True)]
+        padded = torch.nn.utils.rnn.pad_sequence(sums, batch_first=True, padding_value=float("-inf"))
+        surprise = (weights[0] - 1).square() / (2 * _PRIOR_SPREAD**2 * len(unseen))
+        total = weighted_mean(plackett_luce_nll(padded, known), of_lists) + surprise
+        (gradient,) = torch.autograd.grad(total, weights)
+        return float(total.detach()), gradient.numpy()
 
-    most = 2.0 if ranker.prior is not None else _SHARPEST
-    best = float(minimize_scalar(loss, bounds=(0.0, most), method="bounded").x)
+    def fitted(prior: tuple[float, float | None], cross_encoder: tuple[float, float]) -> Any:
+        return minimize(loss, (1.0, cross_encoder[1] / 10), jac=True, method="L-BFGS-B", bounds=[prior, cross_encoder])
+
+    of_prior = (1.0, 1.0) if ranker.prior is None else (0.0, None)
+    both, without = fitted(of_prior, (0.0, _SHARPEST)), fitted(of_prior, (0.0, 0.0))
     # Scores that know nothing gain a little too: by Wilks's theorem, twice the gain of all lists is then above 3.84 in
     # one case of twenty. Beside a prior, a weight that gains no more is 0, and spares the cross-encoder's time.
     by_chance = 3.84 / 2 / len(unseen) if ranker.prior is not None else 1e-3
-    return best if loss(0.0) - loss(best) > by_chance else 0.0
+    if without.fun - both.fun <= by_chance:
+        return 1.0, 0.0
+    return float(both.x[0]), float(both.x[1])
 
 
 def _prior_scores(prior: Prior | None, lists: Sequence[RankedList]) -> list[NDArray[np.float32]]:
@@ -214,4 +230,5 @@ def refit_prior(ranker: Ranker, lists: Sequence[RankedList]) -> Ranker:
     """
     if ranker.prior is None:
         return ranker
-    return Ranker(_fit_prior(lists), ranker.cross_encoder, ranker.cross_encoder_weight)
+    weight, prior_weight = ranker.cross_encoder_weight, ranker.prior_weight
+    return Ranker(_fit_prior(lists), ranker.cross_encoder, weight, prior_weight=prior_weight)
