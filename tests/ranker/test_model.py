@@ -79,7 +79,7 @@ def test_saved_ranker_loads_back_to_identical_scores(
     cross_encoder: CrossEncoder, toy_first_stage: FirstStage, toy_lists: list[RankedList], tmp_path: Path
 ) -> None:
     scorer = PassageScorer(toy_first_stage.model, toy_first_stage.bm25.statistics)
-    ranker = Ranker(PRIOR, cross_encoder, 0.3, scorer)
+    ranker = Ranker(PRIOR, cross_encoder, 0.3, scorer, prior_weight=0.6)
     ranker.save(tmp_path / "ranker")
     loaded = Ranker.load(tmp_path / "ranker", "cpu")
     pairs, features = pairs_of(toy_lists), features_of(toy_lists)
