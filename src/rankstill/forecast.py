@@ -36,7 +36,7 @@ _WORTH_A_LINE = 5.0
 """Seconds of a step below which it is counted among the others."""
 _STARTING = 2.0
 """Seconds of a step, whatever there is to do."""
-_LIBRARIES = 4.6e9
+_LIBRARIES = 3.0e9
 """Bytes of memory that the demo took at its peak besides weights and vectors: libraries, compiled encoders, a training
 step's activations."""
 _COPIES = 4
