@@ -30,6 +30,8 @@ from rankstill.steps import Plan, duration, title
 FORMAT = 3
 """Version of what lies in a workspace. Raised when a step's files change their meaning."""
 
+_WORTH_COLLECTING = 2.0
+"""Seconds of a step after which unused models are looked for: that takes a third of a second."""
 _RECORDED_VERSIONS = ("rankstill", "sentence-transformers", "transformers", "torch", "bm25s", "numpy")
 
 
@@ -276,9 +278,10 @@ class Workspace:
             making.mkdir(parents=True, exist_ok=True)
             notes = tuple(make(making) or ())
             self._commit(name, making, outputs, fingerprint, started, notes)
-        release_models()
         self._seen.add(name)
         seconds = self._records[name].seconds
+        if seconds > _WORTH_COLLECTING:
+            release_models()
         say(f"{self.plan.place(name)}: done in {duration(seconds)}{self.plan.end(name, seconds)}")
 
     def _forget_other_attempts(self, name: str, keep: Path) -> None:

@@ -10,7 +10,7 @@ from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rankstill.compute.memory import release_models
+from rankstill.compute.memory import release_memory
 from rankstill.evaluation import systems
 from rankstill.evaluation.answers import answer_qrels, merge_qrels
 from rankstill.evaluation.judged import MANY_HOLES, judge_caveats, read_judgements, unjudged_shares
@@ -52,7 +52,7 @@ def search_by_chain(components: Components, folder: Path, *, with_ranker: bool) 
         searches = chain_systems(components, {query.id: query.text for query in queries}, with_ranker=with_ranker)
         for name, search in searches.items():
             write_run(search(), folder / "runs" / f"{systems.run_name(name)}.trec", systems.run_name(name))
-            release_models()
+            release_memory()
 
 
 def evaluate_chain(components: Components, folder: Path) -> Sequence[str]:
