@@ -30,14 +30,19 @@ from rankstill.teacher.prompts import load_template
 from rankstill.workspace import Workspace
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
-    from rankstill.extras.ray import RayEngine
-    from rankstill.extras.ray.cluster import Cluster
+    from rankstill.config import TeacherConfig
+    from rankstill.engine import RayEngine
+    from rankstill.engine.cluster import Cluster
     from rankstill.retrieval.approximate import ApproximateIndex, IndexRecall
     from rankstill.retrieval.bm25 import BM25Index
     from rankstill.retriever import Blend
     from rankstill.teacher import Ranking, Teacher
+    from rankstill.teacher.client.endpoint import Endpoint
+    from rankstill.teacher.client.transport import Send
 
 _QUERIES_TO_MEASURE_WITH = 200
 
@@ -105,8 +110,13 @@ class Components:
         """
         from rankstill.teacher import Teacher  # loads openai, which takes half a second
 
-        by_workers = self.config.engine.kind == "ray"
-        return Teacher(self.config.teacher, self.account, self.config.seed, (lambda: self.ray) if by_workers else None)
+        by_workers = self._reach_by_workers if self.config.engine.kind == "ray" else None
+        return Teacher(self.config.teacher, self.account, self.config.seed, by_workers)
+
+    def _reach_by_workers(self, config: TeacherConfig) -> AbstractContextManager[tuple[Endpoint, Send]]:
+        from rankstill.engine.asking import reach_by_workers
+
+        return reach_by_workers(config, self.ray)
 
     def check_teacher(self) -> None:
         """Whether there will be rankings: a mistake shows before minutes of encoding, not after.
@@ -241,7 +251,7 @@ class Components:
         Raises:
             EngineError: there is no such cluster.
         """
-        from rankstill.extras.ray import RayEngine
+        from rankstill.engine import RayEngine
 
         config = self.config.engine
         return RayEngine(config.address, workers=config.workers, cpus=config.cpus, gpus=config.gpus)
@@ -252,9 +262,9 @@ class Components:
         config, retriever = self.config.engine, self.config.retriever
         if config.kind == "local":
             return None
-        from rankstill.extras.ray import ShardFolder
-        from rankstill.extras.ray.cluster import Cluster
-        from rankstill.extras.ray.encoding import Encoder
+        from rankstill.engine import ShardFolder
+        from rankstill.engine.cluster import Cluster
+        from rankstill.engine.encoding import Encoder
 
         store = config.store or str(self.workspace.path(".parts"))
         # A worker has another current folder, and may have another home.
@@ -368,7 +378,7 @@ class Components:
             folder.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(self.workspace.path("vectors") / "passages.npy", folder / "passages.npy")
         elif self.cluster is not None:
-            from rankstill.extras.ray.encoding import Encoder
+            from rankstill.engine.encoding import Encoder
 
             encoder = Encoder(str(self.workspace.path("retriever")), device=self.config.device)
             replace(self.cluster, encoder=encoder).encode_corpus(folder)

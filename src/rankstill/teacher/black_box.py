@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic
 
@@ -22,8 +22,10 @@ from rankstill.teacher.prompts import count_tokens
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
-    from rankstill.extras.ray import RayEngine
     from rankstill.teacher.client.transport import Send
+
+    ReachByWorkers = Callable[[TeacherConfig], AbstractContextManager[tuple[Endpoint, Send]]]
+    """The teacher's endpoint, and the workers that send calls there."""
 
 _LISTS_A_CALL = 2
 """Lists under way for each call that may be: while one list waits for its ledger row, another one asks."""
@@ -34,18 +36,18 @@ class BlackBox(Generic[S]):
 
     Args:
         paid_by: on whose account new calls are noted, such as a workspace; its budget counts what is noted there.
-        engine: gives the engine whose workers send the calls, when there are any; None: this process sends them.
+        by_workers: reaches the LLM through the workers of a cluster; None: this process sends the calls.
 
     Raises:
         RankstillError: the ledger or a local model cannot be used, or a limit cannot be kept.
     """
 
     def __init__(
-        self, config: TeacherConfig, asker: Inquiry[S], paid_by: str, engine: Callable[[], RayEngine] | None = None
+        self, config: TeacherConfig, asker: Inquiry[S], paid_by: str, by_workers: ReachByWorkers | None = None
     ) -> None:
         self.config = config
         self.asker = asker
-        self._engine = engine
+        self._by_workers = by_workers
         self.price = price_in(config, asker.model)
         path = Path(config.ledger).expanduser() if config.ledger else default_ledger_path()
         self.ledger = Ledger(path, paid_by, self.price)
@@ -145,7 +147,7 @@ class BlackBox(Generic[S]):
         Raises:
             TeacherError: its address is none, or its key is missing.
         """
-        by_workers = self._engine is not None and not self.config.batch
+        by_workers = self._by_workers is not None and not self.config.batch
         if self.config.kind != "local" and not by_workers:
             self._client(self.config.base_url() or "", 1)
 
@@ -166,13 +168,11 @@ class BlackBox(Generic[S]):
     @contextmanager
     def _reach(self) -> Iterator[tuple[Endpoint, Send | None]]:
         """Where calls go, and who sends them if this process does not."""
-        if self._engine is None:
+        if self._by_workers is None:
             with reach(self.config) as place:
                 yield place, None
             return
-        from rankstill.extras.ray.asking import reach_by_workers
-
-        with reach_by_workers(self.config, self._engine()) as reached:
+        with self._by_workers(self.config) as reached:
             yield reached
 
     def _client(self, url: str, concurrency: int, send: Send | None = None) -> ChatClient:

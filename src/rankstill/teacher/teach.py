@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ from rankstill.teacher.rankings import Ranking
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
-    from rankstill.extras.ray import RayEngine
+    from rankstill.teacher.black_box import ReachByWorkers
 
 
 @dataclass(frozen=True)
@@ -110,10 +110,10 @@ class Teacher(BlackBox[RankedAnswer]):
     asker: Asker
 
     def __init__(
-        self, config: TeacherConfig, paid_by: str, seed: int, engine: Callable[[], RayEngine] | None = None
+        self, config: TeacherConfig, paid_by: str, seed: int, by_workers: ReachByWorkers | None = None
     ) -> None:
         endpoint, model = named(config)
-        super().__init__(config, Asker(config, endpoint, model, seed), paid_by, engine)
+        super().__init__(config, Asker(config, endpoint, model, seed), paid_by, by_workers)
 
     def __enter__(self) -> Teacher:
         return self

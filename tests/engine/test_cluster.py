@@ -16,10 +16,10 @@ from works import FullPrecision
 from rankstill.components import Components
 from rankstill.config import CandidatesConfig, Config
 from rankstill.data import Dataset
-from rankstill.extras.ray import ShardFolder, Task
-from rankstill.extras.ray.cluster import Cluster
-from rankstill.extras.ray.encoding import Encoder
-from rankstill.extras.ray.folders import get_folder, put_folder
+from rankstill.engine import ShardFolder, Task
+from rankstill.engine.cluster import Cluster
+from rankstill.engine.encoding import Encoder
+from rankstill.engine.folders import get_folder, put_folder
 from rankstill.labels import UnlabelledQuery, label
 from rankstill.ranker import Ranker
 from rankstill.ranker.prior import Prior
@@ -92,9 +92,9 @@ def test_parts_of_another_format_or_size_are_not_taken_for_these(
         return Counter(name.split("-")[0] for name in names if not name.endswith(".whole"))
 
     assert kept() == kept() == {"corpus": 1, "encoder": 1, "vectors": 1, "found": 1}
-    monkeypatch.setattr("rankstill.extras.ray.cluster.FORMAT", -1)
+    monkeypatch.setattr("rankstill.engine.cluster.FORMAT", -1)
     assert kept() == kept() == {"corpus": 2, "encoder": 1, "vectors": 2, "found": 2}
-    monkeypatch.setattr("rankstill.extras.ray.cluster.PASSAGES_A_SHARD", 20)
+    monkeypatch.setattr("rankstill.engine.cluster.PASSAGES_A_SHARD", 20)
     assert kept() == kept() == {"corpus": 3, "encoder": 1, "vectors": 3, "found": 3}
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.data.corpus import Corpus, CorpusWriter
-from rankstill.extras.ray.folders import get_folder
-from rankstill.extras.ray.shards import Function, ShardFolder
+from rankstill.engine.folders import get_folder
+from rankstill.engine.shards import Function, ShardFolder
 from rankstill.models import load_bi_encoder
 from rankstill.retrieval.dense import encode_each
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from sentence_transformers import SentenceTransformer
 
-    from rankstill.extras.ray.on_ray import RayEngine
+    from rankstill.engine.on_ray import RayEngine
 
 
 PASSAGES_A_SHARD = 16_384

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from rankstill.extras.ray import Function, ShardFolder, Task, shard_name
+from rankstill.engine import Function, ShardFolder, Task, shard_name
 from rankstill.progress import progress
 
 if TYPE_CHECKING:

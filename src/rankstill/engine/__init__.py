@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rankstill.extras.ray.on_ray import RayEngine
-from rankstill.extras.ray.shards import EngineError, Function, ShardFolder, Task, shard_name
+from rankstill.engine.on_ray import RayEngine
+from rankstill.engine.shards import EngineError, Function, ShardFolder, Task, shard_name
 
 __all__ = ["EngineError", "Function", "RayEngine", "ShardFolder", "Task", "shard_name"]

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from rankstill.extras.ray import RayEngine
-from rankstill.extras.ray.encoding import Encoder
+from rankstill.engine import RayEngine
+from rankstill.engine.encoding import Encoder
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))  # the workers find the tests' own work there too

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from rankstill.extras.ray import ShardFolder
-from rankstill.extras.ray.encoding import vector_table
-from rankstill.extras.ray.folders import ScratchFolder, get_folder
+from rankstill.engine import ShardFolder
+from rankstill.engine.encoding import vector_table
+from rankstill.engine.folders import ScratchFolder, get_folder
 
 GET = """
 import os, sys
-from rankstill.extras.ray.folders import get_folder
+from rankstill.engine.folders import get_folder
 print(get_folder(sys.argv[1]), flush=True)
 if sys.argv[2] == "killed":
     os.kill(os.getpid(), 9)

@@ -11,8 +11,8 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.compute
 
+from rankstill.engine import Function, Task
 from rankstill.errors import DataError
-from rankstill.extras.ray import Function, Task
 
 
 @dataclass(frozen=True)

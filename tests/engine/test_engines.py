@@ -15,9 +15,9 @@ import pytest
 from in_this_process import LocalEngine
 from works import Die, Double, Refuse
 
+from rankstill.engine import EngineError, RayEngine, ShardFolder, shard_name
+from rankstill.engine.on_ray import _worker_capacity
 from rankstill.errors import RankstillError
-from rankstill.extras.ray import EngineError, RayEngine, ShardFolder, shard_name
-from rankstill.extras.ray.on_ray import _worker_capacity
 
 AnyEngine = LocalEngine | RayEngine
 PARTS = 8
@@ -123,7 +123,7 @@ def test_a_killed_worker_costs_the_part_that_it_was_at(ray_engine: RayEngine, tm
 def test_a_part_that_no_worker_survives_is_given_up_and_the_others_stay(
     how: str, ray_engine: RayEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("rankstill.extras.ray.on_ray._RETRIES", 1)
+    monkeypatch.setattr("rankstill.engine.on_ray._RETRIES", 1)
     kept = ShardFolder(str(tmp_path / "kept"))
     with pytest.raises(EngineError, match=r"doing: a worker failed .* run the same command again"):
         list(ray_engine.map(Die(how), tables(4), kept, "doing"))

@@ -12,8 +12,8 @@ import numpy as np
 
 from rankstill.config import CandidatesConfig
 from rankstill.data import Corpus
-from rankstill.extras.ray.encoding import PASSAGES_A_SHARD, Encoder, corpus_tables, encode_corpus_on
-from rankstill.extras.ray.finding import (
+from rankstill.engine.encoding import PASSAGES_A_SHARD, Encoder, corpus_tables, encode_corpus_on
+from rankstill.engine.finding import (
     FindTask,
     ScoreTask,
     SharedFirstStage,
@@ -23,8 +23,8 @@ from rankstill.extras.ray.finding import (
     join_columns,
     query_tables,
 )
-from rankstill.extras.ray.folders import put_folder
-from rankstill.extras.ray.shards import ShardFolder
+from rankstill.engine.folders import put_folder
+from rankstill.engine.shards import ShardFolder
 from rankstill.labels.labelling import RankedBy, UnlabelledQuery
 from rankstill.labels.table import LabelledQuery, labels_in
 from rankstill.models import model_identity
@@ -35,7 +35,7 @@ from rankstill.workspace import FORMAT, digest
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from rankstill.extras.ray.on_ray import RayEngine
+    from rankstill.engine.on_ray import RayEngine
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,7 @@ from rankstill.teacher.client.transport import litellm_send, openai_client, open
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
-    from rankstill.extras.ray.on_ray import RayEngine
+    from rankstill.engine.on_ray import RayEngine
 
 
 class RemoteCallError(BadReplyError):

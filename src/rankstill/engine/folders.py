@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from rankstill.extras.ray.shards import ShardFolder
+from rankstill.engine.shards import ShardFolder
 
 _LOCK = "lock"
 

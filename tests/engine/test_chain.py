@@ -17,8 +17,8 @@ from works import FullPrecision, Slowly
 
 from rankstill.config import CandidatesConfig
 from rankstill.data import Dataset
-from rankstill.extras.ray import RayEngine, ShardFolder
-from rankstill.extras.ray.encoding import (
+from rankstill.engine import RayEngine, ShardFolder
+from rankstill.engine.encoding import (
     Encoder,
     EncodeTask,
     corpus_tables,
@@ -26,7 +26,7 @@ from rankstill.extras.ray.encoding import (
     read_corpus,
     vectors_in,
 )
-from rankstill.extras.ray.finding import (
+from rankstill.engine.finding import (
     FindTask,
     ScoreTask,
     SharedFirstStage,
@@ -37,7 +37,7 @@ from rankstill.extras.ray.finding import (
     queries_in,
     query_tables,
 )
-from rankstill.extras.ray.folders import put_folder
+from rankstill.engine.folders import put_folder
 from rankstill.labels import LabelledQuery, UnlabelledQuery, label, read_labels
 from rankstill.labels.labelling import passages_of
 from rankstill.labels.table import labels_in

@@ -8,7 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 
 from rankstill.config import Config
-from rankstill.extras.ray import RayEngine
+from rankstill.engine import RayEngine
 from rankstill.labels import read_labels
 from rankstill.pipeline import distill
 

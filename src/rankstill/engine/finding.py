@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from rankstill.config import CandidatesConfig
 from rankstill.data import Corpus
-from rankstill.extras.ray.encoding import Encoder, gather, read_corpus
-from rankstill.extras.ray.folders import ScratchFolder, get_folder
-from rankstill.extras.ray.shards import Function, ShardFolder
+from rankstill.engine.encoding import Encoder, gather, read_corpus
+from rankstill.engine.folders import ScratchFolder, get_folder
+from rankstill.engine.shards import Function, ShardFolder
 from rankstill.labels.labelling import RankedBy, UnlabelledQuery, label_shard, passages_of
 from rankstill.labels.table import labels_table
 from rankstill.ranker.model import Ranker

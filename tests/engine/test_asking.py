@@ -8,15 +8,17 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from llm_server import FakeLLM, Reply, completion, error
 
 from rankstill.config import TeacherConfig
-from rankstill.extras.ray import EngineError, RayEngine
-from rankstill.extras.ray.asking import CallTarget, CallWorkers
+from rankstill.engine import EngineError, RayEngine
+from rankstill.engine.asking import CallTarget, CallWorkers, reach_by_workers
 from rankstill.teacher import CandidateList, Teacher
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client.chat import ChatClient
@@ -107,7 +109,7 @@ def test_a_call_whose_time_is_up_is_called_back_from_its_worker(ray_engine: RayE
 def test_an_engine_is_there_when_something_is_asked_and_not_before(tmp_path: Path) -> None:
     started = []
 
-    def start() -> RayEngine:
+    def start(_: TeacherConfig) -> Any:
         started.append(1)
         raise EngineError("no cluster")
 
@@ -138,9 +140,10 @@ def test_a_teacher_ranks_alike_whoever_sends_and_every_answer_is_in_the_drivers_
     ]
     with FakeLLM(lambda messages: "[2] > [3] > [1]") as server:
         made = []
-        for name, engine in (("here", None), ("there", lambda: ray_engine)):
+        by_workers = partial(reach_by_workers, engine=ray_engine)
+        for name, reach in (("here", None), ("there", by_workers)):
             config = TeacherConfig(kind="api", endpoint=server.url, model="fake", ledger=str(tmp_path / name))
-            with Teacher(config, "test", 0, engine) as teacher:
+            with Teacher(config, "test", 0, reach) as teacher:
                 made.append(teacher.rank(lists)[0])
                 asked = sum(server.answered.values())
                 teacher.rank(lists)

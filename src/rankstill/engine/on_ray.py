@@ -11,8 +11,8 @@ import logging
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rankstill.engine.shards import EngineError, ShardFolder, Task
 from rankstill.errors import RankstillError
-from rankstill.extras.ray.shards import EngineError, ShardFolder, Task
 from rankstill.progress import progress
 
 if TYPE_CHECKING:
