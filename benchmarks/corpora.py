@@ -40,11 +40,11 @@ ROWS = {
     systems.FIRST_STAGE: "both, by reciprocal rank fusion",
     systems.HYBRID_BEFORE: "**both, weights from the LLM's lists** (hybrid)",
     systems.MULTI_VECTOR: "**multi-vector retriever**, not trained",
-    systems.MULTI_VECTOR_HYBRID: "it and BM25, weights from the LLM's lists",
+    systems.MULTI_VECTOR_HYBRID: "**all three, weights from the LLM's lists** (multi-vector hybrid)",
     systems.DISTILLED: "**distilled retriever**, one vector",
     systems.HYBRID_DISTILLED: "it and BM25, weights from the LLM's lists",
     systems.MULTI_VECTOR_DISTILLED: "**distilled multi-vector retriever**",
-    systems.MULTI_VECTOR_HYBRID_DISTILLED: "it and BM25, weights from the LLM's lists",
+    systems.MULTI_VECTOR_HYBRID_DISTILLED: "it, the distilled retriever and BM25, weights from the LLM's lists",
     systems.RANKER: "**ranker** on top of the first stage",
 }
 """System -> its name in the table."""

@@ -115,14 +115,17 @@ class TeacherLists:
         held, _ = hold_out(len(rankings), self.config.retriever.holdout, self.config.seed)
         return [rankings[row] for row in held]
 
-    def for_hybrid_weights(self, blend: Blend | None) -> list[Ranking]:
-        """The rankings that the weights of a hybrid with the distilled retriever are fitted on.
+    def for_hybrid_weights(self, *blends: Blend | None) -> list[Ranking]:
+        """The rankings that the weights of a hybrid with distilled retrievers are fitted on.
 
-        On lists that trained the retriever its score looks too good, so `validation` is taken. All training lists are
-        taken where nothing of its training was kept, or where `validation` is too small.
+        On lists that trained a retriever its score looks too good, so `validation` is taken. All training lists are
+        taken where nothing of the training was kept, or where `validation` is too small.
+
+        Args:
+            blends: how much of each retriever's training was kept; None: all of it.
         """
         judging = self.validation
-        taught = blend is None or blend.share > 0
+        taught = any(blend is None or blend.share > 0 for blend in blends)
         return judging if taught and len(judging) >= ENOUGH_TO_FIT else self.training
 
     def validation_texts(self) -> list[ValidationList]:

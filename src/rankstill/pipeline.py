@@ -241,7 +241,7 @@ class Chain:
             settings=[
                 self._section("ranker"),
                 self.config.seed,
-                "with hybrids",
+                "with hybrids of three scores",
                 *(["both weights fitted"] if self.components.cross_encoder_start else []),
             ],
             inputs=[self.candidates(), self.held_out(), *self.components.ranker_identity, *self._made_late()],
@@ -299,7 +299,7 @@ class Chain:
             lambda folder: make_distilled(self.components, folder, self.reports),
             outputs=(*folders, *names) if self.components.has_multi_vector else (),
             settings=[self._section("multi_vector"), self._section("retriever"), self.config.seed],
-            inputs=[self.labels(), *made],
+            inputs=[self.labels(), self.reranker(), *made],
         )
 
     @_once

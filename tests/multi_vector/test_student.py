@@ -12,21 +12,25 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from sentence_transformers import SentenceTransformer
 
 import rankstill
 from rankstill.config import Config, RetrieverConfig
+from rankstill.data import load_dataset
+from rankstill.evaluation.runs import read_run
 from rankstill.labels import LabelledQuery
 from rankstill.losses.kl import UNLABELLED
 from rankstill.models import load_multi_vector
 from rankstill.multi_vector import multi_vector_encoder
 from rankstill.multi_vector.model import every_token
 from rankstill.multi_vector.student import MULTI_VECTOR, mean_maxsim
+from rankstill.retrieval.hybrid import Hybrid, HybridSearcher
 from rankstill.retriever import TrainingData, ValidationList
 from rankstill.retriever.loss import DistillationLoss
 from rankstill.retriever.training import train_student
 
 if TYPE_CHECKING:
-    from sentence_transformers import MultiVectorEncoder, SentenceTransformer
+    from sentence_transformers import MultiVectorEncoder
 
     from rankstill.data import Dataset
     from rankstill.retrieval import FirstStage
@@ -177,10 +181,28 @@ def test_a_chain_trains_it_measures_it_and_saves_it_for_plain_sentence_transform
     ]
     vectors = [model.encode_document([PASSAGES[0]])[0] for model in models]
     assert np.abs(np.asarray(vectors[0]) - np.asarray(vectors[1])).max() > 1e-3
+    folders = {"": config.retriever.model, "-distilled": str(tmp_path / "w" / "retriever")}
+    for (after, retriever), late in zip(folders.items(), models, strict=True):
+        check_hybrid(config, tmp_path / "w", after, SentenceTransformer(retriever), late)
     # What the ranker knows of late interaction stays that of the encoder as it was.
     again = rankstill.distill(toy_config(), tmp_path / "w")
     assert again.table is not None
     assert not {*ROWS} & {system.name for system in again.table.systems}
+
+
+def check_hybrid(
+    config: Config, workspace: Path, after: str, retriever: SentenceTransformer, late: MultiVectorEncoder
+) -> None:
+    """The best passages of the run are those that a search of every passage by the same three scores finds."""
+    dataset = load_dataset(config.dataset)
+    hybrid = Hybrid.load(workspace / f"hybrid-multi-vector{after}.json")
+    searcher = HybridSearcher(hybrid, retriever, list(dataset.corpus.texts()), late)
+    run = read_run(workspace / "runs" / f"{after[1:]}{'-' if after else ''}multi-vector-hybrid.trec")
+    for query_id in dataset.test:
+        best, *_ = searcher.search(dataset.queries[query_id].text)
+        highest = max(run[query_id].values())
+        assert best.score == pytest.approx(highest, rel=0.02)
+        assert run[query_id][dataset.corpus.ids[best.position]] == pytest.approx(highest, rel=0.02)
 
 
 def test_where_training_does_harm_the_rankings_that_judge_undo_it(

@@ -18,12 +18,11 @@ from rankstill.evaluation.metrics import per_query
 from rankstill.evaluation.runs import Run, descending
 from rankstill.evaluation.significance import Comparison, compare
 from rankstill.labels import read_labels
-from rankstill.multi_vector import TokenIndex
+from rankstill.multi_vector import MeanMaxSim, TokenIndex
 from rankstill.ranker import Ranker
-from rankstill.retrieval import FEATURES
-from rankstill.retrieval.first_stage import BM25_SCALE, reciprocal_rank_fusion
+from rankstill.retrieval import FEATURES, LATE
+from rankstill.retrieval.first_stage import reciprocal_rank_fusion
 from rankstill.retrieval.hybrid import Hybrid
-from rankstill.retrieval.late_interaction import encode_queries
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
@@ -73,20 +72,28 @@ def score_lists(components: Components, rankings: Sequence[Ranking], *, with_ran
     path, dataset = components.workspace.path, components.dataset
     queries = dataset.texts_of(each.query_id for each in rankings)
     positions = components.lists.positions_of(rankings)
-    dense, bm25 = FEATURES.index("dense"), FEATURES.index("bm25")
-    stages = {
-        "before": components.with_late(components.before),
-        "after": components.with_late(components.first_stage_after(path("vectors-after"), components.model_after)),
-    }
+    stage_after = components.first_stage_after(path("vectors-after"), components.model_after)
+    stages = {"before": components.with_late(components.before), "after": components.with_late(stage_after)}
+    if components.has_distilled_multi_vector:
+        index = TokenIndex.load(path("multi-vector-distilled-index"))
+        stages["distilled"] = stage_after.with_late(MeanMaxSim(components.distilled_multi_vector, index))
     known = {when: list(stage.features(queries, positions)) for when, stage in stages.items()}
-    scores: dict[str, list[Scores]] = {
-        systems.BM25: [each[:, bm25] for each in known["before"]],
-        systems.BEFORE: [each[:, dense] for each in known["before"]],
+
+    def alone(feature: str, when: str) -> list[Scores]:
+        return [each[:, (*FEATURES, LATE).index(feature)] for each in known[when]]
+
+    def weighed(file: str, when: str) -> list[Scores]:
+        hybrid = Hybrid.load(path(file))
+        return [hybrid.of_features(each) for each in known[when]]
+
+    scores = {
+        systems.BM25: alone("bm25", "before"),
+        systems.BEFORE: alone("dense", "before"),
         systems.FIRST_STAGE: [
-            _fused(each[:, [dense, bm25]], here, components.config.candidates.rrf_k)
+            _fused(each[:, : len(FEATURES)], here, components.config.candidates.rrf_k)
             for each, here in zip(known["before"], positions, strict=True)
         ],
-        systems.DISTILLED: [each[:, dense] for each in known["after"]],
+        systems.DISTILLED: alone("dense", "after"),
     }
     if with_ranker:
         pairs = [
@@ -99,37 +106,15 @@ def score_lists(components: Components, rankings: Sequence[Ranking], *, with_ran
         ):
             ranker = Ranker.load(path(folder), components.config.device)
             scores[name] = list(np.split(ranker.score(pairs, np.concatenate(known[when])), ends))
-        for name, file, when in (
-            (systems.HYBRID_BEFORE, "hybrid", "before"),
-            (systems.HYBRID_DISTILLED, "hybrid-distilled", "after"),
-        ):
-            hybrid = Hybrid.load(path(f"{file}.json"))
-            scores[name] = [hybrid.of_features(each) for each in known[when]]
-    lexical = [each[:, bm25] for each in known["before"]]
+        scores[systems.HYBRID_BEFORE] = weighed("hybrid.json", "before")
+        scores[systems.HYBRID_DISTILLED] = weighed("hybrid-distilled.json", "after")
     if components.has_multi_vector:
-        names = (systems.MULTI_VECTOR, systems.MULTI_VECTOR_HYBRID)
-        scores |= dict(zip(names, _late_scores(components, queries, positions, lexical), strict=True))
+        scores[systems.MULTI_VECTOR] = alone(LATE, "before")
+        scores[systems.MULTI_VECTOR_HYBRID] = weighed("hybrid-multi-vector.json", "before")
     if components.has_distilled_multi_vector:
-        names = (systems.MULTI_VECTOR_DISTILLED, systems.MULTI_VECTOR_HYBRID_DISTILLED)
-        scores |= dict(zip(names, _late_scores(components, queries, positions, lexical, "-distilled"), strict=True))
+        scores[systems.MULTI_VECTOR_DISTILLED] = alone(LATE, "distilled")
+        scores[systems.MULTI_VECTOR_HYBRID_DISTILLED] = weighed("hybrid-multi-vector-distilled.json", "distilled")
     return {name: scores[name] for name in systems.SYSTEMS if name in scores}
-
-
-def _late_scores(
-    components: Components,
-    queries: Sequence[str],
-    positions: Sequence[NDArray[np.int64]],
-    lexical: Sequence[Scores],
-    after: str = "",
-) -> tuple[list[Scores], list[Scores]]:
-    """Scores of a multi-vector retriever, and of its hybrid with BM25. Each [passages]"""
-    model = components.distilled_multi_vector if after else components.multi_vector
-    index = TokenIndex.load(components.workspace.path(f"multi-vector{after}-index"))
-    maxsim = list(index.scores_of(encode_queries(model, list(queries)), positions, str(model.device)))
-    hybrid = Hybrid.load(components.workspace.path(f"hybrid-multi-vector{after}.json"))
-    return maxsim, [
-        hybrid.score(late, (own / BM25_SCALE).astype(np.float32)) for late, own in zip(maxsim, lexical, strict=True)
-    ]
 
 
 def _fused(columns: NDArray[np.float32], positions: NDArray[np.int64], rrf_k: float) -> NDArray[np.float32]:

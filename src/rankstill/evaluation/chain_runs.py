@@ -149,18 +149,18 @@ def chain_systems(
             components.with_late(first_stage), ranker, queries, components.config.evaluation.rerank_depth
         )
 
+    before = components.before.exact()
+
+    @cache
+    def stage_after() -> FirstStage:
+        return components.first_stage_after(components.workspace.path("vectors-after"), components.model_after)
+
     @cache
     def late(after: str = "") -> tuple[Run, Run]:
         index = TokenIndex.load(components.workspace.path(f"multi-vector{after}-index"))
         hybrid = Hybrid.load(components.workspace.path(f"hybrid-multi-vector{after}.json"))
         model = components.distilled_multi_vector if after else components.multi_vector
-        return systems.multi_vector_runs(model, index, before, hybrid, queries)
-
-    before = components.before.exact()
-
-    @cache
-    def after() -> FirstStage:
-        return components.first_stage_after(components.workspace.path("vectors-after"), components.model_after)
+        return systems.multi_vector_runs(model, index, stage_after() if after else before, hybrid, queries)
 
     searches = {
         systems.BM25: lambda: systems.lexical_run(before, queries),
@@ -168,9 +168,9 @@ def chain_systems(
         systems.FIRST_STAGE: lambda: systems.fused_run(before, queries),
         systems.HYBRID_BEFORE: lambda: weighed(before, "hybrid.json"),
         systems.RANKER: lambda: reranked(before, "ranker"),
-        systems.DISTILLED: lambda: systems.dense_run(after(), queries),
-        systems.HYBRID_DISTILLED: lambda: weighed(after(), "hybrid-distilled.json"),
-        systems.RANKER_ON_DISTILLED: lambda: reranked(after(), "reranker"),
+        systems.DISTILLED: lambda: systems.dense_run(stage_after(), queries),
+        systems.HYBRID_DISTILLED: lambda: weighed(stage_after(), "hybrid-distilled.json"),
+        systems.RANKER_ON_DISTILLED: lambda: reranked(stage_after(), "reranker"),
         systems.MULTI_VECTOR: lambda: late()[0],
         systems.MULTI_VECTOR_HYBRID: lambda: late()[1],
         systems.MULTI_VECTOR_DISTILLED: lambda: late("-distilled")[0],

@@ -15,7 +15,7 @@ from rankstill.evaluation.runs import Run, break_ties, read_run
 from rankstill.progress import progress
 from rankstill.retrieval import encode, encode_passages, nearest_passages
 from rankstill.retrieval.first_stage import top
-from rankstill.retrieval.late_interaction import encode_queries
+from rankstill.retrieval.late_interaction import encode_queries, mean_of
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
@@ -32,7 +32,7 @@ BEFORE, DISTILLED = "retriever before", "distilled retriever"
 HYBRID_BEFORE, HYBRID_DISTILLED = "hybrid before", "distilled hybrid"
 """BM25 and the retriever, with weights from the LLM's rankings. No model is trained."""
 MULTI_VECTOR, MULTI_VECTOR_HYBRID = "multi-vector", "multi-vector hybrid"
-"""The old encoder's token vectors, matched as the LLM's rankings chose; alone, and with BM25."""
+"""The old encoder's token vectors, matched as the LLM's rankings chose; alone, and with BM25 and its single vector."""
 MULTI_VECTOR_DISTILLED, MULTI_VECTOR_HYBRID_DISTILLED = "distilled multi-vector", "distilled multi-vector hybrid"
 """The same, trained on the ranker's labels."""
 RANKER, RANKER_ON_DISTILLED = "ranker", "ranker on distilled"
@@ -47,9 +47,9 @@ MEANINGS = {
     HYBRID_DISTILLED: "A weighted sum of BM25 and the distilled retriever, with weights from the LLM's rankings.",
     RANKER_ON_DISTILLED: "The ranker reorders what BM25 and the distilled retriever find.",
     MULTI_VECTOR: "The old encoder with one vector for each token, matched by late interaction (MaxSim).",
-    MULTI_VECTOR_HYBRID: "A weighted sum of BM25 and the multi-vector retriever, with weights from the LLM's rankings.",
+    MULTI_VECTOR_HYBRID: "The hybrid before, with the multi-vector retriever as its third part. Nothing is trained.",
     MULTI_VECTOR_DISTILLED: "The multi-vector retriever, trained on the ranker's labels.",
-    MULTI_VECTOR_HYBRID_DISTILLED: "A weighted sum of BM25 and the trained multi-vector retriever.",
+    MULTI_VECTOR_HYBRID_DISTILLED: "The distilled hybrid, with the trained multi-vector retriever as its third part.",
 }
 """What each of them is, in one line."""
 SYSTEMS = tuple(MEANINGS)
@@ -130,25 +130,34 @@ def hybrid_run(first_stage: FirstStage, hybrid: Hybrid, queries: Mapping[str, st
 def multi_vector_runs(
     model: MultiVectorEncoder, index: TokenIndex, first_stage: FirstStage, hybrid: Hybrid, queries: Mapping[str, str]
 ) -> tuple[Run, Run]:
-    """Passages of the whole corpus by MaxSim with the query's tokens; and by the weighted sum of that and BM25.
+    """Passages of the whole corpus by MaxSim; and by the hybrid, among the best passages of any of its three scores.
 
     Args:
         model: encodes the queries.
         index: the passages' token vectors.
-        first_stage: knows BM25.
+        first_stage: knows cosine and BM25.
         hybrid: the weights of the sum.
         queries: texts by id.
     """
-    corpus, alone, with_bm25 = first_stage.corpus, Run(), Run()
-    asked = encode_queries(model, list(queries.values()))
+    corpus, alone, summed, texts = first_stage.corpus, Run(), Run(), list(queries.values())
+    asked = encode_queries(model, texts)
     every = _shown(index.scores(asked, str(model.device)), len(queries))
-    for (query_id, text), maxsim in zip(queries.items(), every, strict=True):
-        for run, scores in ((alone, maxsim), (with_bm25, hybrid.score(maxsim, first_stage.bm25.scores(text)))):
-            if corpus.repeats is not None:
-                scores[corpus.repeats] = -np.inf
-            best = top(scores, _DEPTH)
-            run[query_id] = _scored(corpus, best, scores[best])
-    return alone, with_bm25
+    positions, late = [], []
+    for query_id, tokens, maxsim, found in zip(
+        queries, asked, every, first_stage.search(texts, 2 * _DEPTH), strict=True
+    ):
+        if corpus.repeats is not None:
+            maxsim[corpus.repeats] = -np.inf
+        best = top(maxsim, 2 * _DEPTH)
+        alone[query_id] = _scored(corpus, best[:_DEPTH], maxsim[best[:_DEPTH]])
+        positions.append(np.union1d(found.positions, best))
+        late.append(mean_of(tokens, maxsim[positions[-1]]))
+    known = first_stage.features(texts, positions)
+    for query_id, here, features, own in zip(queries, positions, known, late, strict=True):
+        scores = hybrid.of_features(np.column_stack([features, own]))
+        best = _best_first(here, scores)[:_DEPTH]
+        summed[query_id] = _scored(corpus, here[best], scores[best])
+    return alone, summed
 
 
 def reranked_run(first_stage: FirstStage, ranker: Ranker, queries: Mapping[str, str], depth: int) -> Run:

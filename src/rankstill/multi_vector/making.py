@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from rankstill.distributed.processes import is_rank_zero
 from rankstill.models import load_multi_vector, save_model
 from rankstill.multi_vector.choosing import choose, inverse_document_frequency, read_choice
-from rankstill.multi_vector.index import TokenIndex
+from rankstill.multi_vector.index import MeanMaxSim, TokenIndex
 from rankstill.multi_vector.model import every_token, has_token_vectors, multi_vector_encoder
 from rankstill.multi_vector.two_stage import make_two_stage
 from rankstill.progress import say
-from rankstill.retrieval.hybrid import Hybrid, fit_hybrid
+from rankstill.retrieval.hybrid import fit_hybrid
 from rankstill.retrieval.late_interaction import encode_queries
 from rankstill.workspace import write_atomically
 
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from rankstill.components import Components
     from rankstill.reporting import Reports
-    from rankstill.teacher import Ranking
 
 _QUERIES_TO_MEASURE_WITH = 50
 _LEAST_RECALL = 0.95
@@ -71,7 +70,7 @@ def make_distilled(components: Components, folder: Path, reports: Reports) -> Se
     """Train the multi-vector retriever, if there is one, on the bi-encoder's data, and encode the corpus with it.
 
     Args:
-        components: the components of a chain that has labels.
+        components: the components of a chain that has come as far as the step `reranker`.
         folder: for `multi-vector-distilled/`, its index, its hybrid, its training curve and what chose the blend.
     """
     # They load torch.
@@ -99,23 +98,9 @@ def make_distilled(components: Components, folder: Path, reports: Reports) -> Se
     if blend is not None and not blend.share:
         shutil.copytree(former, place, dirs_exist_ok=True)  # the same model has the same vectors
     index = _encode(components, model, place)
-    hybrid = fit_multi_vector_hybrid(components, components.lists.for_hybrid_weights(blend), model, index)
+    vectors = components.workspace.path("vectors-after")
+    first_stage = components.first_stage_after(vectors, components.model_after).with_late(MeanMaxSim(model, index))
+    rankings = components.lists.for_hybrid_weights(components.retriever_blend, blend)
+    hybrid = fit_hybrid(components.lists.with_scores(first_stage, rankings), components.config.candidates, late=True)
     hybrid.save(folder / "hybrid-multi-vector-distilled.json")
     return [f"multi-vector: {blend.describe()}"] if blend else []
-
-
-def fit_multi_vector_hybrid(
-    components: Components, rankings: Sequence[Ranking], model: MultiVectorEncoder, index: TokenIndex
-) -> Hybrid:
-    """Fit the weights of a multi-vector retriever and BM25.
-
-    Args:
-        components: the chain's components.
-        rankings: the LLM's.
-        model: encodes the queries.
-        index: the passages' token vectors.
-    """
-    lists = components.lists.with_scores(components.before, rankings)
-    asked = encode_queries(model, [each.query for each in lists])
-    maxsim = list(index.scores_of(asked, components.lists.positions_of(rankings), str(model.device)))
-    return fit_hybrid(lists, components.config.candidates, maxsim)

@@ -8,8 +8,6 @@ from typing import TYPE_CHECKING
 
 from rankstill.distributed.processes import note_world_size
 from rankstill.models import RANKS_ALREADY
-from rankstill.multi_vector import TokenIndex
-from rankstill.multi_vector.making import fit_multi_vector_hybrid
 from rankstill.ranker.model import Ranker
 from rankstill.ranker.training import refit_prior, train_ranker
 from rankstill.retrieval import PassageScorer
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def make_ranker(components: Components, folder: Path, reports: Reports) -> Sequence[str]:
-    """Train the ranker, and fit the hybrids of BM25 with the old retriever and with the multi-vector retriever.
+    """Train the ranker, and fit the hybrids of BM25 and the old retriever, without late interaction and with it.
 
     Args:
         components: the components of a chain that has rankings.
@@ -37,9 +35,7 @@ def make_ranker(components: Components, folder: Path, reports: Reports) -> Seque
     ranker.save(folder / "ranker")
     fit_hybrid(lists, components.config.candidates).save(folder / "hybrid.json")
     if components.has_multi_vector:
-        index = TokenIndex.load(components.workspace.path("multi-vector-index"))
-        weights = fit_multi_vector_hybrid(components, components.lists.training, components.multi_vector, index)
-        weights.save(folder / "hybrid-multi-vector.json")
+        fit_hybrid(lists, components.config.candidates, late=True).save(folder / "hybrid-multi-vector.json")
     return _notes(components, has_cross_encoder=ranker.cross_encoder is not None)
 
 

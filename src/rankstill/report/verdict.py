@@ -23,9 +23,10 @@ _OTHERS = {
     systems.HYBRID_BEFORE: "`hybrid.json` with the old retriever",
     systems.HYBRID_DISTILLED: "`hybrid-distilled.json` with `retriever`",
     systems.MULTI_VECTOR: "`multi-vector`",
-    systems.MULTI_VECTOR_HYBRID: "`hybrid-multi-vector.json` with `multi-vector`",
+    systems.MULTI_VECTOR_HYBRID: "`hybrid-multi-vector.json` with the old retriever and `multi-vector`",
     systems.MULTI_VECTOR_DISTILLED: "`multi-vector-distilled`",
-    systems.MULTI_VECTOR_HYBRID_DISTILLED: "`hybrid-multi-vector-distilled.json` with `multi-vector-distilled`",
+    systems.MULTI_VECTOR_HYBRID_DISTILLED: "`hybrid-multi-vector-distilled.json` with `retriever` and "
+    "`multi-vector-distilled`",
 }
 """Retrievers that a run makes besides, and the files that they are, in the workspace."""
 _SUBJECTS = {systems.DISTILLED: "the distilled retriever", systems.MULTI_VECTOR: "the multi-vector retriever"}

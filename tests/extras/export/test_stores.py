@@ -15,7 +15,7 @@ import pytest
 from rankstill.errors import DataError, RankstillError
 from rankstill.extras.export.stores import to_lancedb, to_pgvector, to_qdrant
 from rankstill.extras.export.stores.qdrant import qdrant_id
-from rankstill.extras.export.vectors import Batch, TokenBatch
+from rankstill.extras.export.vectors import Batch
 
 
 def made_up(count: int, dimensions: int = 8, start: int = 0) -> list[Batch]:
@@ -57,11 +57,11 @@ def test_qdrant_scores_token_vectors_by_the_same_maxsim(tmp_path: Path) -> None:
     qdrant = pytest.importorskip("qdrant_client", reason='needs pip install "rankstill[qdrant]"')
     draw = np.random.default_rng(2)
     tokens = [draw.normal(size=(count, 8)).astype(np.float32) for count in (3, 1, 5)]
-    batch = TokenBatch(("a", "b", "c"), ("one", "two", "three"), tuple(tokens))
+    batch = Batch(("a", "b", "c"), ("one", "two", "three"), np.eye(3, dtype=np.float32), tuple(tokens))
     assert to_qdrant([batch], "tokens", location=str(tmp_path)) == 3
     asked = draw.normal(size=(4, 8)).astype(np.float32)
     client = qdrant.QdrantClient(path=str(tmp_path))
-    points = client.query_points("tokens", query=asked.tolist(), limit=3).points
+    points = client.query_points("tokens", query=asked.tolist(), using="tokens", limit=3).points
     client.close()
     found = {point.payload["id"]: point.score for point in points}
     expected = {own: (asked @ each.T).max(axis=1).sum() for own, each in zip(batch.ids, tokens, strict=True)}
@@ -88,12 +88,12 @@ def test_lancedb_scores_token_vectors_by_the_same_maxsim(tmp_path: Path) -> None
     lancedb = pytest.importorskip("lancedb", reason='needs pip install "rankstill[lancedb]"')
     draw = np.random.default_rng(2)
     tokens = [draw.normal(size=(count, 8)).astype(np.float32) for count in (3, 1, 5)]
-    batch = TokenBatch(("a", "b", "c"), ("one", "two", "three"), tuple(tokens))
+    batch = Batch(("a", "b", "c"), ("one", "two", "three"), np.eye(3, dtype=np.float32), tuple(tokens))
     assert to_lancedb([batch], "tokens", location=str(tmp_path)) == 3
     assert to_lancedb([batch], "tokens", location=str(tmp_path)) == 3
     asked = draw.normal(size=(4, 8)).astype(np.float32)
     table = lancedb.connect(str(tmp_path)).open_table("tokens")
-    rows = table.search(asked).distance_type("dot").limit(9).to_list()
+    rows = table.search(asked, vector_column_name="tokens").distance_type("dot").limit(9).to_list()
     expected = {own: 4 - (asked @ each.T).max(axis=1).sum() for own, each in zip(batch.ids, tokens, strict=True)}
     assert {row["id"]: row["_distance"] for row in rows} == pytest.approx(expected, abs=1e-4)
     with pytest.raises(DataError, match=r"table tokens: .*schema"):

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rankstill.errors import DataError
+from rankstill.errors import DataError, ModelError
 from rankstill.extras.export.stores import to_lancedb
-from rankstill.extras.export.vectors import Batch, TokenBatch
+from rankstill.extras.export.vectors import Batch
 from rankstill.retrieval.bm25 import BM25Index
 from rankstill.retrieval.hybrid import Hybrid
 from rankstill.retrieval.hybrid.lance import lancedb_search, lancedb_text_index
@@ -30,8 +30,8 @@ QUERY = "is a return at 9 refunded, or a return of size s"
 DRAW = np.random.default_rng(3)
 
 
-def hybrid(dense: float = 4.0, k1: float = 1.2, language: str | None = "english") -> Hybrid:
-    return Hybrid(dense=dense, bm25=0.6, language=language, k1=k1, b=0.75, lists=50)
+def hybrid(late: float = 0.0, k1: float = 1.2, language: str | None = "english") -> Hybrid:
+    return Hybrid(dense=4.0, bm25=0.6, language=language, k1=k1, b=0.75, lists=50, late=late)
 
 
 def unit(*shape: int) -> np.ndarray:
@@ -39,7 +39,7 @@ def unit(*shape: int) -> np.ndarray:
     return vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
 
 
-def opened(batch: Batch | TokenBatch, folder: Path, language: str | None = "english") -> Any:
+def opened(batch: Batch, folder: Path, language: str | None = "english") -> Any:
     to_lancedb([batch], "passages", location=str(folder))
     table = lancedb.connect(str(folder)).open_table("passages")
     table.create_index("text", config=lancedb.index.FTS(**lancedb_text_index(language)))
@@ -81,26 +81,35 @@ def weighed() -> tuple[tuple[np.ndarray, ...], np.ndarray]:
     return tokens, unit(4, 16) * np.array([[0.1], [5.0], [1.0], [0.3]], dtype=np.float32)
 
 
-def test_tokens_count_by_the_length_of_their_vectors(tmp_path: Path) -> None:
+def mean_maxsim(asked: np.ndarray, tokens: tuple[np.ndarray, ...]) -> np.ndarray:
+    maxsim = [sum(max(float(token @ own) for own in passage) for token in asked) for passage in tokens]
+    return np.array(maxsim) / np.linalg.norm(asked, axis=1).sum()
+
+
+def test_all_three_scores_are_added_and_tokens_count_by_the_length_of_their_vectors(tmp_path: Path) -> None:
     tokens, asked = weighed()
-    table = opened(TokenBatch(IDS, PASSAGES, tokens), tmp_path)
-    found = lancedb_search(table, hybrid(dense=0.5), QUERY, asked)
-    maxsim = np.array([(asked @ each.T).max(axis=1).sum() for each in tokens])
-    expected = dict(zip(IDS, 0.5 * maxsim + 0.6 * bm25(), strict=True))
-    assert {row["id"]: row["score"] for row in found} == pytest.approx(expected, abs=1e-4)
+    vectors, single = unit(6, 8), unit(8)
+    table = opened(Batch(IDS, PASSAGES, vectors, tokens), tmp_path)
+    found = lancedb_search(table, hybrid(late=7.0), QUERY, single, asked)
+    scores = 4.0 * vectors @ single + 0.6 * bm25() + 7.0 * mean_maxsim(asked, tokens)
+    assert {row["id"]: row["score"] for row in found} == pytest.approx(dict(zip(IDS, scores, strict=True)), abs=1e-4)
+    with pytest.raises(ModelError, match=r"tokens=late\.encode_query\(query\)"):
+        lancedb_search(table, hybrid(late=7.0), QUERY, single)
 
 
 def test_an_index_finds_and_the_scores_are_exact_all_the_same(tmp_path: Path) -> None:
     count = 300
     tokens = tuple(unit(3, 16) for _ in range(count))
+    vectors, single = unit(count, 8), unit(8)
     ids, texts = tuple(map(str, range(count))), tuple(PASSAGES[row % 6] for row in range(count))
-    table = opened(TokenBatch(ids, texts, tokens), tmp_path)
-    table.create_index("vector", config=lancedb.index.IvfSq(distance_type="cosine", num_partitions=2))
+    table = opened(Batch(ids, texts, vectors, tokens), tmp_path)
+    table.create_index("tokens", config=lancedb.index.IvfSq(distance_type="cosine", num_partitions=2))
     asked = weighed()[1]
-    found = lancedb_search(table, hybrid(dense=1.0), "", asked, depth=150)
-    maxsim = {own: (asked @ each.T).max(axis=1).sum() for own, each in zip(ids, tokens, strict=True)}
+    found = lancedb_search(table, hybrid(late=7.0), "", single, asked, depth=150)
+    scores = dict(zip(ids, 4.0 * vectors @ single + 7.0 * mean_maxsim(asked, tokens), strict=True))
+    assert len(found) == 10
     assert {row["id"]: row["score"] for row in found} == pytest.approx(
-        {row["id"]: maxsim[row["id"]] for row in found}, abs=1e-4
+        {row["id"]: scores[row["id"]] for row in found}, abs=1e-4
     )
 
 

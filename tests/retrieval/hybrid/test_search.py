@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
-from rankstill.errors import ModelError
+from rankstill.errors import DataError, ModelError
 from rankstill.multi_vector import TokenIndex, TwoStage, encode_queries, multi_vector_encoder
 from rankstill.multi_vector.two_stage import make_two_stage
 from rankstill.retrieval.bm25 import BM25Index
@@ -58,36 +58,70 @@ def two_stage(late: MultiVectorEncoder, tmp_path: Path) -> TwoStage:
     return TwoStage.load(tmp_path)
 
 
-def test_an_index_gives_the_scores_of_vectors_in_memory_without_encoding_a_passage(
-    hybrid: Hybrid, late: MultiVectorEncoder, two_stage: TwoStage, monkeypatch: pytest.MonkeyPatch
+@pytest.fixture
+def of_three(hybrid: Hybrid) -> Hybrid:
+    return replace(hybrid, late=7.0)
+
+
+def mean_maxsim(late: MultiVectorEncoder, query: str) -> np.ndarray:
+    """By hand: each of the query's tokens with its best match, over the lengths of the query's vectors."""
+    tokens = late.encode_query(query)
+    best = [
+        sum(max(float(token @ own) for own in passage) for token in tokens)
+        for passage in late.encode_document(PASSAGES)
+    ]
+    return np.array(best) / np.linalg.norm(tokens, axis=1).sum()
+
+
+def test_weights_with_late_interaction_add_all_three_scores(
+    of_three: Hybrid, tiny_model: SentenceTransformer, late: MultiVectorEncoder
 ) -> None:
-    expected = HybridSearcher(hybrid, late, PASSAGES).search(QUERY, k=6)
+    found = HybridSearcher(of_three, tiny_model, PASSAGES, late).search(QUERY, k=6)
+    scores = expected(of_three, tiny_model) + 7.0 * mean_maxsim(late, QUERY)
+    assert [each.position for each in found] == np.argsort(-scores).tolist()
+    # The token vectors of queries are computed in bfloat16.
+    assert [each.score for each in found] == pytest.approx(np.sort(scores)[::-1], rel=0.01)
+
+
+def test_an_index_gives_the_scores_of_vectors_in_memory_without_encoding_tokens_of_a_passage(
+    of_three: Hybrid,
+    tiny_model: SentenceTransformer,
+    late: MultiVectorEncoder,
+    two_stage: TwoStage,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    expected = HybridSearcher(of_three, tiny_model, PASSAGES, late).search(QUERY, k=6)
     monkeypatch.delattr(MultiVectorEncoder, "encode_document")
-    found = HybridSearcher(hybrid, late, PASSAGES, two_stage).search(QUERY, k=6)
+    found = HybridSearcher(of_three, tiny_model, PASSAGES, late, two_stage).search(QUERY, k=6)
     assert [each.position for each in found] == [each.position for each in expected]
     assert [each.score for each in found] == pytest.approx([each.score for each in expected], rel=0.01)
 
 
-def test_an_index_is_asked_for_the_candidates_of_either_search(
-    hybrid: Hybrid, late: MultiVectorEncoder, two_stage: TwoStage
+def test_an_index_is_asked_for_the_candidates_of_every_search(
+    of_three: Hybrid, tiny_model: SentenceTransformer, late: MultiVectorEncoder, two_stage: TwoStage
 ) -> None:
-    narrow = replace(two_stage, depth=1)
-    lexical = int(BM25Index(PASSAGES, "english", 1.2, 0.75).scores("gift cards").argmax())
-    near = int(narrow.candidates(encode_queries(late, ["gift cards"])[0])[0])
-    found = HybridSearcher(hybrid, late, PASSAGES, narrow).search("gift cards", k=6)
-    assert {each.position for each in found} == {lexical, near}
+    narrow, query = replace(two_stage, depth=1), "gift cards"
+    lexical = int(BM25Index(PASSAGES, "english", 1.2, 0.75).scores(query).argmax())
+    cosines = encode(tiny_model, PASSAGES, "document", "") @ encode(tiny_model, [query], "query", "")[0]
+    near = int(narrow.candidates(encode_queries(late, [query])[0])[0])
+    found = HybridSearcher(of_three, tiny_model, PASSAGES, late, narrow).search(query, k=6)
+    assert {each.position for each in found} == {lexical, near, int(cosines.argmax())}
 
 
-def test_an_index_of_other_passages_or_for_one_vector_is_refused(
-    hybrid: Hybrid, tiny_model: SentenceTransformer, late: MultiVectorEncoder, two_stage: TwoStage
+def test_an_index_of_other_passages_or_weights_without_their_retriever_are_refused(
+    hybrid: Hybrid, of_three: Hybrid, tiny_model: SentenceTransformer, late: MultiVectorEncoder, two_stage: TwoStage
 ) -> None:
     with pytest.raises(ModelError, match="6 passages, but 5 were given"):
-        HybridSearcher(hybrid, late, PASSAGES[:5], two_stage)
+        HybridSearcher(of_three, tiny_model, PASSAGES[:5], late, two_stage)
     with pytest.raises(ModelError, match="multi-vector retriever only"):
-        HybridSearcher(hybrid, tiny_model, PASSAGES, two_stage)
+        HybridSearcher(hybrid, tiny_model, PASSAGES, index=two_stage)
+    with pytest.raises(ModelError, match=r"Give multi_vector="):
+        HybridSearcher(of_three, tiny_model, PASSAGES)
 
 
-def test_qdrant_gives_the_same_scores(hybrid: Hybrid, tiny_model: SentenceTransformer) -> None:
+def test_qdrant_gives_the_same_scores(
+    of_three: Hybrid, tiny_model: SentenceTransformer, late: MultiVectorEncoder
+) -> None:
     qdrant = pytest.importorskip("qdrant_client", reason='needs pip install "rankstill[qdrant]"')
     from qdrant_client import models
 
@@ -96,21 +130,34 @@ def test_qdrant_gives_the_same_scores(hybrid: Hybrid, tiny_model: SentenceTransf
     client = qdrant.QdrantClient(":memory:")
     client.create_collection(
         "passages",
-        vectors_config={"dense": models.VectorParams(size=vectors.shape[1], distance=models.Distance.COSINE)},
+        vectors_config={
+            "dense": models.VectorParams(size=vectors.shape[1], distance=models.Distance.COSINE),
+            "tokens": models.VectorParams(
+                size=vectors.shape[1],
+                distance=models.Distance.DOT,
+                multivector_config=models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM),
+            ),
+        },
         sparse_vectors_config={"terms": models.SparseVectorParams(modifier=models.Modifier.IDF)},
     )
     points = []
-    for number, (text, vector) in enumerate(zip(PASSAGES, vectors, strict=True)):
+    of_tokens = [each.tolist() for each in late.encode_document(PASSAGES, convert_to_numpy=True)]
+    for number, (text, vector, tokens) in enumerate(zip(PASSAGES, vectors, of_tokens, strict=True)):
         sparse = terms.passage(text)
-        own = {"dense": vector.tolist(), "terms": {"indices": sparse.indices, "values": sparse.values}}
+        own = {
+            "dense": vector.tolist(),
+            "tokens": tokens,
+            "terms": {"indices": sparse.indices, "values": sparse.values},
+        }
         points.append(models.PointStruct(id=number, vector=own))
     client.upsert("passages", points)
     asked = encode(tiny_model, [QUERY], "query", "")[0]
-    body = qdrant_query(hybrid, asked, terms.query(QUERY), vector_name="dense", terms_name="terms", limit=6)
+    names = {"vector_name": "dense", "terms_name": "terms", "tokens_name": "tokens"}
+    body = qdrant_query(of_three, asked, terms.query(QUERY), late.encode_query(QUERY), **names, limit=6)
     request = models.QueryRequest.model_validate(body)
     found = client.query_points("passages", query=request.query, prefetch=request.prefetch, limit=6).points
     by_id = {point.id: point.score for point in found}
-    scores = expected(hybrid, tiny_model)
+    scores = expected(of_three, tiny_model) + 7.0 * mean_maxsim(late, QUERY)
     assert [by_id[number] for number in range(len(PASSAGES))] == pytest.approx(scores, abs=1e-4)
 
 
@@ -125,3 +172,5 @@ def test_a_query_for_a_search_engine_has_both_weights_and_only_data_from_the_use
         assert dense["script_score"]["script"]["params"]["vector"] == [0.1, 0.2]
         assert lexical == {"match": {"body": {"query": query, "boost": hybrid.bm25}}}
         assert query not in dense["script_score"]["script"]["source"]
+        with pytest.raises(DataError, match="count late interaction"):
+            make(replace(hybrid, late=1.0), query, [0.1, 0.2], **fields)

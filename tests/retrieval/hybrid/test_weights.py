@@ -38,6 +38,21 @@ def test_the_weights_that_made_the_rankings_are_found() -> None:
     assert hybrid.bm25 == pytest.approx(0.2, rel=0.1)
 
 
+def test_late_interaction_is_the_third_score_where_it_is_asked_for() -> None:
+    draw, lists = np.random.default_rng(4), []
+    for _ in range(400):
+        features = draw.uniform(size=(10, 3)).astype(np.float32)
+        order = np.argsort(-(features @ np.array([5.0, 2.0, 9.0]) + draw.gumbel(size=10)))
+        lists.append(RankedList("q", ("p",) * 10, features[order], known=10))
+    hybrid = fit_hybrid(lists, CONFIG, late=True)
+    assert [hybrid.dense, hybrid.bm25 / BM25_SCALE, hybrid.late] == pytest.approx([5.0, 2.0, 9.0], rel=0.15)
+    assert fit_hybrid(lists, CONFIG).late == 0.0
+    features = lists[0].features
+    assert hybrid.of_features(features) == pytest.approx(
+        features @ np.array([hybrid.dense, hybrid.bm25 / BM25_SCALE, hybrid.late]), rel=1e-4
+    )
+
+
 def test_a_score_that_the_rankings_speak_against_gets_weight_zero() -> None:
     hybrid = fit_hybrid(lists_by(dense=5.0, bm25=-0.3), CONFIG)
     assert hybrid.bm25 == 0.0
@@ -69,7 +84,7 @@ def test_a_file_gives_the_same_hybrid_back(tmp_path: Path) -> None:
     [
         ("{", "not a hybrid's weights"),
         ("[1]", "not a hybrid's weights"),
-        ('{"format": 1, "dense": 1}', "not a hybrid's weights"),
+        ('{"format": 2, "dense": 1}', "not a hybrid's weights"),
         ('{"format": 99}', "another version"),
     ],
 )

@@ -17,11 +17,11 @@ from rankstill.extras.export.matryoshka import DIMENSIONS, TruncationTable, prin
 from rankstill.extras.export.measuring import ExportTable
 from rankstill.extras.export.search import Vectors, unit
 from rankstill.extras.export.stores import to_lancedb, to_pgvector, to_qdrant
-from rankstill.extras.export.vectors import Batch, batches_of, token_batches_of, write_parquet
+from rankstill.extras.export.vectors import ROWS_OF_TOKENS, Batch, batches_of, with_tokens, write_parquet
 from rankstill.models import save_model
 from rankstill.multi_vector import TokenIndex
 from rankstill.pipeline import Chain
-from rankstill.retrieval import encode
+from rankstill.retrieval import encode, load_vectors
 from rankstill.steps import title
 from rankstill.workspace import Workspace, write_atomically
 
@@ -130,7 +130,8 @@ def export_to_store(
         location: where the database is, see its function in `rankstill.extras.export.stores`; empty for a folder in the
             workspace, or for what PGHOST and the like say.
         dimensions: of shorter vectors, turned first; None for whole ones.
-        multi_vector: the token vectors of the multi-vector retriever; Qdrant and LanceDB alone.
+        multi_vector: what the multi-vector hybrid searches by: the old retriever's vectors, and the multi-vector
+            retriever's token vectors; Qdrant and LanceDB alone.
 
     Raises:
         RankstillError: as `open_finished` or the store's function; or there is no such store, or none for token
@@ -152,7 +153,9 @@ def export_to_store(
         if not chain.components.has_multi_vector:
             raise WorkspaceError(f"{workspace}: there is no multi-vector retriever. Run with multi_vector.make: true.")
         index = TokenIndex.load(chain.workspace.path("multi-vector-index"))
-        return STORES[store](token_batches_of(chain.dataset.corpus, index), name, location=location)
+        before = load_vectors(chain.workspace.path("vectors"))
+        batches = with_tokens(batches_of(chain.dataset.corpus, before, ROWS_OF_TOKENS), index)
+        return STORES[store](batches, name, location=location)
 
 
 def _finished(chain: Chain) -> tuple[SentenceTransformer, Vectors]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from rankstill.multi_vector import TokenIndex
 
 _ROWS = 1024
-_ROWS_OF_TOKENS = 64
+ROWS_OF_TOKENS = 64
+"""Passages in a batch that has their token vectors."""
 
 
 @dataclass(frozen=True)
@@ -26,38 +27,24 @@ class Batch:
 
     Args:
         vectors: unit vectors. [passages, dimensions]
+        tokens: with a multi-vector retriever, the token vectors of each passage; one of zeros for a passage without
+            tokens. Each [tokens, dimensions]
     """
 
     ids: tuple[str, ...]
     texts: tuple[str, ...]
     vectors: NDArray[np.float32]
+    tokens: tuple[NDArray[np.float32], ...] = ()
 
 
-@dataclass(frozen=True)
-class TokenBatch:
-    """Some passages with a vector for each token, or for some tokens together.
-
-    Args:
-        vectors: the vectors of each passage; one of zeros for a passage without tokens. Each [tokens, dimensions]
-    """
-
-    ids: tuple[str, ...]
-    texts: tuple[str, ...]
-    vectors: tuple[NDArray[np.float32], ...]
-
-
-def token_batches_of(corpus: Corpus, index: TokenIndex) -> Iterator[TokenBatch]:
-    """The corpus in batches, with the vectors that it was searched by, as they lie on disk.
-
-    Args:
-        corpus: the passages.
-        index: their token vectors.
-    """
-    for start in range(0, len(corpus), _ROWS_OF_TOKENS):
-        here = np.arange(start, min(start + _ROWS_OF_TOKENS, len(corpus)))
-        vectors = tuple(each if len(each) else np.zeros((1, each.shape[1]), np.float32) for each in index.vectors(here))
-        rows = here.tolist()
-        yield TokenBatch(tuple(corpus.ids[row] for row in rows), tuple(corpus.texts(rows)), vectors)
+def with_tokens(batches: Iterable[Batch], index: TokenIndex) -> Iterator[Batch]:
+    """Batches of the corpus in its order, with the token vectors as they lie on disk."""
+    start = 0
+    for batch in batches:
+        found = index.vectors(np.arange(start, start + len(batch.ids)))
+        start += len(batch.ids)
+        nothing = np.zeros((1, index.codec.dimensions), dtype=np.float32)
+        yield replace(batch, tokens=tuple(each if len(each) else nothing for each in found))
 
 
 def batches_of(corpus: Corpus, vectors: NDArray[np.float32], rows: int = _ROWS) -> Iterator[Batch]:
@@ -128,14 +115,22 @@ def read_parquet(path: Path, rows: int = _ROWS) -> Iterator[Batch]:
         raise DataError(f"{path}: not embeddings in Parquet ({error}). Give a file that Rankstill wrote.") from error
 
 
-def arrow_table(batch: Batch | TokenBatch) -> Any:
-    """The batch as an Arrow table of `id`, `text` and `vector`: one of a fixed size, or a list of such."""
+def arrow_table(batch: Batch) -> Any:
+    """The batch as an Arrow table of `id`, `text` and `vector`, and of `tokens` where there are any."""
     import pyarrow as pa
 
-    together = np.concatenate(batch.vectors) if isinstance(batch, TokenBatch) else batch.vectors
-    vectors = pa.FixedSizeListArray.from_arrays(pa.array(together.reshape(-1), type=pa.float32()), together.shape[1])
-    if isinstance(batch, TokenBatch):
-        firsts = np.cumsum([0, *map(len, batch.vectors)])
-        vectors = pa.ListArray.from_arrays(pa.array(firsts, type=pa.int32()), vectors)
-    texts, ids = pa.array(batch.texts, type=pa.string()), pa.array(batch.ids, type=pa.string())
-    return pa.table({"id": ids, "text": texts, "vector": vectors})
+    columns = {
+        "id": pa.array(batch.ids, type=pa.string()),
+        "text": pa.array(batch.texts, type=pa.string()),
+        "vector": _fixed_size(batch.vectors),
+    }
+    if batch.tokens:
+        firsts = pa.array(np.cumsum([0, *map(len, batch.tokens)]), type=pa.int32())
+        columns["tokens"] = pa.ListArray.from_arrays(firsts, _fixed_size(np.concatenate(batch.tokens)))
+    return pa.table(columns)
+
+
+def _fixed_size(vectors: NDArray[np.float32]) -> Any:
+    import pyarrow as pa
+
+    return pa.FixedSizeListArray.from_arrays(pa.array(vectors.reshape(-1), type=pa.float32()), vectors.shape[1])

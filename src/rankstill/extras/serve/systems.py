@@ -53,14 +53,14 @@ def _by_hybrid(opened: ServedWorkspace, retriever: Retriever, file: str) -> Sear
     return partial(hybrid_run, opened.first_stage(retriever), opened.hybrid(file))
 
 
-def _by_tokens(opened: ServedWorkspace, *, with_bm25: bool) -> Search:
+def _by_tokens(opened: ServedWorkspace, *, hybrid: bool) -> Search:
     model, index = opened.late
-    first_stage, hybrid = opened.first_stage(opened.before), opened.hybrid("hybrid-multi-vector.json")
+    first_stage, weights = opened.first_stage(opened.before), opened.hybrid("hybrid-multi-vector.json")
 
     def search(queries: Mapping[str, str]) -> Run:
         with opened.unchanged():
-            alone, both = multi_vector_runs(model, index, first_stage, hybrid, queries)
-        return both if with_bm25 else alone
+            alone, summed = multi_vector_runs(model, index, first_stage, weights, queries)
+        return summed if hybrid else alone
 
     return search
 
@@ -100,15 +100,15 @@ SYSTEMS: Mapping[SystemName, System] = {
         "MaxSim",
         measured.MULTI_VECTOR,
         is_there=lambda opened: opened.has_multi_vector,
-        open=lambda opened: _by_tokens(opened, with_bm25=False),
+        open=lambda opened: _by_tokens(opened, hybrid=False),
     ),
     "multi-vector-hybrid": System(
         "Multi-vector hybrid",
-        "BM25 and the multi-vector retriever, with weights from the LLM's rankings",
-        "weighted sum of MaxSim and BM25",
+        "BM25, the retriever as it was and the multi-vector retriever, with weights from the LLM's rankings",
+        "weighted sum of cosine, BM25 and mean MaxSim",
         measured.MULTI_VECTOR_HYBRID,
         is_there=lambda opened: opened.has_multi_vector,
-        open=lambda opened: _by_tokens(opened, with_bm25=True),
+        open=lambda opened: _by_tokens(opened, hybrid=True),
     ),
     "after": System(
         "After",

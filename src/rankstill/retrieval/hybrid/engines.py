@@ -1,7 +1,8 @@
 """The hybrid in search engines: the query that gives passages the same scores there.
 
 Elasticsearch and OpenSearch compute the BM25 formula that is used here. So the weights carry over where the engine's
-analyzer gives nearly the same terms (`english` for language "english") and its k1 and b are those of the hybrid.
+analyzer gives nearly the same terms (`english` for language "english") and its k1 and b are those of the hybrid. They
+have no MaxSim over whole collections, so weights with late interaction are for Qdrant and LanceDB.
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
+from rankstill.errors import DataError, ModelError
 from rankstill.retrieval.bm25 import Analyzer, BM25Statistics
 from rankstill.retrieval.hybrid.weights import Hybrid
 
@@ -29,6 +32,9 @@ def elasticsearch_query(
         vector: the query's, from the retriever that the weights belong to. [dimensions]
         text_field: of type `text`, with the analyzer of the hybrid's language.
         vector_field: the vector field of type `dense_vector`.
+
+    Raises:
+        DataError: the weights count late interaction.
     """
     cosine = f"cosineSimilarity(params.vector, '{vector_field}') + 1.0"
     return _sum(hybrid, query, vector, cosine, text_field, size)
@@ -48,6 +54,11 @@ def opensearch_query(
 def _sum(
     hybrid: Hybrid, query: str, vector: Sequence[float], cosine: str, text_field: str, size: int
 ) -> dict[str, Any]:
+    if hybrid.late:
+        raise DataError(
+            "these weights count late interaction, which Elasticsearch and OpenSearch cannot compute for a collection. "
+            "Use hybrid.json or hybrid-distilled.json."
+        )
     dense = {
         "script_score": {
             "query": {"match_all": {}},
@@ -101,32 +112,61 @@ def _sparse(values: dict[str, float] | Counter[str]) -> SparseVector:
 
 def qdrant_query(
     hybrid: Hybrid,
-    vector: Sequence[float] | Sequence[Sequence[float]],
+    vector: Sequence[float],
     terms: SparseVector,
+    tokens: NDArray[np.float32] | None = None,
     *,
     vector_name: str,
     terms_name: str,
+    tokens_name: str = "tokens",
     limit: int = 10,
     depth: int = 200,
 ) -> dict[str, Any]:
-    """The body of a query to Qdrant 1.14 or later: two searches, their scores weighed and added.
+    """The body of a query to Qdrant 1.14 or later: a search by each score, the scores weighed and added.
 
-    A passage that one of the two searches does not find among its best gets 0 from it, so `depth` should be far above
+    A passage that one of the searches does not find among its best gets 0 from it, so `depth` should be far above
     `limit`.
 
     Args:
-        vector: the query's, from the retriever that the weights belong to. [dimensions]; with a multi-vector retriever
-            the vectors of its tokens. [tokens, dimensions]
+        vector: the query's, from the retriever that the weights belong to. [dimensions]
         terms: `SparseTerms.query`.
-        vector_name: the collection's dense vector, of distance Cosine; or its multi-vector, of distance Dot and
-            comparator max_sim.
+        tokens: the query's token vectors by the multi-vector retriever, where the weights count it. [tokens,
+            dimensions]
+        vector_name: the collection's dense vector, of distance Cosine.
         terms_name: its sparse vector, with modifier `idf`, filled by `SparseTerms.passage`.
-        depth: passages that each of the two searches contributes.
+        tokens_name: its multi-vector, of distance Dot and comparator max_sim.
+        depth: passages that each search contributes.
+
+    Raises:
+        ModelError: the weights count late interaction, and there are no `tokens`.
     """
     searches = [
-        {"query": np.asarray(vector, dtype=float).tolist(), "using": vector_name, "limit": depth},
-        {"query": {"indices": terms.indices, "values": terms.values}, "using": terms_name, "limit": depth},
+        (hybrid.dense, {"query": list(map(float, vector)), "using": vector_name, "limit": depth}),
+        (
+            hybrid.bm25,
+            {"query": {"indices": terms.indices, "values": terms.values}, "using": terms_name, "limit": depth},
+        ),
     ]
-    weighed = [{"mult": [weight, f"$score[{number}]"]} for number, weight in enumerate((hybrid.dense, hybrid.bm25))]
+    if hybrid.late:
+        asked = mean_weighted(tokens).tolist()
+        searches.append((hybrid.late, {"query": asked, "using": tokens_name, "limit": depth}))
+    weighed = [{"mult": [weight, f"$score[{number}]"]} for number, (weight, _) in enumerate(searches)]
     defaults = {f"$score[{number}]": 0.0 for number in range(len(searches))}
-    return {"prefetch": searches, "query": {"formula": {"sum": weighed}, "defaults": defaults}, "limit": limit}
+    prefetch = [search for _, search in searches]
+    return {"prefetch": prefetch, "query": {"formula": {"sum": weighed}, "defaults": defaults}, "limit": limit}
+
+
+def mean_weighted(tokens: NDArray[np.float32] | None) -> NDArray[np.float32]:
+    """A query's token vectors, scaled so that MaxSim with them is the hybrid's mean MaxSim. [tokens, dimensions]
+
+    Raises:
+        ModelError: there are none.
+    """
+    if tokens is None:
+        raise ModelError(
+            "these weights count late interaction. Give tokens=late.encode_query(query) as well, by the multi-vector "
+            "retriever of the same run."
+        )
+    asked = np.asarray(tokens, dtype=np.float32)
+    scaled: NDArray[np.float32] = asked / max(float(np.linalg.norm(asked, axis=1).sum()), 1e-9)
+    return scaled

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, TypeGuard
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +14,7 @@ from rankstill.retrieval.bm25 import BM25Index
 from rankstill.retrieval.dense import encode
 from rankstill.retrieval.first_stage import top
 from rankstill.retrieval.hybrid.weights import Hybrid
-from rankstill.retrieval.late_interaction import encode_queries
+from rankstill.retrieval.late_interaction import encode_queries, mean_of
 
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
@@ -23,24 +23,27 @@ if TYPE_CHECKING:
 
 
 Scored = tuple[NDArray[np.int64], NDArray[np.float32]]
-"""Positions of passages, and their scores. [passages], [passages]"""
-Scores = Callable[[str, NDArray[np.float32]], Scored]
-"""Gives vector scores, of all passages or of candidates, for a query and its BM25 scores with every passage."""
+"""Positions of passages, ascending, and their mean MaxSim. [passages], [passages]"""
+LateScores = Callable[[str, Sequence[NDArray[np.float32]]], Scored]
+"""Gives them for a query and the other scores of every passage, whose best are candidates too."""
 
 
 class HybridSearcher:
-    """Scores passages by both searches and adds them.
+    """Scores passages by every search of the hybrid, and adds the scores.
 
-    Every passage is scored, by vectors in memory. With a multi-vector retriever and the index that a run made, only
-    candidates are: those of the index's first stage and as many of BM25's best; memory then does not grow with tokens.
+    Every passage's cosine and BM25 are in memory. With the index that a run made, token vectors stay on disk, and only
+    candidates get all three scores: those of the index's first stage, and as many of the best by cosine and by BM25.
 
     Args:
-        retriever: that they were fitted with: the old one for `hybrid.json`, the distilled one for
-            `hybrid-distilled.json`, the multi-vector one for `hybrid-multi-vector.json`.
+        retriever: that the weights were fitted with: the old one for `hybrid.json` and `hybrid-multi-vector.json`, the
+            distilled one for the files named `distilled`.
+        passages: their texts: title, a space, body.
+        multi_vector: the multi-vector retriever, for the weights that were fitted with one.
         index: the index of these passages, by the multi-vector retriever; None: they are encoded.
 
     Raises:
-        ModelError: an index of other passages, or for another kind of retriever.
+        ModelError: the weights count late interaction, and there is no multi-vector retriever; or the index is of other
+            passages, or there is nothing to search it with.
 
     Example:
         ```python
@@ -54,56 +57,61 @@ class HybridSearcher:
     def __init__(
         self,
         hybrid: Hybrid,
-        retriever: SentenceTransformer | MultiVectorEncoder,
+        retriever: SentenceTransformer,
         passages: Sequence[str],
+        multi_vector: MultiVectorEncoder | None = None,
         index: TwoStage | None = None,
     ) -> None:
-        self.hybrid = hybrid
-        self._bm25 = BM25Index(passages, hybrid.language, hybrid.k1, hybrid.b)
-        if not _is_multi(retriever):
-            if index is not None:
-                raise ModelError("an index of token vectors goes with a multi-vector retriever only. Leave it out.")
-            self._of_vectors = _cosine(retriever, passages)
-        elif index is None:
-            self._of_vectors = _maxsim(retriever, passages)
-        elif len(index.index) != len(passages):
+        if hybrid.late and multi_vector is None:
+            raise ModelError(
+                "these weights count late interaction. Give multi_vector=MultiVectorEncoder(...) as well: the "
+                "multi-vector retriever of the same run."
+            )
+        if index is not None and multi_vector is None:
+            raise ModelError("an index of token vectors goes with a multi-vector retriever only. Leave it out.")
+        if index is not None and len(index.index) != len(passages):
             raise ModelError(
                 f"{index.index.folder} indexes {len(index.index):,} passages, but {len(passages):,} were given. Give "
                 "the corpus of its run, in its order."
             )
-        else:
-            self._of_vectors = _maxsim_of_candidates(retriever, index)
+        self.hybrid = hybrid
+        self._retriever = retriever
+        self._vectors = encode(retriever, passages, "document", "encoding passages")
+        self._bm25 = BM25Index(passages, hybrid.language, hybrid.k1, hybrid.b)
+        self._late: LateScores | None = None
+        if multi_vector is not None:
+            self._late = _of_candidates(multi_vector, index) if index else _of_all(multi_vector, passages)
 
     def search(self, query: str, k: int = 10) -> list[ScoredPassage]:
         """The k best passages, best first; ties in the order in which the passages were given."""
+        cosines = self._vectors @ encode(self._retriever, [query], "query", "encoding the query")[0]
         lexical = self._bm25.scores(query)
-        positions, of_vectors = self._of_vectors(query, lexical)
-        scores = self.hybrid.score(of_vectors, lexical[positions])
+        if self._late is None:
+            positions, scores = np.arange(len(cosines)), self.hybrid.score(cosines, lexical)
+        else:
+            positions, late = self._late(query, [cosines, lexical])
+            scores = self.hybrid.score(cosines[positions], lexical[positions], late)
         return [ScoredPassage(int(positions[row]), float(scores[row])) for row in top(scores, k)]
 
 
-def _is_multi(retriever: SentenceTransformer | MultiVectorEncoder) -> TypeGuard[MultiVectorEncoder]:
-    from sentence_transformers import MultiVectorEncoder
+def _of_all(model: MultiVectorEncoder, passages: Sequence[str]) -> LateScores:
+    vectors, every = model.encode_document(list(passages)), np.arange(len(passages))
 
-    return isinstance(retriever, MultiVectorEncoder)
+    def scores(query: str, _: Sequence[NDArray[np.float32]]) -> Scored:
+        (tokens,) = encode_queries(model, [query])
+        return every, mean_of(tokens, model.similarity([tokens], vectors)[0].cpu().numpy())
 
-
-def _cosine(retriever: SentenceTransformer, passages: Sequence[str]) -> Scores:
-    vectors, every = encode(retriever, passages, "document", "encoding passages"), np.arange(len(passages))
-    return lambda query, _: (every, vectors @ encode(retriever, [query], "query", "encoding the query")[0])
-
-
-def _maxsim(retriever: MultiVectorEncoder, passages: Sequence[str]) -> Scores:
-    vectors, every = retriever.encode_document(list(passages)), np.arange(len(passages))
-    return lambda query, _: (every, retriever.similarity(retriever.encode_query([query]), vectors)[0].cpu().numpy())
+    return scores
 
 
-def _maxsim_of_candidates(retriever: MultiVectorEncoder, index: TwoStage) -> Scores:
-    device = str(retriever.device)
+def _of_candidates(model: MultiVectorEncoder, index: TwoStage) -> LateScores:
+    device = str(model.device)
 
-    def scores(query: str, lexical: NDArray[np.float32]) -> Scored:
-        (tokens,) = encode_queries(retriever, [query])
-        positions = np.union1d(index.candidates(tokens, device), top(lexical, index.depth))
-        return positions, next(index.index.scores_of([tokens], [positions], device))
+    def scores(query: str, others: Sequence[NDArray[np.float32]]) -> Scored:
+        (tokens,) = encode_queries(model, [query])
+        found = [index.candidates(tokens, device), *(top(each, index.depth) for each in others)]
+        positions = np.unique(np.concatenate(found))
+        (maxsim,) = index.index.scores_of([tokens], [positions], device)
+        return positions, mean_of(tokens, maxsim)
 
     return scores

@@ -1,4 +1,4 @@
-"""How much vectors and BM25 count: two weights, fitted to the LLM's rankings and kept as a small JSON file."""
+"""How much each first-stage score counts: weights fitted to the LLM's rankings and kept as a small JSON file."""
 
 from __future__ import annotations
 
@@ -13,33 +13,31 @@ from numpy.typing import NDArray
 
 from rankstill.errors import ModelError
 from rankstill.ranker.prior import fit_prior
-from rankstill.retrieval import FEATURES
-from rankstill.retrieval.first_stage import BM25_SCALE
+from rankstill.retrieval.first_stage import BM25_SCALE, FEATURES, LATE, feature_names
 
 if TYPE_CHECKING:
     from rankstill.config import CandidatesConfig
     from rankstill.ranker import RankedList
 
-_FORMAT = 1
-_SUMMED = ("dense", "bm25")
-COLUMNS = [FEATURES.index(name) for name in _SUMMED]
-"""The columns of the two scores in the first stage's features."""
+_FORMAT = 2
 
 
 @dataclass(frozen=True)
 class Hybrid:
-    """A passage's score is `dense` * cosine + `bm25` * BM25; of a multi-vector retriever, `dense` * MaxSim + the same.
+    """A passage's score is `dense` * cosine + `bm25` * BM25 + `late` * mean MaxSim.
 
     BM25 is Lucene's: idf * tf / (tf + k1 * (1 - b + b * length / mean length)), with
-    idf = ln(1 + (N - n + 0.5) / (n + 0.5)) for a term that n of the N passages hold.
+    idf = ln(1 + (N - n + 0.5) / (n + 0.5)) for a term that n of the N passages hold. The mean MaxSim is MaxSim over the
+    sum of the lengths of the query's token vectors, so that it is at most 1.
 
     Args:
-        dense: weight of the cosine of query and passage, or of their MaxSim.
+        dense: weight of the cosine of query and passage.
         bm25: weight of the BM25 score.
         language: Snowball stemmer and stop words of BM25; None for neither.
         k1: BM25's term-frequency saturation.
         b: BM25's length normalisation.
         lists: how many LLM-ranked lists the weights were fitted to.
+        late: weight of the mean MaxSim; 0 without a multi-vector retriever.
     """
 
     dense: float
@@ -48,15 +46,19 @@ class Hybrid:
     k1: float
     b: float
     lists: int
+    late: float = 0.0
 
-    def score(self, of_vectors: NDArray[np.float32], bm25: NDArray[np.float32]) -> NDArray[np.float32]:
+    def score(
+        self, cosines: NDArray[np.float32], bm25: NDArray[np.float32], late: NDArray[np.float32] | float = 0.0
+    ) -> NDArray[np.float32]:
         """The hybrid's scores of the same passages. [passages]"""
-        return (self.dense * of_vectors + self.bm25 * bm25).astype(np.float32)
+        scores = self.dense * cosines + self.bm25 * bm25 + self.late * late
+        return np.asarray(scores, dtype=np.float32)
 
     def of_features(self, features: NDArray[np.float32]) -> NDArray[np.float32]:
-        """The hybrid's scores from the first stage's. [passages, features] -> [passages]"""
-        cosines, bm25 = (features[:, column] for column in COLUMNS)
-        return self.score(cosines, bm25 / BM25_SCALE)
+        """The hybrid's scores from the first stage's, with or without `LATE`. [passages, features] -> [passages]"""
+        column = dict(zip(feature_names(features.shape[1]), features.T, strict=True))
+        return self.score(column["dense"], column["bm25"] / BM25_SCALE, column[LATE] if self.late else 0.0)
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
@@ -77,22 +79,26 @@ class Hybrid:
             raise ModelError(f"{path}: not a hybrid's weights. Give the hybrid.json of a workspace.") from None
 
 
-def fit_hybrid(
-    lists: Sequence[RankedList], config: CandidatesConfig, maxsim: Sequence[NDArray[np.float32]] | None = None
-) -> Hybrid:
-    """The two weights that make the LLM's rankings likeliest (ListMLE, Xia et al. 2008), neither below 0.
+def fit_hybrid(lists: Sequence[RankedList], config: CandidatesConfig, *, late: bool = False) -> Hybrid:
+    """The weights that make the LLM's rankings likeliest (ListMLE, Xia et al. 2008), none below 0.
 
-    A score that the LLM's orders speak against gets weight 0: the search is then by the other one alone. Where they
-    speak against both, it is dense.
+    A score that the LLM's orders speak against gets weight 0. Where they speak against all, the search is dense.
 
     Args:
-        maxsim: of each list's passages, in place of their cosines; None: the cosines. Each [passages]
+        late: whether late interaction is one of the scores; every list's features then have its column.
     """
-    summed = [each.features[:, COLUMNS] for each in lists]
-    if maxsim is not None:
-        summed = [np.column_stack([late, own[:, 1]]) for late, own in zip(maxsim, summed, strict=True)]
-    prior = fit_prior(_SUMMED, summed, [each.known for each in lists], [each.weight for each in lists], least=0.0)
-    dense, bm25 = prior.weights
-    if not (dense or bm25):
-        dense = 1.0
-    return Hybrid(dense, bm25 * BM25_SCALE, config.language, config.k1, config.b, len(lists))
+    summed = (*FEATURES, LATE) if late else FEATURES
+    features = [each.features[:, : len(summed)] for each in lists]
+    prior = fit_prior(summed, features, [each.known for each in lists], [each.weight for each in lists], least=0.0)
+    weights = dict(zip(summed, prior.weights, strict=True))
+    if not any(weights.values()):
+        weights["dense"] = 1.0
+    return Hybrid(
+        dense=weights["dense"],
+        bm25=weights["bm25"] * BM25_SCALE,
+        late=weights.get(LATE, 0.0),
+        language=config.language,
+        k1=config.k1,
+        b=config.b,
+        lists=len(lists),
+    )

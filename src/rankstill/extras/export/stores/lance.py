@@ -6,14 +6,15 @@ from collections.abc import Iterable
 
 from rankstill.errors import DataError
 from rankstill.extras.export.extras import required
-from rankstill.extras.export.vectors import Batch, TokenBatch, arrow_table
+from rankstill.extras.export.vectors import Batch, arrow_table
 
 
-def to_lancedb(batches: Iterable[Batch] | Iterable[TokenBatch], table: str, *, location: str) -> int:
+def to_lancedb(batches: Iterable[Batch], table: str, *, location: str) -> int:
     """Put passages into a table with the columns `id`, `text` and `vector`, which is made if it is not there.
 
-    Token vectors make `vector` LanceDB's multi-vector column. Search it by `distance_type("dot")`, which is MaxSim of
-    dot products: a vector of a query is as long as it weighs, and the cosine would take its weight away.
+    Token vectors go into a further column, `tokens`, LanceDB's multi-vector column. Search it by
+    `distance_type("dot")`, which is MaxSim of dot products: a vector of a query is as long as it weighs, and the cosine
+    would take its weight away.
 
     Args:
         location: a folder or a URI that LanceDB knows, such as s3://bucket/path.

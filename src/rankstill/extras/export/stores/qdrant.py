@@ -9,16 +9,17 @@ from typing import Any
 
 from rankstill.errors import DataError
 from rankstill.extras.export.extras import required
-from rankstill.extras.export.vectors import Batch, TokenBatch
+from rankstill.extras.export.vectors import Batch
 
 _NAMESPACE = uuid.UUID("6f0c1a52-8d0e-4f57-9c39-3a1f7f3f8f10")
 """Qdrant takes UUIDs and numbers for ids: a passage's is made from its own id, so that it is the same every time."""
 
 
-def to_qdrant(batches: Iterable[Batch] | Iterable[TokenBatch], collection: str, *, location: str) -> int:
+def to_qdrant(batches: Iterable[Batch], collection: str, *, location: str) -> int:
     """Put passages into a collection, which is made if it is not there; payload: `id` and `text`.
 
-    It is made for cosines; for token vectors, for MaxSim of dot products: a vector of a query is as long as it weighs.
+    Vectors are compared by the cosine. With token vectors the collection has two named vectors: `vector`, and `tokens`
+    for MaxSim of dot products, because a vector of a query is as long as it weighs.
 
     Args:
         location: a server's URL, or a folder. A server's key is read from QDRANT_API_KEY.
@@ -39,7 +40,7 @@ def to_qdrant(batches: Iterable[Batch] | Iterable[TokenBatch], collection: str, 
             payloads = [{"id": own, "text": text} for own, text in zip(batch.ids, batch.texts, strict=True)]
             points = models.Batch(
                 ids=[qdrant_id(own) for own in batch.ids],
-                vectors=[each.tolist() for each in batch.vectors],
+                vectors=_vectors(batch),
                 payloads=payloads,
             )
             client.upsert(collection, points=points, wait=True)
@@ -57,12 +58,19 @@ def qdrant_id(passage_id: str) -> str:
     return str(uuid.uuid5(_NAMESPACE, passage_id))
 
 
-def _params(models: Any, batch: Batch | TokenBatch) -> Any:
-    size = batch.vectors[0].shape[-1]
-    if isinstance(batch, Batch):
-        return models.VectorParams(size=size, distance=models.Distance.COSINE)
+def _vectors(batch: Batch) -> Any:
+    single = batch.vectors.tolist()
+    return {"vector": single, "tokens": [each.tolist() for each in batch.tokens]} if batch.tokens else single
+
+
+def _params(models: Any, batch: Batch) -> Any:
+    single = models.VectorParams(size=batch.vectors.shape[1], distance=models.Distance.COSINE)
+    if not batch.tokens:
+        return single
     maxsim = models.MultiVectorConfig(comparator=models.MultiVectorComparator.MAX_SIM)
-    return models.VectorParams(size=size, distance=models.Distance.DOT, multivector_config=maxsim)
+    size = batch.tokens[0].shape[1]
+    tokens = models.VectorParams(size=size, distance=models.Distance.DOT, multivector_config=maxsim)
+    return {"vector": single, "tokens": tokens}
 
 
 def _prepare(client: Any, collection: str, wanted: Any) -> None:
@@ -70,9 +78,17 @@ def _prepare(client: Any, collection: str, wanted: Any) -> None:
         client.create_collection(collection, vectors_config=wanted)
         return
     held = client.get_collection(collection).config.params.vectors
-    kind = [(getattr(each, "size", None), getattr(each, "multivector_config", None)) for each in (held, wanted)]
-    if kind[0] != kind[1]:
+    if _sizes(held) != _sizes(wanted):
         raise DataError(
-            f"Qdrant collection {collection}: holds other vectors ({getattr(held, 'size', 'named ones')}, here "
-            f"{wanted.size} dimensions). Name another collection."
+            f"Qdrant collection {collection}: holds other vectors ({_in_words(held)}, here {_in_words(wanted)}). Name "
+            "another collection."
         )
+
+
+def _sizes(params: Any) -> dict[str, int]:
+    """Dimensions by the vector's name; one vector has none."""
+    return {name: each.size for name, each in params.items()} if isinstance(params, dict) else {"": params.size}
+
+
+def _in_words(params: Any) -> str:
+    return ", ".join(f"{name} {size} dimensions".strip() for name, size in _sizes(params).items())
