@@ -49,6 +49,9 @@ ROWS = {
 }
 """System -> its name in the table."""
 RIVALS = (
+    (systems.MULTI_VECTOR_HYBRID, systems.BM25),
+    (systems.MULTI_VECTOR_HYBRID, systems.FIRST_STAGE),
+    (systems.MULTI_VECTOR_HYBRID, systems.HYBRID_BEFORE),
     (systems.DISTILLED, systems.BM25),
     (systems.DISTILLED, systems.HYBRID_BEFORE),
     (systems.MULTI_VECTOR_DISTILLED, systems.BM25),
@@ -56,6 +59,7 @@ RIVALS = (
     (systems.MULTI_VECTOR_DISTILLED, systems.MULTI_VECTOR),
     (systems.MULTI_VECTOR_DISTILLED, systems.HYBRID_BEFORE),
     (systems.MULTI_VECTOR_HYBRID_DISTILLED, systems.HYBRID_BEFORE),
+    (systems.MULTI_VECTOR_HYBRID_DISTILLED, systems.MULTI_VECTOR_HYBRID),
     (systems.RANKER, systems.HYBRID_BEFORE),
 )
 """A system and what it is compared with, beside the retriever before."""

@@ -243,6 +243,8 @@ System = Literal[
     "ranker on distilled",
     "multi-vector",
     "multi-vector hybrid",
+    "distilled multi-vector",
+    "distilled multi-vector hybrid",
 ]
 """The systems that a run measures: the rows of its table."""
 

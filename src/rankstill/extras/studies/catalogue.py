@@ -152,7 +152,7 @@ def baselines(material: StudyData) -> tuple[Variant, ...]:
         Variant("multi-vector", "matched as the LLM's lists choose", {}, "maxsim", system=MULTI_VECTOR),
         Variant(
             "multi-vector-hybrid",
-            "BM25 and that, weights from the LLM's lists",
+            "the hybrid with that as its third part",
             {},
             "hybrid",
             system=MULTI_VECTOR_HYBRID,
