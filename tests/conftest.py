@@ -176,6 +176,7 @@ def toy_config(toy_dataset_folder: Path, tiny_model_folder: Path) -> Callable[..
             "retriever.epochs": 1,
             "retriever.blend": 1.0,
             "retriever.learning_rate": 1e-3,
+            "multi_vector.epochs": 0,
             "evaluation.resamples": 200,
             "device": "cpu",
         }

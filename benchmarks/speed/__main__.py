@@ -17,6 +17,7 @@ import torch
 from benchmarks.speed.encoding import encoding
 from benchmarks.speed.labelling import labelling
 from benchmarks.speed.late_interaction import late_interaction
+from benchmarks.speed.pylate import pylate
 from benchmarks.speed.searching import searching
 from benchmarks.speed.starting import starting
 from benchmarks.speed.training import multi_vector_training, ranker_training, retriever_training
@@ -33,6 +34,7 @@ BENCHMARKS = {
     "encoding": encoding,
     "searching": searching,
     "late-interaction": late_interaction,
+    "pylate": pylate,
     "whole": whole,
     "starting": starting,
 }

@@ -37,7 +37,7 @@ PASSAGES, RERANKED, CLAIMS = 1500, 10, 60
 
 def ranker_training() -> list[Result]:
     """Pairs a second, of an epoch over a few lists, loading and all."""
-    lists = _lists()
+    lists = lists_of_scifact()
     config = RankerConfig(prior=False)
     seconds, ours, theirs = _beside(
         lambda folder: train_ranker(lists, config, MINILM, folder, seed=0, device="cpu"),
@@ -59,8 +59,8 @@ def ranker_training() -> list[Result]:
 
 def retriever_training() -> list[Result]:
     """Queries a second, of an epoch over a few lists, loading and all."""
-    lists = _lists()
-    labels, scores = _labels(lists), [order_scores(len(each.passages), len(each.passages)) for each in lists]
+    lists = lists_of_scifact()
+    labels, scores = labels_of(lists), [order_scores(len(each.passages), len(each.passages)) for each in lists]
     corpus, config = scifact().corpus, RetrieverConfig(model=MINILM, epochs=1)
     seconds, ours, theirs = _beside(
         lambda folder: train_retriever(TrainingData(labels, corpus, config, 0), folder, "cpu"),
@@ -82,8 +82,8 @@ def retriever_training() -> list[Result]:
 
 def multi_vector_training() -> list[Result]:
     """Queries a second, of an epoch over a few lists, of one multi-vector retriever that is loaded."""
-    lists = _lists()[:16]  # the stock one takes minutes for these
-    labels, scores = _labels(lists), [order_scores(len(each.passages), len(each.passages)) for each in lists]
+    lists = lists_of_scifact()[:16]  # the stock one takes minutes for these
+    labels, scores = labels_of(lists), [order_scores(len(each.passages), len(each.passages)) for each in lists]
     corpus, config = scifact().corpus, RetrieverConfig(model=MINILM, epochs=1)
     bi_encoder = load_bi_encoder(MINILM, "cpu")
     start = multi_vector_encoder(bi_encoder, inverse_document_frequency(bi_encoder, corpus.texts()) ** 0.5, 1.0)
@@ -163,7 +163,7 @@ def _beside(ours: Callable[[Path], Any], theirs: Callable[[], Any]) -> tuple[tup
     return seconds, made["ours"], made["theirs"]
 
 
-def _labels(lists: Sequence[RankedList]) -> list[LabelledQuery]:
+def labels_of(lists: Sequence[RankedList]) -> list[LabelledQuery]:
     """The lists as labels of a ranker that agrees with them."""
     corpus = scifact().corpus
     position = {corpus.text(row): row for row in range(len(corpus))}
@@ -174,7 +174,7 @@ def _labels(lists: Sequence[RankedList]) -> list[LabelledQuery]:
     return made
 
 
-def _lists() -> list[RankedList]:
+def lists_of_scifact() -> list[RankedList]:
     dataset = scifact()
     rankings, _ = read_rankings(bundled("scifact") / "rankings.jsonl", dataset)
     return [

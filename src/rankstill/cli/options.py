@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -43,6 +43,10 @@ Named = Annotated[
 AlsoNamed = Annotated[Path | None, typer.Option("--workspace", "-w", help="The workspace.")]
 Dimensions = Annotated[
     int | None, typer.Option(min=1, help="Length of shorter vectors. They are rotated before they are cut.")
+]
+Of = Annotated[
+    Literal["retriever", "multi-vector", "multi-vector-distilled"],
+    typer.Option("--of", help="Which of the run's retrievers: the name of its folder in the workspace."),
 ]
 EvenIfWorse = Annotated[
     bool,

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from rankstill.cli.app import app
-from rankstill.cli.options import AlsoNamed, Dimensions, EvenIfWorse, Experiment, Named, on_workspace, one_workspace
+from rankstill.cli.options import AlsoNamed, Dimensions, EvenIfWorse, Experiment, Named, Of, on_workspace, one_workspace
 from rankstill.errors import RankstillError
 from rankstill.progress import say
 
@@ -110,9 +110,7 @@ def export_vectors(
     experiment: Experiment,
     to: Annotated[str, typer.Option(help="parquet, qdrant, lancedb or pgvector.")] = "parquet",
     dimensions: Dimensions = None,
-    multi_vector: Annotated[
-        bool, typer.Option("--multi-vector", help="Send the multi-vector retriever's token vectors to a database.")
-    ] = False,
+    of: Of = "retriever",
     even_if_worse: EvenIfWorse = False,
     name: Annotated[str, typer.Option(help="Name of the database's collection or table.")] = "rankstill",
     location: Annotated[
@@ -120,23 +118,21 @@ def export_vectors(
     ] = "",
 ) -> None:
     """Export the corpus with its vectors to a Parquet file or a vector database."""
-    from rankstill.evaluation.systems import DISTILLED, MULTI_VECTOR
+    from rankstill.evaluation.systems import RETRIEVERS
     from rankstill.extras import export
     from rankstill.report.verdict import refuse_if_not_better
 
     config, workspace = experiment.config, experiment.workspace
-    if to == "parquet" and multi_vector:
+    if to == "parquet" and of != "retriever":
         raise RankstillError("token vectors go into a database. Name one: --to qdrant or --to lancedb.")
     if not even_if_worse:
-        refuse_if_not_better(workspace, MULTI_VECTOR if multi_vector else DISTILLED)
+        refuse_if_not_better(workspace, RETRIEVERS[of])
     if to == "parquet":
         path = Path(location) if location else workspace / "export" / "vectors.parquet"
         count = export.export_vectors(config, workspace, path, dimensions=dimensions)
         say(f"{count:,} passages written to {path}")
         return
-    count = export.export_to_store(
-        config, workspace, to, name, location, dimensions=dimensions, multi_vector=multi_vector
-    )
+    count = export.export_to_store(config, workspace, to, name, location, dimensions=dimensions, of=of)
     say(f"{count:,} passages put into {to}, {name}")
 
 
@@ -146,16 +142,15 @@ def push(
     workspace: Named = None,
     also: AlsoNamed = None,
     public: Annotated[bool, typer.Option("--public", help="Make it public. It is private if left out.")] = False,
-    multi_vector: Annotated[bool, typer.Option("--multi-vector", help="Push the multi-vector retriever.")] = False,
+    of: Of = "retriever",
     even_if_worse: EvenIfWorse = False,
 ) -> None:
     """Push the new retriever and its model card to the Hugging Face Hub."""
-    from rankstill.evaluation.systems import DISTILLED, MULTI_VECTOR
+    from rankstill.evaluation.systems import RETRIEVERS
     from rankstill.extras.export import push
     from rankstill.report.verdict import refuse_if_not_better
 
     held = one_workspace(workspace, also)
     if not even_if_worse:
-        refuse_if_not_better(held, MULTI_VECTOR if multi_vector else DISTILLED)
-    folder = held / ("multi-vector" if multi_vector else "retriever")
-    say(f"pushed: {push(folder, repository, private=not public)}")
+        refuse_if_not_better(held, RETRIEVERS[of])
+    say(f"pushed: {push(held / of, repository, private=not public)}")

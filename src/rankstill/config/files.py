@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 _SHOWN = 10
 
-PAPER: dict[str, dict[str, Any]] = {"ranker": {"prior": False, "cross_encoder": True}}
+PAPER: dict[str, dict[str, Any]] = {
+    "ranker": {"prior": False, "cross_encoder": True},
+    "multi_vector": {"make": False},
+}
 """What `preset: paper` sets, by section: the paper's plain chain."""
 _TEMPLATE = """\
 # The options that most people set. Every value below is the default.

@@ -162,8 +162,8 @@ class RetrieverConfig(Section):
 class MultiVectorConfig(Section):
     """LLM -> multi-vector retriever: the encoder with a vector for each token, matched by late interaction.
 
-    Its untrained form is a score of the ranker's prior. With `epochs` above 0 it is trained on the ranker's labels.
-    That training uses the retriever's options, except those in this section.
+    Its untrained form is a score of the ranker's prior. Then its encoder is trained on the ranker's labels, as
+    `multi-vector-distilled`, with the retriever's options except those in this section.
     """
 
     make: bool = Field(
@@ -187,7 +187,12 @@ class MultiVectorConfig(Section):
         description="The power of idf by which a query's tokens are weighted. null: the LLM's rankings choose it.",
     )
     epochs: int = Field(
-        0, ge=0, description="Passes over the labelled queries that train its encoder. 0: the encoder is not trained."
+        2,
+        ge=0,
+        description=(
+            "Passes over the labelled queries that train its encoder, which takes about as long as training the "
+            "retriever. 0: the encoder is not trained."
+        ),
     )
     learning_rate: float = Field(
         2e-5, gt=0, description="Peak learning rate of that training, after a linear warm-up over a tenth of the steps."

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rankstill.config import Config, public_yaml
 from rankstill.data import Dataset
-from rankstill.evaluation.systems import MULTI_VECTOR
+from rankstill.evaluation.systems import MULTI_VECTOR, MULTI_VECTOR_DISTILLED
 from rankstill.multi_vector.choosing import read_choice
 
 if TYPE_CHECKING:
@@ -43,6 +43,9 @@ def write_cards(components: Components, outcome: Outcome) -> None:
     chosen = read_choice(components) if components.has_multi_vector else None
     if chosen is not None:
         workspace.write("multi-vector/README.md", multi_vector_card(config, dataset, outcome, chosen))
+        if components.has_distilled_multi_vector:
+            card = multi_vector_card(config, dataset, outcome, chosen, trained=True)
+            workspace.write("multi-vector-distilled/README.md", card)
 
 
 def model_card(config: Config, dataset: Dataset, outcome: Outcome) -> str:
@@ -57,17 +60,21 @@ def model_card(config: Config, dataset: Dataset, outcome: Outcome) -> str:
     return _card(config, outcome, what, outcome.verdict(), _USE, made_on, tags)
 
 
-def multi_vector_card(config: Config, dataset: Dataset, outcome: Outcome, chosen: Choice) -> str:
-    """As `model_card`, of the multi-vector retriever: the row "multi-vector" of the table."""
+def multi_vector_card(
+    config: Config, dataset: Dataset, outcome: Outcome, chosen: Choice, *, trained: bool = False
+) -> str:
+    """As `model_card`, of the multi-vector retriever, as it was made or as it was trained."""
+    system = MULTI_VECTOR_DISTILLED if trained else MULTI_VECTOR
+    weights = f"Its encoder was trained with Rankstill {_taught_by(config)}." if trained else "No weight was trained."
     what = f"""# A multi-vector retriever for {dataset.name}
 
-The token vectors of {config.retriever.model}, matched by MaxSim, made with Rankstill. No weight was trained.
+The token vectors of {config.retriever.model}, matched by MaxSim, made with Rankstill. {weights}
 {chosen.lists:,} of an LLM's rankings chose two numbers. Each token's vector takes in {chosen.context:g} times the mean
 of its text's. And a query's tokens count by their inverse document frequency in this corpus, to the power of
 {chosen.idf_power:g}."""
     made_on = f"{dataset.name}: {len(dataset.corpus):,} passages, which say how rare each token is."
     tags = "[sentence-transformers, multi-vector, late-interaction, feature-extraction, rankstill]"
-    return _card(config, outcome, what, outcome.verdict(MULTI_VECTOR), _USE_MULTI_VECTOR, made_on, tags)
+    return _card(config, outcome, what, outcome.verdict(system), _USE_MULTI_VECTOR, made_on, tags)
 
 
 def _card(config: Config, outcome: Outcome, what: str, found: Verdict, use: str, made_on: str, tags: str) -> str:

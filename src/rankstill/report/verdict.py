@@ -29,7 +29,11 @@ _OTHERS = {
     "`multi-vector-distilled`",
 }
 """Retrievers that a run makes besides, and the files that they are, in the workspace."""
-_SUBJECTS = {systems.DISTILLED: "the distilled retriever", systems.MULTI_VECTOR: "the multi-vector retriever"}
+_SUBJECTS = {
+    systems.DISTILLED: "the distilled retriever",
+    systems.MULTI_VECTOR: "the multi-vector retriever",
+    systems.MULTI_VECTOR_DISTILLED: "the distilled multi-vector retriever",
+}
 
 Kind = Literal["better", "worse", "open", "none"]
 _FLAT = 0.95
@@ -249,7 +253,7 @@ def refuse_if_not_better(workspace: Path, system: str = systems.DISTILLED) -> No
     """Whether a workspace's new retriever may go out: it is better than the old one, or nothing could be measured.
 
     Args:
-        system: the retriever in question, `DISTILLED` or `MULTI_VECTOR`.
+        system: the retriever in question, one of `systems.RETRIEVERS`.
 
     Raises:
         RankstillError: it is worse, or not shown to be better.

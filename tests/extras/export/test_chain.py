@@ -71,9 +71,9 @@ def test_vectors_go_to_a_store_by_its_name(finished: Finished, tmp_path: Path) -
     pytest.importorskip("qdrant_client")
     config, folder = finished
     assert export_to_store(config, folder, "qdrant", "toy", str(tmp_path)) == 60
-    assert export_to_store(config, folder, "qdrant", "tokens", str(tmp_path), multi_vector=True) == 60
-    with pytest.raises(RankstillError, match="--multi-vector puts whole token vectors into qdrant or lancedb"):
-        export_to_store(config, folder, "pgvector", "tokens", "", multi_vector=True)
+    assert export_to_store(config, folder, "qdrant", "tokens", str(tmp_path), of="multi-vector") == 60
+    with pytest.raises(RankstillError, match="--of multi-vector puts whole token vectors into qdrant or lancedb"):
+        export_to_store(config, folder, "pgvector", "tokens", "", of="multi-vector")
     with pytest.raises(RankstillError, match=r"no database oracle\. Use parquet or one of qdrant, lancedb, pgvector"):
         export_to_store(config, folder, "oracle", "toy", "")
 
@@ -81,7 +81,7 @@ def test_vectors_go_to_a_store_by_its_name(finished: Finished, tmp_path: Path) -
 def test_token_vectors_go_to_lancedb(finished: Finished, tmp_path: Path) -> None:
     pytest.importorskip("lancedb", reason='needs pip install "rankstill[lancedb]"')
     config, folder = finished
-    assert export_to_store(config, folder, "lancedb", "tokens", str(tmp_path), multi_vector=True) == 60
+    assert export_to_store(config, folder, "lancedb", "tokens", str(tmp_path), of="multi-vector") == 60
 
 
 def test_a_short_retriever_is_exported_short(finished: Finished) -> None:

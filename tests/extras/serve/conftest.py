@@ -29,7 +29,8 @@ def built(toy_config: Callable[..., Config], tmp_path_factory: pytest.TempPathFa
     with pytest.MonkeyPatch.context() as patch:
         for module in ("rankstill.compute.precision", "rankstill.training"):
             patch.setattr(f"{module}.fast_precision", lambda device: False)
-        return rankstill.distill(toy_config(), tmp_path_factory.mktemp("served") / "w").workspace
+        config = toy_config({"multi_vector.epochs": 1})
+        return rankstill.distill(config, tmp_path_factory.mktemp("served") / "w").workspace
 
 
 @pytest.fixture

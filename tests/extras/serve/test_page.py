@@ -180,7 +180,7 @@ def test_any_two_systems_or_more_stand_side_by_side(page: Any, server: Served) -
     assert shown() == ["before", "multi-vector"]
     page.reload()
     page.wait_for_selector(".column[data-system=multi-vector]")
-    for system in "24567":
+    for system in "2456789":
         page.keyboard.press("Escape")
         page.keyboard.press(system)
     page.wait_for_selector(".column[data-system=ranker]")

@@ -121,7 +121,7 @@ def export_to_store(
     location: str,
     *,
     dimensions: int | None = None,
-    multi_vector: bool = False,
+    of: str = "retriever",
 ) -> int:
     """Put the corpus with its vectors into a vector database.
 
@@ -130,31 +130,25 @@ def export_to_store(
         location: where the database is, see its function in `rankstill.extras.export.stores`; empty for a folder in the
             workspace, or for what PGHOST and the like say.
         dimensions: of shorter vectors, turned first; None for whole ones.
-        multi_vector: what the multi-vector hybrid searches by: the old retriever's vectors, and the multi-vector
-            retriever's token vectors; Qdrant and LanceDB alone.
+        of: whose vectors, one of `systems.RETRIEVERS`. With a multi-vector one, what its hybrid searches by: its
+            token vectors, and the vectors of the old or the distilled retriever; Qdrant and LanceDB alone.
 
     Raises:
         RankstillError: as `open_finished` or the store's function; or there is no such store, or none for token
             vectors.
-        WorkspaceError: there is no multi-vector retriever.
+        WorkspaceError: the run made no such retriever.
     """
     if store not in STORES:
         raise RankstillError(f"export-vectors: no database {store}. Use parquet or one of {', '.join(STORES)}.")
-    if multi_vector and (store not in _OF_TOKENS or dimensions is not None):
+    if of != "retriever" and (store not in _OF_TOKENS or dimensions is not None):
         raise RankstillError(
-            f"export-vectors: --multi-vector puts whole token vectors into {' or '.join(_OF_TOKENS)}. Leave "
+            f"export-vectors: --of {of} puts whole token vectors into {' or '.join(_OF_TOKENS)}. Leave "
             "--dimensions out."
         )
     with open_finished(config, workspace) as chain:
         if not location and store != "pgvector":
             location = str(chain.workspace.path("export") / store)
-        if not multi_vector:
-            return STORES[store](_batches(chain, dimensions), name, location=location)
-        if not chain.components.has_multi_vector:
-            raise WorkspaceError(f"{workspace}: there is no multi-vector retriever. Run with multi_vector.make: true.")
-        index = TokenIndex.load(chain.workspace.path("multi-vector-index"))
-        before = load_vectors(chain.workspace.path("vectors"))
-        batches = with_tokens(batches_of(chain.dataset.corpus, before, ROWS_OF_TOKENS), index)
+        batches = _batches(chain, dimensions) if of == "retriever" else _with_tokens(chain, of)
         return STORES[store](batches, name, location=location)
 
 
@@ -173,6 +167,16 @@ def _batches(chain: Chain, dimensions: int | None) -> Iterator[Batch]:
     rotated(model, axes, dimensions)  # whether there are as many
     for batch in batches_of(chain.dataset.corpus, vectors):
         yield Batch(batch.ids, batch.texts, unit(batch.vectors @ axes[:dimensions].T))
+
+
+def _with_tokens(chain: Chain, of: str) -> Iterator[Batch]:
+    distilled, made = of == "multi-vector-distilled", chain.components
+    if not (made.has_distilled_multi_vector if distilled else made.has_multi_vector):
+        option = "multi_vector.epochs: 2" if made.has_multi_vector else "multi_vector.make: true"
+        raise WorkspaceError(f"{chain.workspace.folder}: there is no {of}. Run with {option}.")
+    index = TokenIndex.load(chain.workspace.path(f"{of}-index"))
+    vectors = load_vectors(chain.workspace.path("vectors-after" if distilled else "vectors"))
+    yield from with_tokens(batches_of(chain.dataset.corpus, vectors, ROWS_OF_TOKENS), index)
 
 
 def _calibration(chain: Chain, passages: int = 64, queries: int = 32) -> dict[str, Sequence[str]]:

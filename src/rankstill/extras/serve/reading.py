@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Kind = Literal["query", "document"]
 NEEDED = ("vectors", "retriever", "reranker")
 """Steps without which there is nothing to compare."""
-SERVED = (*NEEDED, "multi_vector", "ranker")
+SERVED = (*NEEDED, "multi_vector", "ranker", "multi_vector_distilled")
 """Steps whose outputs are served."""
 _CHARACTERS_A_BATCH = 48_000
 _CHARACTERS_A_TOKEN = 6
@@ -177,6 +177,11 @@ class ServedWorkspace:
         return Components(self.config, self.workspace, self.dataset).has_multi_vector
 
     @cached_property
+    def has_distilled_multi_vector(self) -> bool:
+        """Whether the run trained the multi-vector retriever."""
+        return Components(self.config, self.workspace, self.dataset).has_distilled_multi_vector
+
+    @cached_property
     def bm25(self) -> BM25Index:
         """The word index that lies in the workspace; where another run has left its own there, one without a name."""
         corpus, config, folder = self.dataset.corpus, self.config.candidates, self.workspace.path("bm25")
@@ -205,9 +210,17 @@ class ServedWorkspace:
         Raises:
             WorkspaceError: a run has replaced them since the workspace was opened, or they are of another corpus.
         """
-        with _timed("loading the multi-vector retriever"), self.unchanged():
-            model = load_multi_vector(str(self.workspace.path("multi-vector")), self.config.device)
-            index = TokenIndex.load(self.workspace.path("multi-vector-index"))
+        return self._load_late("multi-vector")
+
+    @cached_property
+    def late_after(self) -> tuple[MultiVectorEncoder, TokenIndex]:
+        """As `late`, of the trained multi-vector retriever."""
+        return self._load_late("multi-vector-distilled")
+
+    def _load_late(self, folder: str) -> tuple[MultiVectorEncoder, TokenIndex]:
+        with _timed(f"loading {folder}"), self.unchanged():
+            model = load_multi_vector(str(self.workspace.path(folder)), self.config.device)
+            index = TokenIndex.load(self.workspace.path(f"{folder}-index"))
         if len(index) != len(self.dataset.corpus):
             raise _of_another_dataset(self.workspace.folder, "token vectors", self.dataset)
         return model, index

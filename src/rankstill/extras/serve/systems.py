@@ -16,7 +16,15 @@ if TYPE_CHECKING:
     from rankstill.extras.serve.reading import Retriever, ServedWorkspace
 
 SystemName = Literal[
-    "before", "hybrid-before", "multi-vector", "multi-vector-hybrid", "after", "hybrid-after", "ranker"
+    "before",
+    "hybrid-before",
+    "multi-vector",
+    "multi-vector-hybrid",
+    "after",
+    "hybrid-after",
+    "multi-vector-after",
+    "multi-vector-hybrid-after",
+    "ranker",
 ]
 Search = Callable[[Mapping[str, str]], "Run"]
 """Turns queries (id to text) into the best 100 passages of each."""
@@ -53,9 +61,10 @@ def _by_hybrid(opened: ServedWorkspace, retriever: Retriever, file: str) -> Sear
     return partial(hybrid_run, opened.first_stage(retriever), opened.hybrid(file))
 
 
-def _by_tokens(opened: ServedWorkspace, *, hybrid: bool) -> Search:
-    model, index = opened.late
-    first_stage, weights = opened.first_stage(opened.before), opened.hybrid("hybrid-multi-vector.json")
+def _by_tokens(opened: ServedWorkspace, *, after: bool = False, hybrid: bool = False) -> Search:
+    model, index = opened.late_after if after else opened.late
+    first_stage = opened.first_stage(opened.after if after else opened.before)
+    weights = opened.hybrid("hybrid-multi-vector-distilled.json" if after else "hybrid-multi-vector.json")
 
     def search(queries: Mapping[str, str]) -> Run:
         with opened.unchanged():
@@ -100,7 +109,7 @@ SYSTEMS: Mapping[SystemName, System] = {
         "MaxSim",
         measured.MULTI_VECTOR,
         is_there=lambda opened: opened.has_multi_vector,
-        open=lambda opened: _by_tokens(opened, hybrid=False),
+        open=lambda opened: _by_tokens(opened),
     ),
     "multi-vector-hybrid": System(
         "Multi-vector hybrid",
@@ -126,6 +135,22 @@ SYSTEMS: Mapping[SystemName, System] = {
         measured.HYBRID_DISTILLED,
         is_there=lambda opened: opened.has_hybrid("hybrid-distilled.json"),
         open=lambda opened: _by_hybrid(opened, opened.after, "hybrid-distilled.json"),
+    ),
+    "multi-vector-after": System(
+        "Multi-vector after",
+        "the multi-vector retriever, trained",
+        "MaxSim",
+        measured.MULTI_VECTOR_DISTILLED,
+        is_there=lambda opened: opened.has_distilled_multi_vector,
+        open=lambda opened: _by_tokens(opened, after=True),
+    ),
+    "multi-vector-hybrid-after": System(
+        "Multi-vector hybrid after",
+        "BM25, the distilled retriever and the trained multi-vector retriever, with weights from the LLM's rankings",
+        "weighted sum of cosine, BM25 and mean MaxSim",
+        measured.MULTI_VECTOR_HYBRID_DISTILLED,
+        is_there=lambda opened: opened.has_distilled_multi_vector,
+        open=lambda opened: _by_tokens(opened, after=True, hybrid=True),
     ),
     "ranker": System(
         "Ranker",
