@@ -46,6 +46,24 @@ def test_score_is_prior_plus_weighted_cross_encoder(cross_encoder: CrossEncoder,
     np.testing.assert_allclose(got, expected, atol=1e-4)
 
 
+def test_a_refitted_ranker_takes_the_cross_encoders_scores_that_are_known(
+    cross_encoder: CrossEncoder, toy_lists: list[RankedList], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs, features = pairs_of(toy_lists[:4]), features_of(toy_lists[:4])
+    known: dict[tuple[str, str], float] = {}
+    rankers = [Ranker(prior, cross_encoder, 0.7) for prior in (PRIOR, Prior(FEATURES, (1.0, 2.0)))]
+    expected = [ranker.score(pairs, features) for ranker in rankers]
+    rankers[0].score(pairs[3:], features[3:], known=known)
+    assert set(known) == set(pairs[3:])
+    read = []
+    monkeypatch.setattr(
+        Ranker, "cross_encode", lambda self, asked, size: read.extend(asked) or logits(cross_encoder, asked)
+    )
+    for ranker, scores in zip(rankers, expected, strict=True):
+        np.testing.assert_allclose(ranker.score(pairs, features, known=known), scores, atol=1e-4)
+    assert read == [pair for pair in dict.fromkeys(pairs) if pair not in pairs[3:]]
+
+
 def test_cross_encoder_scores_are_raw_not_squeezed_between_0_and_1(
     cross_encoder: CrossEncoder, toy_lists: list[RankedList]
 ) -> None:

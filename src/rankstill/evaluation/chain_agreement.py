@@ -100,12 +100,13 @@ def score_lists(components: Components, rankings: Sequence[Ranking], *, with_ran
             (query, text) for query, here in zip(queries, positions, strict=True) for text in dataset.corpus.texts(here)
         ]
         ends = np.cumsum([len(here) for here in positions])[:-1]
+        cross_encoded: dict[tuple[str, str], float] = {}  # by both rankers, whose cross-encoder is the same
         for name, folder, when in (
             (systems.RANKER, "ranker", "before"),
             (systems.RANKER_ON_DISTILLED, "reranker", "after"),
         ):
             ranker = Ranker.load(path(folder), components.config.device)
-            scores[name] = list(np.split(ranker.score(pairs, np.concatenate(known[when])), ends))
+            scores[name] = list(np.split(ranker.score(pairs, np.concatenate(known[when]), known=cross_encoded), ends))
         scores[systems.HYBRID_BEFORE] = weighed("hybrid.json", "before")
         scores[systems.HYBRID_DISTILLED] = weighed("hybrid-distilled.json", "after")
     if components.has_multi_vector:

@@ -140,14 +140,16 @@ def chain_systems(
         queries: what to search for: texts by id.
     """
 
+    cross_encoded: dict[tuple[str, str], float] = {}
+    """By both rankers, whose cross-encoder is the same."""
+
     def weighed(first_stage: FirstStage, file: str) -> Run:
         return systems.hybrid_run(first_stage, Hybrid.load(components.workspace.path(file)), queries)
 
     def reranked(first_stage: FirstStage, folder: str) -> Run:
         ranker = Ranker.load(components.workspace.path(folder), components.config.device)
-        return systems.reranked_run(
-            components.with_late(first_stage), ranker, queries, components.config.evaluation.rerank_depth
-        )
+        depth = components.config.evaluation.rerank_depth
+        return systems.reranked_run(components.with_late(first_stage), ranker, queries, depth, cross_encoded)
 
     before = components.before.exact()
 

@@ -162,13 +162,20 @@ def multi_vector_runs(
     return alone, summed
 
 
-def reranked_run(first_stage: FirstStage, ranker: Ranker, queries: Mapping[str, str], depth: int) -> Run:
+def reranked_run(
+    first_stage: FirstStage,
+    ranker: Ranker,
+    queries: Mapping[str, str],
+    depth: int,
+    known: dict[tuple[str, str], float] | None = None,
+) -> Run:
     """The first stage's passages, ordered by the ranker's prior, the best of them by the whole ranker.
 
     The prior costs nothing, so it orders everything that was found; the cross-encoder only reads `depth` passages.
 
     Args:
         depth: passages a query that the whole ranker reorders; the rest keep their order below them.
+        known: see `Ranker.score`.
     """
     cheap = ranker.prior_alone()
     found = list(_shown(first_stage.search(list(queries.values()), 2 * _DEPTH), len(queries)))
@@ -185,7 +192,7 @@ def reranked_run(first_stage: FirstStage, ranker: Ranker, queries: Mapping[str, 
         for row in head
     ]
     features = np.concatenate([each.features[head] for each, head in zip(found, heads, strict=True)])
-    scores = np.split(ranker.score(pairs, features), np.cumsum([len(head) for head in heads])[:-1])
+    scores = np.split(ranker.score(pairs, features, known=known), np.cumsum([len(head) for head in heads])[:-1])
     run: Run = {}
     for query_id, candidates, head, tail, score in zip(queries, found, heads, tails, scores, strict=True):
         below = score.min(initial=0.0) - 1.0 - np.arange(len(tail), dtype=np.float32)

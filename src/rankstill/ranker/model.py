@@ -70,7 +70,13 @@ class Ranker:
         self.prior_weight = prior_weight
         self.first_stage = first_stage
 
-    def score(self, pairs: Sequence[tuple[str, str]], features: Features | None, batch_size: int = 32) -> Features:
+    def score(
+        self,
+        pairs: Sequence[tuple[str, str]],
+        features: Features | None,
+        batch_size: int = 32,
+        known: dict[tuple[str, str], float] | None = None,
+    ) -> Features:
         """Score pairs whose first-stage features are known.
 
         Args:
@@ -78,6 +84,8 @@ class Ranker:
             features: first-stage scores, columns as the prior names them; None if there is no prior. [pairs, features]
             batch_size: pairs a forward pass, at most, on a processor; a GPU takes what its memory holds
                 (`DeviceMemory`).
+            known: the cross-encoder's scores of some pairs, which are not computed again; new ones are added. A ranker
+                whose prior was refitted shares them.
 
         Returns:
             Real-valued scores; higher is better. [pairs]
@@ -88,7 +96,14 @@ class Ranker:
                 raise ValueError("this ranker has a prior: give the pairs' first-stage features, or use rank()")
             scores += np.float32(self.prior_weight) * self.prior.scores(features)
         if self.cross_encoder is not None and self.cross_encoder_weight > 0:
-            scores += np.float32(self.cross_encoder_weight) * self.cross_encode(pairs, batch_size)
+            if known is None:
+                cross_encoded = self.cross_encode(pairs, batch_size)
+            else:
+                missing = [pair for pair in dict.fromkeys(pairs) if pair not in known]
+                if missing:
+                    known.update(zip(missing, self.cross_encode(missing, batch_size).tolist(), strict=True))
+                cross_encoded = np.array([known[pair] for pair in pairs], dtype=np.float32)
+            scores += np.float32(self.cross_encoder_weight) * cross_encoded
         return scores
 
     def prior_alone(self) -> Ranker:
