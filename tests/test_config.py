@@ -22,6 +22,7 @@ from rankstill.config import (
 )
 from rankstill.config.unused import unused_options
 from rankstill.config.yaml_text import read_yaml
+from rankstill.demo import demo_config
 from rankstill.errors import RankstillError
 
 MINIMAL = {"dataset": {"source": "scifact"}}
@@ -279,6 +280,11 @@ def test_an_option_that_does_nothing_is_refused_where_it_is_written(changes: dic
         refuse_unused(config, "flags")
     assert "\n" not in str(caught.value)
     assert "; " not in str(caught.value)  # and nothing else is
+
+
+def test_no_epochs_of_what_is_not_made_contradict_nothing() -> None:
+    assert unused_options(make_config(MINIMAL, {"multi_vector.make": False, "multi_vector.epochs": 0})) == {}
+    assert unused_options(demo_config({"multi_vector.make": False})) == {}
 
 
 def test_of_a_config_that_was_written_whole_only_what_is_set_now_is_refused() -> None:

@@ -14,10 +14,10 @@ import datetime
 from pathlib import Path
 
 import torch
+from benchmarks.speed.beside_pylate import pylate
 from benchmarks.speed.encoding import encoding
 from benchmarks.speed.labelling import labelling
 from benchmarks.speed.late_interaction import late_interaction
-from benchmarks.speed.pylate import pylate
 from benchmarks.speed.searching import searching
 from benchmarks.speed.starting import starting
 from benchmarks.speed.training import multi_vector_training, ranker_training, retriever_training

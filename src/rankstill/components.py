@@ -313,7 +313,9 @@ class Components:
     @property
     def has_distilled_multi_vector(self) -> bool:
         """Whether the multi-vector retriever was trained."""
-        made = self.workspace.record("multi_vector_distilled") is not None  # perhaps by another configuration
+        steps = list(self.workspace.records())
+        # One from before this distilled retriever goes with another one.
+        made = "reranker" in steps and "multi_vector_distilled" in steps[steps.index("reranker") :]
         return made and self.has_multi_vector and bool(self.config.multi_vector.epochs)
 
     @property

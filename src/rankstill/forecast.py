@@ -32,6 +32,8 @@ _QUERY = 0.1
 """Encoding a query, to encoding a passage."""
 _MAXSIM = 0.0005
 """Matching a query's tokens with those of a passage, to encoding the passage."""
+_OF_BOTH_RANKERS = 1.5
+"""Passages that two rankers read, to those of one: many are the same, and those are read once."""
 _WORTH_A_LINE = 5.0
 """Seconds of a step below which it is counted among the others."""
 _STARTING = 2.0
@@ -101,8 +103,8 @@ def _work(components: Components, steps: tuple[str, ...]) -> Mapping[str, float]
         "retriever": judged + config.retriever.epochs * trained,
         "reranker": corpus + judging * k,
         "multi_vector_distilled": judged + epochs * trained + _TOKENS_INDEXED * corpus if epochs else 0.0,
-        "agreement": (asked - taught) * (_QUERY + 2 * cross * k),
-        "runs": searched * (4 * _QUERY + 2 * cross * depth + late * _MAXSIM * corpus),
+        "agreement": (asked - taught) * (_QUERY + cross * k),
+        "runs": searched * (4 * _QUERY + _OF_BOTH_RANKERS * cross * depth + late * _MAXSIM * corpus),
     }
 
 

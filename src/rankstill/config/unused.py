@@ -51,7 +51,9 @@ def _unread(config: Config) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     if config.retriever.blend is not None:
         yield "retriever", "retriever.blend is set", ("holdout",)
     if not multi_vector.make:
-        others = tuple(name for name in _all_of(multi_vector) if name != "make")
+        # 0 epochs say no more than that it is not made.
+        agreed = ("make",) if multi_vector.epochs else ("make", "epochs")
+        others = tuple(name for name in _all_of(multi_vector) if name not in agreed)
         yield "multi_vector", "multi_vector.make is false", others
     elif not multi_vector.epochs:
         yield "multi_vector", "multi_vector.epochs is 0", ("learning_rate",)

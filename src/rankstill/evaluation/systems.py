@@ -132,7 +132,7 @@ def hybrid_run(first_stage: FirstStage, hybrid: Hybrid, queries: Mapping[str, st
 def multi_vector_runs(
     model: MultiVectorEncoder, index: TokenIndex, first_stage: FirstStage, hybrid: Hybrid, queries: Mapping[str, str]
 ) -> tuple[Run, Run]:
-    """Passages of the whole corpus by MaxSim; and by the hybrid, among the best passages of any of its three scores.
+    """Passages of the whole corpus by MaxSim; and by the hybrid, among the best by MaxSim and by the first stage.
 
     Args:
         model: encodes the queries.

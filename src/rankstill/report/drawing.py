@@ -16,7 +16,11 @@ from rankstill.report.measuring import SystemResults
 from rankstill.report.showing import shorten
 from rankstill.report.svg import Figure
 
-_TRAINED = {"ranker": "Training of the ranker's cross-encoder", "encoder": "Training of the retriever's encoder"}
+_TRAINED = {
+    "ranker": "Training of the ranker's cross-encoder",
+    "encoder": "Training of the retriever's encoder",
+    "multi-vector": "Training of the multi-vector retriever's encoder",
+}
 _SLICES = "For which queries"
 _HOVER = 100  # characters of a query that its dot tells
 

@@ -65,7 +65,10 @@ def multi_vector_card(
 ) -> str:
     """As `model_card`, of the multi-vector retriever, as it was made or as it was trained."""
     system = MULTI_VECTOR_DISTILLED if trained else MULTI_VECTOR
-    weights = f"Its encoder was trained with Rankstill {_taught_by(config)}." if trained else "No weight was trained."
+    weights = "No weight was trained."
+    if trained:
+        taught = _taught_by(config)
+        weights = f"Its encoder was trained with Rankstill {taught}; the notes say how much of it is kept."
     what = f"""# A multi-vector retriever for {dataset.name}
 
 The token vectors of {config.retriever.model}, matched by MaxSim, made with Rankstill. {weights}

@@ -16,7 +16,11 @@ from rankstill.evaluation.holding_out import HELD_OUT_FILE
 from rankstill.evaluation.systems import run_name
 from rankstill.workspace import FORMAT, StepRecord
 
-_LOSSES = {"ranker": ("ranker", "ranker-losses.json"), "encoder": ("retriever", "retriever-losses.json")}
+_LOSSES = {
+    "ranker": ("ranker", "ranker-losses.json"),
+    "encoder": ("retriever", "retriever-losses.json"),
+    "multi-vector": ("multi_vector_distilled", "multi-vector-losses.json"),
+}
 """What was trained: by which step, and where its curve lies."""
 
 
@@ -68,6 +72,8 @@ def read_workspace(folder: Path) -> Finished:
         )
     config = read_config(folder / "config.yaml")
     steps = _steps(folder / "manifest.json")
+    if not (config.multi_vector.make and config.multi_vector.epochs):
+        steps.pop("multi_vector_distilled", None)  # by an earlier configuration
     measured = _json(folder / "metrics.json") if "evaluation" in steps else {}
     table = EvaluationTable.from_json(measured["table"]) if measured.get("table") else None
     proof, notes = _proof(folder)

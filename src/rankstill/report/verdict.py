@@ -99,7 +99,7 @@ def verdict(
         table: what was measured on judged queries, judged on its main measure; None if nothing was.
         missing: the step that the chain has to make next; None if it is finished.
         agreement: what was measured on the LLM's held-out lists; None if that step is not made.
-        system: the new retriever, `DISTILLED` or `MULTI_VECTOR`.
+        system: the new retriever, one of `systems.RETRIEVERS`.
     """
     by_lists = _by_lists(agreement, system) if agreement is not None else None
     if table is not None and _has(table, system):
@@ -256,10 +256,14 @@ def refuse_if_not_better(workspace: Path, system: str = systems.DISTILLED) -> No
         system: the retriever in question, one of `systems.RETRIEVERS`.
 
     Raises:
-        RankstillError: it is worse, or not shown to be better.
+        RankstillError: it is worse, or not shown to be better; or the last run did not make it.
         WorkspaceError: there is no such workspace.
     """
     finished = read_workspace(workspace)
+    tables = (finished.table, finished.agreement and finished.agreement.table)
+    measured = [[each.name for each in table.systems] for table in tables if table]
+    if measured and not any(system in names for names in measured):
+        raise RankstillError(f"{workspace}: its last run made no {system}. Run with the options that make one.")
     found = verdict(finished.table, workspace, agreement=finished.agreement, system=system)
     if found.not_better:
         raise RankstillError(f"{found.sentence} To continue anyway, add --even-if-worse.")

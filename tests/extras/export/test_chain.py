@@ -12,8 +12,10 @@ import pytest
 
 from rankstill.config import Config
 from rankstill.errors import RankstillError, WorkspaceError
+from rankstill.evaluation.systems import MULTI_VECTOR_DISTILLED
 from rankstill.extras.export import export_retriever, export_to_store, export_vectors, measure_truncation
 from rankstill.extras.export.vectors import read_parquet
+from rankstill.report.verdict import refuse_if_not_better
 
 Finished = tuple[Config, Path]
 
@@ -76,6 +78,17 @@ def test_vectors_go_to_a_store_by_its_name(finished: Finished, tmp_path: Path) -
         export_to_store(config, folder, "pgvector", "tokens", "", of="multi-vector")
     with pytest.raises(RankstillError, match=r"no database oracle\. Use parquet or one of qdrant, lancedb, pgvector"):
         export_to_store(config, folder, "oracle", "toy", "")
+
+
+def test_only_a_retriever_that_the_run_made_goes_out(finished: Finished, tmp_path: Path) -> None:
+    pytest.importorskip("qdrant_client")
+    config, folder = finished
+    store = tmp_path / "qdrant"
+    with pytest.raises(WorkspaceError, match=r"there is no multi-vector-distilled\. Run with multi_vector\.epochs: 2"):
+        export_to_store(config, folder, "qdrant", "toy", str(store), of="multi-vector-distilled")
+    assert not store.exists()
+    with pytest.raises(RankstillError, match="its last run made no distilled multi-vector"):
+        refuse_if_not_better(folder, MULTI_VECTOR_DISTILLED)
 
 
 def test_token_vectors_go_to_lancedb(finished: Finished, tmp_path: Path) -> None:

@@ -157,6 +157,21 @@ def _other_tokens(making: Path) -> None:
         (making / file).write_text("null\n")
 
 
+def test_a_trained_multi_vector_retriever_is_served_only_with_the_retriever_of_its_run(built_copy: Path) -> None:
+    names = {"multi-vector-after", "multi-vector-hybrid-after"}
+    path = built_copy / "manifest.json"
+    manifest = json.loads(path.read_text())
+    trained = manifest["steps"].pop("multi_vector_distilled")
+    path.write_text(json.dumps(manifest))
+    with Served(built_copy) as served:  # while the run goes on to train it
+        assert names.isdisjoint(each["name"] for each in served.ask("/about").body["systems"])
+        path.write_text(json.dumps({**manifest, "steps": {**manifest["steps"], "multi_vector_distilled": trained}}))
+        assert served.ask("/health").body["changed"] is False  # what is served is still there
+    path.write_text(json.dumps({**manifest, "steps": {"multi_vector_distilled": trained, **manifest["steps"]}}))
+    with Served(built_copy) as served:  # it is older than the distilled retriever
+        assert names.isdisjoint(each["name"] for each in served.ask("/about").body["systems"])
+
+
 def test_token_vectors_of_another_corpus_are_not_served(built_copy: Path) -> None:
     counts = built_copy / "multi-vector-index" / "counts"
     counts.write_bytes(counts.read_bytes()[:-4])

@@ -174,9 +174,11 @@ def _with_tokens(chain: Chain, of: str) -> Iterator[Batch]:
     if not (made.has_distilled_multi_vector if distilled else made.has_multi_vector):
         option = "multi_vector.epochs: 2" if made.has_multi_vector else "multi_vector.make: true"
         raise WorkspaceError(f"{chain.workspace.folder}: there is no {of}. Run with {option}.")
+    if distilled:
+        chain.multi_vector_distilled()  # refused where settings or data have changed since
     index = TokenIndex.load(chain.workspace.path(f"{of}-index"))
     vectors = load_vectors(chain.workspace.path("vectors-after" if distilled else "vectors"))
-    yield from with_tokens(batches_of(chain.dataset.corpus, vectors, ROWS_OF_TOKENS), index)
+    return with_tokens(batches_of(chain.dataset.corpus, vectors, ROWS_OF_TOKENS), index)
 
 
 def _calibration(chain: Chain, passages: int = 64, queries: int = 32) -> dict[str, Sequence[str]]:

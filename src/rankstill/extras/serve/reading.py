@@ -141,9 +141,11 @@ class ServedWorkspace:
     def changed_since(self) -> bool:
         """Whether a run has replaced, since, what is served."""
         try:
-            return ReadOnlyWorkspace(self.workspace.folder).fingerprints() != self.workspace.fingerprints()
+            now = ReadOnlyWorkspace(self.workspace.folder).fingerprints()
         except WorkspaceError:
             return True
+        # A step that has finished since replaces nothing.
+        return any(now.get(step) != held for step, held in self.workspace.fingerprints().items())
 
     @contextmanager
     def unchanged(self) -> Iterator[None]:

@@ -37,7 +37,7 @@ _LATE = (MULTI_VECTOR, MULTI_VECTOR_HYBRID)
 _WITHOUT_STUDENT = (HYBRID_BEFORE, RANKER, *_LATE)
 """Systems for which no retriever has to be trained."""
 _DEPTH = 100
-_RUN_FORMAT = 2
+_RUN_FORMAT = 3
 
 
 def run_study(

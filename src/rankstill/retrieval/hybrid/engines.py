@@ -148,7 +148,7 @@ def qdrant_query(
         ),
     ]
     if hybrid.late:
-        asked = mean_weighted(tokens).tolist()
+        asked = scaled_tokens(tokens).tolist()
         searches.append((hybrid.late, {"query": asked, "using": tokens_name, "limit": depth}))
     weighed = [{"mult": [weight, f"$score[{number}]"]} for number, (weight, _) in enumerate(searches)]
     defaults = {f"$score[{number}]": 0.0 for number in range(len(searches))}
@@ -156,7 +156,7 @@ def qdrant_query(
     return {"prefetch": prefetch, "query": {"formula": {"sum": weighed}, "defaults": defaults}, "limit": limit}
 
 
-def mean_weighted(tokens: NDArray[np.float32] | None) -> NDArray[np.float32]:
+def scaled_tokens(tokens: NDArray[np.float32] | None) -> NDArray[np.float32]:
     """A query's token vectors, scaled so that MaxSim with them is the hybrid's mean MaxSim. [tokens, dimensions]
 
     Raises:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from rankstill.errors import DataError
 from rankstill.retrieval.bm25 import Analyzer
-from rankstill.retrieval.hybrid.engines import mean_weighted
+from rankstill.retrieval.hybrid.engines import scaled_tokens
 from rankstill.retrieval.hybrid.weights import Hybrid
 
 _K1, _B = 1.2, 0.75
@@ -67,10 +67,9 @@ def lancedb_search(
             f"LanceDB's BM25 has k1 = {_K1} and b = {_B}, the hybrid k1 = {hybrid.k1} and b = {hybrid.b}. Run with "
             f"candidates.k1={_K1} and candidates.b={_B} to have weights for LanceDB."
         )
-    by_vector = _Search(table, "vector", np.asarray(vector, dtype=np.float32), "cosine", hybrid.dense)
-    searches = [by_vector]
+    searches = [_Search(table, "vector", np.asarray(vector, dtype=np.float32), "cosine", hybrid.dense)]
     if hybrid.late:
-        searches.append(_Search(table, "tokens", mean_weighted(tokens), "dot", hybrid.late))
+        searches.append(_Search(table, "tokens", scaled_tokens(tokens), "dot", hybrid.late))
     matching = table.search(query, query_type="fts")
     among = {row["_rowid"] for row in _rows(matching, depth, "_score")}
     for each in searches:
@@ -81,12 +80,13 @@ def lancedb_search(
     scores = dict.fromkeys(among, 0.0)
     for row in _rows(matching.where(these), len(among), "_score"):
         scores[row["_rowid"]] += hybrid.bm25 * row["_score"] / (_K1 + 1)
+    passages = {}
     for each in searches:
-        for row in _rows(each.exact().where(these), len(among), "_distance"):
+        for row in _rows(each.exact().where(these), len(among), "id", "text", "_distance"):
+            passages[row["_rowid"]] = {"id": row["id"], "text": row["text"]}
             scores[row["_rowid"]] += each.weight * (each.highest - row["_distance"])
     best = sorted(scores, key=lambda row: (-scores[row], row))[:limit]
-    texts = {row["_rowid"]: row for row in _rows(by_vector.exact().where(these), len(among), "id", "text", "_distance")}
-    return [{"id": texts[row]["id"], "text": texts[row]["text"], "score": scores[row]} for row in best]
+    return [{**passages[row], "score": scores[row]} for row in best]
 
 
 @dataclass(frozen=True)

@@ -80,7 +80,7 @@ class HybridSearcher:
         self._bm25 = BM25Index(passages, hybrid.language, hybrid.k1, hybrid.b)
         self._late: LateScores | None = None
         if multi_vector is not None:
-            self._late = _of_candidates(multi_vector, index) if index else _of_all(multi_vector, passages)
+            self._late = _of_candidates(multi_vector, index) if index is not None else _of_all(multi_vector, passages)
 
     def search(self, query: str, k: int = 10) -> list[ScoredPassage]:
         """The k best passages, best first; ties in the order in which the passages were given."""

@@ -1,6 +1,6 @@
 """PyLate and fast-plaid, on the same data, in an interpreter of their own: they need other versions than we do.
 
-    python pylate_peer.py FOLDER
+    python in_pylate.py FOLDER
 
 FOLDER holds `passages.npz` and `queries.npz` (token vectors of all texts, and how many each has) and `lists.json`.
 Each line on standard input, `search` or `train`, is done and answered by a line of JSON.
@@ -8,6 +8,7 @@ Each line on standard input, `search` or `train`, is done and answered by a line
 
 from __future__ import annotations
 
+import copy
 import json
 import sys
 import tempfile
@@ -16,6 +17,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from datasets import Dataset
+from fast_plaid.search import FastPlaid
+from pylate import losses, models, utils
+from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
 
 K = 10
 
@@ -27,8 +32,6 @@ def _texts(path: Path) -> list[torch.Tensor]:
 
 def _plaid(folder: Path) -> Any:
     """An index with the defaults."""
-    from fast_plaid.search import FastPlaid
-
     index = FastPlaid(index=str(folder / "plaid"), device="cpu")
     index.create(documents_embeddings=_texts(folder / "passages.npz"))
     return index
@@ -40,13 +43,9 @@ def search(index: Any, queries: list[torch.Tensor]) -> list[list[int]]:
     return [[position for position, _ in each] for each in found]
 
 
-def train(lists: dict[str, Any]) -> None:
+def train(start: models.ColBERT, lists: dict[str, Any]) -> None:
     """An epoch by the stock trainer and PyLate's distillation loss, with the defaults."""
-    from datasets import Dataset
-    from pylate import losses, models, utils
-    from sentence_transformers import SentenceTransformerTrainer, SentenceTransformerTrainingArguments
-
-    model = models.ColBERT(lists["model"], device="cpu")
+    model = copy.deepcopy(start)
     rows = Dataset.from_dict({name: lists[name] for name in ("query", "documents", "scores")})
     quiet = {"use_cpu": True, "save_strategy": "no", "report_to": "none", "disable_tqdm": True}
     with tempfile.TemporaryDirectory() as folder:
@@ -66,9 +65,9 @@ def main() -> None:
     folder = Path(sys.argv[1])
     queries = _texts(folder / "queries.npz")
     lists = json.loads((folder / "lists.json").read_text(encoding="utf-8"))
-    index = _plaid(folder)
+    index, start = _plaid(folder), models.ColBERT(lists["model"], device="cpu")
     for line in sys.stdin:
-        done = search(index, queries) if line.strip() == "search" else train(lists)
+        done = search(index, queries) if line.strip() == "search" else train(start, lists)
         sys.stdout.write("ANSWER " + json.dumps(done) + "\n")
         sys.stdout.flush()
 

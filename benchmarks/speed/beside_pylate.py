@@ -1,4 +1,7 @@
-"""Beside PyLate's trainer and fast-plaid's index, which run in an interpreter of their own: $PYLATE_PYTHON."""
+"""Beside PyLate's trainer and fast-plaid's index, which run in an interpreter of their own: $PYLATE_PYTHON.
+
+PyLate needs other versions of torch and sentence-transformers than this program: `pip install pylate` elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -29,8 +32,10 @@ from rankstill.multi_vector import (
     inverse_document_frequency,
     multi_vector_encoder,
 )
+from rankstill.multi_vector.model import every_token
 from rankstill.multi_vector.student import MULTI_VECTOR
 from rankstill.multi_vector.two_stage import make_two_stage
+from rankstill.progress import say
 from rankstill.retriever import TrainingData
 from rankstill.retriever.training import train_student
 
@@ -39,6 +44,10 @@ QUERIES, TO_TUNE, LISTS, K, ROUNDS = 100, 50, 16, 10, 3
 
 def pylate() -> list[Result]:
     """Searching all of SciFact, one query at a time, and training on a few lists."""
+    python = os.environ.get("PYLATE_PYTHON")
+    if not python:
+        say("PYLATE_PYTHON is not set, so PyLate is left out: the interpreter of an environment with PyLate in it.")
+        return []
     dataset, settings = scifact(), MultiVectorConfig()
     bi_encoder = load_bi_encoder(MINILM, "cpu")
     texts = dataset.corpus.texts()
@@ -68,9 +77,11 @@ def pylate() -> list[Result]:
         def train() -> None:
             config = RetrieverConfig(model=MINILM, epochs=1)
             data = TrainingData(labels_of(lists), dataset.corpus, config, 0)
-            train_student(copy.deepcopy(start), MULTI_VECTOR, data, folder, "multi-vector")
+            model = copy.deepcopy(start)
+            with every_token(model):
+                train_student(model, MULTI_VECTOR, data, folder, "multi-vector")
 
-        with _peer(folder) as ask:
+        with _peer(python, folder) as ask:
             searching = alternate(search, lambda: ask("search"), ROUNDS)
             training = alternate(train, lambda: ask("train"), ROUNDS, warm_up=False)
             exact = [np.argsort(-each, kind="stable")[:K].tolist() for each in index.scores(queries)]
@@ -105,14 +116,8 @@ def _recall(found: list[list[int]], exact: list[list[int]]) -> float:
 
 
 @contextmanager
-def _peer(folder: Path) -> Iterator[Any]:
-    python = os.environ.get("PYLATE_PYTHON")
-    if not python:
-        raise RankstillError(
-            "PYLATE_PYTHON is not set: the interpreter of an environment with `pip install pylate`, which needs other "
-            "versions of torch and sentence-transformers than this one."
-        )
-    command = [python, str(Path(__file__).with_name("pylate_peer.py")), str(folder)]
+def _peer(python: str, folder: Path) -> Iterator[Any]:
+    command = [python, str(Path(__file__).with_name("in_pylate.py")), str(folder)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=sys.stderr, text=True) as peer:
         assert peer.stdin is not None
         assert peer.stdout is not None
