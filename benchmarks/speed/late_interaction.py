@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -30,8 +29,6 @@ MANY = 100_000
 
 def late_interaction() -> list[Result]:
     """Queries a second, one at a time: exactly over a part of the corpus, and in two stages over many passages."""
-    import maxsim_cpu  # pip install --no-deps maxsim-cpu
-
     bi_encoder, settings = load_bi_encoder(MINILM, "cpu"), MultiVectorConfig()
     _, texts = part(PASSAGES)
     idf = inverse_document_frequency(bi_encoder, texts)
@@ -39,16 +36,14 @@ def late_interaction() -> list[Result]:
     queries = encode_queries(model, scifact().texts_of(scifact().test[:QUERIES]))
     vectors = model.encode_document(texts, batch_size=8, show_progress_bar=False, convert_to_numpy=True)
     asked, tensors = ([torch.from_numpy(each) for each in side] for side in (queries, vectors))
-    peers = {
-        "MultiVectorEncoder.similarity": lambda: [model.similarity([query], tensors)[0].numpy() for query in asked],
-        f"maxsim-cpu {version('maxsim-cpu')}": lambda: [
-            np.asarray(maxsim_cpu.maxsim_scores_variable(query, vectors)) for query in queries
-        ],
-    }
+
+    def theirs() -> list[np.ndarray]:
+        return [model.similarity([query], tensors)[0].numpy() for query in asked]
+
     codec = Codec.of(settings.bits, vectors[0].shape[1])
     with tempfile.TemporaryDirectory() as folder:
         index = TokenIndex.write(Path(folder), len(vectors), codec, "writing", vectors.__getitem__)
-        results = [_exact(name, theirs, index, queries, vectors) for name, theirs in peers.items()]
+        results = [_exact("MultiVectorEncoder.similarity", theirs, index, queries, vectors)]
     with tempfile.TemporaryDirectory() as folder:
         results.append(_in_two_stages(Path(folder), codec, queries, vectors))
     return results
