@@ -16,12 +16,13 @@ if TYPE_CHECKING:
 
 
 def config(**changes: Any) -> Config:
-    """The plain chain's options, and changes with __ for the dot."""
+    """The default options, and changes with __ for the dot."""
     dotted = {name.replace("__", "."): value for name, value in changes.items()}
-    return make_config({"dataset": {"source": "toy"}, "preset": "paper"}, dotted)
+    return make_config({"dataset": {"source": "toy"}}, dotted)
 
 
-NO_LIST = {"rankings", "held_out", "multi_vector", "token_index", "ranker", "agreement"}
+LATE = {"multi_vector", "token_index", "multi_vector_distilled"}
+NO_LIST = {"rankings", "held_out", "ranker", "agreement", *LATE}
 
 
 @pytest.mark.parametrize(
@@ -29,8 +30,8 @@ NO_LIST = {"rankings", "held_out", "multi_vector", "token_index", "ranker", "agr
     [
         ("both", set()),
         ("ranker", set()),
-        ("llm", {"multi_vector", "token_index", "ranker"}),
-        ("first-choice", {"multi_vector", "token_index", "ranker"}),
+        ("llm", {"ranker", *LATE}),
+        ("first-choice", {"ranker", *LATE}),
         ("gold", NO_LIST),
         ("pdist", NO_LIST),
         ("adist", NO_LIST),
@@ -39,12 +40,17 @@ NO_LIST = {"rankings", "held_out", "multi_vector", "token_index", "ranker", "agr
 def test_steps_that_a_baseline_does_not_need_are_not_run(
     ranked_by: str, unneeded: set[str], toy_dataset: Dataset
 ) -> None:
-    assert unneeded_steps(config(labels__ranked_by=ranked_by), toy_dataset) == unneeded | {"multi_vector_distilled"}
+    assert unneeded_steps(config(labels__ranked_by=ranked_by), toy_dataset) == unneeded
 
 
 def test_unlabelled_queries_need_the_ranker_beside_the_llms_order(toy_dataset: Dataset) -> None:
     extra = replace(toy_dataset, extra=toy_dataset.train[:1])
-    assert unneeded_steps(config(labels__ranked_by="llm"), extra) == {"multi_vector_distilled"}
+    assert unneeded_steps(config(labels__ranked_by="llm"), extra) == set()
+
+
+def test_a_multi_vector_retriever_without_epochs_is_made_and_not_trained(toy_dataset: Dataset) -> None:
+    assert unneeded_steps(config(multi_vector__epochs=0), toy_dataset) == {"multi_vector_distilled"}
+    assert unneeded_steps(config(preset="paper"), toy_dataset) == LATE
 
 
 @pytest.mark.parametrize(
