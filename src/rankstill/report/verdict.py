@@ -210,9 +210,12 @@ def _higher(table: EvaluationTable) -> str:
     best = max((name for name in _OTHERS if name in values), key=values.__getitem__, default=systems.DISTILLED)
     if values[best] <= max(values[systems.DISTILLED], values[systems.BEFORE]):
         return ""
+    found, p_value = _compared(table, best), table.adjusted_p(measure)[best]
+    p_in_words = found.p_in_words(p_value).replace(" ", "\u00a0")
     return (
-        f"Another retriever of this run scores highest: {best}, with {measure} {values[best]:.3f}. It is "
-        f"{_OTHERS[best]}; see docs/guides/deploy.md."
+        f"Another retriever of this run scores highest: {best}, with {measure} {values[best]:.3f}. That is "
+        f"{signed(found.difference)} against the old retriever ({p_in_words}, Holm-corrected). It is {_OTHERS[best]}; "
+        "see docs/guides/deploy.md."
     )
 
 
