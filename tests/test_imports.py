@@ -14,8 +14,8 @@ from pathlib import Path
 import pytest
 
 SOURCE = Path(__file__).parents[1] / "src"
-EXTRAS = ("__main__", "cli", "demo", "extras")
-"""The command line, and what works on a finished chain."""
+EXTRAS = ("extras",)
+"""What works on a finished chain."""
 FOUNDATION = (
     *("errors", "quiet", "progress", "disk", "cache", "compute", "config", "models", "steps", "reporting", "workspace"),
     *("distributed", "training", "tables"),
@@ -32,7 +32,10 @@ is, and a teacher is checked by the measures of `evaluation`.
 """
 STEPS = ("retrieval", "teacher", "multi_vector", "ranker", "labels", "retriever")
 """Packages whose `making.py` is a step, in the order of the steps. It may import every library."""
-TOP = ("lists", "components", "outcome", "forecast", "pipeline", "checks", "commands")
+TOP = (
+    *("lists", "components", "outcome", "forecast", "pipeline", "checks", "commands"),
+    *("demo", "cli", "__main__"),
+)
 """`commands`: a package's module of this name, what the command line asks of it on a whole chain."""
 
 Graph = Mapping[str, set[str]]
@@ -87,9 +90,9 @@ def circle(arrows: Graph) -> list[str]:
 
 def place(module: str) -> str:
     """Under which name the order above knows a module: `commands`, its package, or a part that stands apart."""
-    if module.endswith(".commands"):
-        return "commands"
     inside = module.removeprefix("rankstill").removeprefix(".")
+    if module.endswith(".commands") and not inside.startswith("extras."):
+        return "commands"
     return next((each for each in LIBRARIES if "." in each and inside.startswith(each)), inside.split(".")[0])
 
 
@@ -157,6 +160,7 @@ def test_every_package_has_its_place(sources: dict[str, str]) -> None:
         ("rankstill.pipeline", "def later():\n    from rankstill.extras.serve.app import create_app", "an extra"),
         ("rankstill.teacher.live", "def later():\n    from rankstill.teacher.teach import Teacher", "circle"),
         ("rankstill.teacher.black_box", "def later():\n    from rankstill.engine.asking import ask", "comes later"),
+        ("rankstill.cli.result", "def later():\n    from rankstill.extras.serve.app import create_app", "an extra"),
         ("rankstill.pipeline", "if TYPE_CHECKING:\n    from rankstill.extras.serve.app import create_app", ""),
     ],
 )

@@ -15,7 +15,7 @@ from llm_server import FakeLLM, Messages
 from rankstill.config import Config, System
 from rankstill.errors import RankstillError
 from rankstill.evaluation.systems import SYSTEMS
-from rankstill.extras import proof
+from rankstill.extras.rag.chain import answer_choices, answer_test_questions
 
 MakeConfig = Callable[..., Config]
 Answering = Callable[[Messages], str]
@@ -56,9 +56,9 @@ def test_better_passages_make_better_answers_and_none_is_paid_twice(
 ) -> None:
     with read_by(reader, tmp_path) as (server, changes):
         config = toy_config({**changes, "rag.k": 3}, source=with_answers)
-        table = proof.answer_questions(config, tmp_path / "w")
+        table = answer_test_questions(config, tmp_path / "w")
         paid = server.answered.total()
-        again = proof.answer_questions(config, tmp_path / "w")
+        again = answer_test_questions(config, tmp_path / "w")
         assert server.answered.total() == paid
     assert again.to_markdown() == table.to_markdown()
     values = {(row.system, row.question_id): row.values["EM"] for row in table.rows}
@@ -72,7 +72,7 @@ def test_every_row_of_the_table_is_read_for_unless_some_are_named(
     toy_config: MakeConfig, with_answers: Path, tmp_path: Path
 ) -> None:
     with read_by(reader, tmp_path) as (_, changes):
-        everything = proof.answer_questions(toy_config(changes, source=with_answers), tmp_path / "w")
+        everything = answer_test_questions(toy_config(changes, source=with_answers), tmp_path / "w")
         found = json.loads((tmp_path / "w" / "metrics.json").read_text())
         measured = [system["name"] for system in found["table"]["systems"]]
         assert get_args(System) == SYSTEMS
@@ -80,7 +80,7 @@ def test_every_row_of_the_table_is_read_for_unless_some_are_named(
         names = [system.name for system in everything.table.systems]
         assert names == ["closed book", *measured, "gold passage"]
         named = toy_config({**changes, "rag.systems": ["distilled hybrid", "multi-vector"]}, source=with_answers)
-        some = proof.answer_questions(named, tmp_path / "w")
+        some = answer_test_questions(named, tmp_path / "w")
         rows = ["closed book", "retriever before", "distilled hybrid", "multi-vector", "gold passage"]
         assert [system.name for system in some.table.systems] == rows
         assert {row.call for row in some.rows} < {row.call for row in everything.rows}
@@ -92,7 +92,7 @@ def test_a_system_that_the_run_lacks_is_named(toy_config: MakeConfig, with_answe
         with pytest.raises(
             RankstillError, match=r"rag\.systems: this run has no multi-vector\. Name some of: BM25, ret"
         ):
-            proof.answer_questions(toy_config(changes, source=with_answers), tmp_path / "w")
+            answer_test_questions(toy_config(changes, source=with_answers), tmp_path / "w")
         assert not server.bodies
 
 
@@ -101,13 +101,13 @@ def test_questions_without_answers_are_noticed_before_anything_is_made(toy_confi
         read_by(reader, tmp_path) as (_, changes),
         pytest.raises(RankstillError, match='no test query has "answers"'),
     ):
-        proof.answer_questions(toy_config(changes), tmp_path / "w")
+        answer_test_questions(toy_config(changes), tmp_path / "w")
     assert not (tmp_path / "w").exists()
 
 
 def test_a_recorded_teacher_cannot_read(toy_config: MakeConfig, with_answers: Path, tmp_path: Path) -> None:
     with pytest.raises(RankstillError, match="no LLM to ask"):
-        proof.answer_questions(toy_config(source=with_answers), tmp_path / "w")
+        answer_test_questions(toy_config(source=with_answers), tmp_path / "w")
 
 
 def test_multiple_choice_is_asked_with_what_each_system_finds(
@@ -128,7 +128,7 @@ def test_multiple_choice_is_asked_with_what_each_system_finds(
         asked.append({"question": query["text"], "choices": choices, "answer": number % 3, "subject": f"s{number % 2}"})
     (tmp_path / "mmlu.json").write_text(json.dumps(asked))
     with read_by(choosing, tmp_path) as (_, changes):
-        table = proof.answer_choices(toy_config(changes, source=with_answers), tmp_path / "w", tmp_path / "mmlu.json")
+        table = answer_choices(toy_config(changes, source=with_answers), tmp_path / "w", tmp_path / "mmlu.json")
     accuracy = {system.name: system.values["Accuracy"] for system in table.table.systems}
     assert accuracy["closed book"] == 0
     assert accuracy["BM25"] > 0.5

@@ -15,7 +15,13 @@ from rankstill.multi_vector.two_stage import make_two_stage
 from rankstill.retrieval.bm25 import BM25Index
 from rankstill.retrieval.dense import encode
 from rankstill.retrieval.hybrid import Hybrid, HybridSearcher
-from rankstill.retrieval.hybrid.engines import SparseTerms, elasticsearch_query, opensearch_query, qdrant_query
+from rankstill.retrieval.hybrid.engines import (
+    QdrantNames,
+    SparseTerms,
+    elasticsearch_query,
+    opensearch_query,
+    qdrant_query,
+)
 
 PASSAGES = [
     "Send it back within 30 days of delivery.",
@@ -152,8 +158,8 @@ def test_qdrant_gives_the_same_scores(
         points.append(models.PointStruct(id=number, vector=own))
     client.upsert("passages", points)
     asked = encode(tiny_model, [QUERY], "query", "")[0]
-    names = {"vector_name": "dense", "terms_name": "terms", "tokens_name": "tokens"}
-    body = qdrant_query(of_three, asked, terms.query(QUERY), late.encode_query(QUERY), **names, limit=6)
+    names = QdrantNames(vector="dense")
+    body = qdrant_query(of_three, asked, terms.query(QUERY), late.encode_query(QUERY), names=names, limit=6)
     request = models.QueryRequest.model_validate(body)
     found = client.query_points("passages", query=request.query, prefetch=request.prefetch, limit=6).points
     by_id = {point.id: point.score for point in found}

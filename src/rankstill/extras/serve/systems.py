@@ -13,7 +13,7 @@ from rankstill.evaluation.systems import hybrid_run, multi_vector_runs, nearest_
 
 if TYPE_CHECKING:
     from rankstill.evaluation.runs import Run
-    from rankstill.extras.serve.reading import Retriever, ServedWorkspace
+    from rankstill.extras.serve.reading import ServedWorkspace
 
 SystemName = Literal[
     "before",
@@ -48,30 +48,48 @@ class System:
     at_once: int | None = 8
 
 
-def _by_cosine(opened: ServedWorkspace, retriever: Retriever) -> Search:
-    def search(queries: Mapping[str, str]) -> Run:
-        asked = retriever.encode(list(queries.values()), "query")
+def _single(title: str, what: str, row: str, *, after: bool = False) -> System:
+    def opened_by(opened: ServedWorkspace) -> Search:
+        retriever = opened.after if after else opened.before
         device = str(retriever.model.device)
-        return nearest_run(retriever.passages, asked, opened.dataset.corpus, queries, device)
 
-    return search
+        def search(queries: Mapping[str, str]) -> Run:
+            asked = retriever.encode(list(queries.values()), "query")
+            return nearest_run(retriever.passages, asked, opened.dataset.corpus, queries, device)
+
+        return search
+
+    return System(title, what, "cosine", row, is_there=lambda _: True, open=opened_by, at_once=None)
 
 
-def _by_hybrid(opened: ServedWorkspace, retriever: Retriever, file: str) -> Search:
-    return partial(hybrid_run, opened.first_stage(retriever), opened.hybrid(file))
+def _hybrid(title: str, what: str, row: str, *, after: bool = False) -> System:
+    file = "hybrid-distilled.json" if after else "hybrid.json"
+
+    def opened_by(opened: ServedWorkspace) -> Search:
+        return partial(hybrid_run, opened.first_stage(opened.after if after else opened.before), opened.hybrid(file))
+
+    scores = "weighted sum of cosine and BM25"
+    return System(title, what, scores, row, is_there=lambda opened: opened.has_hybrid(file), open=opened_by)
 
 
-def _by_tokens(opened: ServedWorkspace, *, after: bool = False, hybrid: bool = False) -> Search:
-    model, index = opened.late_after if after else opened.late
-    first_stage = opened.first_stage(opened.after if after else opened.before)
-    weights = opened.hybrid("hybrid-multi-vector-distilled.json" if after else "hybrid-multi-vector.json")
+def _multi_vector(title: str, what: str, row: str, *, after: bool = False, hybrid: bool = False) -> System:
+    def is_there(opened: ServedWorkspace) -> bool:
+        return opened.has_distilled_multi_vector if after else opened.has_multi_vector
 
-    def search(queries: Mapping[str, str]) -> Run:
-        with opened.unchanged():
-            alone, summed = multi_vector_runs(model, index, first_stage, weights, queries)
-        return summed if hybrid else alone
+    def opened_by(opened: ServedWorkspace) -> Search:
+        model, index = opened.late_after if after else opened.late
+        first_stage = opened.first_stage(opened.after if after else opened.before)
+        weights = opened.hybrid("hybrid-multi-vector-distilled.json" if after else "hybrid-multi-vector.json")
 
-    return search
+        def search(queries: Mapping[str, str]) -> Run:
+            with opened.unchanged():
+                alone, summed = multi_vector_runs(model, index, first_stage, weights, queries)
+            return summed if hybrid else alone
+
+        return search
+
+    scores = "weighted sum of cosine, BM25 and mean MaxSim" if hybrid else "MaxSim"
+    return System(title, what, scores, row, is_there=is_there, open=opened_by)
 
 
 def _by_ranker(opened: ServedWorkspace) -> Search:
@@ -85,72 +103,32 @@ def _by_ranker(opened: ServedWorkspace) -> Search:
     return search
 
 
+_WEIGHTS = "with weights from the LLM's rankings"
 SYSTEMS: Mapping[SystemName, System] = {
-    "before": System(
-        "Before",
-        "the retriever as it was",
-        "cosine",
-        measured.BEFORE,
-        is_there=lambda _: True,
-        open=lambda opened: _by_cosine(opened, opened.before),
-        at_once=None,
+    "before": _single("Before", "the retriever as it was", measured.BEFORE),
+    "hybrid-before": _hybrid("Hybrid before", f"BM25 and the retriever as it was, {_WEIGHTS}", measured.HYBRID_BEFORE),
+    "multi-vector": _multi_vector(
+        "Multi-vector", "token vectors of the encoder as it was, matched by late interaction", measured.MULTI_VECTOR
     ),
-    "hybrid-before": System(
-        "Hybrid before",
-        "BM25 and the retriever as it was, with weights from the LLM's rankings",
-        "weighted sum of cosine and BM25",
-        measured.HYBRID_BEFORE,
-        is_there=lambda opened: opened.has_hybrid("hybrid.json"),
-        open=lambda opened: _by_hybrid(opened, opened.before, "hybrid.json"),
-    ),
-    "multi-vector": System(
-        "Multi-vector",
-        "token vectors of the encoder as it was, matched by late interaction",
-        "MaxSim",
-        measured.MULTI_VECTOR,
-        is_there=lambda opened: opened.has_multi_vector,
-        open=lambda opened: _by_tokens(opened),
-    ),
-    "multi-vector-hybrid": System(
+    "multi-vector-hybrid": _multi_vector(
         "Multi-vector hybrid",
-        "BM25, the retriever as it was and the multi-vector retriever, with weights from the LLM's rankings",
-        "weighted sum of cosine, BM25 and mean MaxSim",
+        f"BM25, the retriever as it was and the multi-vector retriever, {_WEIGHTS}",
         measured.MULTI_VECTOR_HYBRID,
-        is_there=lambda opened: opened.has_multi_vector,
-        open=lambda opened: _by_tokens(opened, hybrid=True),
+        hybrid=True,
     ),
-    "after": System(
-        "After",
-        "the distilled retriever",
-        "cosine",
-        measured.DISTILLED,
-        is_there=lambda _: True,
-        open=lambda opened: _by_cosine(opened, opened.after),
-        at_once=None,
+    "after": _single("After", "the distilled retriever", measured.DISTILLED, after=True),
+    "hybrid-after": _hybrid(
+        "Hybrid after", f"BM25 and the distilled retriever, {_WEIGHTS}", measured.HYBRID_DISTILLED, after=True
     ),
-    "hybrid-after": System(
-        "Hybrid after",
-        "BM25 and the distilled retriever, with weights from the LLM's rankings",
-        "weighted sum of cosine and BM25",
-        measured.HYBRID_DISTILLED,
-        is_there=lambda opened: opened.has_hybrid("hybrid-distilled.json"),
-        open=lambda opened: _by_hybrid(opened, opened.after, "hybrid-distilled.json"),
+    "multi-vector-after": _multi_vector(
+        "Multi-vector after", "the multi-vector retriever, trained", measured.MULTI_VECTOR_DISTILLED, after=True
     ),
-    "multi-vector-after": System(
-        "Multi-vector after",
-        "the multi-vector retriever, trained",
-        "MaxSim",
-        measured.MULTI_VECTOR_DISTILLED,
-        is_there=lambda opened: opened.has_distilled_multi_vector,
-        open=lambda opened: _by_tokens(opened, after=True),
-    ),
-    "multi-vector-hybrid-after": System(
+    "multi-vector-hybrid-after": _multi_vector(
         "Multi-vector hybrid after",
-        "BM25, the distilled retriever and the trained multi-vector retriever, with weights from the LLM's rankings",
-        "weighted sum of cosine, BM25 and mean MaxSim",
+        f"BM25, the distilled retriever and the trained multi-vector retriever, {_WEIGHTS}",
         measured.MULTI_VECTOR_HYBRID_DISTILLED,
-        is_there=lambda opened: opened.has_distilled_multi_vector,
-        open=lambda opened: _by_tokens(opened, after=True, hybrid=True),
+        after=True,
+        hybrid=True,
     ),
     "ranker": System(
         "Ranker",

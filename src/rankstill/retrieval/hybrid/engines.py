@@ -110,15 +110,28 @@ def _sparse(values: dict[str, float] | Counter[str]) -> SparseVector:
     return SparseVector(sorted(summed), [float(summed[number]) for number in sorted(summed)])
 
 
+@dataclass(frozen=True)
+class QdrantNames:
+    """What a collection calls its vectors. By default as `rankstill export-vectors --of multi-vector` names them.
+
+    Args:
+        vector: the dense one, of distance Cosine.
+        terms: the sparse one, with modifier `idf`, filled by `SparseTerms.passage`.
+        tokens: the multi-vector, of distance Dot and comparator max_sim.
+    """
+
+    vector: str = "vector"
+    terms: str = "terms"
+    tokens: str = "tokens"
+
+
 def qdrant_query(
     hybrid: Hybrid,
     vector: Sequence[float],
     terms: SparseVector,
     tokens: NDArray[np.float32] | None = None,
     *,
-    vector_name: str,
-    terms_name: str,
-    tokens_name: str = "tokens",
+    names: QdrantNames = QdrantNames(),
     limit: int = 10,
     depth: int = 200,
 ) -> dict[str, Any]:
@@ -132,24 +145,22 @@ def qdrant_query(
         terms: `SparseTerms.query`.
         tokens: the query's token vectors by the multi-vector retriever, where the weights count it. [tokens,
             dimensions]
-        vector_name: the collection's dense vector, of distance Cosine.
-        terms_name: its sparse vector, with modifier `idf`, filled by `SparseTerms.passage`.
-        tokens_name: its multi-vector, of distance Dot and comparator max_sim.
+        names: of the collection's vectors.
         depth: passages that each search contributes.
 
     Raises:
         ModelError: the weights count late interaction, and there are no `tokens`.
     """
     searches = [
-        (hybrid.dense, {"query": list(map(float, vector)), "using": vector_name, "limit": depth}),
+        (hybrid.dense, {"query": list(map(float, vector)), "using": names.vector, "limit": depth}),
         (
             hybrid.bm25,
-            {"query": {"indices": terms.indices, "values": terms.values}, "using": terms_name, "limit": depth},
+            {"query": {"indices": terms.indices, "values": terms.values}, "using": names.terms, "limit": depth},
         ),
     ]
     if hybrid.late:
         asked = scaled_tokens(tokens).tolist()
-        searches.append((hybrid.late, {"query": asked, "using": tokens_name, "limit": depth}))
+        searches.append((hybrid.late, {"query": asked, "using": names.tokens, "limit": depth}))
     weighed = [{"mult": [weight, f"$score[{number}]"]} for number, (weight, _) in enumerate(searches)]
     defaults = {f"$score[{number}]": 0.0 for number in range(len(searches))}
     prefetch = [search for _, search in searches]

@@ -1,0 +1,60 @@
+"""Commands of the LLM that judges."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rankstill.cli.options import Experiment, on_workspace
+from rankstill.cli.showing import show, tell, tell_exported, tell_taken
+
+
+@on_workspace("judge")
+def judge(
+    experiment: Experiment,
+    others: Annotated[
+        list[Path] | None,
+        typer.Option("--with", help="Another workspace on the same corpus, whose passages are judged too."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and price; make no call.")] = False,
+    export_prompts: Annotated[
+        Path | None, typer.Option(help="Write the prompts without an answer to this file; make no call.")
+    ] = None,
+    import_answers: Annotated[
+        Path | None,
+        typer.Option("--import", help='Import answers to exported prompts: each line with its "answer".'),
+    ] = None,
+) -> None:
+    """Have an LLM judge what every system found, and measure all systems by its grades."""
+    from rankstill.judge import commands as judging
+
+    config, workspace, further = experiment.config, experiment.workspace, others or []
+    if dry_run:
+        for line in judging.quote(config, workspace, further):
+            tell(line)
+    if export_prompts:
+        count = judging.export_prompts(config, workspace, further, export_prompts)
+        tell_exported(count, export_prompts)
+    if import_answers:
+        taken = judging.import_answers(config, workspace, further, import_answers)
+        tell_taken(*taken, "queries", "every query is judged: `rankstill judge` measures by it")
+    if not (dry_run or export_prompts or import_answers):
+        found = judging.judge(config, workspace, further)
+        for line in found.lines:
+            tell(line)
+        if found.outcome is not None:
+            show(found.outcome)
+
+
+@on_workspace("check-judge")
+def check_judge(
+    experiment: Experiment,
+    queries: Annotated[int, typer.Option(min=1, help="How many queries to ask about, each in two orders.")] = 30,
+) -> None:
+    """Test the LLM judge on a few queries: whether it agrees with itself, and with people."""
+    from rankstill.judge import commands as judging
+
+    for line in judging.check_judge(experiment.config, experiment.workspace, queries).lines():
+        tell(line)
