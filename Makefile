@@ -6,7 +6,7 @@ STAMP := $(VENV)/.installed
 # A test takes one core. A file's tests share what is costly to make, so they stay together.
 BESIDE := --numprocesses auto --maxprocesses 4 --dist loadfile
 
-.PHONY: demo test test-slow lint study bench docs clean
+.PHONY: demo test test-slow test-plaid lint study bench docs clean
 
 demo: $(STAMP)
 	$(BIN)/rankstill demo
@@ -17,6 +17,12 @@ test: $(STAMP) lint
 test-slow: $(STAMP)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[integrations,tracking]"
 	$(BIN)/python -m pytest -m slow
+
+# fast-plaid wants an older torch than everything else, so its tests have an environment of their own.
+test-plaid:
+	$(PYTHON) -m venv $(VENV)-plaid
+	$(VENV)-plaid/bin/python -m pip install --quiet --disable-pip-version-check -e ".[demo,plaid]" hypothesis psutil pytest pytest-timeout
+	$(VENV)-plaid/bin/python -m pytest tests/extras/export -k plaid
 
 lint: $(STAMP)
 	$(BIN)/ruff check .
@@ -43,4 +49,4 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV)-plaid .mypy_cache .pytest_cache .ruff_cache .hypothesis

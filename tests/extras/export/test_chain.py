@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -74,8 +75,10 @@ def test_vectors_go_to_a_store_by_its_name(finished: Finished, tmp_path: Path) -
     config, folder = finished
     assert export_to_store(config, folder, "qdrant", "toy", str(tmp_path)) == 60
     assert export_to_store(config, folder, "qdrant", "tokens", str(tmp_path), of="multi-vector") == 60
-    with pytest.raises(RankstillError, match="--of multi-vector puts whole token vectors into qdrant or lancedb"):
+    with pytest.raises(RankstillError, match="--of multi-vector puts whole token vectors into qdrant or lancedb or"):
         export_to_store(config, folder, "pgvector", "tokens", "", of="multi-vector")
+    with pytest.raises(RankstillError, match=r"PLAID indexes token vectors\. Add --of multi-vector\."):
+        export_to_store(config, folder, "plaid", "toy", "")
     with pytest.raises(RankstillError, match=r"no database oracle\. Use parquet or one of qdrant, lancedb, pgvector"):
         export_to_store(config, folder, "oracle", "toy", "")
 
@@ -95,6 +98,18 @@ def test_token_vectors_go_to_lancedb(finished: Finished, tmp_path: Path) -> None
     pytest.importorskip("lancedb", reason='needs pip install "rankstill[lancedb]"')
     config, folder = finished
     assert export_to_store(config, folder, "lancedb", "tokens", str(tmp_path), of="multi-vector") == 60
+
+
+def test_token_vectors_go_to_plaid_and_its_recall_is_said(
+    finished: Finished, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    pytest.importorskip("fast_plaid", reason="needs fast-plaid and its torch: make test-plaid")
+    config, folder = finished
+    assert export_to_store(config, folder, "plaid", "tokens", str(tmp_path), of="multi-vector") == 60
+    said = "".join(capsys.readouterr())
+    found = re.search(r"PLAID finds (0\.\d+|1\.000) of the exact best 10 by MaxSim, measured on (\d+) of your", said)
+    assert found is not None
+    assert float(found[1]) > 0.6
 
 
 def test_a_short_retriever_is_exported_short(finished: Finished) -> None:

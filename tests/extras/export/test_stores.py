@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from rankstill.errors import DataError, RankstillError
-from rankstill.extras.export.stores import to_lancedb, to_pgvector, to_qdrant
+from rankstill.extras.export.stores import plaid_search, to_lancedb, to_pgvector, to_plaid, to_qdrant
 from rankstill.extras.export.stores.qdrant import qdrant_id
 from rankstill.extras.export.vectors import Batch
 
@@ -98,6 +98,31 @@ def test_lancedb_scores_token_vectors_by_the_same_maxsim(tmp_path: Path) -> None
     assert {row["id"]: row["_distance"] for row in rows} == pytest.approx(expected, abs=1e-4)
     with pytest.raises(DataError, match=r"table tokens: .*schema"):
         to_lancedb(made_up(3), "tokens", location=str(tmp_path))
+
+
+def test_plaid_finds_what_exact_maxsim_finds_and_is_replaced_as_a_whole(tmp_path: Path) -> None:
+    pytest.importorskip("fast_plaid", reason="needs fast-plaid and its torch: make test-plaid")
+    from fast_plaid import filtering
+
+    draw = np.random.default_rng(2)
+    tokens = [draw.normal(size=(count, 32)) for count in draw.integers(1, 30, size=300)]
+    tokens = [(each / np.linalg.norm(each, axis=1, keepdims=True)).astype(np.float32) for each in tokens]
+    ids = tuple(f"p'{number}; DROP" for number in range(300))
+    batches = [
+        Batch(ids[row : row + 64], ids[row : row + 64], np.eye(1, dtype=np.float32), tuple(tokens[row : row + 64]))
+        for row in range(0, 300, 64)
+    ]
+    assert to_plaid(batches[:1], "tokens", location=str(tmp_path)) == 64
+    assert to_plaid(batches, "tokens", location=str(tmp_path)) == 300
+    asked = [tokens[row][:6] * draw.uniform(0.2, 3.0, size=(len(tokens[row][:6]), 1)) for row in range(40)]
+    asked = [each.astype(np.float32) for each in asked]
+    found = plaid_search(tmp_path / "tokens", asked, 5)
+    exact = [np.argsort([-(query @ each.T).max(axis=1).sum() for each in tokens])[:5] for query in asked]
+    assert np.mean([np.isin(best, near).mean() for best, near in zip(exact, found, strict=True)]) > 0.7
+    held = filtering.get(str(tmp_path / "tokens"), subset=found[0].tolist())
+    assert [row["id"] for row in held] == [ids[position] for position in found[0]]
+    with pytest.raises(DataError, match="no passages"):
+        to_plaid([], "tokens", location=str(tmp_path))
 
 
 @pytest.fixture

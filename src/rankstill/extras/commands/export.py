@@ -41,23 +41,23 @@ def export(
 @on_workspace("export-vectors")
 def export_vectors(
     experiment: Experiment,
-    to: Annotated[str, typer.Option(help="parquet, qdrant, lancedb or pgvector.")] = "parquet",
+    to: Annotated[str, typer.Option(help="parquet, qdrant, lancedb, pgvector or plaid.")] = "parquet",
     dimensions: Dimensions = None,
     of: Of = "retriever",
     even_if_worse: EvenIfWorse = False,
-    name: Annotated[str, typer.Option(help="Name of the database's collection or table.")] = "rankstill",
+    name: Annotated[str, typer.Option(help="Name of the collection, table or index.")] = "rankstill",
     location: Annotated[
         str, typer.Option(help="A file, a folder, a URL or a connection string. Default: the workspace, or PGHOST.")
     ] = "",
 ) -> None:
-    """Export the corpus with its vectors to a Parquet file or a vector database."""
+    """Export the corpus with its vectors to a Parquet file, a vector database or a PLAID index."""
     from rankstill.evaluation.systems import RETRIEVERS
     from rankstill.extras import export
     from rankstill.report.verdict import refuse_if_not_better
 
     config, workspace = experiment.config, experiment.workspace
     if to == "parquet" and of != "retriever":
-        raise RankstillError("token vectors go into a database. Name one: --to qdrant or --to lancedb.")
+        raise RankstillError("token vectors go into a database. Name one: --to qdrant, --to lancedb or --to plaid.")
     if not even_if_worse:
         refuse_if_not_better(workspace, RETRIEVERS[of])
     if to == "parquet":

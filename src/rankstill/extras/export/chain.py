@@ -16,22 +16,31 @@ from rankstill.errors import RankstillError, WorkspaceError
 from rankstill.extras.export.matryoshka import DIMENSIONS, TruncationTable, principal_axes, rotated, truncation_table
 from rankstill.extras.export.measuring import ExportTable
 from rankstill.extras.export.search import Vectors, unit
-from rankstill.extras.export.stores import to_lancedb, to_pgvector, to_qdrant
+from rankstill.extras.export.stores import plaid_search, to_lancedb, to_pgvector, to_plaid, to_qdrant
 from rankstill.extras.export.vectors import ROWS_OF_TOKENS, Batch, batches_of, with_tokens, write_parquet
 from rankstill.models import save_model
-from rankstill.multi_vector import TokenIndex
+from rankstill.multi_vector import TokenIndex, encode_queries
 from rankstill.pipeline import Chain
+from rankstill.progress import say
 from rankstill.retrieval import encode, load_vectors
+from rankstill.retrieval.first_stage import top
 from rankstill.steps import title
 from rankstill.workspace import Workspace, write_atomically
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
 
-STORES: dict[str, Callable[..., int]] = {"qdrant": to_qdrant, "lancedb": to_lancedb, "pgvector": to_pgvector}
+STORES: dict[str, Callable[..., int]] = {
+    "qdrant": to_qdrant,
+    "lancedb": to_lancedb,
+    "pgvector": to_pgvector,
+    "plaid": to_plaid,
+}
 """Name -> function that puts batches into one: `(batches, collection or table, location=...)`."""
-_OF_TOKENS = ("qdrant", "lancedb")
-"""The stores that can search by MaxSim."""
+_OF_TOKENS = ("qdrant", "lancedb", "plaid")
+"""The stores that can search by MaxSim; PLAID by nothing else."""
+_RECALL_OF, _RECALL_QUERIES = 10, 200
+"""PLAID's recall is measured by how many passages, on how many queries."""
 PASSAGES = 1000
 """Encoded by every form to measure it."""
 
@@ -131,7 +140,7 @@ def export_to_store(
             workspace, or for what PGHOST and the like say.
         dimensions: of shorter vectors, turned first; None for whole ones.
         of: whose vectors, one of `systems.RETRIEVERS`. With a multi-vector one, what its hybrid searches by: its
-            token vectors, and the vectors of the old or the distilled retriever; Qdrant and LanceDB alone.
+            token vectors, and the vectors of the old or the distilled retriever; in PLAID the former alone.
 
     Raises:
         RankstillError: as `open_finished` or the store's function; or there is no such store, or none for token
@@ -145,11 +154,31 @@ def export_to_store(
             f"export-vectors: --of {of} puts whole token vectors into {' or '.join(_OF_TOKENS)}. Leave "
             "--dimensions out."
         )
+    if of == "retriever" and store == "plaid":
+        raise RankstillError("export-vectors: PLAID indexes token vectors. Add --of multi-vector.")
     with open_finished(config, workspace) as chain:
         if not location and store != "pgvector":
             location = str(chain.workspace.path("export") / store)
         batches = _batches(chain, dimensions) if of == "retriever" else _with_tokens(chain, of)
-        return STORES[store](batches, name, location=location)
+        count = STORES[store](batches, name, location=location)
+        if store == "plaid":
+            say(_plaid_recall(chain, of, Path(location) / name))
+        return count
+
+
+def _plaid_recall(chain: Chain, of: str, folder: Path) -> str:
+    """PLAID's recall against exact MaxSim on the user's own queries, in a sentence."""
+    dataset, made = chain.dataset, chain.components
+    model = made.distilled_multi_vector if of == "multi-vector-distilled" else made.multi_vector
+    asked = encode_queries(model, dataset.texts_of([*dataset.test, *dataset.train][:_RECALL_QUERIES]))
+    index = TokenIndex.load(chain.workspace.path(f"{of}-index"))
+    exact = (top(scores, _RECALL_OF) for scores in index.scores(asked))
+    found = plaid_search(folder, asked, _RECALL_OF)
+    shares = [len(np.intersect1d(best, near)) / len(best) for best, near in zip(exact, found, strict=True)]
+    return (
+        f"PLAID finds {np.mean(shares):.3f} of the exact best {_RECALL_OF} by MaxSim, measured on {len(asked)} of your "
+        "queries"
+    )
 
 
 def _finished(chain: Chain) -> tuple[SentenceTransformer, Vectors]:
