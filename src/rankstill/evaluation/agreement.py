@@ -30,7 +30,7 @@ class Symptoms:
     """Signs of what went wrong in one chain.
 
     Args:
-        enough: how many lists were needed in docs/studies.md.
+        enough: how many lists were enough on other corpora (docs/studies.md).
         evenness: of the labels, from 0 to 1: their distributions' mean entropy over the highest possible; None without
             labels.
         by_people: nDCG@10 of the first stage's order and of the LLM's, on held-out lists with judgements; None where

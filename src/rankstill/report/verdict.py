@@ -287,8 +287,8 @@ def _too_few(agreement: Agreement) -> Iterator[str]:
     symptoms = agreement.symptoms
     if symptoms.lists < symptoms.enough:
         yield (
-            f"Too few lists: {symptoms.lists:,} taught, and on SciFact {symptoms.enough} were needed. Have the LLM "
-            "rank more queries. If you have no more, `rankstill write-queries` has the LLM write some."
+            f"Too few lists: {symptoms.lists:,} taught, and {symptoms.enough} gave a gain on two public corpora. Have "
+            "the LLM rank more queries. If you have no more, `rankstill write-queries` has the LLM write some."
         )
 
 

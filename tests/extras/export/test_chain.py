@@ -6,17 +6,26 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from rankstill.config import Config
-from rankstill.errors import RankstillError, WorkspaceError
+from rankstill.data import load_dataset
+from rankstill.errors import DataError, RankstillError, WorkspaceError
 from rankstill.evaluation.systems import MULTI_VECTOR_DISTILLED
 from rankstill.extras.export import export_retriever, export_to_store, export_vectors, measure_truncation
-from rankstill.extras.export.vectors import read_parquet
+from rankstill.extras.export.stores import to_qdrant
+from rankstill.extras.export.vectors import Batch, read_parquet
+from rankstill.models import load_multi_vector
+from rankstill.multi_vector import TokenIndex, encode_queries
 from rankstill.report.verdict import refuse_if_not_better
+from rankstill.retrieval.bm25 import BM25Statistics
+from rankstill.retrieval.hybrid import Hybrid
+from rankstill.retrieval.hybrid.engines import QdrantNames, SparseTerms, qdrant_query
+from rankstill.retrieval.late_interaction import mean_of
 
 Finished = tuple[Config, Path]
 
@@ -81,6 +90,43 @@ def test_vectors_go_to_a_store_by_its_name(finished: Finished, tmp_path: Path) -
         export_to_store(config, folder, "plaid", "toy", "")
     with pytest.raises(RankstillError, match=r"no database oracle\. Use parquet or one of qdrant, lancedb, pgvector"):
         export_to_store(config, folder, "oracle", "toy", "")
+
+
+@pytest.mark.parametrize(
+    ("of", "fitted", "encoder", "names"),
+    [
+        ("multi-vector", "hybrid-multi-vector.json", "vectors", QdrantNames()),
+        ("retriever", "hybrid-distilled.json", "vectors-after", QdrantNames(vector="")),
+    ],
+)
+def test_an_exported_collection_answers_the_hybrids_query(
+    finished: Finished, tmp_path: Path, of: str, fitted: str, encoder: str, names: QdrantNames
+) -> None:
+    qdrant = pytest.importorskip("qdrant_client")
+    config, folder = finished
+    assert export_to_store(config, folder, "qdrant", "toy", str(tmp_path), of=of) == 60
+    hybrid = replace(Hybrid.load(folder / fitted), dense=0.5, bm25=2.0, late=3.0 if of == "multi-vector" else 0.0)
+    statistics = BM25Statistics.load(folder / "bm25" / "statistics.json")
+    passages = load_dataset(config.dataset).corpus
+    vector = np.load(folder / encoder / "passages.npy")[7]
+    late = load_multi_vector(str(folder / "multi-vector")) if of == "multi-vector" else None
+    asked = passages.texts([7])[0]
+    tokens = encode_queries(late, [asked])[0] if late else None
+    body = qdrant_query(hybrid, vector, SparseTerms(statistics).query(asked), tokens, names=names, limit=60)
+    request = qdrant.models.QueryRequest.model_validate(body)
+    client = qdrant.QdrantClient(path=str(tmp_path))
+    found = client.query_points("toy", query=request.query, prefetch=request.prefetch, limit=60).points
+    client.close()
+    texts = list(passages.texts(range(60)))
+    lexical = statistics.scores(asked, texts)
+    scores = 0.5 * np.load(folder / encoder / "passages.npy") @ vector + 2.0 * lexical
+    if tokens is not None:
+        (maxsim,) = TokenIndex.load(folder / "multi-vector-index").scores([tokens])
+        scores = scores + 3.0 * mean_of(tokens, maxsim)
+    by_text = {point.payload["text"]: point.score for point in found}
+    assert [by_text[text] for text in texts] == pytest.approx(scores.tolist(), abs=2e-2)  # MaxSim here is in bfloat16
+    with pytest.raises(DataError, match=r"holds other vectors \(.*terms sparse; here 5 dimensions\)"):
+        to_qdrant([Batch(("a",), ("b",), np.eye(5, dtype=np.float32)[:1])], "toy", location=str(tmp_path))
 
 
 def test_only_a_retriever_that_the_run_made_goes_out(finished: Finished, tmp_path: Path) -> None:

@@ -17,13 +17,14 @@ from rankstill.extras.export.matryoshka import DIMENSIONS, TruncationTable, prin
 from rankstill.extras.export.measuring import ExportTable
 from rankstill.extras.export.search import Vectors, unit
 from rankstill.extras.export.stores import plaid_search, to_lancedb, to_pgvector, to_plaid, to_qdrant
-from rankstill.extras.export.vectors import ROWS_OF_TOKENS, Batch, batches_of, with_tokens, write_parquet
+from rankstill.extras.export.vectors import ROWS_OF_TOKENS, Batch, batches_of, with_terms, with_tokens, write_parquet
 from rankstill.models import save_model
 from rankstill.multi_vector import TokenIndex, encode_queries
 from rankstill.pipeline import Chain
 from rankstill.progress import say
 from rankstill.retrieval import encode, load_vectors
 from rankstill.retrieval.first_stage import top
+from rankstill.retrieval.hybrid.engines import SparseTerms
 from rankstill.steps import title
 from rankstill.workspace import Workspace, write_atomically
 
@@ -160,6 +161,8 @@ def export_to_store(
         if not location and store != "pgvector":
             location = str(chain.workspace.path("export") / store)
         batches = _batches(chain, dimensions) if of == "retriever" else _with_tokens(chain, of)
+        if store == "qdrant":  # BM25 is the only score that it cannot compute from texts
+            batches = with_terms(batches, SparseTerms(chain.components.bm25.statistics))
         count = STORES[store](batches, name, location=location)
         if store == "plaid":
             say(_plaid_recall(chain, of, Path(location) / name))

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from rankstill.data import Corpus
 from rankstill.errors import DataError
+from rankstill.retrieval.hybrid.engines import SparseTerms, SparseVector
 
 if TYPE_CHECKING:
     from rankstill.multi_vector import TokenIndex
@@ -29,12 +30,14 @@ class Batch:
         vectors: unit vectors. [passages, dimensions]
         tokens: with a multi-vector retriever, the token vectors of each passage; one of zeros for a passage without
             tokens. Each [tokens, dimensions]
+        terms: for a database that has BM25 as sparse vectors, each passage's.
     """
 
     ids: tuple[str, ...]
     texts: tuple[str, ...]
     vectors: NDArray[np.float32]
     tokens: tuple[NDArray[np.float32], ...] = ()
+    terms: tuple[SparseVector, ...] = ()
 
 
 def with_tokens(batches: Iterable[Batch], index: TokenIndex) -> Iterator[Batch]:
@@ -45,6 +48,12 @@ def with_tokens(batches: Iterable[Batch], index: TokenIndex) -> Iterator[Batch]:
         start += len(batch.ids)
         nothing = np.zeros((1, index.codec.dimensions), dtype=np.float32)
         yield replace(batch, tokens=tuple(each if len(each) else nothing for each in found))
+
+
+def with_terms(batches: Iterable[Batch], terms: SparseTerms) -> Iterator[Batch]:
+    """Batches with each passage's terms as a sparse vector."""
+    for batch in batches:
+        yield replace(batch, terms=tuple(map(terms.passage, batch.texts)))
 
 
 def batches_of(corpus: Corpus, vectors: NDArray[np.float32], rows: int = _ROWS) -> Iterator[Batch]:

@@ -115,7 +115,7 @@ class QdrantNames:
     """What a collection calls its vectors. By default as `rankstill export-vectors --of multi-vector` names them.
 
     Args:
-        vector: the dense one, of distance Cosine.
+        vector: the dense one, of distance Cosine; "" where `export-vectors` put no tokens.
         terms: the sparse one, with modifier `idf`, filled by `SparseTerms.passage`.
         tokens: the multi-vector, of distance Dot and comparator max_sim.
     """

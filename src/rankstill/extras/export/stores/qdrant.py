@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import uuid
 from collections.abc import Iterable
+from dataclasses import asdict
 from typing import Any
 
 from rankstill.errors import DataError
 from rankstill.extras.export.extras import required
 from rankstill.extras.export.vectors import Batch
 
+_UNNAMED = ""
+"""Qdrant's own name of a collection's only dense vector."""
 _NAMESPACE = uuid.UUID("6f0c1a52-8d0e-4f57-9c39-3a1f7f3f8f10")
 """Qdrant takes UUIDs and numbers for ids: a passage's is made from its own id, so that it is the same every time."""
 
@@ -18,8 +21,9 @@ _NAMESPACE = uuid.UUID("6f0c1a52-8d0e-4f57-9c39-3a1f7f3f8f10")
 def to_qdrant(batches: Iterable[Batch], collection: str, *, location: str) -> int:
     """Put passages into a collection, which is made if it is not there; payload: `id` and `text`.
 
-    Vectors are compared by the cosine. With token vectors the collection has two named vectors: `vector`, and `tokens`
-    for MaxSim of dot products, because a vector of a query is as long as it weighs.
+    Vectors are compared by the cosine. With token vectors they are named `vector`, and those of tokens `tokens`: for
+    MaxSim of dot products, because a vector of a query is as long as it weighs. The sparse vector `terms` has the
+    modifier `idf`, so that its dot product is BM25.
 
     Args:
         location: a server's URL, or a folder. A server's key is read from QDRANT_API_KEY.
@@ -36,7 +40,8 @@ def to_qdrant(batches: Iterable[Batch], collection: str, *, location: str) -> in
     try:
         for batch in batches:
             if not sent:
-                _prepare(client, collection, _params(models, batch))
+                idf = models.SparseVectorParams(modifier=models.Modifier.IDF)
+                _prepare(client, collection, _params(models, batch), {"terms": idf} if batch.terms else {})
             payloads = [{"id": own, "text": text} for own, text in zip(batch.ids, batch.texts, strict=True)]
             points = models.Batch(
                 ids=[qdrant_id(own) for own in batch.ids],
@@ -59,8 +64,12 @@ def qdrant_id(passage_id: str) -> str:
 
 
 def _vectors(batch: Batch) -> Any:
-    single = batch.vectors.tolist()
-    return {"vector": single, "tokens": [each.tolist() for each in batch.tokens]} if batch.tokens else single
+    vectors: dict[str, Any] = {"vector" if batch.tokens else _UNNAMED: batch.vectors.tolist()}
+    if batch.tokens:
+        vectors["tokens"] = [each.tolist() for each in batch.tokens]
+    if batch.terms:
+        vectors["terms"] = [asdict(each) for each in batch.terms]
+    return vectors
 
 
 def _params(models: Any, batch: Batch) -> Any:
@@ -73,22 +82,20 @@ def _params(models: Any, batch: Batch) -> Any:
     return {"vector": single, "tokens": tokens}
 
 
-def _prepare(client: Any, collection: str, wanted: Any) -> None:
+def _prepare(client: Any, collection: str, wanted: Any, sparse: dict[str, Any]) -> None:
     if not client.collection_exists(collection):
-        client.create_collection(collection, vectors_config=wanted)
+        client.create_collection(collection, vectors_config=wanted, sparse_vectors_config=sparse)
         return
-    held = client.get_collection(collection).config.params.vectors
-    if _sizes(held) != _sizes(wanted):
+    params = client.get_collection(collection).config.params
+    held, here = _in_words(params.vectors, params.sparse_vectors or {}), _in_words(wanted, sparse)
+    if held != here:
         raise DataError(
-            f"Qdrant collection {collection}: holds other vectors ({_in_words(held)}, here {_in_words(wanted)}). Name "
-            "another collection."
+            f"Qdrant collection {collection}: holds other vectors ({held}; here {here}). Name another collection."
         )
 
 
-def _sizes(params: Any) -> dict[str, int]:
+def _in_words(params: Any, sparse: dict[str, Any]) -> str:
     """Dimensions by the vector's name; one vector has none."""
-    return {name: each.size for name, each in params.items()} if isinstance(params, dict) else {"": params.size}
-
-
-def _in_words(params: Any) -> str:
-    return ", ".join(f"{name} {size} dimensions".strip() for name, size in _sizes(params).items())
+    named = params if isinstance(params, dict) else {_UNNAMED: params}
+    dense = [f"{name} {each.size} dimensions".strip() for name, each in sorted(named.items())]
+    return ", ".join([*dense, *(f"{name} sparse" for name in sorted(sparse))])
