@@ -135,7 +135,8 @@ def _space(chain: Chain) -> list[str]:
     vectors = 4.0 * len(components.dataset.corpus) * dimensions
     tokens = len(components.dataset.corpus) * _tokens_a_passage(components) / config.multi_vector.pooling
     indexes = sum(step in chain.steps for step in ("token_index", "multi_vector_distilled"))
-    disk = _COPIES * weights + 2 * vectors + indexes * tokens * dimensions * config.multi_vector.bits / 8
+    of_a_token = (config.multi_vector.dimensions or dimensions) * config.multi_vector.bits / 8
+    disk = _COPIES * weights + 2 * vectors + indexes * tokens * of_a_token
     memory = _LIBRARIES + 4 * weights + 2 * vectors
     return [_row("memory", _bytes(memory)), _row("disk", _bytes(disk))]
 

@@ -213,7 +213,7 @@ class Chain:
             "multi_vector",
             lambda folder: make_multi_vector(self.components, folder),
             outputs=("multi-vector", "multi-vector.json"),
-            settings=[config.context, config.idf_power, config.pooling, self.components.retriever_identity],
+            settings=[config.context, config.idf_power, *config.shape, self.components.retriever_identity],
             inputs=[self.dataset.corpus.fingerprint, self.held_out()],
         )
 
@@ -226,7 +226,7 @@ class Chain:
             "token_index",
             lambda folder: make_token_index(self.components, folder),
             outputs=("multi-vector-index",),
-            settings=[self.components.retriever_identity, chosen and chosen.context, config.pooling, config.bits],
+            settings=[self.components.retriever_identity, chosen and chosen.context, *config.shape, config.bits],
             inputs=[self.dataset.corpus.fingerprint],
             shared=True,
         )

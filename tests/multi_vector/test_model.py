@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 
+from rankstill.compute.principal_axes import principal_axes
 from rankstill.errors import ModelError
 from rankstill.models import load_bi_encoder, load_multi_vector, save_model
 from rankstill.multi_vector import inverse_document_frequency, multi_vector_encoder
-from rankstill.multi_vector.model import has_token_vectors
+from rankstill.multi_vector.model import has_token_vectors, shortened
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -60,6 +61,25 @@ def test_a_query_s_vectors_are_as_long_as_their_tokens_weigh(tiny_model: Sentenc
     for text, made in zip(PASSAGES, model.encode_query(PASSAGES), strict=True):
         ids, _ = hidden(tiny_model, text)
         np.testing.assert_allclose(made.norm(dim=1).tolist(), weights[ids[1:-1]], atol=1e-4)
+
+
+def test_shorter_vectors_are_coordinates_along_the_longest_axes(
+    tiny_model: SentenceTransformer, tmp_path: Path
+) -> None:
+    whole = multi_vector_encoder(tiny_model, weights_of(tiny_model), 0.0, pooling=1.0)
+    vectors = np.concatenate(whole.encode_document(PASSAGES, convert_to_numpy=True))
+    axes = principal_axes(vectors)
+    turned = shortened(whole, axes)
+    torch.testing.assert_close(
+        turned.similarity(turned.encode_query(["magma"]), turned.encode_document(PASSAGES)),
+        whole.similarity(whole.encode_query(["magma"]), whole.encode_document(PASSAGES)),
+    )
+    save_model(shortened(whole, axes[:8]), tmp_path / "short")
+    short = load_multi_vector(str(tmp_path / "short"), "cpu")
+    for before, made in zip(whole.encode_document(PASSAGES), short.encode_document(PASSAGES), strict=True):
+        torch.testing.assert_close(made, unit(before @ torch.from_numpy(axes[:8].T)), atol=1e-5, rtol=0)
+    for before, made in zip(whole.encode_query(PASSAGES), short.encode_query(PASSAGES), strict=True):
+        torch.testing.assert_close(made.norm(dim=1), before.norm(dim=1), atol=1e-4, rtol=0)
 
 
 def test_the_bi_encoder_stays_as_it_is(tiny_model: SentenceTransformer) -> None:

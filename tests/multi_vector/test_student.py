@@ -21,7 +21,7 @@ from rankstill.evaluation.runs import read_run
 from rankstill.labels import LabelledQuery
 from rankstill.losses.kl import UNLABELLED
 from rankstill.models import load_multi_vector
-from rankstill.multi_vector import multi_vector_encoder
+from rankstill.multi_vector import TokenIndex, multi_vector_encoder
 from rankstill.multi_vector.model import every_token
 from rankstill.multi_vector.student import MULTI_VECTOR, mean_maxsim
 from rankstill.retrieval.hybrid import Hybrid, HybridSearcher
@@ -168,10 +168,12 @@ def test_passages_are_pooled_again_after_training(model: MultiVectorEncoder) -> 
 ROWS = ("distilled multi-vector", "distilled multi-vector hybrid")
 
 
+@pytest.mark.parametrize("dimensions", [None, 16])
 def test_a_chain_trains_it_measures_it_and_saves_it_for_plain_sentence_transformers(
-    toy_config: Callable[..., Config], tmp_path: Path
+    toy_config: Callable[..., Config], tmp_path: Path, dimensions: int | None
 ) -> None:
-    config = toy_config({"multi_vector.epochs": 1, "multi_vector.learning_rate": 1e-3})
+    changes = {"multi_vector.dimensions": dimensions}
+    config = toy_config({**changes, "multi_vector.epochs": 1, "multi_vector.learning_rate": 1e-3})
     outcome = rankstill.distill(config, tmp_path / "w")
     assert outcome.table is not None
     assert {*ROWS} <= {system.name for system in outcome.table.systems}
@@ -181,11 +183,14 @@ def test_a_chain_trains_it_measures_it_and_saves_it_for_plain_sentence_transform
     ]
     vectors = [model.encode_document([PASSAGES[0]])[0] for model in models]
     assert np.abs(np.asarray(vectors[0]) - np.asarray(vectors[1])).max() > 1e-3
+    indexes = [TokenIndex.load(tmp_path / "w" / f"multi-vector{name}-index") for name in ("", "-distilled")]
+    sizes = {each.codec.dimensions for each in indexes} | {each.shape[1] for each in vectors}
+    assert sizes == {dimensions or 32}
     folders = {"": config.retriever.model, "-distilled": str(tmp_path / "w" / "retriever")}
     for (after, retriever), late in zip(folders.items(), models, strict=True):
         check_hybrid(config, tmp_path / "w", after, SentenceTransformer(retriever), late)
     # What the ranker knows of late interaction stays that of the encoder as it was.
-    again = rankstill.distill(toy_config(), tmp_path / "w")
+    again = rankstill.distill(toy_config(changes), tmp_path / "w")
     assert again.table is not None
     assert not {*ROWS} & {system.name for system in again.table.systems}
 
@@ -201,8 +206,8 @@ def check_hybrid(
     for query_id in dataset.test:
         best, *_ = searcher.search(dataset.queries[query_id].text)
         highest = max(run[query_id].values())
-        assert best.score == pytest.approx(highest, rel=0.02)
-        assert run[query_id][dataset.corpus.ids[best.position]] == pytest.approx(highest, rel=0.02)
+        assert best.score == pytest.approx(highest, rel=0.03)
+        assert run[query_id][dataset.corpus.ids[best.position]] == pytest.approx(highest, rel=0.03)
 
 
 def test_where_training_does_harm_the_rankings_that_judge_undo_it(

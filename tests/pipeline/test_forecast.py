@@ -74,6 +74,14 @@ def test_a_table_of_static_vectors_is_refused_before_anything_is_made(
     assert not (tmp_path / "w" / "manifest.json").exists()
 
 
+def test_more_dimensions_than_the_encoder_has_are_refused_before_anything_is_made(
+    toy_config: MakeConfig, tmp_path: Path
+) -> None:
+    with pytest.raises(ModelError, match=r"multi_vector\.dimensions is 40, but the retriever's vectors have 32"):
+        rankstill.distill(toy_config({"multi_vector.dimensions": 40}), tmp_path / "w")
+    assert not (tmp_path / "w" / "manifest.json").exists()
+
+
 def test_more_work_is_expected_to_take_longer(
     toy_config: MakeConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -203,6 +203,20 @@ class MultiVectorConfig(Section):
         description="A passage keeps one vector for this many tokens: the mean of tokens whose vectors are close.",
     )
     bits: Literal[8, 4, 2] = Field(2, description="Bits on disk for each dimension of a passage's vectors.")
+    dimensions: int | None = Field(
+        None,
+        ge=8,
+        multiple_of=8,
+        description=(
+            "Dimensions of a token's vector, turned to the principal axes of the corpus's token vectors first. null: "
+            "the encoder's own."
+        ),
+    )
+
+    @property
+    def shape(self) -> tuple[float, int | None]:
+        """What the number and the size of a passage's vectors depend on."""
+        return self.pooling, self.dimensions
 
 
 class EvaluationConfig(Section):

@@ -9,15 +9,19 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from rankstill.compute.principal_axes import principal_axes
 from rankstill.distributed.processes import is_rank_zero
 from rankstill.models import load_multi_vector, save_model
 from rankstill.multi_vector.choosing import choose, inverse_document_frequency, read_choice
 from rankstill.multi_vector.index import MeanMaxSim, TokenIndex
-from rankstill.multi_vector.model import every_token, has_token_vectors, multi_vector_encoder
+from rankstill.multi_vector.model import every_token, has_token_vectors, multi_vector_encoder, shortened
 from rankstill.multi_vector.two_stage import make_two_stage
 from rankstill.progress import say
 from rankstill.retrieval.hybrid import fit_hybrid
-from rankstill.retrieval.late_interaction import encode_queries
+from rankstill.retrieval.late_interaction import encode_queries, encoder_in_bfloat16
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
@@ -27,6 +31,7 @@ if TYPE_CHECKING:
     from rankstill.reporting import Reports
 
 _QUERIES_TO_MEASURE_WITH = 50
+_PASSAGES_TO_TURN_BY = 1_000
 _LEAST_RECALL = 0.95
 
 
@@ -45,9 +50,21 @@ def make_multi_vector(components: Components, folder: Path) -> Sequence[str]:
     idf = inverse_document_frequency(start, components.dataset.corpus.texts())
     chosen = choose(start, components.lists.with_scores(components.before), idf, config)
     model = multi_vector_encoder(start, idf**chosen.idf_power, chosen.context, config.pooling)
+    if config.dimensions is not None:
+        model = shortened(model, _axes(components, model)[: config.dimensions])
     save_model(model, folder / "multi-vector")
     write_atomically(folder / "multi-vector.json", json.dumps(asdict(chosen)) + "\n")
     return []
+
+
+def _axes(components: Components, model: MultiVectorEncoder) -> NDArray[np.float32]:
+    """The principal axes of some passages' token vectors. [dimensions, dimensions]"""
+    corpus = components.dataset.corpus
+    drawn = np.random.default_rng(components.config.seed).permutation(len(corpus))[:_PASSAGES_TO_TURN_BY]
+    texts = list(corpus.texts(int(row) for row in drawn))
+    with every_token(model), encoder_in_bfloat16(model):
+        vectors = model.encode_document(texts, show_progress_bar=False, convert_to_numpy=True)
+    return principal_axes(np.concatenate([np.asarray(each, dtype=np.float32) for each in vectors]))
 
 
 def make_token_index(components: Components, folder: Path) -> None:

@@ -63,6 +63,28 @@ def multi_vector_encoder(
     return model.eval()
 
 
+def shortened(model: MultiVectorEncoder, axes: NDArray[np.float32]) -> MultiVectorEncoder:
+    """The same encoder, whose token vectors are their coordinates along some axes, as long as they were.
+
+    Args:
+        axes: orthonormal, one a row. [new dimensions, dimensions]
+    """
+    import torch
+    from sentence_transformers import MultiVectorEncoder
+    from sentence_transformers.base.modules import Dense
+
+    transformer, *others = model
+    turn = Dense(
+        axes.shape[1],
+        axes.shape[0],
+        bias=False,
+        activation_function=None,
+        init_weight=torch.from_numpy(axes),
+        module_input_name="token_embeddings",
+    )
+    return MultiVectorEncoder(modules=[transformer, turn, *others], device=str(model.device)).eval()
+
+
 @contextmanager
 def every_token(model: MultiVectorEncoder) -> Iterator[None]:
     """Meanwhile passages keep all their token vectors: pooling has no gradient."""

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from rankstill.compute.principal_axes import principal_axes
 from rankstill.config import Config
 from rankstill.data import load_dataset
 from rankstill.errors import RankstillError, WorkspaceError
-from rankstill.extras.export.matryoshka import DIMENSIONS, TruncationTable, principal_axes, rotated, truncation_table
+from rankstill.extras.export.matryoshka import DIMENSIONS, TruncationTable, rotated, truncation_table
 from rankstill.extras.export.measuring import ExportTable
 from rankstill.extras.export.search import Vectors, unit
 from rankstill.extras.export.stores import plaid_search, to_lancedb, to_pgvector, to_plaid, to_qdrant

@@ -20,30 +20,8 @@ if TYPE_CHECKING:
     from rankstill.data import Dataset
 
 
-_PASSAGES_AT_ONCE = 32_768
 DIMENSIONS = (1024, 768, 512, 384, 256, 128, 64)
 MEASURE = "nDCG@10"
-
-
-def principal_axes(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The corpus's principal axes, the one along which passages are longest first.
-
-    Not centred: cosines are measured from 0. Turned to these axes, the first d dimensions keep as much of the passages'
-    inner products as any d can (Eckart and Young 1936), and whole vectors keep their cosines.
-
-    Args:
-        vectors: the vectors of the corpus; read in blocks, so they may lie on disk. [passages, dimensions]
-
-    Returns:
-        An orthogonal matrix whose rows are the axes. [dimensions, dimensions]
-    """
-    moment = np.zeros((vectors.shape[1],) * 2)
-    for start in range(0, len(vectors), _PASSAGES_AT_ONCE):
-        block = np.asarray(vectors[start : start + _PASSAGES_AT_ONCE], dtype=np.float64)
-        moment += block.T @ block
-    _, axes = np.linalg.eigh(moment)  # smallest first, one a column
-    turned: NDArray[np.float32] = np.ascontiguousarray(axes[:, ::-1].T, dtype=np.float32)
-    return turned
 
 
 def rotated(model: SentenceTransformer, axes: NDArray[np.float32], keep: int | None = None) -> SentenceTransformer:
