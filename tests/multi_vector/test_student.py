@@ -172,7 +172,7 @@ ROWS = ("distilled multi-vector", "distilled multi-vector hybrid")
 def test_a_chain_trains_it_measures_it_and_saves_it_for_plain_sentence_transformers(
     toy_config: Callable[..., Config], tmp_path: Path, dimensions: int | None
 ) -> None:
-    changes = {"multi_vector.dimensions": dimensions}
+    changes = {"multi_vector.dimensions": dimensions, "multi_vector.bits": 8}  # 2 bits say little of 16 numbers
     config = toy_config({**changes, "multi_vector.epochs": 1, "multi_vector.learning_rate": 1e-3})
     outcome = rankstill.distill(config, tmp_path / "w")
     assert outcome.table is not None
@@ -206,8 +206,8 @@ def check_hybrid(
     for query_id in dataset.test:
         best, *_ = searcher.search(dataset.queries[query_id].text)
         highest = max(run[query_id].values())
-        assert best.score == pytest.approx(highest, rel=0.03)
-        assert run[query_id][dataset.corpus.ids[best.position]] == pytest.approx(highest, rel=0.03)
+        assert best.score == pytest.approx(highest, rel=0.02)
+        assert run[query_id][dataset.corpus.ids[best.position]] == pytest.approx(highest, rel=0.02)
 
 
 def test_where_training_does_harm_the_rankings_that_judge_undo_it(

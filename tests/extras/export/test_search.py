@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankstill.extras.export import search
 from rankstill.compute.principal_axes import principal_axes
+from rankstill.extras.export import search
 from rankstill.extras.export.matryoshka import truncation_table
 from rankstill.extras.export.measuring import sample_passages
 from rankstill.extras.export.search import unit, vectors_run
