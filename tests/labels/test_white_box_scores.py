@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from rankstill.labels.white_box_scores import SCORES_OF, target
+from rankstill.labels.white_box_scores import SCORES_OF
 from rankstill.losses.kl import kl_to_ranker
 
 # Two queries, three passages: the answer's likelihood given each passage alone, and given all but it.
@@ -18,6 +18,12 @@ ALONE = np.log([[0.4, 0.1, 0.5], [0.2, 0.2, 0.1]])
 LEFT_OUT = np.log([[0.1, 0.5, 0.2], [0.3, 0.3, 0.3]])
 COSINES = torch.tensor([[0.9, 0.5, 0.1], [0.0, 0.0, 0.0]], dtype=torch.float64)
 LIKELIHOODS = arrays(np.float64, (2, 4), elements=st.floats(-20, -0.01))
+
+
+def target(scores: np.ndarray, temperature: float) -> np.ndarray:
+    """The distribution over passages that a method teaches: softmax(scores / T)."""
+    powers = np.exp((scores - scores.max(axis=-1, keepdims=True)) / temperature)
+    return powers / powers.sum(axis=-1, keepdims=True)
 
 
 def test_pdist_weighs_passages_by_the_answers_likelihood() -> None:

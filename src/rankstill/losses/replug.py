@@ -16,7 +16,8 @@ def replug_kl(cosines: Tensor, labels: Tensor, teacher_temperature: float, stude
 
     Args:
         cosines: of queries and passages. [queries, passages]
-        labels: `replug_scores`, -inf where nothing was read: P_R is over the read passages alone. [queries, passages]
+        labels: scores of `replug-lsr`, -inf where nothing was read: P_R is over the read passages alone.
+            [queries, passages]
         teacher_temperature: divides them: beta, or 1 where they were divided by it before (`TEMPERATURE_OF` there).
         student_temperature: gamma; cosines are divided by it.
 
