@@ -7,7 +7,6 @@ import mmap
 import tempfile
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
@@ -125,11 +124,10 @@ class Corpus:
         return corpus
 
     def _take(self, writer: CorpusWriter) -> None:
-        written = writer.finish()
+        chunks, self.let_go = writer.finish()
         self._merged: dict[str, int] = {}  # positions, by the ids of passages that were merged into others
-        self.let_go = written.let_go
         self.ids, self.titles, self.bodies = (
-            LazyColumn([chunk[field] for chunk in written.chunks], written.let_go) for field in _FIELDS
+            LazyColumn([chunk[field] for chunk in chunks], self.let_go) for field in _FIELDS
         )
 
     def __len__(self) -> int:
@@ -230,20 +228,6 @@ def _joined(title: str, body: str) -> str:
     return f"{title} {body}" if title else body
 
 
-@dataclass(frozen=True)
-class _MappedCorpus:
-    """A corpus's file, mapped.
-
-    Args:
-        chunks: record batches of `_ROWS_A_CHUNK` rows, but for the last.
-        let_go: lets go of the pages that were read, which would count as this process's memory; they are read again
-            when they are needed.
-    """
-
-    chunks: list[Any]
-    let_go: Callable[[], None]
-
-
 class CorpusWriter:
     """Takes passages one by one, in memory never more than a chunk of them.
 
@@ -272,8 +256,12 @@ class CorpusWriter:
         if len(self._rows) == _ROWS_A_CHUNK:
             self._flush()
 
-    def finish(self) -> _MappedCorpus:
-        """Everything, to be read where it lies."""
+    def finish(self) -> tuple[list[Any], Callable[[], None]]:
+        """Everything, to be read where it lies: record batches of `_ROWS_A_CHUNK` rows, but for the last.
+
+        Also what lets go of the pages that were read, which would count as this process's memory. They are read
+        again when they are needed.
+        """
         import pyarrow as pa
 
         if self._rows:
@@ -285,7 +273,7 @@ class CorpusWriter:
         self._path.unlink()
         reader = pa.ipc.open_file(pa.py_buffer(pages))
         chunks = [reader.get_batch(number) for number in range(reader.num_record_batches)]
-        return _MappedCorpus(chunks, lambda: pages.madvise(mmap.MADV_DONTNEED))
+        return chunks, lambda: pages.madvise(mmap.MADV_DONTNEED)
 
     def _flush(self) -> None:
         import pyarrow as pa
