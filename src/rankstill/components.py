@@ -26,7 +26,7 @@ from rankstill.retrieval.approximate import cached_approximate_index
 from rankstill.retrieval.bm25 import cached_index
 from rankstill.teacher import read_rankings
 from rankstill.teacher.asking import CandidateList
-from rankstill.teacher.prompts import load_template
+from rankstill.teacher.template import load_template
 from rankstill.workspace import Workspace
 
 if TYPE_CHECKING:

@@ -10,13 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankstill.errors import RankstillError
-from rankstill.teacher.prompts import (
-    PromptError,
-    load_template,
-    render_ask,
-    render_query_request,
-    response_schema,
-)
+from rankstill.teacher.prompts import render_ask, render_query_request, response_schema
+from rankstill.teacher.template import PromptError, load_template
 
 RANKING = ["listwise-v1", "setwise-v1", "pairwise-v1"]
 

@@ -12,9 +12,10 @@ from rankstill.teacher.asking import SHORTEST, CandidateList, Lookup, request_pa
 from rankstill.teacher.black_box import BlackBox
 from rankstill.teacher.calls import Call
 from rankstill.teacher.client.endpoint import named
-from rankstill.teacher.prompts import Template, as_shown, count_tokens, load_template, prompt_budget, render_ask
+from rankstill.teacher.prompts import as_shown, count_tokens, prompt_budget, render_ask
 from rankstill.teacher.reading.plain import plain
 from rankstill.teacher.strategies import shuffles
+from rankstill.teacher.template import Template, load_template
 
 if TYPE_CHECKING:
     from rankstill.config import Config, TeacherConfig

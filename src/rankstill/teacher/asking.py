@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rankstill.teacher.calls import Answer, Ask, Call, Reading
 from rankstill.teacher.consistency import agreement, borda, kemeny
-from rankstill.teacher.prompts import Template, count_tokens, load_template, render_ask, response_schema
+from rankstill.teacher.prompts import count_tokens, render_ask, response_schema
 from rankstill.teacher.rankings import Ranking
 from rankstill.teacher.reading.answer import read_answer
 from rankstill.teacher.strategies import Order, Strategy, listwise, pairwise, setwise, shuffles
+from rankstill.teacher.template import Template, load_template
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig

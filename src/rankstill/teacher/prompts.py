@@ -14,7 +14,7 @@ from typing import Any
 import regex
 
 from rankstill.teacher.calls import Kind, Labels
-from rankstill.teacher.template import PromptError, Template, TemplatePassage, load_template, render, variables
+from rankstill.teacher.template import PromptError, Template, TemplatePassage, render, variables
 
 # Line breaks of every kind, the controls that Python's str.splitlines takes for one included.
 _LINE_BREAK = regex.compile(r"[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]+")
@@ -56,20 +56,6 @@ _WORD = regex.compile(rf"[^\s{_DENSE_CLASS}]+")
 _NOT_ASCII = regex.compile(r"[^\x00-\x7f]")
 _WORD_END = regex.compile(rf"(?<=\S)(?=\s)|(?<=[{_DENSE_CLASS}])|(?<=\S)(?=[{_DENSE_CLASS}])")
 _ELLIPSIS = "…"
-__all__ = [
-    "PromptError",
-    "Template",
-    "as_shown",
-    "count_tokens",
-    "cut",
-    "defuse",
-    "identifiers",
-    "load_template",
-    "prompt_budget",
-    "render_ask",
-    "render_query_request",
-    "response_schema",
-]
 
 _ROOM = 0.8
 """Share of the context that the estimated tokens may fill: tokenizers differ, and the estimate is of none of them."""

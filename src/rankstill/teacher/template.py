@@ -103,9 +103,10 @@ def render(template: Template, values: Mapping[str, Any]) -> tuple[dict[str, str
     return tuple({"role": role, "content": content} for role, content in contents.items() if content)
 
 
+@lru_cache(maxsize=16)
 def variables(template: Template) -> frozenset[str]:
     """What the template must be given."""
-    return _variables(template.source)
+    return frozenset(meta.find_undeclared_variables(_SANDBOX.parse(template.source)) - _SANDBOX.globals.keys())
 
 
 def _sandbox() -> ImmutableSandboxedEnvironment:
@@ -121,11 +122,6 @@ _SANDBOX = _sandbox()
 @lru_cache(maxsize=16)
 def _compile(source: str) -> jinja2.Template:
     return _SANDBOX.from_string(source)
-
-
-@lru_cache(maxsize=16)
-def _variables(source: str) -> frozenset[str]:
-    return frozenset(meta.find_undeclared_variables(_SANDBOX.parse(source)) - _SANDBOX.globals.keys())
 
 
 def _check_form(template: Template) -> None:

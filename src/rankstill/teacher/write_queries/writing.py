@@ -17,8 +17,9 @@ from rankstill.teacher.asking import request_parameters
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client.endpoint import named
 from rankstill.teacher.prices import Quote, quote
-from rankstill.teacher.prompts import load_template, render_query_request
+from rankstill.teacher.prompts import render_query_request
 from rankstill.teacher.teach import Teacher
+from rankstill.teacher.template import load_template
 from rankstill.teacher.write_queries.cleaning import NoQueryError, clean_query, words
 from rankstill.teacher.write_queries.sentences import sentences
 from rankstill.workspace import write_atomically
