@@ -24,7 +24,7 @@ from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.batch import Submissions
 from rankstill.teacher.budget import BudgetReached
 from rankstill.teacher.client import batch_api
-from rankstill.teacher.client.chat import TeacherError
+from rankstill.teacher.client.failures import TeacherError
 from rankstill.teacher.ledger import LedgerError
 from rankstill.teacher.teach import Teacher
 

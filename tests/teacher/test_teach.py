@@ -24,7 +24,7 @@ from rankstill.errors import RankstillError
 from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.budget import Budget, BudgetReached
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.client.chat import TeacherError
+from rankstill.teacher.client.failures import TeacherError
 from rankstill.teacher.prompts import count_tokens
 from rankstill.teacher.teach import Teacher
 

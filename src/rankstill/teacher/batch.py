@@ -24,8 +24,8 @@ from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.budget import BudgetReached, Reservation
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client.batch_api import BatchAPI, BatchRefused, batch_line
-from rankstill.teacher.client.chat import TeacherError, run
-from rankstill.teacher.client.failures import Failure
+from rankstill.teacher.client.chat import run
+from rankstill.teacher.client.failures import Failure, TeacherError
 from rankstill.teacher.client.transport import INSTEAD, adapted
 from rankstill.teacher.ledger import LedgerError
 from rankstill.teacher.truncation import CUT, TruncationWatch

@@ -9,7 +9,8 @@ from rankstill.progress import Advance, say
 from rankstill.teacher.asking import CandidateList, Inquiry, S
 from rankstill.teacher.budget import Budget, Reservation
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.client.chat import CallFailed, ChatClient, TeacherError
+from rankstill.teacher.client.chat import ChatClient
+from rankstill.teacher.client.failures import CallFailed, TeacherError
 from rankstill.teacher.ledger import Ledger
 from rankstill.teacher.truncation import CUT, TruncationWatch
 

@@ -14,8 +14,9 @@ from llm_server import FakeLLM, Reply, completion, error
 from rankstill.config import TeacherConfig
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client import chat as client_module
-from rankstill.teacher.client.chat import CallFailed, ChatClient, TeacherError
+from rankstill.teacher.client.chat import ChatClient
 from rankstill.teacher.client.endpoint import reach
+from rankstill.teacher.client.failures import CallFailed, TeacherError
 
 KEY = "sk-very-secret-key"
 Failures = list[tuple[Call, str, float]]

@@ -9,8 +9,9 @@ import pytest
 
 from rankstill.config import TeacherConfig
 from rankstill.teacher.client.batch_api import BatchAPI
-from rankstill.teacher.client.chat import ChatClient, TeacherError
+from rankstill.teacher.client.chat import ChatClient
 from rankstill.teacher.client.endpoint import reach
+from rankstill.teacher.client.failures import TeacherError
 from rankstill.teacher.client.keys import read_key
 
 

@@ -26,8 +26,6 @@ from rankstill.teacher.client.transport import (
     openai_send,
 )
 
-__all__ = ["CallFailed", "ChatClient", "TeacherError"]
-
 T = TypeVar("T")
 
 _FIRST_BACKOFF = 0.5  # seconds
