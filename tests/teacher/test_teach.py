@@ -23,7 +23,7 @@ from rankstill.config import TeacherConfig
 from rankstill.errors import RankstillError
 from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.budget import Budget, BudgetReached
-from rankstill.teacher.calls import Answer, Call
+from rankstill.teacher.calls import Call
 from rankstill.teacher.client.failures import TeacherError
 from rankstill.teacher.prompts import count_tokens
 from rankstill.teacher.teach import Teacher
@@ -371,18 +371,6 @@ def test_a_passing_fault_is_not_kept_as_an_answer(tmp_path: Path, fault: dict[st
             rankings, _ = teacher.rank([a_list(0)])
             assert teacher.ledger.own().failures == 2
     assert [each.ranking for each in rankings] == [right(0)]
-
-
-def test_a_fault_in_an_old_ledger_is_asked_anew(tmp_path: Path) -> None:
-    with FakeLLM(oracle) as server:
-        settings = config(server.url, tmp_path, ask_again=0)
-        with Teacher(settings, "w", 0) as teacher:
-            [(_, (call,))] = teacher.pending([a_list(0)])
-            teacher.ledger.put(call, Answer("", 7, 0, 0.1, "stop"))  # as earlier versions did
-            rankings, _ = teacher.rank([a_list(0)])
-            again, _ = teacher.rank([a_list(0)])
-    assert [each.ranking for each in rankings] == [each.ranking for each in again] == [right(0)]
-    assert server.answered.total() == 1
 
 
 def test_it_can_be_asked_from_a_running_loop_as_in_a_notebook(tmp_path: Path) -> None:

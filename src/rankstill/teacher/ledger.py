@@ -53,8 +53,7 @@ _INSERT = """
 """
 _WITHDRAW = "UPDATE calls SET failed = 1, error = CAST(? AS TEXT) WHERE key = ? AND failed = 0"
 _MEASURED = "model = ? AND failed = 0 AND seconds > 0"
-_GET = "SELECT answer, tokens_in, tokens_out, seconds, finish, id FROM calls WHERE key = ? AND failed = 0"
-_FAULT = "UPDATE calls SET failed = 1, error = ? WHERE id = ? AND failed = 0"
+_GET = "SELECT answer, tokens_in, tokens_out, seconds, finish FROM calls WHERE key = ? AND failed = 0"
 _SUMS = (
     "total(1 - failed), total(failed), total(tokens_in), total(tokens_out), total(cost), "
     "total(failed = 0 AND cost IS NULL)"
@@ -92,7 +91,7 @@ class ModelStats:
         p50: seconds within which half of the answered calls were answered; None if none was, as below.
         p90: likewise nine in ten.
         p99: likewise 99 in a hundred.
-        first: time of the first call, UTC, ISO 8601.
+        last: time of the last call, UTC, ISO 8601.
     """
 
     model: str
@@ -100,7 +99,6 @@ class ModelStats:
     p50: float | None
     p90: float | None
     p99: float | None
-    first: str
     last: str
 
 
@@ -159,28 +157,21 @@ class Ledger:
 
     def get(self, call: Call) -> Answer | None:
         """The answer that was paid for this call, if there is one."""
-        answer, _ = self._kept(call.key)
-        return None if answer is None or answer.is_fault else answer
+        row = self._one(_GET, call.key)
+        return Answer(*row) if row else None
 
     def answered(self, key: str) -> bool:
         """Whether the call with this key has an answer."""
-        answer, _ = self._kept(key)
-        return answer is not None and not answer.is_fault
+        return self._one(_GET, key) is not None
 
     def put(self, call: Call, answer: Answer, paid_by: str | None = None, sent: Call | None = None) -> None:
         """Keep an answer, on the disk when this returns. If the call has one already, that one stays.
-
-        A fault that an earlier version kept as an answer becomes a failed try; what it took stays counted.
 
         Args:
             answer: the answer to it; what took 0 s was not measured, and does not count as fast.
             paid_by: on whose account, if not this ledger's.
             sent: what was sent in the call's place, if not the call itself; its messages are the ones that are kept.
         """
-        kept, row = self._kept(call.key)
-        if kept is not None and kept.is_fault:
-            with self._writing, self._explained():
-                self._writer.execute(_FAULT, ("an upstream fault, kept as an answer by an earlier version", row))
         self._write(call, answer, paid_by=self.paid_by if paid_by is None else paid_by, sent=sent)
 
     def fail(self, call: Call, error: str, seconds: float) -> None:
@@ -220,14 +211,14 @@ class Ledger:
         """Each model's calls, by name."""
         with self._reading, self._explained():
             models = self._reader.execute(
-                f"SELECT model, min(time), max(time), {_SUMS} FROM calls GROUP BY model ORDER BY model"
+                f"SELECT model, max(time), {_SUMS} FROM calls GROUP BY model ORDER BY model"
             ).fetchall()
         stats = []
-        for model, first, last, *sums in models:
+        for model, last, *sums in models:
             spend = _spend(sums)
             measured = self._one(f"SELECT count(*) FROM calls WHERE {_MEASURED}", model)[0]
             p50, p90, p99 = (self._percentile(model, measured, percent) for percent in (50, 90, 99))
-            stats.append(ModelStats(model, spend, p50, p90, p99, first, last))
+            stats.append(ModelStats(model, spend, p50, p90, p99, last))
         return stats
 
     def _percentile(self, model: str, calls: int, percent: int) -> float | None:
@@ -239,11 +230,6 @@ class Ledger:
             max(math.ceil(calls * percent / 100) - 1, 0),
         )
         return None if row is None else float(row[0])
-
-    def _kept(self, key: str) -> tuple[Answer | None, int]:
-        """The stored answer to the call with this key, which may be a fault, and its row."""
-        row = self._one(_GET, key)
-        return (Answer(*row[:-1]), row[-1]) if row else (None, 0)
 
     def _one(self, question: str, *values: Any) -> Any:
         """The first row, or None."""
