@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 import random
 import re
 from collections.abc import Callable
@@ -205,7 +204,7 @@ def test_a_few_queries_are_too_few_for_a_verdict(check: Check, oracle: Judge) ->
 def test_a_list_is_asked_in_two_orders_even_if_the_config_says_one(check: Check, oracle: Judge) -> None:
     found = check(ranker(oracle), {"teacher.shuffles": 1})
     assert found.shuffles == 2
-    assert found.taken.calls == 2 * QUERIES
+    assert found.one.calls == 2
 
 
 def test_the_cost_of_all_training_queries_is_told_for_the_shuffles_of_the_config(
@@ -280,13 +279,6 @@ def test_a_recorded_teacher_cannot_be_checked(check: Check) -> None:
         check(parrot, {"teacher.kind": "recorded"})
 
 
-def test_the_check_can_be_written_as_json(check: Check, oracle: Judge) -> None:
-    written = json.loads(json.dumps(check(ranker(oracle)).to_json()))
-    assert written["verdict"] == "can help"
-    assert written["comparison"]["n"] == QUERIES
-    assert written["health"]["statuses"] == {"exact": 2 * QUERIES}
-
-
 @pytest.fixture
 def unjudged(dataset: Dataset) -> Dataset:
     """No training query is judged; the test queries are, which does not count."""
@@ -299,7 +291,6 @@ def holds(query: str, passage: str) -> float:
 
 def test_without_judgements_a_sentence_s_own_passage_is_to_be_found(check: Check, unjudged: Dataset) -> None:
     found = check(ranker(holds), dataset=unjudged)
-    assert found.planted
     assert found.comparison is not None
     assert found.comparison.after == 1
     assert found.verdict != "cannot help"

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
 
 from rankstill.data import Dataset
-from rankstill.errors import DataError
 from rankstill.evaluation import Comparison, compare, interval, per_query
 from rankstill.evaluation.runs import descending
 from rankstill.progress import say
@@ -42,10 +41,8 @@ class TeacherCheck:
     Args:
         comparison: nDCG@10 of the teacher (`after`) and of the first stage (`before`) on the same candidates, over the
             lists that it ranked; None if it ranked none.
-        planted: whether the queries were sentences of the corpus, for want of judgements.
         shuffles: in which each list was asked.
-        taken: by the lists asked to the end, whoever paid for it and when.
-        one: the mean of a single one.
+        one: taken by a list asked to the end, on average, whoever paid for it and when.
         all: expected to be taken by all training queries, with as many shuffles as the config says.
         training_queries: how many those are.
     """
@@ -53,18 +50,12 @@ class TeacherCheck:
     verdict: Verdict
     why: str
     comparison: Comparison | None
-    planted: bool
     note: str
     health: Health
     shuffles: int
-    taken: Quote
     one: Quote
     all: Quote
     training_queries: int
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything as JSON-like values, for a file or a report."""
-        return asdict(self)
 
     def lines(self) -> list[str]:
         """The summary for the terminal: a line a finding, the verdict first."""
@@ -105,8 +96,6 @@ def check_teacher(config: Config, dataset: Dataset, first_stage: FirstStage, cou
         RankstillError: the teacher cannot be asked or its budget is reached; what is done is kept.
         DataError: there is nothing to ask.
     """
-    if count < 1:
-        raise DataError(f"check-teacher with {count} queries: ask for at least 1.")
     # A sample: a list whose call is given up is named, and the others are judged.
     changes = {"shuffles": max(2, config.teacher.shuffles), "accept_missing": True}
     shuffled = config.teacher.model_copy(update=changes)
@@ -126,11 +115,9 @@ def check_teacher(config: Config, dataset: Dataset, first_stage: FirstStage, cou
         verdict=verdict,
         why=why,
         comparison=comparison,
-        planted=questions.planted,
         note=questions.note,
         health=health,
         shuffles=shuffled.shuffles,
-        taken=taken,
         one=_share(taken, 1, asked),
         all=_share(taken, training * config.teacher.shuffles, asked * shuffled.shuffles),
         training_queries=training,

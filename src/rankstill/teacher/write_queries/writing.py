@@ -84,8 +84,6 @@ def write_queries(
         RankstillError: the LLM cannot be asked or its budget is reached; what is done is kept.
         DataError: the file cannot be written.
     """
-    if count < 1:
-        raise DataError(f"write-queries for {count} passages: ask for at least 1.")
     _make_room(path)
     corpus = dataset.corpus
     positions = _sample(corpus, count, config.seed)
