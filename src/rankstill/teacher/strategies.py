@@ -12,7 +12,6 @@ import math
 from collections.abc import Callable, Generator, Iterator, Sequence
 from dataclasses import dataclass
 
-from rankstill.errors import RankstillError
 from rankstill.teacher.calls import Ask, Reading, Status
 
 Strategy = Generator[list[Ask], list[Reading], "Order"]
@@ -46,10 +45,9 @@ def listwise(shown: Sequence[int], window: int, step: int) -> Strategy:
     One lost reading breaks the chain from tail to head: nothing is the LLM's then, and no more is asked.
 
     Args:
-        step: how far the window moves; what it keeps, window - step, is how many can rise from the tail to the head.
-
-    Raises:
-        RankstillError: the window holds fewer than two, or the step is not between 1 and window - 1.
+        window: two candidates at least.
+        step: how far the window moves, from 1 to window - 1. What it keeps, window - step, is how many can rise from
+            the tail to the head.
     """
     ranked = list(shown)
     readings: list[Reading] = []
@@ -77,10 +75,9 @@ def setwise(shown: Sequence[int], set_size: int, top: int) -> Strategy:
 
     If a reading is lost, the LLM's own positions end before the one that it was to decide, and no more is asked.
 
-    Raises:
-        RankstillError: a set holds fewer than two, or `top` is below 1.
+    Args:
+        set_size: two candidates at least.
     """
-    _check_sets(set_size, top)
     if len(shown) < 2:
         return _filled((), shown, "exact")
     place = {each: number for number, each in enumerate(shown)}
@@ -199,11 +196,6 @@ def _own_leading(ranked: Sequence[int], incomplete: Sequence[tuple[list[int], li
 
 def _window_starts(count: int, window: int, step: int) -> Iterator[int]:
     """Where each window begins, tail first. The last one starts at the head and is as long as the others."""
-    if window < 2 or not 1 <= step < window:
-        raise RankstillError(
-            f"sliding windows of {window} with step {step}: the window must be at least 2 and the step from 1 to "
-            "window - 1, or nothing can rise from one window to the next. Half the window is a good step."
-        )
     if count < 2:
         return
     start = max(count - window, 0)
@@ -211,14 +203,6 @@ def _window_starts(count: int, window: int, step: int) -> Iterator[int]:
     while start > 0:
         start = max(start - step, 0)
         yield start
-
-
-def _check_sets(set_size: int, top: int) -> None:
-    if set_size < 2 or top < 1:
-        raise RankstillError(
-            f"setwise with sets of {set_size} for the best {top}: a set must hold at least 2 and top must be at least "
-            "1. Raise them."
-        )
 
 
 def _is_lost(reading: Reading) -> bool:

@@ -221,8 +221,3 @@ def test_whatever_happens_at_least_one_and_at_most_the_maximum_is_let_in(maximum
     assert all(1 <= most <= maximum for most in let_in)
     if outcomes and set(outcomes) <= {"accepted", "broken"}:
         assert set(let_in) == {maximum}
-
-
-def test_a_maximum_below_one_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least 1"):
-        Limiter(0)

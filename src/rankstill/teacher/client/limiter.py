@@ -31,8 +31,6 @@ class Limiter:
     """
 
     def __init__(self, maximum: int) -> None:
-        if maximum < 1:
-            raise ValueError(f"a limiter needs a maximum of at least 1, not {maximum}")
         self._maximum = maximum
         self._limit = float(maximum)
         self._refused_at = math.inf
