@@ -117,7 +117,7 @@ class Budget:
 
     def settle(self, reservation: Reservation, answer: Answer) -> None:
         """A call was answered: what it really took is spent."""
-        self._close(reservation)
+        self.release(reservation)
         cost = self.cost
         if self.price is not None and cost is not None:
             cost += self.price.cost(answer.tokens_in, answer.tokens_out)
@@ -130,18 +130,7 @@ class Budget:
         )
 
     def release(self, reservation: Reservation) -> None:
-        """A call was not answered: nothing is spent."""
-        self._close(reservation)
-
-    def _take(self, worst: Reservation) -> Reservation | None:
-        if self._passed(worst):
-            return None
-        self._open.add(worst)
-        self._open_in += worst.tokens_in
-        self._open_out += worst.tokens_out
-        return worst
-
-    def _close(self, reservation: Reservation) -> None:
+        """Give a call's room back. A call that was not answered spends nothing."""
         if reservation not in self._open:
             raise ValueError("a reservation is settled or released once, by the budget that gave it")
         self._open.remove(reservation)
@@ -152,6 +141,14 @@ class Budget:
             if not change.done():
                 change.set_result(None)
         self._waiting.clear()
+
+    def _take(self, worst: Reservation) -> Reservation | None:
+        if self._passed(worst):
+            return None
+        self._open.add(worst)
+        self._open_in += worst.tokens_in
+        self._open_out += worst.tokens_out
+        return worst
 
     def _passed(self, worst: Reservation) -> str | None:
         """The first limit that one more call could pass."""
