@@ -78,17 +78,6 @@ class ReadOnlyWorkspace(Workspace):
                 )
         return {step: self._records[step].fingerprint for step in SERVED if step in self._records}
 
-    def write(self, name: str, text: str) -> None:
-        """Refuse: this workspace is only read."""
-        raise WorkspaceError(f"{self.folder}: opened for reading, so {name} is not written.")
-
-    def step(self, name: str, *_: Any, **__: Any) -> str:
-        """Refuse: this workspace is only read."""
-        raise WorkspaceError(f"{self.folder}: opened for reading, so step {name} is not run.")
-
-    def close(self) -> None:
-        """Do nothing: there is no lock to release."""
-
 
 @dataclass(frozen=True)
 class Retriever:
