@@ -9,10 +9,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from rankstill.evaluation.answers import has_answer
+from rankstill.teacher.write_queries.cleaning import REASONING
 
-_TAG = r"(?:think|thinking|thought|reason|reasoning|reflection|scratchpad|analysis)"
-# All up to the last closing tag is reasoning (many chat templates open it themselves), and so is one never closed.
-_REASONING = re.compile(rf"\A.*</{_TAG}>|<{_TAG}>.*\Z", re.IGNORECASE | re.DOTALL)
 _SPECIAL = re.compile(r"<\|[^<>|\n]{1,40}\|>|</?s>|</?(?:final_?)?answer>|```\w{0,20}", re.IGNORECASE)
 _LABEL = re.compile(
     r"^(?:(?:the |my )?(?:final |short |correct |right )*answer(?: to (?:the|this|your) question)?(?:\s+is)?\s*[:：]"
@@ -49,7 +47,7 @@ def clean_answer(said: str) -> str:
     "Answer: **Paris**" is "Paris". The words of the answer stay as they are: a sentence remains a sentence, and a
     refusal is an answer like any other, and wrong.
     """
-    text = _SPECIAL.sub("\n", _REASONING.sub("", said))
+    text = _SPECIAL.sub("\n", REASONING.sub("", said))
     return next((line for line in map(_undressed, text.splitlines()) if line), "")
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import unicodedata
 
-_REASONING = re.compile(r"<(/?)(?:think|thinking|thought|reason|reasoning|reflection|scratchpad|analysis)>", re.I)
+REASONING_TAG = r"(?:think|thinking|thought|reason|reasoning|reflection|scratchpad|analysis)"
+_REASONING = re.compile(rf"<(/?){REASONING_TAG}>", re.I)
 # Tags and commands that mark the answer become the label that the grammar knows.
 _ANSWER_OPEN = re.compile(r"<(?:final_?)?(?:answer|output|response|ranking|result)>|\\boxed\{", re.I)
 _ANSWER_CLOSE = re.compile(r"</(?:final_?)?(?:answer|output|response|ranking|result)>", re.I)

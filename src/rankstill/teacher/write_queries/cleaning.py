@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 from rankstill.teacher.reading.answer import read_answer
+from rankstill.teacher.reading.plain import REASONING_TAG
 
 _LONGEST = 40
 _LONGEST_CHARACTERS = 400
@@ -15,9 +16,8 @@ _LONGEST_CHARACTERS = 400
 _LONGEST_READ = 5 * _LONGEST_CHARACTERS
 """The longest line in characters that may be a query, before anything is removed from it."""
 
-_TAG = r"(?:think|thinking|thought|reason|reasoning|reflection|scratchpad|analysis)"
 # All up to the last closing tag is reasoning (many chat templates open it themselves), and so is one never closed.
-_REASONING = re.compile(rf"\A.*</{_TAG}>|<{_TAG}>.*\Z", re.I | re.S)
+REASONING = re.compile(rf"\A.*</{REASONING_TAG}>|<{REASONING_TAG}>.*\Z", re.I | re.S)
 _SPECIAL = re.compile(r"<[|｜][^<>|｜\n]{1,40}[|｜]>|</?s>|\[/?INST\]|```\w{0,20}|</?(?:query|answer|output)>", re.I)
 # Controls, lone surrogates (UTF-8 cannot hold them), and marks that reorder or hide text. Joiners are letters' glue.
 _UNSEEN = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
@@ -53,7 +53,7 @@ def clean_query(answer: str) -> str:
     Raises:
         NoQueryError: there is none: the answer is empty, a refusal, data in place of text, or too long.
     """
-    text = _SPECIAL.sub(" ", _REASONING.sub("", answer))
+    text = _SPECIAL.sub(" ", REASONING.sub("", answer))
     query = next((line for line in map(_undressed, _LINE_END.split(text)) if line), "")
     if not _WORD.search(query):
         raise NoQueryError("empty")
