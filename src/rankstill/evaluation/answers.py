@@ -20,7 +20,7 @@ from rankstill.evaluation.runs import Run, rank_order
 _TOKEN = r"[\p{L}\p{N}\p{M}]+|[^\p{Z}\p{C}]"
 
 
-def has_answer(answers: Iterable[str], text: str, regex: bool = False) -> bool:
+def has_answer(answers: Iterable[str], text: str) -> bool:
     """Does the text contain one of the answers, as DPR decides it?
 
     Both are brought to Unicode NFD, cut into tokens (runs of letters, digits and combining marks; any other visible
@@ -30,13 +30,9 @@ def has_answer(answers: Iterable[str], text: str, regex: bool = False) -> bool:
 
     Args:
         answers: accepted answers; any one suffices.
-        regex: the answers are regular expressions, searched in the NFD text regardless of case.
-
-    Raises:
-        DataError: with `regex`, an answer is not a valid regular expression.
     """
-    prepared = _prepare(text, regex)
-    return any(_matches(answer, prepared, regex) for answer in answers)
+    prepared = _prepare(text, regex=False)
+    return any(_matches(answer, prepared, regex=False) for answer in answers)
 
 
 def answer_qrels(run: Run, queries: Iterable[Query], corpus: Corpus, depth: int = 100, regex: bool = False) -> Qrels:
@@ -49,6 +45,7 @@ def answer_qrels(run: Run, queries: Iterable[Query], corpus: Corpus, depth: int 
     Args:
         queries: the queries to measure; those without answers are left out.
         depth: how many of each query's best passages are judged.
+        regex: the answers are regular expressions, searched in the NFD text regardless of case.
 
     Returns:
         query id -> passage id -> 0 or 1, for every query with answers; empty where the run has no passages.
