@@ -15,14 +15,15 @@ from typing import Any
 import pytest
 from llm_server import FakeLLM, Messages
 
-from rankstill.config import make_config
+from rankstill.config import Config, make_config
 from rankstill.data import Corpus, Dataset, Query
-from rankstill.errors import DataError, RankstillError
+from rankstill.errors import DataError
 from rankstill.evaluation import EvaluationTable, Run, compare, holm
 from rankstill.evaluation.significance import share_interval
-from rankstill.extras.rag import ChoiceQuestion, RagSettings, RagTable, answer_questions, choice_table, rag_table
 from rankstill.extras.rag.answering import answer_by_system
-from rankstill.extras.rag.table import AccuracyShare
+from rankstill.extras.rag.choices import ChoiceQuestion
+from rankstill.extras.rag.study import choice_table, rag_table
+from rankstill.extras.rag.table import AccuracyShare, RagTable
 from rankstill.teacher import Teacher
 from rankstill.teacher.budget import BudgetReached
 from rankstill.teacher.client.failures import TeacherError
@@ -58,8 +59,9 @@ def dataset() -> Dataset:
     return Dataset("capitals", corpus, queries, (), tuple(ids), {each: {f"d-{each}": 1} for each in ids})
 
 
-def settings(**options: Any) -> RagSettings:
-    return RagSettings(**{"k": 1, "baseline": "retriever before", "resamples": 500, **options})
+def settings(**options: Any) -> Config:
+    values = {"dataset": {"source": "toy"}, "evaluation": {"resamples": 500}, "rag": {"k": 1, **options}}
+    return make_config(values)
 
 
 def run_that_finds(share: int) -> Run:
@@ -164,9 +166,10 @@ def test_a_budget_stops_and_the_next_run_goes_on(reader: Reader, dataset: Datase
 
 def test_a_larger_sample_pays_for_its_further_questions_alone(reader: Reader, dataset: Dataset) -> None:
     with FakeLLM(respond=oracle) as server, reader.at(server) as teacher:
-        few = rag_table(teacher, dataset, {}, RagSettings(1, count=3, resamples=500))
+        right = {"retriever before": run_that_finds(10)}  # the gold passages, which are paid once
+        few = rag_table(teacher, dataset, right, settings(questions=3))
         assert (few.table.n, server.answered.total()) == (3, 6)
-        more = rag_table(teacher, dataset, {}, RagSettings(1, count=5, resamples=500))
+        more = rag_table(teacher, dataset, right, settings(questions=5))
         assert (more.table.n, server.answered.total()) == (5, 10)
     assert {row.question_id for row in few.rows} < {row.question_id for row in more.rows}
 
@@ -267,19 +270,19 @@ def test_passages_that_the_context_cannot_hold_are_dropped(reader: Reader, datas
     question = [dataset.queries["Ardor"]]
     with FakeLLM(respond=oracle) as server:
         with reader.at(server, context=512) as teacher:
-            reply = answer_questions(teacher, question, passages)["Ardor"]
+            reply = answer_by_system(teacher, question, {"one": passages})["one"]["Ardor"]
         assert (reply.answer, 0 < reply.passages < 10) == ("Axton", True)
         with reader.at(server, context=256, answer_tokens=240) as teacher, pytest.raises(PromptError, match="context"):
-            answer_questions(teacher, question, passages)
+            answer_by_system(teacher, question, {"one": passages})
         assert len(server.bodies) == 1
 
 
 def test_the_request_is_short_and_cold_unless_told_otherwise(reader: Reader, dataset: Dataset) -> None:
     with FakeLLM(respond=oracle) as server:
         with reader.at(server) as teacher:
-            answer_questions(teacher, [dataset.queries["Ardor"]], {})
+            answer_by_system(teacher, [dataset.queries["Ardor"]], {"one": {}})
         with reader.at(server, parameters={"stop": ["\n"], "temperature": None}) as teacher:
-            answer_questions(teacher, [dataset.queries["Ardor"]], {})
+            answer_by_system(teacher, [dataset.queries["Ardor"]], {"one": {}})
         cold, other = server.bodies
     assert (cold["temperature"], cold["max_tokens"]) == (0.0, 32)
     assert (other["stop"], "temperature" in other) == (["\n"], False)
@@ -294,22 +297,11 @@ def test_answers_cut_off_at_the_limit_are_counted(reader: Reader, dataset: Datas
     assert reply.cut
 
 
-@pytest.mark.parametrize(
-    ("runs", "options", "message"),
-    [
-        (RUNS, {"baseline": "none"}, r'baseline "none": no system of this name\. Name one of: closed book, BM25'),
-        ({"gold passage": {}, **RUNS}, {}, 'run "gold passage": a system of this run already has this name'),
-        (RUNS, {"k": 0}, "0 passages a question"),
-        (RUNS, {"count": 0}, "0 questions: ask at least 1"),
-        ({"retriever before": {"Ardor": {"elsewhere": 1.0}}}, {}, r'run "retriever before": passage "elsewhere" of'),
-    ],
-)
-def test_what_cannot_be_measured_is_refused_before_anything_is_paid(
-    reader: Reader, dataset: Dataset, runs: dict[str, Run], options: dict[str, Any], message: str
-) -> None:
+def test_a_run_of_another_corpus_is_refused_before_anything_is_paid(reader: Reader, dataset: Dataset) -> None:
+    runs = {"retriever before": {"Ardor": {"elsewhere": 1.0}}}
     with FakeLLM(respond=oracle) as server, reader.at(server) as teacher:
-        with pytest.raises(RankstillError, match=message):
-            rag_table(teacher, dataset, runs, settings(**options))
+        with pytest.raises(DataError, match=r'run "retriever before": passage "elsewhere" of'):
+            rag_table(teacher, dataset, runs, settings())
         assert not server.bodies
 
 
@@ -332,16 +324,18 @@ def share(right: int, n: int) -> AccuracyShare:
 
 def test_multiple_choice_gives_accuracy_by_subject(reader: Reader, dataset: Dataset) -> None:
     with FakeLLM(respond=oracle) as server, reader.at(server) as teacher:
-        table = choice_table(teacher, choice_questions(), dataset.corpus, {"found": run_that_finds(3)}, RagSettings(1))
-    assert means(table, "Accuracy") == {"closed book": 0.0, "found": 0.75}
+        runs = {"retriever before": run_that_finds(3)}
+        table = choice_table(teacher, choice_questions(), dataset.corpus, runs, settings())
+    assert means(table, "Accuracy") == {"closed book": 0.0, "retriever before": 0.75}
     assert table.by_subject() == {
-        "north": {"closed book": share(0, 2), "found": share(2, 2)},
-        "south": {"closed book": share(0, 2), "found": share(1, 2)},
+        "north": {"closed book": share(0, 2), "retriever before": share(2, 2)},
+        "south": {"closed book": share(0, 2), "retriever before": share(1, 2)},
     }
     assert "| south | 2 | 0.000 [0.000, 0.658] | 0.500 [0.095, 0.905] |" in table.to_markdown()
     assert "Wilson's 95 % interval" in table.to_markdown()
     assert "5 of 8 answers name no choice and count as wrong." in table.notes
-    assert [row.answer for row in table.rows if row.system == "found" and row.question_id == "Belmar"] == ["Bexley"]
-    [found] = [system for system in table.table.systems if system.comparisons]
-    assert found.comparisons
-    assert found.comparisons["Accuracy"].wins == 3
+    read = [row.answer for row in table.rows if row.system == "retriever before" and row.question_id == "Belmar"]
+    assert read == ["Bexley"]
+    [closed] = [system for system in table.table.systems if system.comparisons]
+    assert closed.comparisons
+    assert closed.comparisons["Accuracy"].losses == 3

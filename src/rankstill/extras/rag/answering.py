@@ -104,29 +104,21 @@ class Reply:
     tokens_out: int
 
 
-def answer_questions(teacher: Teacher, questions: Sequence[Question], contexts: Contexts) -> dict[str, Reply]:
-    """Ask each question once, with its passages.
-
-    Args:
-        teacher: the reader. Prompt and answer are fitted to its `context`; what it answered before is not paid again.
-        contexts: the passages of each; an empty mapping for a closed book.
-
-    Raises:
-        RankstillError: a question does not fit the reader's context, the budget is reached, the endpoint cannot be
-            asked, or calls failed and `accept_missing` is not set. What is answered is kept.
-    """
-    return answer_by_system(teacher, questions, {"": contexts})[""]
-
-
 def answer_by_system(
     teacher: Teacher, questions: Sequence[Question], systems: Mapping[str, Contexts]
 ) -> dict[str, dict[str, Reply]]:
     """Ask each question once for each system that found passages for it; where two found the same, it is paid once.
 
-    Arguments otherwise, and errors, as for `answer_questions`.
+    Args:
+        teacher: the reader. Prompt and answer are fitted to its `context`; what it answered before is not paid again.
+        systems: the passages that each found; an empty mapping for a closed book.
 
     Returns:
         System -> question id -> reply.
+
+    Raises:
+        RankstillError: a question does not fit the reader's context, the budget is reached, the endpoint cannot be
+            asked, or calls failed and `accept_missing` is not set. What is answered is kept.
     """
     endpoint, model = named(teacher.config)
     parameters = request_parameters(teacher.config)

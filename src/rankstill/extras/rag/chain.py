@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import get_args
 
-from rankstill.config import Config, System
+from rankstill.config import Config
 from rankstill.data import Dataset, load_dataset
 from rankstill.errors import RankstillError
-from rankstill.evaluation import read_run
 from rankstill.evaluation.chain_runs import chain_systems
-from rankstill.evaluation.systems import BEFORE, run_name
+from rankstill.evaluation.systems import BEFORE, read_runs
 from rankstill.extras.rag.choices import read_choice_questions
 from rankstill.extras.rag.study import answered_queries, choice_table, rag_table
-from rankstill.extras.rag.table import RagSettings, RagTable
+from rankstill.extras.rag.table import RagTable
 from rankstill.pipeline import Chain, open_chain
 from rankstill.teacher import Teacher
 
@@ -28,10 +26,9 @@ def answer_test_questions(config: Config, workspace: str | Path) -> RagTable:
     dataset = load_dataset(config.dataset)
     answered_queries(dataset)  # or the chain would run for nothing
     with _reading(config, workspace, dataset) as (chain, reader):
-        paths = {name: chain.workspace.path(f"runs/{run_name(name)}.trec") for name in get_args(System)}
-        measured = [name for name, path in paths.items() if path.exists()]
-        runs = {name: read_run(paths[name]) for name in _read_from(config, measured)}
-        table = rag_table(reader, chain.dataset, runs, _settings(config))
+        measured = read_runs(chain.workspace.path("runs"))
+        runs = {name: measured[name] for name in _read_from(config, measured)}
+        table = rag_table(reader, chain.dataset, runs, config)
         table.write(chain.workspace.path("rag"))
     return table
 
@@ -46,7 +43,7 @@ def answer_choices(config: Config, workspace: str | Path, questions: Path) -> Ra
         queries = {each.id: each.text for each in asked}
         systems = chain_systems(chain.components, queries, with_ranker=chain.has_ranker)
         runs = {name: systems[name]() for name in _read_from(config, systems)}
-        table = choice_table(reader, asked, chain.dataset.corpus, runs, _settings(config))
+        table = choice_table(reader, asked, chain.dataset.corpus, runs, config)
         table.write(chain.workspace.path("choices"))
     return table
 
@@ -72,13 +69,3 @@ def _read_from(config: Config, systems: Iterable[str]) -> list[str]:
             f"rag.systems: this run has no {' and no '.join(lacking)}. Name some of: {', '.join(systems)}."
         )
     return [name for name in systems if name in wanted]
-
-
-def _settings(config: Config) -> RagSettings:
-    return RagSettings(
-        k=config.rag.k,
-        baseline=BEFORE,
-        count=config.rag.questions,
-        seed=config.seed,
-        resamples=config.evaluation.resamples,
-    )

@@ -8,16 +8,18 @@ from typing import TYPE_CHECKING, TypeVar
 
 from rankstill.data.corpus import Corpus
 from rankstill.data.dataset import Dataset, Query
-from rankstill.errors import DataError, RankstillError
+from rankstill.errors import DataError
 from rankstill.evaluation.runs import Run, rank_order
+from rankstill.evaluation.systems import BEFORE
 from rankstill.evaluation.table import tabulate
 from rankstill.extras.rag.answering import Contexts, Question, Reply, answer_by_system, reader_template
 from rankstill.extras.rag.choices import ChoiceQuestion, parse_choice
 from rankstill.extras.rag.scores import score
-from rankstill.extras.rag.table import CLOSED_BOOK, RagSettings, RagTable, Row
+from rankstill.extras.rag.table import CLOSED_BOOK, RagTable, Row
 from rankstill.teacher.prices import quote
 
 if TYPE_CHECKING:
+    from rankstill.config import Config
     from rankstill.teacher import Teacher
 
 GOLD = "gold passage"
@@ -35,7 +37,7 @@ def answered_queries(dataset: Dataset) -> list[Query]:
     return answered
 
 
-def rag_table(teacher: Teacher, dataset: Dataset, runs: Mapping[str, Run], settings: RagSettings) -> RagTable:
+def rag_table(teacher: Teacher, dataset: Dataset, runs: Mapping[str, Run], config: Config) -> RagTable:
     """Exact match, F1 and "answer contained" of a reader on the test questions, from what each system found.
 
     Beside the runs it reads nothing at all (closed book: what it knows anyway) and the gold passages (the ceiling).
@@ -43,32 +45,33 @@ def rag_table(teacher: Teacher, dataset: Dataset, runs: Mapping[str, Run], setti
 
     Args:
         dataset: its test queries that have accepted answers are asked.
-        runs: system -> run over the dataset's corpus, such as BM25, the retriever before and after, the ranker on top.
+        runs: system -> run over the dataset's corpus. The retriever before, with which the others are compared, is one.
+        config: how many passages and questions, and the seed of the sample and of the resampling.
 
     Raises:
         DataError: no test query has answers, or a run names a passage that the corpus lacks.
-        RankstillError: the baseline is no system, a run has the name of one of ours, or as `answer_questions`.
+        RankstillError: as `answer_by_system`.
     """
-    _check(runs, settings)
     answered = answered_queries(dataset)
     notes = []
     if len(answered) < len(dataset.test):
         notes.append(f"{len(dataset.test) - len(answered):,} test queries have no accepted answers and are not asked.")
-    questions = _sample(answered, settings)
-    systems = _contexts(questions, dataset.corpus, runs, settings.k)
+    questions = _sample(answered, config)
+    systems = _contexts(questions, dataset.corpus, runs, config.rag.k)
     gold = {query.id: _relevant(dataset, query.id) for query in questions}
     unjudged = sum(not passages for passages in gold.values())
     if unjudged:
         notes.append(f"no row for {GOLD}: {unjudged:,} questions have no judged passage.")
     else:
-        systems[GOLD] = _texts(dataset.corpus, {query_id: ids[: settings.k] for query_id, ids in gold.items()}, "qrels")
+        best = {query_id: ids[: config.rag.k] for query_id, ids in gold.items()}
+        systems[GOLD] = _texts(dataset.corpus, best, "qrels")
     replies = answer_by_system(teacher, questions, systems)
     rows = [
         _row(query, system, reply, query.answers, reply.answer, score(reply.answer, query.answers))
         for system, by_question in replies.items()
         for query, reply in zip(questions, by_question.values(), strict=True)
     ]
-    return _table(teacher, rows, replies, settings, notes)
+    return _table(teacher, rows, replies, config, notes)
 
 
 def choice_table(
@@ -76,7 +79,7 @@ def choice_table(
     questions: Sequence[ChoiceQuestion],
     corpus: Corpus,
     runs: Mapping[str, Run],
-    settings: RagSettings,
+    config: Config,
 ) -> RagTable:
     """Accuracy of a reader on multiple-choice questions, by subject, from what each system found.
 
@@ -85,16 +88,14 @@ def choice_table(
 
     Args:
         questions: with unique ids, such as `read_choice_questions` gives.
-        runs: system -> run by the questions' ids; none for a closed book alone.
+        runs: as for `rag_table`, by the questions' ids.
 
     Raises:
-        DataError: there is no question, or as `rag_table`.
+        DataError: a run names a passage that the corpus lacks.
+        RankstillError: as `answer_by_system`.
     """
-    _check(runs, settings)
-    if not questions:
-        raise DataError("no questions with choices to ask.")
-    sample = _sample(questions, settings)
-    replies = answer_by_system(teacher, sample, _contexts(sample, corpus, runs, settings.k))
+    sample = _sample(questions, config)
+    replies = answer_by_system(teacher, sample, _contexts(sample, corpus, runs, config.rag.k))
     rows, unread = [], 0
     for system, by_question in replies.items():
         for question, reply in zip(sample, by_question.values(), strict=True):
@@ -104,30 +105,14 @@ def choice_table(
             values = {ACCURACY: float(number == question.answer)}
             rows.append(_row(question, system, reply, (question.choices[question.answer],), named, values))
     notes = [f"{unread:,} of {len(rows):,} answers name no choice and count as wrong."] if unread else []
-    return _table(teacher, rows, replies, settings, notes)
+    return _table(teacher, rows, replies, config, notes)
 
 
-def _check(runs: Mapping[str, Run], settings: RagSettings) -> None:
-    k, baseline = settings.k, settings.baseline
-    if k < 1:
-        raise RankstillError(f"{k} passages a question: ask for at least 1; {CLOSED_BOOK} is measured anyway.")
-    for name in (CLOSED_BOOK, GOLD):
-        if name in runs:
-            raise RankstillError(f'run "{name}": a system of this run already has this name. Give the run another.')
-    if baseline not in (CLOSED_BOOK, *runs):
-        raise RankstillError(
-            f'baseline "{baseline}": no system of this name. Name one of: {", ".join([CLOSED_BOOK, *runs])}.'
-        )
-
-
-def _sample(questions: Sequence[Q], settings: RagSettings) -> list[Q]:
+def _sample(questions: Sequence[Q], config: Config) -> list[Q]:
     """In an order of the seed's alone, so that a larger sample begins with the smaller one, which is paid."""
-    count = settings.count
-    if count is not None and count < 1:
-        raise RankstillError(f"{count} questions: ask at least 1.")
     shuffled = list(questions)
-    random.Random(settings.seed).shuffle(shuffled)
-    return shuffled[:count]
+    random.Random(config.seed).shuffle(shuffled)
+    return shuffled[: config.rag.questions]
 
 
 def _contexts(questions: Iterable[Question], corpus: Corpus, runs: Mapping[str, Run], k: int) -> dict[str, Contexts]:
@@ -182,7 +167,7 @@ def _table(
     teacher: Teacher,
     rows: Sequence[Row],
     replies: Mapping[str, Mapping[str, Reply]],
-    settings: RagSettings,
+    config: Config,
     notes: Sequence[str],
 ) -> RagTable:
     values: dict[str, dict[str, dict[str, float]]] = {}
@@ -205,10 +190,10 @@ def _table(
         further.append(f"{cut:,} of {len(rows):,} answers were cut off at {teacher.config.answer_tokens} tokens.")
     paid = {reply.call: reply for each in replies.values() for reply in each.values() if reply.said is not None}
     return RagTable(
-        table=tabulate(values, missing, settings.baseline, settings.seed, settings.resamples),
+        table=tabulate(values, missing, BEFORE, config.seed, config.evaluation.resamples),
         reader=teacher.asker.model,
         prompt=reader_template().identity,
-        k=settings.k,
+        k=config.rag.k,
         taken=quote(((reply.tokens_in, reply.tokens_out) for reply in paid.values()), teacher.price),
         notes=(*notes, *further),
         rows=tuple(rows),

@@ -21,23 +21,6 @@ CLOSED_BOOK = "closed book"
 
 
 @dataclass(frozen=True)
-class RagSettings:
-    """How a reader is asked, and how its answers are compared.
-
-    Args:
-        k: passages a question, at most; so many of them as fit the reader's context.
-        count: questions, a sample by the seed; those of a smaller sample are in a larger one. None for all.
-        seed: of the sample and of the resampling.
-    """
-
-    k: int
-    baseline: str = CLOSED_BOOK
-    count: int | None = None
-    seed: int = 0
-    resamples: int = 10_000
-
-
-@dataclass(frozen=True)
 class Row:
     """The reader's answer to one question with one system's passages.
 
@@ -117,7 +100,7 @@ class RagTable:
             for subject in sorted(values)
         }
 
-    def to_markdown(self, heading: str = "RAG question answering") -> str:
+    def to_markdown(self) -> str:
         """Figures, paired tests, subjects if any, and notes, as GitHub Markdown."""
         read = self.passages_read()
         n = f"n = {self.table.n:,} question{'s' * (self.table.n != 1)}"
@@ -130,7 +113,7 @@ class RagTable:
         names = [system.name for system in self.table.systems]
         return "\n".join(
             [
-                f"**{heading}, {n}, reader {self.reader}, prompt {self.prompt}, k = {self.k}**",
+                f"**RAG question answering, {n}, reader {self.reader}, prompt {self.prompt}, k = {self.k}**",
                 "",
                 *markdown_rows([headings, *figures]),
                 "",
