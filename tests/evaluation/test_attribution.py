@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rankstill.errors import DataError
 from rankstill.evaluation import compare, holm, per_query
 from rankstill.evaluation.attribution import Attribution, attribute, kendall_tau, kl_divergence
 
@@ -149,15 +148,6 @@ def test_a_tie_of_all_candidates_has_no_order_and_is_left_out_of_tau():
     tied = {query_id: {"gold": 1.0, "x": 1.0, "y": 1.0} for query_id in QRELS}
     assert group(ranker=tied).links[0].tau is None
     assert group(ranker={**tied, "q3": RIGHT["q3"]}).links[0].tau == 1.0
-
-
-def test_systems_that_order_different_candidates_are_refused():
-    other = {**RIGHT, "q7": order("gold", "x", "z")}
-    with pytest.raises(DataError, match='same candidates of query "q7"'):
-        group(retriever=other)
-    missing = {query_id: scores for query_id, scores in RIGHT.items() if query_id != "q7"}
-    with pytest.raises(DataError, match='same candidates of query "q7"'):
-        group(missing, missing, missing)
 
 
 def test_the_table_has_one_row_a_link_and_json_holds_everything():

@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rankstill.data import Corpus, Dataset, Query
-from rankstill.errors import DataError
 from rankstill.evaluation import compare
 from rankstill.evaluation.slices import compare_slices, slice_queries, slice_runs, terciles
 
@@ -107,13 +106,6 @@ def test_json_keeps_the_values_of_every_query() -> None:
     data = json.loads(json.dumps(compare_slices(BEFORE, AFTER, GROUPS, "nDCG@10").to_json()))
     assert data["queries"]["c"] == {"before": 1.0, "after": 0.5}
     assert data["slices"][1]["queries"] == ["a", "b"]
-
-
-def test_queries_measured_on_one_side_alone_are_refused() -> None:
-    with pytest.raises(DataError, match=r'query "c" is not measured both before and after \(1 such\)'):
-        compare_slices(BEFORE, {"a": 1.0, "b": 0.5}, {}, "nDCG@10")
-    with pytest.raises(DataError, match='query "elsewhere"'):
-        compare_slices(BEFORE, AFTER, {"side": {"left": ("elsewhere",)}}, "nDCG@10")
 
 
 def test_runs_are_sliced_by_the_datasets_test_queries(dataset: Dataset) -> None:

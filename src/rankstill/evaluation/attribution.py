@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.data.dataset import Qrels
-from rankstill.errors import DataError
 from rankstill.evaluation.metrics import aggregate, per_query
 from rankstill.evaluation.runs import Run, break_ties
 from rankstill.evaluation.significance import Comparison, compare, holm
@@ -147,23 +146,13 @@ def attribute(
 
     Args:
         name: which queries these are, such as "test queries".
-        chain: system -> its scores of each query's candidates, in the chain's order; two systems or more. Ties go in
-            the order in which the candidates are named.
+        chain: system -> its scores of each query's candidates, in the chain's order; two systems or more, with the
+            same candidates. Ties go in the order in which the candidates are named.
         qrels: the qrels of these queries, which alone are measured. Relevant passages beyond the candidates count
             against all.
         proof: whether none of the queries taught.
         temperatures: system -> what its scores are divided by before the softmax that KL compares.
-
-    Raises:
-        DataError: a query's candidates are not the same for two systems, or there are no queries.
     """
-    for query_id in qrels:
-        ordered = [frozenset(run.get(query_id, {})) for run in chain.values()]
-        if not ordered[0] or any(each != ordered[0] for each in ordered):
-            raise DataError(
-                f'attribution: {", ".join(chain)} do not all order the same candidates of query "{query_id}". '
-                "Have each of them score the same passages, one at least."
-            )
     values = {system: per_query(_without_ties(run), qrels, [MEASURE])[MEASURE] for system, run in chain.items()}
     columns = {system: np.array(list(by_query.values())) for system, by_query in values.items()}
     gains = {f"{source} -> {target}": columns[target] - columns[source] for source, target in pairwise(chain)}

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from rankstill.data.dataset import Dataset
-from rankstill.errors import DataError
 from rankstill.evaluation.metrics import per_query
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.significance import Comparison, compare
@@ -118,18 +117,10 @@ def compare_slices(
     Args:
         before: query id -> value of the system compared with.
         after: query id -> value of the system in question, the same queries.
-
-    Raises:
-        DataError: the two have different queries, or a slice has a query that they lack.
+        groups: of these queries.
     """
     named = [("all", "all queries", tuple(before))]
     named += [(by, name, tuple(members)) for by, parts in groups.items() for name, members in parts.items()]
-    odd = sorted(set(before) ^ set(after)) or sorted({each for _, _, ids in named for each in ids} - set(before))
-    if odd:
-        raise DataError(
-            f'query "{odd[0]}" is not measured both before and after ({len(odd):,} such). Measure both runs on one set '
-            "of qrels, and slice its queries."
-        )
     slices = [
         Slice(
             by, name, ids, compare([before[q] for q in ids], [after[q] for q in ids], seed, resamples) if ids else None
