@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from rankstill.data.dataset import Dataset
+from rankstill.data.dataset import Dataset, Qrels
 from rankstill.data.fields import check_id
 from rankstill.errors import DataError
 
@@ -46,6 +46,12 @@ def write_beir(dataset: Dataset, folder: Path) -> None:
         raise DataError(f"{folder}: cannot be written ({error.strerror or error}).") from error
 
 
+def qrels_tsv(qrels: Qrels) -> str:
+    """Judgements as BEIR's tab-separated qrels."""
+    rows = [f"{query}\t{passage}\t{grade}\n" for query, grades in qrels.items() for passage, grade in grades.items()]
+    return "".join(["query-id\tcorpus-id\tscore\n", *rows])
+
+
 def _write_files(dataset: Dataset, folder: Path) -> None:
     corpus, extra = dataset.corpus, frozenset(dataset.extra)
     passages = (
@@ -70,7 +76,7 @@ def _write_files(dataset: Dataset, folder: Path) -> None:
         ("other", tuple(q for q in dataset.qrels if q not in known)),
     ):
         if members:
-            _write_qrels(folder / "qrels" / f"{split}.tsv", dataset, members)
+            _write_text(folder / "qrels" / f"{split}.tsv", [qrels_tsv({q: dataset.qrels[q] for q in members})])
     if judged_train != dataset.train or not judged_train:
         (folder / "splits").mkdir()
         _write_text(folder / "splits" / "train.txt", (f"{query_id}\n" for query_id in dataset.train))
@@ -80,11 +86,6 @@ def _query_record(dataset: Dataset, query_id: str) -> Mapping[str, Any]:
     query = dataset.queries[query_id]
     answers = {"answers": list(query.answers)} if query.answers else {}
     return {"_id": query_id, "text": query.text, **answers}
-
-
-def _write_qrels(path: Path, dataset: Dataset, query_ids: Iterable[str]) -> None:
-    rows = (f"{q}\t{passage_id}\t{grade}\n" for q in query_ids for passage_id, grade in dataset.qrels[q].items())
-    _write_text(path, ("query-id\tcorpus-id\tscore\n", *rows))
 
 
 def _write_jsonl(path: Path, records: Iterable[Mapping[str, Any]]) -> None:

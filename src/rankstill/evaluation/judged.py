@@ -61,13 +61,6 @@ class Judgements:
         """JSON that `read_judgements` reads."""
         return json.dumps(asdict(self), ensure_ascii=False, indent=1) + "\n"
 
-    def to_qrels(self) -> str:
-        """The grades as BEIR's tab-separated qrels."""
-        rows = [
-            f"{query}\t{passage}\t{grade}\n" for query, each in self.grades.items() for passage, grade in each.items()
-        ]
-        return "".join(["query-id\tcorpus-id\tscore\n", *rows])
-
 
 def read_judgements(folder: Path, dataset: Dataset) -> Judgements | None:
     """What an LLM judged in a workspace of this dataset's queries; None if nothing, or of another corpus.

@@ -9,6 +9,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rankstill.data.writing import qrels_tsv
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation.chain_runs import searched_queries
 from rankstill.evaluation.judged import FILE, QRELS, Judgements, read_judgements
@@ -112,7 +113,7 @@ def graded(work: JudgeTask) -> Judgements:
     missing = llm.ask(work.lists)
     judged = _merged(work, llm.settled(work.lists, missing), missing)
     workspace.write(FILE, judged.to_json())
-    workspace.write(QRELS, judged.to_qrels())
+    workspace.write(QRELS, qrels_tsv(judged.grades))
     return judged
 
 

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 from rankstill.data import Dataset, Qrels, Query, write_beir
 from rankstill.data.fields import digest_id
+from rankstill.data.writing import qrels_tsv
 from rankstill.errors import DataError, WorkspaceError
 from rankstill.extras.serve.systems import SystemName
 from rankstill.workspace import write_atomically
@@ -185,10 +186,7 @@ def write_votes_dataset(workspace: Path, dataset: Dataset, folder: Path) -> int:
 
 def _write_splits(splits: Mapping[str, Qrels], folder: Path) -> None:
     for split, qrels in splits.items():
-        rows = [
-            f"{query}\t{passage}\t{grade}\n" for query, grades in qrels.items() for passage, grade in grades.items()
-        ]
-        write_atomically(folder / "qrels" / f"{split}.tsv", "query-id\tcorpus-id\tscore\n" + "".join(rows))
+        write_atomically(folder / "qrels" / f"{split}.tsv", qrels_tsv(qrels))
 
 
 def _take(judged: QueryVotes, record: Mapping[str, Any]) -> None:
