@@ -30,13 +30,6 @@ if TYPE_CHECKING:
     from rankstill.engine.on_ray import RayEngine
 
 
-class RemoteCallError(BadReplyError):
-    """A failed request, as a worker reports it: openai's own errors cannot be sent from process to process."""
-
-    def __init__(self, failure: Failure) -> None:
-        super().__init__(failure.what, failure)
-
-
 @dataclass(frozen=True)
 class CallTarget:
     """The endpoint that a worker sends calls to.
@@ -80,7 +73,7 @@ class CallWorkers:
         self._next = itertools.cycle(self._workers)
 
     async def __call__(self, call: Call) -> Any:
-        """The JSON value of the reply; FailedThereError if the request failed, or its worker was lost."""
+        """The JSON value of the reply; BadReplyError if the request failed, or its worker was lost."""
         import ray
 
         sent = next(self._next).send.remote(call)
@@ -90,9 +83,10 @@ class CallWorkers:
             ray.cancel(sent)  # or the worker would send it all the same, and it would be paid twice
             raise
         except ray.exceptions.RayActorError as error:
-            raise RemoteCallError(Failure("the worker that sent the call was lost", "again")) from error
+            told = Failure("the worker that sent the call was lost", "again")
+            raise BadReplyError(told.what, told) from error
         if isinstance(told, Failure):
-            raise RemoteCallError(told)
+            raise BadReplyError(told.what, told)
         return told
 
     def __enter__(self) -> CallWorkers:
@@ -174,7 +168,7 @@ class _Sender:
         return self._refusal
 
     async def send(self, call: Call) -> Any:
-        """The reply, or why there is none."""
+        """The reply, or why there is none: openai's own errors cannot be sent from process to process."""
         import openai
 
         if self._refusal is not None:

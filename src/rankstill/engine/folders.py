@@ -8,16 +8,15 @@ import shutil
 import tempfile
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
-from rankstill.engine.shards import ShardFolder
+from rankstill.engine.shards import ShardFolder, reached
 
 _LOCK = "lock"
 
 
 def put_folder(folder: Path, place: ShardFolder) -> str:
     """Copy a folder's files to a place, unless all of it is there; returns its address, for `get_folder`."""
-    files, target = _place(place.url)
+    files, target = reached(place.url)
     done = f"{target}.whole"
     if not files.exists(done):
         for path in sorted(each for each in folder.rglob("*") if each.is_file()):
@@ -38,7 +37,7 @@ def get_folder(address: str) -> str:
     """
     if "://" not in address:
         return address
-    files, source = _place(address)
+    files, source = reached(address)
     here = ScratchFolder("model").path
     for path in files.find(source):
         target = here / str(path).removeprefix(source).lstrip("/")
@@ -75,10 +74,3 @@ def _remove_if_left(folder: Path) -> None:
     with suppress(OSError), (folder / _LOCK).open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _place(url: str) -> tuple[Any, str]:
-    import fsspec
-
-    files, path = fsspec.core.url_to_fs(url)
-    return files, str(path).rstrip("/")

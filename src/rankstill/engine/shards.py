@@ -32,7 +32,7 @@ class ShardFolder:
 
     def names(self) -> list[str]:
         """The names of the shards that are there, in order."""
-        files, folder = self._place()
+        files, folder = reached(self.url)
         files.invalidate_cache()  # other machines write here too
         if not files.exists(folder):
             return []
@@ -44,14 +44,14 @@ class ShardFolder:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        files, folder = self._place()
+        files, folder = reached(self.url)
         return pq.read_table(pa.BufferReader(files.cat_file(f"{folder}/{name}")))
 
     def rows(self) -> int:
         """How many rows all shards have, as the footer of each file says: the rest is not read."""
         import pyarrow.parquet as pq
 
-        files, folder = self._place()
+        files, folder = reached(self.url)
         rows = 0
         for name in self.names():
             with files.open(f"{folder}/{name}", "rb") as file:
@@ -63,7 +63,7 @@ class ShardFolder:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        files, folder = self._place()
+        files, folder = reached(self.url)
         files.makedirs(folder, exist_ok=True)
         sink = pa.BufferOutputStream()
         pq.write_table(table, sink, compression="zstd")
@@ -92,11 +92,13 @@ class ShardFolder:
         for name in self.names():
             yield self.read(name)
 
-    def _place(self) -> tuple[Any, str]:
-        import fsspec
 
-        files, folder = fsspec.core.url_to_fs(self.url)
-        return files, str(folder).rstrip("/")
+def reached(url: str) -> tuple[Any, str]:
+    """The file system that an address is on, and its path there."""
+    import fsspec
+
+    files, path = fsspec.core.url_to_fs(url)
+    return files, str(path).rstrip("/")
 
 
 def shard_name(number: int) -> str:
