@@ -78,9 +78,9 @@ def test_each_dot_is_a_query_that_changed_and_tells_which(toy_workspace: Path, t
 
 
 def test_where_a_column_has_no_room_for_every_dot_the_page_says_so() -> None:
-    crowded = gains("gains", "", "nDCG@10", [Gain(0.5)] * 1_000)
+    crowded = gains("nDCG@10", [Gain(0.5)] * 1_000)
     assert ('class="count"' in crowded.wide, crowded.wide.count("<circle") < 1_000) == (True, True)
-    roomy = gains("gains", "", "nDCG@10", [Gain(0.5)] * 30)
+    roomy = gains("nDCG@10", [Gain(0.5)] * 30)
     assert ('class="count"' in roomy.wide, roomy.wide.count("<circle")) == (False, 30)
 
 
@@ -274,7 +274,7 @@ def test_a_moved_dataset_costs_the_queries_and_not_the_report(toy_workspace: Pat
 @pytest.mark.parametrize("kind", ["wide", "narrow"])
 def test_the_names_of_curves_that_end_near_zero_lie_on_no_tick_and_on_no_other_name(kind: str) -> None:
     ends = {"loss": 0.4, "kl": 0.012, "anchor": 0.00651, "margin": 0.0}
-    figure = curves("c", "Training", "step", [Curve(name, [(0, 1.0), (300, end)]) for name, end in ends.items()])
+    figure = curves("c", "Training", [Curve(name, [(0, 1.0), (300, end)]) for name, end in ends.items()])
     drawn = ElementTree.fromstring(getattr(figure, kind))
     texts = {each.text or "": float(each.get("y", "0")) for each in drawn.iter("text")}
     names = sorted(y for label, y in texts.items() if label.split()[0] in ends)

@@ -74,7 +74,7 @@ def gains_figure(measured: SystemResults, explorer: Explorer) -> Figure:
     # Stacks grow from the centre in the order of the list that the page shows.
     rows.sort(key=lambda row: -row.value)
     measure = _judged(measured.measure, measured.dataset.judged_by)
-    return gains("gains", "Gains and losses, query by query", measure, rows)
+    return gains(measure, rows)
 
 
 def slices_figure(proof: Mapping[str, Any]) -> Figure | None:
@@ -118,4 +118,4 @@ def training(losses: Mapping[str, Sequence[Mapping[str, float]]]) -> Iterator[Fi
             if (points := [(entry["step"], entry[term]) for entry in entries if isfinite(entry.get(term, nan))])
         ]
         if lines:
-            yield curves(f"training-{part}", _TRAINED[part], "step", lines)
+            yield curves(f"training-{part}", _TRAINED[part], lines)

@@ -95,8 +95,8 @@ class Curve:
     points: Sequence[tuple[float, float]]
 
 
-def curves(name: str, title: str, x_label: str, lines: Sequence[Curve]) -> Figure:
-    """Lines over one axis whose range holds zero.
+def curves(name: str, title: str, lines: Sequence[Curve]) -> Figure:
+    """Lines over the steps of a training, on an axis whose range holds zero.
 
     Args:
         lines: four at most, each with one point or more; long ones are thinned.
@@ -108,7 +108,7 @@ def curves(name: str, title: str, x_label: str, lines: Sequence[Curve]) -> Figur
     last = max(x for each in lines for x, _ in each.points)
     first = min(0.0, *(x for each in lines for x, _ in each.points))
     told = "; ".join(f"{each.label} from {each.points[0][1]:.3g} to {each.points[-1][1]:.3g}" for each in lines)
-    description = f"{title}, by {x_label}: {told}."
+    description = f"{title}, by step: {told}."
 
     def draw(width: int) -> Drawing:
         left, right, top = 44.0, width - (108.0 if width <= NARROW else 130.0), 12.0
@@ -133,7 +133,7 @@ def curves(name: str, title: str, x_label: str, lines: Sequence[Curve]) -> Figur
             place = min(y + 4, above)  # labels lie neither on one another nor on the axis below
             above = place - 16
             parts.append(text(x + 8, place, label, 13))
-        parts.append(text((left + right) / 2, floor + 38, x_label, 12, text_anchor="middle", class_="quiet"))
+        parts.append(text((left + right) / 2, floor + 38, "step", 12, text_anchor="middle", class_="quiet"))
         return Markup("").join(parts), floor + 46
 
     return Figure(name, title, description, draw)
@@ -244,7 +244,7 @@ class Gain:
     text: str = ""
 
 
-def gains(name: str, title: str, measure: str, queries: Sequence[Gain]) -> Figure:
+def gains(measure: str, queries: Sequence[Gain]) -> Figure:
     """Dots left of zero got worse, right of it better; queries that did not change are counted in the middle.
 
     Where there are too many dots to tell apart, a column's height still counts all of its queries, and its dots are
@@ -288,7 +288,7 @@ def gains(name: str, title: str, measure: str, queries: Sequence[Gain]) -> Figur
         parts.append(text(centre, floor + 40, caption, 12, text_anchor="middle", class_="quiet"))
         return Markup("").join(parts), float(number(floor + 48))
 
-    return Figure(name, title, description, draw)
+    return Figure("gains", "Gains and losses, query by query", description, draw)
 
 
 def _column(stack: Sequence[Gain], x: float, floor: float, unit: float, step: float, kind: str) -> list[Markup]:

@@ -16,7 +16,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from rankstill.config import Config, make_config, public_options, public_yaml
+from rankstill.config import Config, make_config, public_options
 from rankstill.report.links import forgetting
 from rankstill.report.showing import as_json, coded, shown, signed, typeset, visible
 from rankstill.report.svg import page_style
@@ -116,11 +116,6 @@ def changed(config: Config) -> list[tuple[str, Any, Any]]:
         for path, value in flat(config).items()
         if path not in ("dataset.source", "preset") and value != defaults.get(path)
     ]
-
-
-def as_yaml(config: Config) -> str:
-    """Every public option, to be run again."""
-    return public_yaml(config).rstrip()
 
 
 def machine() -> str:

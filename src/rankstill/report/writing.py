@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rankstill.config import public_yaml
 from rankstill.data import Dataset, load_dataset
 from rankstill.disk import disk_errors
 from rankstill.errors import DataError, RankstillError
@@ -18,7 +19,7 @@ from rankstill.report.drawing import chain_figure, gains_figure, gap_figure, sli
 from rankstill.report.explorer import PASSAGES, Explorer, explore
 from rankstill.report.links import Links, proven_links, served_links
 from rankstill.report.measuring import SystemResults, measure_workspace
-from rankstill.report.page import as_yaml, changed, machine, render_page
+from rankstill.report.page import changed, machine, render_page
 from rankstill.report.reading import Finished, read_workspace
 from rankstill.report.svg import Figure, write_figures
 from rankstill.report.teacher_summary import TeacherSummary, read_all_rankings, summarise_rankings
@@ -87,7 +88,7 @@ def _write(finished: Finished, dataset: Dataset | None, offer: str) -> Path:
         meanings=MEANINGS,
         sampled="gains" in figures and 'class="count"' in figures["gains"].wide,
         changed=changed(finished.config),
-        yaml=as_yaml(finished.config)[:_YAML_CHARACTERS],
+        yaml=public_yaml(finished.config).rstrip()[:_YAML_CHARACTERS],
         machine=machine(),
         versions={name: each for record in finished.steps.values() for name, each in record.versions.items()},
         names=(BEFORE, DISTILLED),
