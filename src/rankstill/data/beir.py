@@ -19,7 +19,7 @@ from rankstill.errors import DataError
 _QRELS_SUFFIXES = (".tsv", ".csv", ".qrels", ".txt")
 
 
-def read_beir(folder: Path, config: DatasetConfig, name: str | None = None) -> RawDataset:
+def read_beir(folder: Path, config: DatasetConfig) -> RawDataset:
     """Reads a BEIR folder.
 
     `splits/<split>.txt`, where it exists, names the queries of the training split one a line; it is needed only where
@@ -27,7 +27,6 @@ def read_beir(folder: Path, config: DatasetConfig, name: str | None = None) -> R
 
     Args:
         folder: holds corpus.jsonl and queries.jsonl, and qrels/ if there are judgements; each may be .gz.
-        name: the dataset's name; the folder's own when None.
 
     Raises:
         DataError: a file is missing, damaged, or holds what cannot be used.
@@ -57,7 +56,7 @@ def read_beir(folder: Path, config: DatasetConfig, name: str | None = None) -> R
     if test is None:
         wanted = "no test split is named" if config.test_split is None else f"no qrels for {config.test_split!r}"
         notes.append(f"{folder}: {wanted} ({_splits(folder)}); there are no judgements to measure by.")
-    return RawDataset(name or folder.resolve().name, corpus, queries, train, test, tuple(notes))
+    return RawDataset(folder.resolve().name, corpus, queries, train, test, tuple(notes))
 
 
 def _wanted(folder: Path, name: str) -> Path:

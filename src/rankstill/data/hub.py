@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -31,10 +31,10 @@ def read_hub(repository: str, config: DatasetConfig) -> RawDataset:
     path = str(local) if local.exists() else repository
     merge = config.merge_duplicates
     corpus, corpus_notes = gather_passages(
-        _rows(_table(path, "corpus", name)), RecordSource(f"{name} corpus", "row"), merge
+        enumerate(_table(path, "corpus", name), start=1), RecordSource(f"{name} corpus", "row"), merge
     )
     queries, query_notes = gather_queries(
-        _rows(_table(path, "queries", name)), RecordSource(f"{name} queries", "row"), merge
+        enumerate(_table(path, "queries", name), start=1), RecordSource(f"{name} queries", "row"), merge
     )
     notes = [*corpus_notes, *query_notes]
     qrels_name, splits = _find_qrels(path, name)
@@ -107,13 +107,10 @@ def _read_split(
 ) -> Qrels | None:
     if split is None or split not in splits:
         return None
-    qrels, found = gather_qrels(_rows(splits[split]), RecordSource(f"{name} {split}", "row"), queries, corpus)
+    rows = enumerate(splits[split], start=1)
+    qrels, found = gather_qrels(rows, RecordSource(f"{name} {split}", "row"), queries, corpus)
     notes += found
     return qrels
-
-
-def _rows(table: Any) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    return enumerate(table, start=1)
 
 
 def _first_line(error: Exception) -> str:

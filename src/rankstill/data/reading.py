@@ -18,13 +18,9 @@ from rankstill.errors import DataError
 _GZIP_MAGIC = b"\x1f\x8b"
 
 
-def find_file(folder: Path, *names: str) -> Path | None:
-    """The first of these files, plain or with .gz, that the folder holds; None when it holds none."""
-    for name in names:
-        for path in (folder / name, folder / f"{name}.gz"):
-            if path.is_file():
-                return path
-    return None
+def find_file(folder: Path, name: str) -> Path | None:
+    """This file of the folder, plain or with .gz; None when it holds neither."""
+    return next((path for path in (folder / name, folder / f"{name}.gz") if path.is_file()), None)
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:

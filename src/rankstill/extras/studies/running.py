@@ -46,7 +46,6 @@ def run_study(
     folder: str | Path,
     seeds: int,
     only: Sequence[str] = (),
-    dataset: Dataset | None = None,
     validate: bool = False,
     command: str = "",
 ) -> StudyTable:
@@ -61,7 +60,6 @@ def run_study(
         seeds: of each variant: config.seed, the next, and so on.
         only: names of variants to run, if not all; those that they are compared with are run as well, and what is
             finished stays in the table.
-        dataset: instead of loading the one that the config names.
         validate: measure on a third of the judged training queries, which then do not teach, in `validation/` of the
             folder.
         command: that makes this, to be shown below the table.
@@ -70,7 +68,7 @@ def run_study(
         DataError: there is nothing to measure with.
         RankstillError: a variant has no such name; or as the chain.
     """
-    dataset, folder = dataset or load_dataset(config.dataset), Path(folder)
+    dataset, folder = load_dataset(config.dataset), Path(folder)
     if config.evaluation.holdout == type(config.evaluation).model_fields["holdout"].default:
         # Judged queries measure here, and a study of the lists should lose none.
         config = make_config(config.model_dump(mode="json"), {"evaluation.holdout": 0.0}, f"study {study.name}")
