@@ -162,11 +162,11 @@ class BM25Statistics:
         for position, words in enumerate(analyze(passages)):
             counts = Counter(words)
             norm = self.k1 * (1 - self.b + self.b * len(words) / self.mean_length)
-            scores[position] = sum(self._idf(term) * counts[term] / (counts[term] + norm) for term in terms)
+            scores[position] = sum(
+                _idf(self.document_frequency[term], self.passages) * counts[term] / (counts[term] + norm)
+                for term in terms
+            )
         return scores
-
-    def _idf(self, term: str) -> float:
-        return _idf(self.document_frequency[term], self.passages)
 
     def save(self, path: Path) -> None:
         """Write it as JSON."""
