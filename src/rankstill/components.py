@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import uuid
 from dataclasses import replace
@@ -294,8 +293,7 @@ class Components:
         """How much of the distilled retriever's training was kept; None where that was not to be chosen."""
         from rankstill.retriever import Blend  # loads torch
 
-        chosen = json.loads(self.workspace.path("retriever-blend.json").read_text(encoding="utf-8"))
-        return Blend(**chosen) if chosen else None
+        return Blend.load(self.workspace.path("retriever-blend.json"))
 
     @property
     def model_after(self) -> SentenceTransformer:

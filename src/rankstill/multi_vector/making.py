@@ -106,8 +106,7 @@ def make_distilled(components: Components, folder: Path, reports: Reports) -> Se
         train_student(model, MULTI_VECTOR, taught, folder, "multi-vector", reports)
     if not is_rank_zero():
         return []
-    chosen = json.loads((folder / "multi-vector-blend.json").read_text(encoding="utf-8"))
-    blend = Blend(**chosen) if chosen else None
+    blend = Blend.load(folder / "multi-vector-blend.json")
     save_model(model, folder / "multi-vector-distilled")
     # The trainer leaves bfloat16 on in the model that it trained, in which passages cannot be pooled.
     model = load_multi_vector(str(folder / "multi-vector-distilled"), components.config.device)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,6 +43,12 @@ class Blend:
     def share(self) -> float:
         """The share of the new weights; the smallest one where several are equally good."""
         return self.shares[int(np.argmin(self.losses))]
+
+    @classmethod
+    def load(cls, path: Path) -> Blend | None:
+        """The choice that a training wrote; None where none was to be made."""
+        chosen = json.loads(path.read_text(encoding="utf-8"))
+        return cls(**chosen) if chosen else None
 
     def describe(self) -> str:
         """The choice in one sentence."""

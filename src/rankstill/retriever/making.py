@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -27,6 +26,6 @@ def make_retriever(components: Components, folder: Path, reports: Reports) -> Se
     """
     model = train_retriever(read_training_data(components), folder, components.config.device, reports)
     save_model(model, folder / "retriever")
-    blend = json.loads((folder / "retriever-blend.json").read_text(encoding="utf-8"))
+    blend = Blend.load(folder / "retriever-blend.json")
     notes = note_world_size(components.config.retriever.lists_per_step, "retriever")
-    return [*notes, *([Blend(**blend).describe()] if blend else [])]
+    return [*notes, *([blend.describe()] if blend else [])]
