@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from rankstill.cli.options import Experiment, on_workspace
+from rankstill.cli.options import DryRun, Experiment, ExportPrompts, on_workspace
 from rankstill.cli.showing import show, tell, tell_exported, tell_taken
 
 
@@ -18,10 +18,8 @@ def judge(
         list[Path] | None,
         typer.Option("--with", help="Another workspace on the same corpus, whose passages are judged too."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and price; make no call.")] = False,
-    export_prompts: Annotated[
-        Path | None, typer.Option(help="Write the prompts without an answer to this file; make no call.")
-    ] = None,
+    dry_run: DryRun = False,
+    export_prompts: ExportPrompts = None,
     import_answers: Annotated[
         Path | None,
         typer.Option("--import", help='Import answers to exported prompts: each line with its "answer".'),

@@ -54,6 +54,10 @@ EvenIfWorse = Annotated[
         "--even-if-worse", help="Continue even if the new retriever is not shown to be better than the old one."
     ),
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and price; make no call.")]
+ExportPrompts = Annotated[
+    Path | None, typer.Option(help="Write the prompts without an answer to this file; make no call.")
+]
 Source = Annotated[str | None, typer.Option(help="The dataset: sets dataset.source.")]
 Rankings = Annotated[Path | None, typer.Option(help="Recorded rankings: sets teacher.rankings.")]
 Retriever = Annotated[str | None, typer.Option(help="The retriever to improve: sets retriever.model.")]

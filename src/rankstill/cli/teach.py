@@ -9,17 +9,15 @@ from typing import Annotated
 import typer
 
 from rankstill.cli.app import app
-from rankstill.cli.options import AlsoNamed, Experiment, ledger_of, on_workspace
+from rankstill.cli.options import AlsoNamed, DryRun, Experiment, ExportPrompts, ledger_of, on_workspace
 from rankstill.cli.showing import tell, tell_exported, tell_taken
 
 
 @on_workspace("teach")
 def teach(
     experiment: Experiment,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Quote calls, tokens and price; make no call.")] = False,
-    export_prompts: Annotated[
-        Path | None, typer.Option(help="Write the prompts without an answer to this file; make no call.")
-    ] = None,
+    dry_run: DryRun = False,
+    export_prompts: ExportPrompts = None,
     import_rankings: Annotated[
         Path | None, typer.Option(help='Import answers to exported prompts: each line with its "answer".')
     ] = None,
