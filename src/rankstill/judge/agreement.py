@@ -7,7 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from rankstill.data.dataset import RELEVANT_TO_JUDGE, Qrels
+from rankstill.evaluation.attribution import kendall_tau
 from rankstill.evaluation.metrics import per_query
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.systems import BEFORE
@@ -132,11 +135,8 @@ def order_agreement(one: EvaluationTable, other: EvaluationTable) -> float | Non
 
     None where one of them finds no difference.
     """
-    from scipy.stats import kendalltau
-
-    means = [[system.values[table.measures[0]] for system in table.systems] for table in (one, other)]
-    tau = float(kendalltau(*means).statistic)
-    return None if math.isnan(tau) else tau
+    means = (np.array([system.values[table.measures[0]] for system in table.systems]) for table in (one, other))
+    return kendall_tau(*means)
 
 
 def _measured(runs: Mapping[str, Run], qrels: Qrels, config: Config, relevant_from: int) -> EvaluationTable:
