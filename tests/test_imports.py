@@ -18,7 +18,7 @@ EXTRAS = ("extras",)
 """What works on a finished chain."""
 FOUNDATION = (
     *("errors", "quiet", "progress", "disk", "cache", "compute", "config", "models", "steps", "reporting", "workspace"),
-    *("distributed", "training", "tables"),
+    *("distributed", "training", "tables", "packages"),
 )
 LIBRARIES = (
     *("data", "retrieval", "teacher", "losses", "ranker", "labels", "engine", "retriever", "multi_vector"),

@@ -10,6 +10,7 @@ from rankstill.data.dataset import Qrels, Query
 from rankstill.data.fields import RecordSource
 from rankstill.data.records import RawDataset, gather_passages, gather_qrels, gather_queries
 from rankstill.errors import DataError
+from rankstill.packages import required
 
 
 def read_ir_datasets(dataset_id: str, config: DatasetConfig) -> RawDataset:
@@ -63,12 +64,7 @@ def read_ir_datasets(dataset_id: str, config: DatasetConfig) -> RawDataset:
 
 
 def _load(dataset_id: str) -> Any:
-    try:
-        import ir_datasets
-    except ImportError as error:
-        raise DataError(
-            f"ir_datasets:{dataset_id}: ir_datasets is not installed. Run: pip install 'rankstill[ir-datasets]'"
-        ) from error
+    ir_datasets = required("ir_datasets", "ir-datasets", f"ir_datasets:{dataset_id}", DataError)
     try:
         return ir_datasets.load(dataset_id)
     except KeyError:

@@ -150,7 +150,7 @@ class _Sender:
         self._refusal: Failure | None = None
         try:
             self._open(place, place.endpoint)
-        except (RankstillError, ImportError) as error:  # raised here, it would be told as the loss of a worker
+        except RankstillError as error:  # raised here, it would be told as the loss of a worker
             where = f"on {socket.gethostname()}, where a worker is to ask the LLM"
             self._refusal = Failure(f"{where}: {error}", "stop")
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from rankstill.engine.shards import EngineError, ShardFolder, Task
 from rankstill.errors import RankstillError
+from rankstill.packages import required
 from rankstill.progress import progress
 
 if TYPE_CHECKING:
@@ -40,10 +41,7 @@ class RayEngine:
     def __init__(
         self, address: str | None = None, *, workers: int | None = None, cpus: float = 1.0, gpus: float = 0.0
     ) -> None:
-        try:
-            import ray
-        except ImportError as error:
-            raise EngineError(f"engine: ray cannot be imported ({error}). pip install 'rankstill[ray]'") from error
+        ray = required("ray", "ray", "engine.kind: ray", EngineError)
         if not ray.is_initialized():
             try:
                 ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.errors import RankstillError
+from rankstill.packages import required
 from rankstill.progress import progress, say
 from rankstill.retrieval.keeping import make_once
 from rankstill.retrieval.search import Vectors, nearest_passages, read_rows
@@ -220,13 +221,7 @@ def measure(
 
 
 def _faiss() -> Any:
-    try:
-        import faiss
-    except ModuleNotFoundError as error:
-        raise RankstillError(
-            'candidates.index needs the package faiss-cpu, which is not installed: pip install "rankstill[faiss]"'
-        ) from error
-    return faiss
+    return required("faiss", "faiss", "candidates.index")
 
 
 def _read_measured(folder: Path, made_from: str) -> IndexRecall | None:

@@ -341,7 +341,7 @@ def test_an_endpoint_on_this_machine_needs_no_key_and_no_proxy(monkeypatch: pyte
 
 def test_without_litellm_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "litellm", None)
-    with pytest.raises(TeacherError, match=r"pip install 'rankstill\[litellm\]'"):
+    with pytest.raises(TeacherError, match=r'litellm, which is not installed: pip install "rankstill\[litellm\]"'):
         ChatClient("", None, timeout=1, tries=1, concurrency=1, on_failure=lambda *_: None, provider="litellm")
 
 

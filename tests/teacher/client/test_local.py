@@ -88,7 +88,7 @@ def test_a_damaged_model_is_an_error_and_not_a_crash(smollm2: Path, tmp_path: Pa
 
 def test_without_xllamacpp_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "xllamacpp", None)
-    with pytest.raises(ModelError, match=r"pip install 'rankstill\[local\]'"), LocalServer("any.gguf", 100, 1):
+    with pytest.raises(ModelError, match=r'pip install "rankstill\[local\]"'), LocalServer("any.gguf", 100, 1):
         pass
 
 

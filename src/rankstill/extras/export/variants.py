@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 from rankstill.errors import ModelError, RankstillError
 from rankstill.extras.export import standalone
-from rankstill.extras.export.extras import required
 from rankstill.extras.export.graph import OUTPUTS, TraceableEncoder, with_int8_tables, write_onnx
+from rankstill.packages import required
 from rankstill.progress import say
 from rankstill.quiet import quiet, without_telemetry
 from rankstill.workspace import write_atomically

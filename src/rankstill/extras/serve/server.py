@@ -11,6 +11,7 @@ from pathlib import Path
 
 from rankstill.errors import RankstillError
 from rankstill.extras.serve.reading import open_workspace
+from rankstill.packages import required
 from rankstill.progress import say
 
 _GRACE = 30
@@ -29,14 +30,9 @@ def run_server(workspace: Path, host: str = "127.0.0.1", port: int = 8080, allow
     Raises:
         RankstillError: the workspace cannot be served, the port is taken, or the extra `serve` is not installed.
     """
-    try:
-        import uvicorn
-
-        from rankstill.extras.serve.app import LOOPBACK, create_app
-    except ModuleNotFoundError as error:
-        raise RankstillError(
-            f'serving needs the package {error.name}, which is not installed: pip install "rankstill[serve]"'
-        ) from error
+    uvicorn = required("uvicorn", "serve", "serving")
+    required("fastapi", "serve", "serving")
+    from rankstill.extras.serve.app import LOOPBACK, create_app
 
     hosts = [name.lower() for name in (*LOOPBACK, *_own_names(host), *allow_hosts)]
     listening = _listen(host, port)  # before minutes of loading, not after

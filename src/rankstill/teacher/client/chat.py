@@ -90,12 +90,7 @@ class ChatClient:
             self._send = send
             return
         if provider == "litellm":
-            try:
-                self._send = litellm_send(endpoint, self._key, timeout)
-            except ImportError as error:
-                raise TeacherError(
-                    f"provider litellm: the package cannot be imported ({error}). pip install 'rankstill[litellm]'"
-                ) from error
+            self._send = litellm_send(endpoint, self._key, timeout)
             return
         self._client = openai_client(endpoint, self._key, timeout)
         self._send = openai_send(self._client)

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rankstill.errors import ModelError
+from rankstill.packages import required
 
 _GGUF_MAGIC = b"GGUF"
 _SILENT = -1
@@ -50,12 +51,7 @@ class LocalServer:
         return f"{self._server.listening_address}/v1"
 
     def __enter__(self) -> LocalServer:
-        try:
-            import xllamacpp
-        except ImportError as error:
-            raise ModelError(
-                f"a local LLM needs the package xllamacpp ({error}). pip install 'rankstill[local]'"
-            ) from error
+        xllamacpp = required("xllamacpp", "local", "a local LLM", ModelError)
         path = find_gguf(self._model)
         parameters = xllamacpp.CommonParams()
         parameters.model.path = str(path)

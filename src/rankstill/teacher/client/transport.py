@@ -11,8 +11,9 @@ from urllib.parse import urlsplit
 
 import openai
 
+from rankstill.packages import required
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.client.failures import BadReplyError, message_in, not_json
+from rankstill.teacher.client.failures import BadReplyError, TeacherError, message_in, not_json
 
 Send = Callable[[Call], Awaitable[Any]]
 """Sends a call once and returns the JSON value of the reply."""
@@ -79,9 +80,9 @@ def litellm_send(endpoint: str, key: str | None, timeout: float) -> Send:
         timeout: the longest wait for a reply, in seconds.
 
     Raises:
-        ImportError: litellm is not installed.
+        TeacherError: litellm is not installed.
     """
-    import litellm
+    litellm = required("litellm", "litellm", "teacher.kind: litellm", TeacherError)
 
     async def send(call: Call) -> Any:
         reply = await litellm.acompletion(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rankstill.errors import DataError
-from rankstill.extras.export.extras import required
 from rankstill.extras.export.vectors import Batch, arrow_table
+from rankstill.packages import required
 
 
 def to_lancedb(batches: Iterable[Batch], table: str, *, location: str) -> int:

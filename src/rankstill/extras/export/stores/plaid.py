@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.errors import DataError
-from rankstill.extras.export.extras import required
 from rankstill.extras.export.vectors import Batch
+from rankstill.packages import required
 from rankstill.retrieval.late_interaction import Tokens
 
 _PASSAGES_A_BATCH = 2_000

@@ -7,8 +7,8 @@ from collections.abc import Iterable
 from typing import Any
 
 from rankstill.errors import DataError
-from rankstill.extras.export.extras import required
 from rankstill.extras.export.vectors import Batch
+from rankstill.packages import required
 
 _MOST_INDEXED = 2000
 """Dimensions that pgvector's indexes take."""

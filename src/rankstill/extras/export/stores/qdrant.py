@@ -9,8 +9,8 @@ from dataclasses import asdict
 from typing import Any
 
 from rankstill.errors import DataError
-from rankstill.extras.export.extras import required
 from rankstill.extras.export.vectors import Batch
+from rankstill.packages import required
 
 _UNNAMED = ""
 """Qdrant's own name of a collection's only dense vector."""
