@@ -23,8 +23,8 @@ _PASSAGES_A_BATCH = 2_000
 def to_plaid(batches: Iterable[Batch], name: str, *, location: str) -> int:
     """Write the token vectors of passages as an index of fast-plaid, with `id` and `text` as its metadata.
 
-    An index that is there already is replaced as a whole. The vectors lie in a temporary file meanwhile, in 16 bits, so
-    memory does not grow with the corpus.
+    An index that is there already is replaced as a whole. The vectors lie in a temporary file meanwhile, in 16 bits;
+    memory holds the texts.
 
     Args:
         name: the index's folder, below `location`.
