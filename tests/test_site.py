@@ -292,7 +292,7 @@ def test_start_here_leads_to_a_retriever_on_ones_own_data(
     assert Path("my-workspace/report.html").is_file()
     deploy = (DOCS / "guides" / "deploy.md").read_text(encoding="utf-8")
     examples = re.findall(r"```python\n(.*?)```", START + deploy, flags=re.DOTALL)
-    assert len(examples) == 6
+    assert len(examples) == 7
     exec(compile("\n".join(examples), "start.md and deploy.md", "exec"), {})
     shown = capsys.readouterr().out
     assert shown.count("tensor([[") == 3

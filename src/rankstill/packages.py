@@ -21,6 +21,7 @@ def required(module: str, extra: str, what: str = "this", kind: type[RankstillEr
     try:
         return importlib.import_module(module)
     except ImportError as error:
-        why = "is not installed" if isinstance(error, ModuleNotFoundError) else f"cannot be imported ({error})"
-        name = error.name or module
-        raise kind(f'{what} needs the package {name}, which {why}: pip install "rankstill[{extra}]"') from error
+        needed = f"{what} needs the package {error.name or module}"
+        if isinstance(error, ModuleNotFoundError):
+            raise kind(f'{needed}, which is not installed: pip install "rankstill[{extra}]"') from error
+        raise kind(f'{needed}, which cannot be imported ({error}): pip install "rankstill[{extra}]"') from error
