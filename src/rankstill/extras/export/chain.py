@@ -174,7 +174,8 @@ def _plaid_recall(chain: Chain, of: str, folder: Path) -> str:
     """PLAID's recall against exact MaxSim on the user's own queries, in a sentence."""
     dataset, made = chain.dataset, chain.components
     model = made.distilled_multi_vector if of == "multi-vector-distilled" else made.multi_vector
-    asked = encode_queries(model, dataset.texts_of([*dataset.test, *dataset.train][:_RECALL_QUERIES]))
+    encoded = encode_queries(model, dataset.texts_of([*dataset.test, *dataset.train][:_RECALL_QUERIES]))
+    asked = [each for each in encoded if len(each)]  # a query of nothing but special tokens finds nothing
     index = TokenIndex.load(chain.workspace.path(f"{of}-index"))
     exact = (top(scores, _RECALL_OF) for scores in index.scores(asked))
     found = plaid_search(folder, asked, _RECALL_OF)
