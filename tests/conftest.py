@@ -170,7 +170,6 @@ def toy_config(toy_dataset_folder: Path, tiny_model_folder: Path) -> Callable[..
             "ranker.model": str(tiny_model_folder),
             "ranker.max_length": 32,
             "labels.ranked_by": "both",
-            "labels.depth": 8,
             "retriever.model": str(tiny_model_folder),
             "retriever.training_length": 32,
             "retriever.epochs": 1,

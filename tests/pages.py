@@ -20,7 +20,6 @@ PAGES = sorted([ROOT / "README.md", *DOCS.rglob("*.md")])
 SMALL: dict[str, dict[str, Any]] = {
     "candidates": {"k": 5, "n": 5},
     "ranker": {"cross_encoder": False},
-    "labels": {"depth": 8},
 }
 """A chain on the toy dataset."""
 

@@ -71,7 +71,6 @@ def config(tiny_model_folder: Path, toy_dataset_folder: Path, tmp_path: Path) ->
 dataset: {{source: "{toy_dataset_folder}"}}
 candidates: {{k: 5, n: 5}}
 ranker: {{cross_encoder: false}}
-labels: {{depth: 10}}
 retriever: {{model: "{tiny_model_folder}"}}
 """,
         encoding="utf-8",

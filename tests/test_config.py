@@ -111,9 +111,9 @@ def test_every_option_says_what_it_is() -> None:
 def test_changes_by_dotted_path_stand_over_the_file(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("dataset: {source: there, leaks: keep}\nranker: {epochs: 3}\nseed: 1\n")
-    config = read_config(path, {"ranker.prior": False, "labels.depth": 7, "dataset.source": "here", "seed": 2})
+    config = read_config(path, {"ranker.prior": False, "labels.unranked": 7, "dataset.source": "here", "seed": 2})
     assert (config.dataset.source, config.dataset.leaks) == ("here", "keep")
-    assert (config.ranker.prior, config.ranker.epochs, config.labels.depth) == (False, 3, 7)
+    assert (config.ranker.prior, config.ranker.epochs, config.labels.unranked) == (False, 3, 7)
     assert config.seed == 2
 
 
@@ -129,10 +129,10 @@ def test_a_change_inside_what_is_no_section_does_not_hide_the_mistake() -> None:
         make_config({**MINIMAL, "ranker": 3}, {"ranker.epochs": 2})
 
 
-@pytest.mark.parametrize("values", [MINIMAL, {**MINIMAL, "labels": {"depth": 30}}])
+@pytest.mark.parametrize("values", [MINIMAL, {**MINIMAL, "labels": {"unranked": 30}}])
 def test_a_change_below_an_option_that_has_a_value_is_an_error_and_not_ignored(values: dict[str, object]) -> None:
-    with pytest.raises(RankstillError, match=r"^config: labels\.depth: .*(below it|integer)"):
-        make_config(values, {"labels.depth.x": 3})
+    with pytest.raises(RankstillError, match=r"^config: labels\.unranked: .*(below it|integer)"):
+        make_config(values, {"labels.unranked.x": 3})
 
 
 def test_a_change_below_an_option_that_is_null_sets_it() -> None:
@@ -350,6 +350,6 @@ def test_the_papers_plain_chain_is_a_config_away() -> None:
 
 
 def test_the_papers_plain_chain_is_one_value_away_and_what_one_sets_stands() -> None:
-    paper = make_config({"dataset": {"source": "x"}, "preset": "paper", "labels": {"depth": 10}}, {"seed": 3})
+    paper = make_config({"dataset": {"source": "x"}, "preset": "paper", "labels": {"unranked": 10}}, {"seed": 3})
     assert (paper.ranker.prior, paper.ranker.cross_encoder) == (False, True)
-    assert (paper.labels.ranked_by, paper.labels.depth, paper.retriever.in_batch) == ("ranker", 10, True)
+    assert (paper.labels.ranked_by, paper.labels.unranked, paper.retriever.in_batch) == ("ranker", 10, True)

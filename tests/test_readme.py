@@ -20,7 +20,6 @@ def test_the_python_examples_run_one_after_another(
 dataset: {{source: "{toy_dataset_folder}"}}
 candidates: {{k: 5, n: 5}}
 ranker: {{model: "{tiny_model_folder}"}}
-labels: {{depth: 10}}
 retriever: {{model: "{tiny_model_folder}"}}
 """,
         encoding="utf-8",

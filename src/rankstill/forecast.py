@@ -83,7 +83,11 @@ def _work(components: Components, steps: tuple[str, ...]) -> Mapping[str, float]
     asked = len(components.recorded()[0] if recorded else components.queries_to_rank)
     taught = asked * (1 - config.evaluation.holdout)
     teaching, judging = taught * (1 - config.retriever.holdout), taught * config.retriever.holdout
-    labelled = teaching + len(dataset.extra)
+    unranked = len(dataset.extra)
+    if config.labels.ranked_by in ("both", "ranker"):
+        most = len(dataset.train) if config.labels.unranked is None else config.labels.unranked
+        unranked += min(most, len(dataset.train) - asked)
+    labelled = teaching + unranked
     searched = len(dataset.test) or len(dataset.unjudged)
     cross = _CROSS_ENCODER if components.cross_encoder_start else 0.0
     depth = config.evaluation.rerank_depth
@@ -99,7 +103,7 @@ def _work(components: Components, steps: tuple[str, ...]) -> Mapping[str, float]
         "multi_vector": min(100, asked) * k,
         "token_index": _TOKENS_INDEXED * corpus,
         "ranker": taught * (_QUERY + cross * k * (1 + _TRAINED)),
-        "labels": labelled * (_QUERY + cross * n),
+        "labels": _QUERY * labelled + cross * n * (taught + unranked),
         "retriever": judged + config.retriever.epochs * trained,
         "reranker": corpus + judging * k,
         "multi_vector_distilled": judged + epochs * trained + _TOKENS_INDEXED * corpus if epochs else 0.0,

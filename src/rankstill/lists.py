@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from rankstill.config import Config
 from rankstill.data import Dataset
 from rankstill.errors import WorkspaceError
-from rankstill.evaluation.holding_out import HELD_OUT_FILE, HeldOutLists, hold_out_lists
+from rankstill.evaluation.holding_out import HELD_OUT_FILE, HeldOutLists, hold_out_lists, repeats_held_out
 from rankstill.labels.choice import unneeded_steps
 from rankstill.ranker import RankedList
 from rankstill.retrieval import encode
@@ -70,6 +70,20 @@ class TeacherLists:
         """The dataset, whose training queries are those without held-out lists."""
         held = self.held_out_queries
         return replace(self.dataset, train=tuple(each for each in self.dataset.train if each not in held))
+
+    def unranked(self, found: Mapping[str, NDArray[np.int64]]) -> list[str]:
+        """A random sample of the training queries that the LLM did not rank, for the ranker to label.
+
+        None of them repeats a held-out list's query.
+
+        Args:
+            found: positions of each query's candidates, best first, by query id.
+        """
+        ranked, held_out, ids = {each.query_id for each in self._every()}, self.held_out, self.dataset.corpus.ids
+        others = [query_id for query_id in self.dataset.train if query_id not in ranked]
+        drawn = np.random.default_rng(self.config.seed).permutation(len(others))[: self.config.labels.unranked]
+        shown = {row: [ids[position] for position in found[others[row]][: self.config.candidates.k]] for row in drawn}
+        return [others[row] for row, candidates in shown.items() if not repeats_held_out(candidates, held_out)]
 
     def hold_out(self, folder: Path, model: Callable[[], SentenceTransformer]) -> list[str]:
         """Sample the held-out lists.

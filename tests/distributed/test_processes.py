@@ -94,7 +94,7 @@ def _for_the_retriever(dataset: Dataset, first_stage: FirstStage, model_folder: 
         for query_id, text, candidates in zip(dataset.train, asked, first_stage.search(asked, 10), strict=True)
     ]
     ranker = Ranker(Prior(FEATURES, (0.0, 20.0)), None)
-    labels = list(label(queries, first_stage, ranker, folder / "labels", depth=10, ranked_by="ranker"))
+    labels = list(label(queries, first_stage, ranker, folder / "labels", ranked_by="ranker"))
     config = RetrieverConfig(
         model=str(model_folder),
         epochs=10,
@@ -187,7 +187,6 @@ def test_of_two_processes_one_owns_the_workspace_and_both_train(
         "dataset": {"source": str(toy_dataset_folder)},
         "candidates": {"k": 5, "n": 5},
         "ranker": {"model": str(tiny_model_folder), "epochs": 1, "max_length": 64, "lists_per_step": 1},
-        "labels": {"depth": 8},
         "retriever": {"model": str(tiny_model_folder), "epochs": 1, "lists_per_step": 1},
         "device": "cpu",
     }

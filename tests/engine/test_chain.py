@@ -58,7 +58,7 @@ def corpus(toy_dataset: Dataset, tmp_path: Path) -> ShardFolder:
 
 
 @pytest.fixture
-def queries(toy_dataset: Dataset) -> list[UnlabelledQuery]:
+def queries(toy_dataset: Dataset, toy_first_stage: FirstStage) -> list[UnlabelledQuery]:
     """The training queries as an LLM ranked them, then those of the test as if unlabelled."""
     draw = np.random.default_rng(0)
     texts = toy_dataset.texts_of
@@ -66,7 +66,11 @@ def queries(toy_dataset: Dataset) -> list[UnlabelledQuery]:
         UnlabelledQuery(each, text, "teacher", draw.permutation(60)[:5], NOTHING if number % 2 else np.array([7, 8]))
         for number, (each, text) in enumerate(zip(toy_dataset.train, texts(toy_dataset.train), strict=True))
     ]
-    extra = [UnlabelledQuery(each, toy_dataset.queries[each].text, "extra", NOTHING) for each in toy_dataset.test]
+    found = toy_first_stage.search(texts(toy_dataset.test), 9)
+    extra = [
+        UnlabelledQuery(each, text, "extra", NOTHING, candidates.positions)
+        for each, text, candidates in zip(toy_dataset.test, texts(toy_dataset.test), found, strict=True)
+    ]
     return [*ranked, *extra]
 
 
@@ -85,26 +89,23 @@ def test_vectors_candidates_and_labels_are_those_of_one_process(
 
     first_stage = SharedFirstStage(corpus, ShardFolder(str(tmp_path / "shards")), encoder, CandidatesConfig())
     asked = list(query_tables(queries, 20))
-    found = list(engine.map(FindTask(first_stage, 9), asked, ShardFolder(str(tmp_path / "found")), "finding"))
-    searched = [each for each in queries if each.source != "teacher"]
-    candidates = toy_first_stage.search([each.text for each in searched], 9)
-    by_id = dict(
-        zip((each.id for each in queries), (each for shard in found for each in candidates_in(shard)), strict=True)
-    )
-    for query, one in zip(searched, candidates, strict=True):
-        positions, features, fused = by_id[query.id]
+    searched = engine.map(FindTask(first_stage, 9), asked, ShardFolder(str(tmp_path / "searched")), "finding")
+    candidates = toy_first_stage.search([each.text for each in queries], 9)
+    for found, one in zip((each for shard in searched for each in candidates_in(shard)), candidates, strict=True):
+        positions, features, fused = found
         np.testing.assert_array_equal(positions, one.positions)
         np.testing.assert_allclose(features, one.features, atol=1e-5)
         np.testing.assert_allclose(fused, one.fused, atol=1e-5)
 
+    known = list(engine.map(FindTask(first_stage), asked, ShardFolder(str(tmp_path / "known")), "finding"))
     cross_encoder = start_cross_encoder(encoder.name, 64, "cpu")
     ranker = Ranker(Prior(FEATURES, (2.0, 5.0)), cross_encoder)
     ranker.save(tmp_path / "ranker")
     score = ScoreTask(SharedRanker(str(tmp_path / "ranker"), corpus, device="cpu"), "both")
     shards = ShardFolder(str(tmp_path / "labels"))
-    list(engine.map(score, join_columns(asked, found), shards, "labelling"))
+    list(engine.map(score, join_columns(asked, known), shards, "labelling"))
     labels = [each for name in shards.names() for each in read_labels(tmp_path / "labels" / name)]
-    here = label(queries, toy_first_stage, ranker, tmp_path / "here", depth=9, ranked_by="both")
+    here = label(queries, toy_first_stage, ranker, tmp_path / "here", ranked_by="both")
     for one, other in zip(labels, here, strict=True):
         assert_same(one, other)
 
@@ -166,8 +167,8 @@ def test_a_cross_encoders_labels_are_the_same_with_one_of_two_workers_killed_ami
     shared = put_folder(tmp_path / "ranker", ShardFolder(f"file://{tmp_path}/shared"))  # each worker takes a copy
     score = ScoreTask(SharedRanker(shared, corpus, device="cpu"), "both")
     asked = list(query_tables(queries, 8))
-    found = [_found_table(passages_of(queries_in(shard), toy_first_stage, 9)) for shard in asked]
-    work = list(join_columns(asked, found))
+    known = [_found_table(passages_of(queries_in(shard), toy_first_stage)) for shard in asked]
+    work = list(join_columns(asked, known))
 
     log = tmp_path / "log"
     killed = kill_amid(log, shards=3, workers=2)

@@ -66,8 +66,8 @@ def test_a_chain_on_a_store_that_is_no_disk_gets_what_it_gets_here(
         UnlabelledQuery(each, text, "teacher", np.array([3, 1, 2]), NOTHING)
         for each, text in zip(toy_dataset.train, texts, strict=True)
     ]
-    labels = cluster.label(queries, tmp_path / "ranker", depth=7, ranked_by="both")
-    here = label(queries, toy_first_stage, ranker, tmp_path / "labels", depth=7, ranked_by="both")
+    labels = cluster.label(queries, tmp_path / "ranker", ranked_by="both")
+    here = label(queries, toy_first_stage, ranker, tmp_path / "labels", ranked_by="both")
     for one, other in zip(labels, here, strict=True):
         assert (one.id, one.positions.tolist()) == (other.id, other.positions.tolist())
         np.testing.assert_allclose(one.scores, other.scores, atol=1e-5)

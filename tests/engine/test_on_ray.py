@@ -23,7 +23,6 @@ def test_a_chain_on_ray_makes_the_candidates_and_labels_of_one_here(
                 "dataset": {"source": str(toy_dataset_folder)},
                 "candidates": {"k": 5, "n": 5},
                 "ranker": {"cross_encoder": False},
-                "labels": {"depth": 8},
                 "retriever": {"model": str(tiny_model_folder)},
                 "engine": {"kind": kind, "workers": 2},
                 "device": "cpu",

@@ -70,7 +70,6 @@ def small_config(dataset: Path, model: Path) -> dict[str, Any]:
         "dataset": {"source": str(dataset)},
         "candidates": {"k": 5, "n": 6},
         "ranker": {"model": str(model), "max_length": 32},
-        "labels": {"depth": 8},
         "retriever": {"model": str(model)},
         "evaluation": {"resamples": 200},
         "device": "cpu",

@@ -40,7 +40,7 @@ class CountingRanker(Ranker):
 
 
 @pytest.fixture
-def queries(toy_dataset: Dataset) -> list[UnlabelledQuery]:
+def queries(toy_dataset: Dataset, toy_first_stage: FirstStage) -> list[UnlabelledQuery]:
     """The training queries as the LLM ranked them, then the test queries as if unlabelled."""
     draw = np.random.default_rng(0)
     ranked = [
@@ -49,7 +49,11 @@ def queries(toy_dataset: Dataset) -> list[UnlabelledQuery]:
         )
         for each in toy_dataset.train
     ]
-    extra = [UnlabelledQuery(each, toy_dataset.queries[each].text, "extra", NOTHING) for each in toy_dataset.test]
+    found = toy_first_stage.search(toy_dataset.texts_of(toy_dataset.test), 9)
+    extra = [
+        UnlabelledQuery(each, toy_dataset.queries[each].text, "extra", NOTHING, candidates.positions)
+        for each, candidates in zip(toy_dataset.test, found, strict=True)
+    ]
     return [*ranked, *extra]
 
 
@@ -63,7 +67,7 @@ def assert_same(one: Iterable[LabelledQuery], other: Iterable[LabelledQuery]) ->
 def test_labels_are_the_rankers_scores_best_first(
     queries: list[UnlabelledQuery], toy_first_stage: FirstStage, tmp_path: Path
 ) -> None:
-    labels = list(label(queries, toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="ranker"))
+    labels = list(label(queries, toy_first_stage, Ranker(PRIOR, None), tmp_path, ranked_by="ranker"))
     assert [each.id for each in labels] == [each.id for each in queries]
     features = toy_first_stage.features([each.text for each in labels], [each.positions for each in labels])
     for asked, got, known in zip(queries, labels, features, strict=True):
@@ -76,17 +80,8 @@ def test_the_passages_that_the_llm_ranked_are_labelled_and_those_added(
     toy_first_stage: FirstStage, tmp_path: Path
 ) -> None:
     query = UnlabelledQuery("q", "how does magma change", "teacher", np.array([7, 0, 33]), np.array([12, 50]))
-    (got,) = label([query], toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both")
+    (got,) = label([query], toy_first_stage, Ranker(PRIOR, None), tmp_path, ranked_by="both")
     assert sorted(got.positions) == [0, 7, 12, 33, 50]
-
-
-def test_a_query_that_the_llm_never_saw_gets_the_first_stages_candidates(
-    queries: list[UnlabelledQuery], toy_first_stage: FirstStage, tmp_path: Path
-) -> None:
-    extra = [each for each in queries if each.source == "extra"]
-    labels = list(label(extra, toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both"))
-    for got, found in zip(labels, toy_first_stage.search([each.text for each in extra], 9), strict=True):
-        assert set(got.positions) == set(found.positions)
 
 
 def test_the_llms_order_stands_and_the_ranker_gives_the_magnitudes(
@@ -94,8 +89,8 @@ def test_the_llms_order_stands_and_the_ranker_gives_the_magnitudes(
 ) -> None:
     ranked = [each for each in queries if each.source == "teacher"]
     ranker = Ranker(PRIOR, None)
-    kept = list(label(ranked, toy_first_stage, ranker, tmp_path / "kept", depth=9, ranked_by="both"))
-    own = list(label(ranked, toy_first_stage, ranker, tmp_path / "own", depth=9, ranked_by="ranker"))
+    kept = list(label(ranked, toy_first_stage, ranker, tmp_path / "kept", ranked_by="both"))
+    own = list(label(ranked, toy_first_stage, ranker, tmp_path / "own", ranked_by="ranker"))
     for query, mine, rankers in zip(ranked, kept, own, strict=True):
         assert mine.positions.tolist() == query.ranked.tolist()
         assert mine.scores.tolist() == rankers.scores.tolist()
@@ -106,7 +101,7 @@ def test_the_llms_order_alone_weighs_ranks_by_one_over_their_square(
     toy_first_stage: FirstStage, tmp_path: Path
 ) -> None:
     query = UnlabelledQuery("q", "how does magma change", "teacher", np.array([7, 0, 33]), np.array([12, 50]))
-    (got,) = label([query], toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="llm")
+    (got,) = label([query], toy_first_stage, Ranker(PRIOR, None), tmp_path, ranked_by="llm")
     assert got.positions.tolist() == [7, 0, 33, 12, 50]
     assert np.exp(got.scores).tolist() == pytest.approx([1, 1 / 4, 1 / 9, 1 / 16, 1 / 16])
 
@@ -117,8 +112,8 @@ def test_what_the_llm_never_ranked_keeps_the_rankers_scores_beside_its_order(
     unseen = [each for each in queries if each.source != "teacher"]
     ranker = Ranker(PRIOR, None)
     for ranked_by in ("both", "llm"):
-        labels = list(label(unseen, toy_first_stage, ranker, tmp_path / ranked_by, depth=9, ranked_by=ranked_by))
-        assert_same(labels, label(unseen, toy_first_stage, ranker, tmp_path / "own", depth=9, ranked_by="ranker"))
+        labels = list(label(unseen, toy_first_stage, ranker, tmp_path / ranked_by, ranked_by=ranked_by))
+        assert_same(labels, label(unseen, toy_first_stage, ranker, tmp_path / "own", ranked_by="ranker"))
 
 
 def test_labelling_again_scores_nothing_again(
@@ -126,8 +121,8 @@ def test_labelling_again_scores_nothing_again(
 ) -> None:
     monkeypatch.setattr(module, "_QUERIES_A_SHARD", 8)
     first, second = CountingRanker(), CountingRanker()
-    before = list(label(queries, toy_first_stage, first, tmp_path, depth=9, ranked_by="both"))
-    after = list(label(queries, toy_first_stage, second, tmp_path, depth=9, ranked_by="both"))
+    before = list(label(queries, toy_first_stage, first, tmp_path, ranked_by="both"))
+    after = list(label(queries, toy_first_stage, second, tmp_path, ranked_by="both"))
     assert first.scored == [each.text for each in queries]
     assert second.scored == []
     assert_same(before, after)
@@ -137,11 +132,11 @@ def test_killed_while_labelling_resumes_without_scoring_a_query_twice(
     queries: list[UnlabelledQuery], toy_first_stage: FirstStage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "_QUERIES_A_SHARD", 8)
-    whole = list(label(queries, toy_first_stage, Ranker(PRIOR, None), tmp_path / "whole", depth=9, ranked_by="both"))
+    whole = list(label(queries, toy_first_stage, Ranker(PRIOR, None), tmp_path / "whole", ranked_by="both"))
     killed, resumed = CountingRanker(stop_after=2), CountingRanker()
     with pytest.raises(KeyboardInterrupt):
-        list(label(queries, toy_first_stage, killed, tmp_path / "part", depth=9, ranked_by="both"))
-    labels = list(label(queries, toy_first_stage, resumed, tmp_path / "part", depth=9, ranked_by="both"))
+        list(label(queries, toy_first_stage, killed, tmp_path / "part", ranked_by="both"))
+    labels = list(label(queries, toy_first_stage, resumed, tmp_path / "part", ranked_by="both"))
     assert len(killed.scored) == 16
     assert killed.scored + resumed.scored == [each.text for each in queries]
     assert_same(labels, whole)
@@ -150,15 +145,15 @@ def test_killed_while_labelling_resumes_without_scoring_a_query_twice(
 def test_a_half_written_part_is_scored_again(
     queries: list[UnlabelledQuery], toy_first_stage: FirstStage, tmp_path: Path
 ) -> None:
-    whole = list(label(queries[:4], toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both"))
+    whole = list(label(queries[:4], toy_first_stage, Ranker(PRIOR, None), tmp_path, ranked_by="both"))
     (part,) = tmp_path.iterdir()
     part.unlink()
     part.with_suffix(".tmp").write_bytes(b"half a part")
-    assert_same(label(queries[:4], toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both"), whole)
+    assert_same(label(queries[:4], toy_first_stage, Ranker(PRIOR, None), tmp_path, ranked_by="both"), whole)
 
 
 def test_no_queries_give_no_labels(toy_first_stage: FirstStage, tmp_path: Path) -> None:
-    assert list(label([], toy_first_stage, Ranker(PRIOR, None), tmp_path, depth=9, ranked_by="both")) == []
+    assert list(label([], toy_first_stage, Ranker(PRIOR, None), tmp_path, ranked_by="both")) == []
 
 
 SCORES = st.lists(st.floats(-50, 50, width=32), min_size=1, max_size=12).map(lambda s: np.array(s, dtype=np.float32))

@@ -25,7 +25,7 @@ def test_a_chain_makes_its_word_index_once(
     real, made = bm25.write_index, []
     monkeypatch.setattr(bm25, "write_index", lambda *given: made.append(1) or real(*given))
     distill(toy_config(), tmp_path / "w")
-    distill(toy_config({"labels.depth": 7}), tmp_path / "w")
+    distill(toy_config({"labels.unranked": 7}), tmp_path / "w")
     assert len(made) == 1
 
 

@@ -232,7 +232,7 @@ def test_a_second_run_repeats_no_step_and_gives_the_same_outcome(
         ({"retriever.passage_prompt": "passage: "}, ("vectors", "candidates", *_from("ranker"))),
         ({"candidates.n": 7}, ("candidates", *_from("ranker"))),
         ({"ranker.learning_rate": 2e-4}, _from("ranker")),
-        ({"labels.depth": 7}, _from("labels")),
+        ({"labels.unranked": 7}, _from("labels")),
         ({"retriever.passages_per_query": 4}, _from("retriever")),
         ({"evaluation.rerank_depth": 10}, _from("runs")),
         ({"evaluation.measures": ["nDCG@10", "AP"]}, _from("evaluation")),

@@ -108,7 +108,7 @@ def other(
         "retriever.passage_prompt": "read: ",
         "candidates.n": 7,
         "teacher.rankings": str(folder / "fewer.jsonl"),
-        "labels.depth": 6,
+        "labels.unranked": 6,
         "seed": 3,
     }
     finish(start, toy_config(changes), folder / "w")

@@ -39,13 +39,13 @@ def toy_labels(
         UnlabelledQuery(query_id, text, "teacher", nothing, candidates.positions)
         for query_id, text, candidates in zip(toy_dataset.train, asked, found, strict=True)
     ]
+    titles = corpus.titles[:40]
     queries += [
-        UnlabelledQuery(f"extra-{row}", title, "extra", nothing) for row, title in enumerate(corpus.titles[:40])
+        UnlabelledQuery(f"extra-{row}", title, "extra", nothing, candidates.positions)
+        for row, (title, candidates) in enumerate(zip(titles, toy_first_stage.search(titles, 10), strict=True))
     ]
     ranker = Ranker(Prior(FEATURES, (0.0, 20.0)), None)
-    return list(
-        label(queries, toy_first_stage, ranker, tmp_path_factory.mktemp("labels"), depth=10, ranked_by="ranker")
-    )
+    return list(label(queries, toy_first_stage, ranker, tmp_path_factory.mktemp("labels"), ranked_by="ranker"))
 
 
 @pytest.fixture

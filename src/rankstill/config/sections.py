@@ -63,7 +63,14 @@ class LabelsConfig(Section):
             "replug-lsr, emdr2, loop, adist: probabilities or attention of white_box.model, no ranking."
         ),
     )
-    depth: int = Field(50, ge=2, description="How many passages to label for each query that the LLM did not rank.")
+    unranked: int | None = Field(
+        2000,
+        ge=0,
+        description=(
+            "How many training queries that the LLM did not rank are labelled too, at most. null: all. All of "
+            "dataset.extra_queries are labelled in any case."
+        ),
+    )
 
     @property
     def white_box(self) -> WhiteBoxMethod | None:

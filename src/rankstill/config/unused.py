@@ -48,6 +48,8 @@ def _unread(config: Config) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         yield "ranker", "ranker.cross_encoder is false", _OF_CROSS_ENCODER
     if labels.white_box is None:
         yield "white_box", "labels.ranked_by is no white-box method", _all_of(config.white_box)
+    if labels.ranked_by not in ("both", "ranker"):
+        yield "labels", f"labels.ranked_by is {labels.ranked_by}", ("unranked",)
     if config.retriever.blend is not None:
         yield "retriever", "retriever.blend is set", ("holdout",)
     if not multi_vector.make:

@@ -59,7 +59,7 @@ class Cluster:
     def search(self, texts: Sequence[str], n: int) -> Iterator[Candidates]:
         """As `FirstStage.search`."""
         nothing = np.empty(0, dtype=np.int64)
-        queries = [UnlabelledQuery(str(row), text, "extra", nothing) for row, text in enumerate(texts)]
+        queries = [UnlabelledQuery(str(row), text, "extra", nothing, nothing) for row, text in enumerate(texts)]
         _, found = self._find(list(query_tables(queries)), n)
         for shard in found:
             for each in candidates_in(shard):
@@ -70,7 +70,6 @@ class Cluster:
         queries: Sequence[UnlabelledQuery],
         ranker: Path,
         *,
-        depth: int,
         ranked_by: RankedBy,
         late: LateInteractionScores | None = None,
     ) -> Iterator[LabelledQuery]:
@@ -79,7 +78,7 @@ class Cluster:
         Late interaction is computed here, where the token vectors are.
         """
         asked = list(query_tables(queries))
-        key, found = self._find(asked, depth)
+        key, found = self._find(asked)
         if late is not None:
             found = iter([add_late(*shard, late) for shard in zip(asked, found, strict=True)])
         identity = digest(model_identity(str(ranker)))
@@ -90,12 +89,12 @@ class Cluster:
         for shard in made:
             yield from labels_in(shard.to_batches())
 
-    def _find(self, asked: Sequence[pa.Table], depth: int) -> tuple[str, Iterator[pa.Table]]:
+    def _find(self, asked: Sequence[pa.Table], n: int | None = None) -> tuple[str, Iterator[pa.Table]]:
         first_stage = SharedFirstStage(self._shared_corpus, self._vectors, self._shared_encoder, self.candidates)
         settings = self.candidates.model_dump(mode="json")
-        key = _made_from(self._vectors_key, settings, depth, [shard.to_pylist() for shard in asked])
+        key = _made_from(self._vectors_key, settings, n, [shard.to_pylist() for shard in asked])
         kept = self.store / f"found-{key}"
-        return key, self.engine.map(FindTask(first_stage, depth), asked, kept, "finding candidates, part by part")
+        return key, self.engine.map(FindTask(first_stage, n), asked, kept, "finding candidates, part by part")
 
     @property
     def _vectors_key(self) -> str:

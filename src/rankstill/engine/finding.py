@@ -25,6 +25,9 @@ from rankstill.retrieval.first_stage import LateInteractionScores
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_LISTS = ("ranked", "others")
+"""A query's lists of positions."""
+
 
 @dataclass(frozen=True)
 class SharedFirstStage:
@@ -54,17 +57,24 @@ class SharedFirstStage:
 
 @dataclass(frozen=True)
 class FindTask:
-    """Work: queries as `query_tables` gives them -> `positions`, `features` and `fused` of each one's passages."""
+    """Work: queries as `query_tables` gives them -> `positions`, `features` and `fused` of each one's passages.
+
+    Args:
+        n: how many passages to find for each query; None: take those that it names.
+    """
 
     first_stage: SharedFirstStage
-    depth: int
+    n: int | None = None
 
     def load(self) -> Function:
         """The first stage, once a worker."""
         first_stage = self.first_stage.load()
 
         def find(shard: pa.Table) -> pa.Table:
-            return _found_table(passages_of(queries_in(shard), first_stage, self.depth))
+            queries = queries_in(shard)
+            if self.n is None:
+                return _found_table(passages_of(queries, first_stage))
+            return _found_table(list(first_stage.search([query.text for query in queries], self.n)))
 
         return find
 
@@ -81,21 +91,16 @@ def query_tables(queries: Sequence[UnlabelledQuery], rows: int = 512) -> Iterato
                 "id": pa.array([query.id for query in shard], pa.string()),
                 "text": pa.array([query.text for query in shard], pa.string()),
                 "source": pa.array([query.source for query in shard], pa.string()),
-                "ranked": pa.array([query.ranked for query in shard], lists),
-                "others": pa.array([query.others for query in shard], lists),
+                **{name: pa.array([getattr(query, name) for query in shard], lists) for name in _LISTS},
             }
         )
 
 
 def queries_in(shard: pa.Table) -> list[UnlabelledQuery]:
     """The queries of a shard."""
-
-    def positions(listed: list[int] | None) -> NDArray[np.int64] | None:
-        return None if listed is None else np.array(listed, dtype=np.int64)
-
     return [
         UnlabelledQuery(
-            row["id"], row["text"], row["source"], np.array(row["ranked"], dtype=np.int64), positions(row["others"])
+            row["id"], row["text"], row["source"], *(np.array(row[name], dtype=np.int64) for name in _LISTS)
         )
         for row in shard.to_pylist()
     ]

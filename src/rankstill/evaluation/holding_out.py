@@ -114,6 +114,12 @@ def groups_of_alike(passages: Sequence[Collection[str]], queries: NDArray[np.flo
     return groups
 
 
+def repeats_held_out(candidates: Collection[str], held_out: Sequence[Ranking]) -> bool:
+    """Whether a query's candidates are mostly those of a held-out list: it may ask the same in other words."""
+    own = set(candidates)
+    return any(len(own & set(each.candidates)) > _SHARED * min(len(own), len(each.candidates)) for each in held_out)
+
+
 def draw_groups(groups: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:
     """Rows of whole groups in random order, each that still fits: `count` of them, or fewer. Ascending.
 

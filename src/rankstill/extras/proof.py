@@ -42,7 +42,7 @@ def prove(config: Config, workspace: str | Path) -> str:
                 before,
                 after,
                 dataset,
-                {query.id for query in labels if query.source == "teacher"},
+                {query.id for query in labels},
                 language=config.candidates.language,
                 measure=config.evaluation.measures[0],
                 seed=config.seed,

@@ -33,14 +33,14 @@ class UnlabelledQuery:
 
     Args:
         ranked: positions of the passages that the LLM ranked, best first; empty if it never saw the query. [ranked]
-        others: positions of further passages to label; None: those that the first stage finds. [others]
+        others: positions of further passages to label. [others]
     """
 
     id: str
     text: str
     source: Source
     ranked: NDArray[np.int64]
-    others: NDArray[np.int64] | None = None
+    others: NDArray[np.int64]
 
 
 def label(
@@ -49,14 +49,12 @@ def label(
     ranker: Ranker,
     folder: Path,
     *,
-    depth: int,
     ranked_by: RankedBy,
 ) -> Iterator[LabelledQuery]:
     """Let the ranker score every query's passages. Shards that `folder` already holds are not scored again.
 
     Args:
         queries: the queries to label, in shards; each shard is scored and written once.
-        depth: passages of a query that the LLM never saw.
 
     Yields:
         The labelled queries, in the order of `queries`. A shard is scored when its first one is asked for.
@@ -67,7 +65,7 @@ def label(
             shard = queries[start : start + _QUERIES_A_SHARD]
             path = folder / f"part-{number:05}.parquet"
             if not path.exists():
-                passages = [(each.positions, each.features) for each in passages_of(shard, first_stage, depth)]
+                passages = [(each.positions, each.features) for each in passages_of(shard, first_stage)]
                 unfinished = path.with_suffix(".tmp")
                 write_labels(label_shard(shard, passages, first_stage.corpus, ranker, ranked_by), unfinished)
                 unfinished.replace(path)
@@ -107,24 +105,14 @@ def _settle(scores: NDArray[np.float32], ranked: int, ranked_by: RankedBy) -> ND
     return keep_order(scores, ranked) if ranked_by == "both" else order_scores(ranked, len(scores))
 
 
-def passages_of(part: Sequence[UnlabelledQuery], first_stage: FirstStage, depth: int) -> list[Candidates]:
-    """The passages of each query: those that it names (with NaN as their fused scores), or those that are found for it.
-
-    Args:
-        depth: passages of a query that names none.
-    """
-    unseen = [row for row, query in enumerate(part) if not len(query.ranked) and query.others is None]
-    searched = first_stage.search([part[row].text for row in unseen], depth)
-    passages = dict(zip(unseen, searched, strict=True))
-    given = {
-        row: np.concatenate([query.ranked, query.others if query.others is not None else query.ranked[:0]])
-        for row, query in enumerate(part)
-        if row not in passages
-    }
-    computed = first_stage.features([part[row].text for row in given], list(given.values()))
-    for (row, positions), features in zip(given.items(), computed, strict=True):
-        passages[row] = Candidates(positions, features, np.full(len(positions), np.nan, dtype=np.float32))
-    return [passages[row] for row in range(len(part))]
+def passages_of(part: Sequence[UnlabelledQuery], first_stage: FirstStage) -> list[Candidates]:
+    """The passages that each query names, with NaN as their fused scores."""
+    positions = [np.concatenate([query.ranked, query.others]) for query in part]
+    features = first_stage.features([query.text for query in part], positions)
+    return [
+        Candidates(here, known, np.full(len(here), np.nan, dtype=np.float32))
+        for here, known in zip(positions, features, strict=True)
+    ]
 
 
 def label_shard(
@@ -163,13 +151,18 @@ def _labelled(query: UnlabelledQuery, positions: NDArray[np.int64], scores: NDAr
 
 
 def asked_queries(
-    dataset: Dataset, rankings: Sequence[Ranking], candidates: Mapping[str, NDArray[np.int64]], n: int
+    dataset: Dataset,
+    rankings: Sequence[Ranking],
+    candidates: Mapping[str, NDArray[np.int64]],
+    n: int,
+    unranked: Sequence[str] = (),
 ) -> list[UnlabelledQuery]:
-    """The queries that the LLM ranked, with n passages each, and the user's unlabelled queries.
+    """The queries that the LLM ranked and others that it did not rank, with n passages each.
 
     Args:
-        candidates: positions of each ranked query's candidates, best first, by query id.
-        n: passages of a ranked query to label.
+        candidates: positions of each query's candidates, best first, by query id.
+        n: passages of a query to label.
+        unranked: ids of training queries to label without a ranking; the dataset's extra queries follow them.
     """
     corpus, queries = dataset.corpus, dataset.queries
     asked = []
@@ -178,4 +171,7 @@ def asked_queries(
         others = [position for position in candidates[ranking.query_id] if position not in ranked]
         fill = np.array(others[: max(0, n - len(ranked))], dtype=np.int64)
         asked.append(UnlabelledQuery(ranking.query_id, queries[ranking.query_id].text, "teacher", ranked, fill))
-    return asked + [UnlabelledQuery(each, queries[each].text, "extra", _NOTHING) for each in dataset.extra]
+    for query_id in (*unranked, *dataset.extra):
+        found = candidates[query_id][:n]
+        asked.append(UnlabelledQuery(query_id, queries[query_id].text, "extra", _NOTHING, found))
+    return asked

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, cast
 
 from rankstill.compute.memory import release_memory
 from rankstill.labels.choice import label_without_ranker
@@ -21,37 +18,38 @@ if TYPE_CHECKING:
     from rankstill.components import Components
 
 
-def make_labels(components: Components, folder: Path, candidates: str, *, has_ranker: bool) -> None:
+def make_labels(components: Components, folder: Path, candidates: str, *, has_ranker: bool) -> Sequence[str]:
     """Write the labels that teach: the ranker's, or those that a configured baseline learns from.
 
     Args:
         components: the components of a chain that has candidates and, where it needs one, a ranker.
         folder: for `labels.parquet`, and for what is finished of it, to go on from after a kill; on a cluster that lies
             in the cluster's store.
+
+    Returns:
+        A note if the LLM did not rank all training queries.
     """
     found = read_candidates(components.workspace.path("candidates.parquet"), components.dataset.corpus)
     labelled: Iterable[LabelledQuery] = label_without_ranker(components, found, candidates)
+    notes = []
     if has_ranker:
-        labelled = itertools.chain(labelled, _by_ranker(components, found, folder))
+        config, lists = components.config, components.lists
+        # "llm" stands for the LLM's lists alone.
+        unranked = [] if config.labels.ranked_by == "llm" else lists.unranked(found)
+        queries = asked_queries(lists.teaching_set, lists.training, found, config.candidates.n, unranked)
+        labelled = itertools.chain(labelled, _by_ranker(components, queries, folder))
+        if unranked:
+            notes.append(f"{len(unranked):,} training queries that the LLM did not rank are labelled by the ranker")
     write_labels(labelled, folder / "labels.parquet")
     release_memory()
+    return notes
 
 
-def _by_ranker(
-    components: Components, listed: Mapping[str, NDArray[np.int64]], folder: Path
-) -> Iterator[LabelledQuery]:
-    """The ranker's labels of all queries, but for the training queries where a baseline labels these."""
-    config, dataset = components.config.labels, components.lists.teaching_set
-    asked: list[UnlabelledQuery] = []
-    ranked_by: RankedBy = "ranker"
-    if config.ranked_by in ("both", "ranker", "llm"):
-        ranked_by = config.ranked_by
-        asked = asked_queries(dataset, components.lists.training, listed, components.config.candidates.n)
+def _by_ranker(components: Components, asked: Sequence[UnlabelledQuery], folder: Path) -> Iterator[LabelledQuery]:
+    ranked_by = cast(RankedBy, components.config.labels.ranked_by)  # the other values do without a ranker
     ranker, first_stage = components.workspace.path("ranker"), components.with_late(components.before)
     if components.cluster is not None:
-        yield from components.cluster.label(
-            asked, ranker, depth=config.depth, ranked_by=ranked_by, late=first_stage.late
-        )
+        yield from components.cluster.label(asked, ranker, ranked_by=ranked_by, late=first_stage.late)
         return
     loaded = Ranker.load(ranker, components.config.device)
-    yield from label(asked, first_stage, loaded, folder / "asked", depth=config.depth, ranked_by=ranked_by)
+    yield from label(asked, first_stage, loaded, folder / "asked", ranked_by=ranked_by)

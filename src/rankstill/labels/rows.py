@@ -28,7 +28,6 @@ def labelled_query(
     """
     best_first = np.argsort(-scores, kind="stable")
     placed = np.asarray(positions, dtype=np.int64)[best_first]
-    # Steps are built around queries of this source: see `retriever.training`.
     return LabelledQuery(query.id, query.text, "teacher", placed, scores[best_first].astype(np.float32))
 
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _QUERIES_A_GROUP = 4096
 
 Source = Literal["teacher", "extra"]
-"""Where a query comes from: ranked by the LLM, or an unlabelled query of the user's."""
+"""Where a query comes from: ranked by the LLM, or a further query of the user's, which it did not rank."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,7 +55,7 @@ def take_rankings(components: Components, folder: Path) -> Sequence[str]:
     ranked = {ranking.query_id for ranking in rankings}
     missing = [query_id for query_id in components.dataset.train if query_id not in ranked]
     if missing:
-        notes.append(f"{len(missing):,} training queries have no ranking and teach nothing ({missing[0]}, ...)")
+        notes.append(f"{len(missing):,} training queries have no ranking ({missing[0]}, ...)")
     for each in notes:
         note(each)
     return notes
