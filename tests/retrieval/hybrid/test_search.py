@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -167,16 +170,65 @@ def test_qdrant_gives_the_same_scores(
     assert [by_id[number] for number in range(len(PASSAGES))] == pytest.approx(scores, abs=1e-4)
 
 
-def test_a_query_for_a_search_engine_has_both_weights_and_only_data_from_the_user(hybrid: Hybrid) -> None:
+def score_by(body: dict[str, Any], bm25: float, cosine: float, maxsim: float = 0.0) -> float:
+    """What a search engine makes of a body, given its own BM25, a passage's cosine and its MaxSim."""
+    total = 0.0
+    for each in body["query"]["bool"]["should"]:
+        if "match" in each:
+            total += each["match"]["body"]["boost"] * bm25
+        else:
+            script = each["script_score"]["script"]["source"]
+            total += each["script_score"]["boost"] * ((maxsim if script.startswith("maxSim") else cosine) + 1.0)
+    return total
+
+
+@pytest.mark.parametrize(
+    ("make", "factor"),
+    [
+        (elasticsearch_query, 2.2),
+        (opensearch_query, 1.0),
+        (partial(opensearch_query, version=2), 2.2),
+    ],
+)
+def test_a_search_engines_scores_differ_from_the_hybrids_by_a_constant(
+    make: Callable[..., dict[str, Any]], factor: float, hybrid: Hybrid, tiny_model: SentenceTransformer
+) -> None:
+    """`factor` is the engine's BM25 over ours, with k1 = 1.2."""
+    cosines = encode(tiny_model, PASSAGES, "document", "") @ encode(tiny_model, [QUERY], "query", "")[0]
+    lexical = BM25Index(PASSAGES, "english", 1.2, 0.75).scores(QUERY)
+    body = make(hybrid, QUERY, [0.1, 0.2], text_field="body", vector_field="v", size=7)
+    scores = [score_by(body, factor * word, cosine) for word, cosine in zip(lexical, cosines, strict=True)]
+    assert scores == pytest.approx(expected(hybrid, tiny_model) + hybrid.dense, abs=1e-5)
+    assert body["size"] == 7
+
+
+def test_elasticsearch_adds_maxsim_where_the_weights_count_it(
+    of_three: Hybrid, tiny_model: SentenceTransformer, late: MultiVectorEncoder
+) -> None:
+    tokens = late.encode_query(QUERY)
+    fields = {"text_field": "body", "vector_field": "v", "tokens_field": "t"}
+    body = elasticsearch_query(of_three, QUERY, [0.1, 0.2], tokens, **fields)
+    script = body["query"]["bool"]["should"][2]["script_score"]["script"]
+    assert script["source"] == "maxSimDotProduct(params.tokens, 't') + 1.0"
+    asked = np.array(script["params"]["tokens"])
+    cosines = encode(tiny_model, PASSAGES, "document", "") @ encode(tiny_model, [QUERY], "query", "")[0]
+    lexical = 2.2 * BM25Index(PASSAGES, "english", 1.2, 0.75).scores(QUERY)
+    maxsims = [(asked @ np.asarray(passage).T).max(axis=1).sum() for passage in late.encode_document(PASSAGES)]
+    scores = [score_by(body, *three) for three in zip(lexical, cosines, maxsims, strict=True)]
+    wanted = expected(of_three, tiny_model) + 7.0 * mean_maxsim(late, QUERY) + of_three.dense + of_three.late
+    assert scores == pytest.approx(wanted, abs=1e-4)
+    with pytest.raises(ModelError, match="Give tokens="):
+        elasticsearch_query(of_three, QUERY, [0.1, 0.2], **fields)
+    with pytest.raises(DataError, match="no query for OpenSearch"):
+        opensearch_query(of_three, QUERY, [0.1, 0.2], text_field="body", vector_field="v")
+
+
+@pytest.mark.parametrize("make", [elasticsearch_query, opensearch_query])
+def test_a_query_for_a_search_engine_has_only_data_from_the_user(
+    make: Callable[..., dict[str, Any]], hybrid: Hybrid
+) -> None:
     query = 'a"}} , {"match_all'
-    fields = {"text_field": "body", "vector_field": "v"}
-    for make in (elasticsearch_query, opensearch_query):
-        body = make(hybrid, query, [0.1, 0.2], **fields, size=7)
-        dense, lexical = body["query"]["bool"]["should"]
-        assert body["size"] == 7
-        assert dense["script_score"]["boost"] == hybrid.dense
-        assert dense["script_score"]["script"]["params"]["vector"] == [0.1, 0.2]
-        assert lexical == {"match": {"body": {"query": query, "boost": hybrid.bm25}}}
-        assert query not in dense["script_score"]["script"]["source"]
-        with pytest.raises(DataError, match="count late interaction"):
-            make(replace(hybrid, late=1.0), query, [0.1, 0.2], **fields)
+    dense, lexical = make(hybrid, query, [0.1, 0.2], text_field="body", vector_field="v")["query"]["bool"]["should"]
+    assert dense["script_score"]["script"]["params"]["vector"] == [0.1, 0.2]
+    assert lexical["match"]["body"]["query"] == query
+    assert query not in dense["script_score"]["script"]["source"]

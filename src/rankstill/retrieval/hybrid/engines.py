@@ -1,8 +1,8 @@
 """The hybrid in search engines: the query that gives passages the same scores there.
 
-Elasticsearch and OpenSearch compute the BM25 formula that is used here. So the weights carry over where the engine's
-analyzer gives nearly the same terms (`english` for language "english") and its k1 and b are those of the hybrid. They
-have no MaxSim over whole collections, so weights with late interaction are for Qdrant and LanceDB.
+Elasticsearch and OpenSearch compute the BM25 formula that is used here, but for a factor. So the weights carry over
+where the engine's analyzer gives nearly the same terms (`english` for language "english") and its k1 and b are those of
+the hybrid.
 """
 
 from __future__ import annotations
@@ -22,52 +22,94 @@ from rankstill.retrieval.hybrid.weights import Hybrid
 
 
 def elasticsearch_query(
-    hybrid: Hybrid, query: str, vector: Sequence[float], *, text_field: str, vector_field: str, size: int = 10
+    hybrid: Hybrid,
+    query: str,
+    vector: Sequence[float],
+    tokens: NDArray[np.float32] | None = None,
+    *,
+    text_field: str,
+    vector_field: str,
+    tokens_field: str = "tokens",
+    size: int = 10,
 ) -> dict[str, Any]:
     """The body of a search request to Elasticsearch 8 or later. Exact: every passage's cosine is computed.
+
+    Scores are the hybrid's, plus the weights `hybrid.dense` and `hybrid.late`: an engine's scores may not be negative.
+
+    Args:
+        vector: the query's, from the retriever that the weights belong to. [dimensions]
+        tokens: the query's token vectors by the multi-vector retriever, where the weights count it. [tokens,
+            dimensions]
+        text_field: of type `text`, with the analyzer of the hybrid's language.
+        vector_field: the vector field of type `dense_vector`.
+        tokens_field: the field of type `rank_vectors` (Elasticsearch 8.18 or later, a technical preview) with a
+            passage's token vectors, where the weights count them.
+
+    Raises:
+        ModelError: the weights count late interaction, and there are no `tokens`.
+    """
+    cosine = f"cosineSimilarity(params.vector, '{vector_field}') + 1.0"
+    # Elasticsearch keeps Lucene's former BM25 (LegacyBM25Similarity), which multiplies each score by k1 + 1.
+    searches = [_by_cosine(hybrid, vector, cosine), _by_words(query, text_field, hybrid.bm25 / (hybrid.k1 + 1))]
+    if hybrid.late:
+        maxsim = f"maxSimDotProduct(params.tokens, '{tokens_field}') + 1.0"
+        searches.append(_scored(maxsim, {"tokens": scaled_tokens(tokens).tolist()}, hybrid.late))
+    return _sum(searches, size)
+
+
+def opensearch_query(
+    hybrid: Hybrid,
+    query: str,
+    vector: Sequence[float],
+    *,
+    text_field: str,
+    vector_field: str,
+    size: int = 10,
+    version: int = 3,
+) -> dict[str, Any]:
+    """The body of a search request to OpenSearch 2 or later. Exact: every passage's cosine is computed.
 
     Scores are the hybrid's, plus the weight `hybrid.dense`: an engine's scores may not be negative.
 
     Args:
         vector: the query's, from the retriever that the weights belong to. [dimensions]
         text_field: of type `text`, with the analyzer of the hybrid's language.
-        vector_field: the vector field of type `dense_vector`.
+        vector_field: the vector field of type `knn_vector`.
+        version: the server's major version. Before 3, OpenSearch's BM25 is multiplied by k1 + 1.
 
     Raises:
-        DataError: the weights count late interaction.
+        DataError: the weights count late interaction, for which no query is written here.
     """
-    cosine = f"cosineSimilarity(params.vector, '{vector_field}') + 1.0"
-    return _sum(hybrid, query, vector, cosine, text_field, size)
-
-
-def opensearch_query(
-    hybrid: Hybrid, query: str, vector: Sequence[float], *, text_field: str, vector_field: str, size: int = 10
-) -> dict[str, Any]:
-    """The body of a search request to OpenSearch 2 or later; `vector_field` is of type `knn_vector`.
-
-    Everything else as for `elasticsearch_query`.
-    """
-    cosine = f"cosineSimilarity(params.vector, doc['{vector_field}']) + 1.0"
-    return _sum(hybrid, query, vector, cosine, text_field, size)
-
-
-def _sum(
-    hybrid: Hybrid, query: str, vector: Sequence[float], cosine: str, text_field: str, size: int
-) -> dict[str, Any]:
     if hybrid.late:
         raise DataError(
-            "these weights count late interaction, which Elasticsearch and OpenSearch cannot compute for a collection. "
-            "Use hybrid.json or hybrid-distilled.json."
+            "these weights count late interaction, for which there is no query for OpenSearch here. Use hybrid.json or "
+            "hybrid-distilled.json, or Elasticsearch, Qdrant or LanceDB."
         )
-    dense = {
+    cosine = f"cosineSimilarity(params.vector, doc['{vector_field}']) + 1.0"
+    factor = 1.0 if version >= 3 else hybrid.k1 + 1
+    return _sum([_by_cosine(hybrid, vector, cosine), _by_words(query, text_field, hybrid.bm25 / factor)], size)
+
+
+def _by_cosine(hybrid: Hybrid, vector: Sequence[float], cosine: str) -> dict[str, Any]:
+    return _scored(cosine, {"vector": [float(value) for value in vector]}, hybrid.dense)
+
+
+def _scored(script: str, parameters: dict[str, Any], boost: float) -> dict[str, Any]:
+    return {
         "script_score": {
             "query": {"match_all": {}},
-            "script": {"source": cosine, "params": {"vector": [float(value) for value in vector]}},
-            "boost": hybrid.dense,
+            "script": {"source": script, "params": parameters},
+            "boost": boost,
         }
     }
-    lexical = {"match": {text_field: {"query": query, "boost": hybrid.bm25}}}
-    return {"size": size, "query": {"bool": {"should": [dense, lexical]}}}
+
+
+def _by_words(query: str, text_field: str, boost: float) -> dict[str, Any]:
+    return {"match": {text_field: {"query": query, "boost": boost}}}
+
+
+def _sum(searches: Sequence[dict[str, Any]], size: int) -> dict[str, Any]:
+    return {"size": size, "query": {"bool": {"should": list(searches)}}}
 
 
 @dataclass(frozen=True)
