@@ -71,11 +71,14 @@ def test_what_the_card_hides_is_left_out_and_named_for_null_would_mean_another_e
 def test_the_multi_vector_card_says_what_was_chosen_and_how_to_load_it(toy_dataset: Dataset) -> None:
     _, config = card(toy_dataset)
     outcome = Outcome(Path("w"), Path("w/retriever"), Path("w/reranker"), table=None, notes=("a note",))
-    text = multi_vector_card(config, toy_dataset, outcome, Choice(context=1.0, idf_power=0.5, loss=3.0, lists=24))
+    text = multi_vector_card(
+        config, toy_dataset, outcome, Choice(context=1.0, idf_power=0.5, loss=3.0, lists=24), 5_930
+    )
     metadata = yaml.safe_load(text.split("---")[1])
     assert "multi-vector" in metadata["tags"]
     assert "24 of an LLM's rankings chose two numbers" in text
     assert "takes in 1 times the mean" in text
     assert "to the power of\n0.5." in text
+    assert "takes 5.9 kB a passage on disk (`multi_vector.bits: 2`)" in text
     assert "MultiVectorEncoder(" in text
     assert "- a note" in text

@@ -61,6 +61,20 @@ def test_another_retriever_of_the_run_is_named_where_it_scores_higher(capsys: py
     assert " ".join(found.advice.split()) in said
 
 
+def test_the_advice_says_how_little_of_the_rankers_gain_arrived_with_judgements_and_without() -> None:
+    table = measured([3] * 30, [2] * 30, hybrid_before=[1] * 30, ranker=[1] * 30)
+    said = (
+        "The ranker has nDCG@10 1.000; the distilled retriever holds 26% of its gain. A single vector cannot hold the "
+        "rest. Another retriever of this run scores highest: hybrid before, with nDCG@10 1.000."
+    )
+    assert verdict(table, Path("w")).advice.startswith(said)
+    unjudged = verdict(None, Path("w"), agreement=agreed(table)).advice
+    assert unjudged.startswith(said)
+    assert "No test query is judged." in unjudged
+    most = measured([20] * 30, [2] * 30, hybrid_before=[1] * 30, ranker=[1] * 30)
+    assert verdict(most, Path("w")).advice.startswith("Another retriever of this run scores highest")
+
+
 @pytest.mark.parametrize("other", [[3] * 30, [5] * 30])
 def test_none_is_named_that_does_not_score_higher(other: list[int]) -> None:
     assert verdict(measured([3] * 30, [2] * 30, hybrid_before=other, ranker=[1] * 30), Path("w")).advice == ""

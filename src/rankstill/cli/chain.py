@@ -34,7 +34,7 @@ def demo(
     from rankstill.demo import demo_config, run_demo
 
     changes = changes_of(seed=seed, set_=set_)
-    refuse_unused(demo_config(changes), "demo")
+    refuse_unused(demo_config(changes), "demo", changes)
     show(run_demo(workspace, quick=quick, all_claims=all_claims, replace=replace, changes=changes))
 
 

@@ -44,12 +44,18 @@ def unused_options(config: Config) -> dict[str, str]:
 def _unread(config: Config) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """A section, what of the rest leaves some of its options unread, and these."""
     ranker, labels, multi_vector = config.ranker, config.labels, config.multi_vector
-    if not ranker.cross_encoder:
+    if labels.ranked_by in ("first-choice", "gold") or labels.white_box:
+        why = f"labels.ranked_by is {labels.ranked_by}, and no ranker is trained"
+        yield "ranker", why, _all_of(ranker)
+        yield "multi_vector", why, _all_of(multi_vector)
+    elif not ranker.cross_encoder:
         yield "ranker", "ranker.cross_encoder is false", _OF_CROSS_ENCODER
     if labels.white_box is None:
         yield "white_box", "labels.ranked_by is no white-box method", _all_of(config.white_box)
     if labels.ranked_by not in ("both", "ranker"):
         yield "labels", f"labels.ranked_by is {labels.ranked_by}", ("unranked",)
+    if config.retriever.loss == "margin-mse":
+        yield "retriever", "retriever.loss is margin-mse", ("in_batch",)
     if config.retriever.blend is not None:
         yield "retriever", "retriever.blend is set", ("holdout",)
     if not multi_vector.make:

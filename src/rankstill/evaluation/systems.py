@@ -56,7 +56,7 @@ SYSTEMS = tuple(MEANINGS)
 """All of them, in the order of every table."""
 RETRIEVERS = {"retriever": DISTILLED, "multi-vector": MULTI_VECTOR, "multi-vector-distilled": MULTI_VECTOR_DISTILLED}
 """The retrievers that a run makes: their folders in the workspace, and the rows that measure them."""
-FREE = (HYBRID_BEFORE, BM25, FIRST_STAGE)
+FREE = (MULTI_VECTOR_HYBRID, HYBRID_BEFORE, MULTI_VECTOR, BM25, FIRST_STAGE)
 """The free rivals: searches that need no training. A new retriever should beat them."""
 UNTRAINED = (BM25, BEFORE, FIRST_STAGE)
 """Systems that need only the chain's candidates, and no seed."""

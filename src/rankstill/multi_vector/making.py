@@ -79,6 +79,7 @@ def _encode(components: Components, model: MultiVectorEncoder, folder: Path) -> 
     """The corpus's token vectors, and what a search in two stages needs, measured with training queries."""
     index = TokenIndex.encode(model, components.dataset.corpus.texts(), folder, components.config.multi_vector.bits)
     queries = components.dataset.texts_of(components.dataset.train[:_QUERIES_TO_MEASURE_WITH])
+    say(f"the index of token vectors takes {index.bytes_per_passage / 1000:.1f} kB a passage")
     say(make_two_stage(index, encode_queries(model, queries), _LEAST_RECALL, str(model.device)).describe())
     return index
 

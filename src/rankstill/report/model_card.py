@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rankstill.config import Config, public_yaml
 from rankstill.data import Dataset
 from rankstill.evaluation.systems import MULTI_VECTOR, MULTI_VECTOR_DISTILLED
+from rankstill.multi_vector import TokenIndex
 from rankstill.multi_vector.choosing import read_choice
 
 if TYPE_CHECKING:
@@ -42,9 +43,10 @@ def write_cards(components: Components, outcome: Outcome) -> None:
     workspace.write("retriever/README.md", model_card(config, dataset, outcome))
     chosen = read_choice(components) if components.has_multi_vector else None
     if chosen is not None:
-        workspace.write("multi-vector/README.md", multi_vector_card(config, dataset, outcome, chosen))
+        size = TokenIndex.load(workspace.path("multi-vector-index")).bytes_per_passage
+        workspace.write("multi-vector/README.md", multi_vector_card(config, dataset, outcome, chosen, size))
         if components.has_distilled_multi_vector:
-            card = multi_vector_card(config, dataset, outcome, chosen, trained=True)
+            card = multi_vector_card(config, dataset, outcome, chosen, size, trained=True)
             workspace.write("multi-vector-distilled/README.md", card)
 
 
@@ -61,9 +63,13 @@ def model_card(config: Config, dataset: Dataset, outcome: Outcome) -> str:
 
 
 def multi_vector_card(
-    config: Config, dataset: Dataset, outcome: Outcome, chosen: Choice, *, trained: bool = False
+    config: Config, dataset: Dataset, outcome: Outcome, chosen: Choice, size: float, *, trained: bool = False
 ) -> str:
-    """As `model_card`, of the multi-vector retriever, as it was made or as it was trained."""
+    """As `model_card`, of the multi-vector retriever, as it was made or as it was trained.
+
+    Args:
+        size: bytes of a passage in the run's index.
+    """
     system = MULTI_VECTOR_DISTILLED if trained else MULTI_VECTOR
     weights = "No weight was trained."
     if trained:
@@ -75,7 +81,10 @@ The token vectors of {config.retriever.model}, matched by MaxSim, made with Rank
 {chosen.lists:,} of an LLM's rankings chose two numbers. Each token's vector takes in {chosen.context:g} times the mean
 of its text's. And a query's tokens count by their inverse document frequency in this corpus, to the power of
 {chosen.idf_power:g}."""
-    made_on = f"{dataset.name}: {len(dataset.corpus):,} passages, which say how rare each token is."
+    made_on = (
+        f"{dataset.name}: {len(dataset.corpus):,} passages, which say how rare each token is. The run's index takes "
+    )
+    made_on += f"{size / 1000:.1f} kB a passage on disk (`multi_vector.bits: {config.multi_vector.bits}`)."
     tags = "[sentence-transformers, multi-vector, late-interaction, feature-extraction, rankstill]"
     return _card(config, outcome, what, outcome.verdict(system), _USE_MULTI_VECTOR, made_on, tags)
 

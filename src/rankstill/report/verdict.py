@@ -6,7 +6,7 @@ Where it is not better, figures that the run has anyway say what may be the caus
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -36,6 +36,8 @@ _SUBJECTS = {
 }
 
 Kind = Literal["better", "worse", "open", "none"]
+_MOST = 0.5
+"""The share of the ranker's gain below which the new retriever lacks most of it."""
 _FLAT = 0.95
 """The share of the highest possible entropy above which labels count as flat. Ten passages whose best is three times as
 likely as each other one have 0.96."""
@@ -106,7 +108,8 @@ def verdict(
         found = _by_judgements(table, system, by_lists)
     elif by_lists is not None and missing is None:
         unjudged = _unmeasured(workspace, missing, offer)
-        found = replace(by_lists, why=unjudged.why, advice=f"No test query is judged. {unjudged.advice}")
+        advice = f"{by_lists.advice} No test query is judged. {unjudged.advice}".lstrip()
+        found = replace(by_lists, why=unjudged.why, advice=advice)
     else:
         return _unmeasured(workspace, missing, offer)
     if agreement is not None and found.not_better:
@@ -124,7 +127,7 @@ def _by_judgements(table: EvaluationTable, system: str, by_lists: Verdict | None
         f"On {_counted(table.n, 'test query', 'test queries')}{judged}: {_test(table, system)}",
         rivals,
         agreement=f"{by_lists.sentence} {by_lists.test}" if by_lists else "",
-        advice=_higher(table),
+        advice=_higher(table, system),
     )
 
 
@@ -140,6 +143,7 @@ def _by_lists(agreement: Agreement, system: str) -> Verdict | None:
         f"On {_counted(table.n, 'list', 'lists')}: {_test(table, system)} This does not cover passages outside the "
         "lists, and does not show whether the LLM is right.",
         rivals,
+        advice=_higher(table, system),
     )
 
 
@@ -203,19 +207,35 @@ def _rivals(table: EvaluationTable, system: str) -> str:
     return f"Against the free rivals, which need no training: {told}."
 
 
-def _higher(table: EvaluationTable) -> str:
-    """Which other retriever of the run scores highest, if higher than both the distilled one and the old one."""
+def _higher(table: EvaluationTable, system: str) -> str:
+    """Which other retriever of the run scores highest, if higher than both the new one and the old one; and how much of
+    the ranker's gain the new one has."""
     measure = table.measures[0]
-    values = {system.name: system.values[measure] for system in table.systems}
-    best = max((name for name in _OTHERS if name in values), key=values.__getitem__, default=systems.DISTILLED)
-    if values[best] <= max(values[systems.DISTILLED], values[systems.BEFORE]):
+    values = {each.name: each.values[measure] for each in table.systems}
+    best = max((name for name in _OTHERS if name in values), key=values.__getitem__, default=system)
+    if values[best] <= max(values[system], values[systems.BEFORE]):
         return ""
     found, p_value = _compared(table, best), table.adjusted_p(measure)[best]
     p_in_words = found.p_in_words(p_value).replace(" ", "\u00a0")
     return (
-        f"Another retriever of this run scores highest: {best}, with {measure} {values[best]:.3f}. That is "
-        f"{signed(found.difference)} against the old retriever ({p_in_words}, Holm-corrected). It is {_OTHERS[best]}; "
-        "see docs/guides/deploy.md."
+        f"{_kept(values, system, measure)}Another retriever of this run scores highest: {best}, with {measure} "
+        f"{values[best]:.3f}. That is {signed(found.difference)} against the old retriever ({p_in_words}, "
+        f"Holm-corrected). It is {_OTHERS[best]}; see docs/guides/deploy.md."
+    )
+
+
+def _kept(values: Mapping[str, float], system: str, measure: str) -> str:
+    """How much of the ranker's gain over the old retriever the new one has, where that is less than half."""
+    if systems.RANKER not in values:
+        return ""
+    known = values[systems.RANKER] - values[systems.BEFORE]
+    kept = (values[system] - values[systems.BEFORE]) / known if known > 0 else 1.0
+    if kept >= _MOST:
+        return ""
+    one_vector = " A single vector cannot hold the rest." if system == systems.DISTILLED else ""
+    return (
+        f"The ranker has {measure} {values[systems.RANKER]:.3f}; {_SUBJECTS[system]} holds {max(kept, 0):.0%} of its "
+        f"gain.{one_vector} "
     )
 
 
