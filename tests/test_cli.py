@@ -25,6 +25,7 @@ HEAVY = ("torch", "sentence_transformers", "transformers", "datasets", "ir_datas
 COMMANDS = (
     "demo",
     "run",
+    "hybrid",
     "candidates",
     "teach",
     "train-ranker",

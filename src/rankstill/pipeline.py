@@ -31,7 +31,7 @@ from rankstill.ranker.making import make_ranker, make_reranker
 from rankstill.report import write_report
 from rankstill.report.model_card import write_cards
 from rankstill.reporting import Reports
-from rankstill.retrieval.making import make_candidates, make_vectors
+from rankstill.retrieval.making import make_candidates, make_hybrids, make_vectors
 from rankstill.steps import STEPS, Plan
 from rankstill.teacher.making import ask_for_rankings, take_rankings
 from rankstill.workspace import DatasetIdentity, Workspace
@@ -232,16 +232,26 @@ class Chain:
         )
 
     @_once
+    def hybrid(self) -> str:
+        """LLM -> hybrids: fit the weights of the first-stage scores to the LLM's rankings."""
+        return self.workspace.step(
+            "hybrid",
+            lambda folder: make_hybrids(self.components, folder),
+            outputs=("hybrid.json", *self._made_with_late()),
+            settings=[],
+            inputs=[self.candidates(), self.held_out(), *self._made_late()],
+        )
+
+    @_once
     def ranker(self) -> str:
         """LLM -> ranker: train the ranker on the LLM's rankings."""
         return self.workspace.step(
             "ranker",
             lambda folder: make_ranker(self.components, folder, self.reports),
-            outputs=("ranker", "ranker-losses.json", "hybrid.json", *self._made_with_late()),
+            outputs=("ranker", "ranker-losses.json"),
             settings=[
                 self._section("ranker"),
                 self.config.seed,
-                "with hybrids of three scores",
                 *(["both weights fitted"] if self.components.cross_encoder_start else []),
             ],
             inputs=[self.candidates(), self.held_out(), *self.components.ranker_identity, *self._made_late()],

@@ -12,6 +12,7 @@ TITLES: Mapping[str, str] = {
     "held_out": "hold out lists",
     "multi_vector": "make the multi-vector retriever",
     "token_index": "index token vectors",
+    "hybrid": "hybrid",
     "ranker": "train-ranker",
     "labels": "label",
     "retriever": "train-retriever",

@@ -14,10 +14,12 @@ import pytest
 
 import rankstill
 from rankstill.config import Config, read_config
-from rankstill.evaluation.chain_agreement import read_agreement
+from rankstill.evaluation.chain_agreement import agreement_untrained, read_agreement
+from rankstill.evaluation.systems import BEFORE, FREE
 from rankstill.extras.proof import prove
 from rankstill.labels import read_labels
 from rankstill.outcome import Outcome
+from rankstill.pipeline import open_chain
 from toy import passages, teach
 
 MakeConfig = Callable[..., Config]
@@ -109,6 +111,23 @@ def test_the_order_of_a_held_out_list_reaches_nothing_but_the_agreement(
     assert said.keys() == other.keys()
     assert [name for name in said if said[name] != other[name]] == []
     assert read_agreement(tmp_path / "as-said") != read_agreement(tmp_path / "reversed")
+
+
+def test_the_free_hybrids_agreement_is_known_before_anything_is_trained(
+    sixty: Path, toy_config: MakeConfig, tmp_path: Path
+) -> None:
+    write_lists(sixty, good_lists())
+    config = toy_config({"dataset.train_split": None, "retriever.blend": None}, source=sixty)
+    with open_chain(config, tmp_path / "w") as chain:
+        chain.run("hybrid")
+        early = agreement_untrained(chain.components).table
+    rankstill.distill(config, tmp_path / "w")
+    whole = read_agreement(tmp_path / "w").table
+    assert early is not None
+    assert whole is not None
+    assert {each.name for each in early.systems} == {BEFORE, *FREE}
+    for each in early.systems:
+        assert each.values == whole.system(each.name).values
 
 
 def test_the_order_of_any_other_list_does_reach_what_learns(

@@ -229,8 +229,8 @@ def test_a_second_run_repeats_no_step_and_gives_the_same_outcome(
 @pytest.mark.parametrize(
     ("changes", "anew"),
     [
-        ({"retriever.passage_prompt": "passage: "}, ("vectors", "candidates", *_from("ranker"))),
-        ({"candidates.n": 7}, ("candidates", *_from("ranker"))),
+        ({"retriever.passage_prompt": "passage: "}, ("vectors", "candidates", *_from("hybrid"))),
+        ({"candidates.n": 7}, ("candidates", *_from("hybrid"))),
         ({"ranker.learning_rate": 2e-4}, _from("ranker")),
         ({"labels.unranked": 7}, _from("labels")),
         ({"retriever.passages_per_query": 4}, _from("retriever")),

@@ -22,6 +22,7 @@ def up_to(step: str) -> tuple[str, ...]:
 STAGES = {
     "candidates": ("vectors", "candidates"),
     "teach": ("vectors", "candidates", "rankings"),
+    "hybrid": up_to("hybrid"),
     "train-ranker": up_to("ranker"),
     "label": up_to("labels"),
     "train-retriever": up_to("retriever"),

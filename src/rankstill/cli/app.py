@@ -14,7 +14,7 @@ from rankstill.progress import say
 
 _GROUPS = {
     "Start": ("demo", "init", "check", "check-teacher", "write-queries"),
-    "Run": ("run",),
+    "Run": ("hybrid", "run"),
     "Single steps": ("candidates", "teach", "train-ranker", "label", "train-retriever", "evaluate"),
     "Judge": ("judge", "check-judge"),
     "Inspect": ("prove", "rag", "report", "compare", "serve", "votes", "ledger", "cache"),

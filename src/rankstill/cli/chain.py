@@ -9,7 +9,7 @@ import typer
 
 from rankstill.cli.app import app
 from rankstill.cli.options import Experiment, Replace, Seed, Set, changes_of, on_workspace
-from rankstill.cli.showing import show, tell
+from rankstill.cli.showing import show, show_hybrid, tell
 from rankstill.errors import RankstillError
 from rankstill.progress import say
 
@@ -65,6 +65,24 @@ def run(
 
 
 _step("candidates", "candidates", "Find candidate passages for every query, with BM25 and the retriever.")
+
+
+@on_workspace("hybrid")
+def hybrid(experiment: Experiment, replace: Replace = False) -> None:
+    """Weigh BM25, your retriever and its token vectors by the LLM's lists, and measure the sum. Nothing is trained."""
+    from rankstill.evaluation.chain_agreement import agreement_untrained
+    from rankstill.evaluation.chain_runs import evaluate_untrained
+    from rankstill.pipeline import open_chain
+
+    with open_chain(experiment.settled(), experiment.workspace, replace=replace) as chain:
+        if "hybrid" not in chain.steps:
+            raise RankstillError(f"labels.ranked_by: {chain.config.labels.ranked_by} fits no hybrid. Leave it out.")
+        chain.run("hybrid")
+        components = chain.components
+        table, agreement = evaluate_untrained(components), agreement_untrained(components)
+        show_hybrid(chain.workspace.folder, table, agreement, late=components.has_multi_vector)
+
+
 _step("train-ranker", "ranker", "Train the ranker on the LLM's rankings.")
 _step("label", "labels", "Let the ranker label queries and passages.")
 _step("train-retriever", "retriever", "Train the retriever on the labels.")

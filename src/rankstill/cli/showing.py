@@ -15,6 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from rankstill.evaluation import EvaluationTable
+    from rankstill.evaluation.agreement import Agreement
     from rankstill.outcome import Outcome
 
 
@@ -86,6 +88,43 @@ def show(outcome: Outcome) -> None:
     longest = max(len(what) for what, _ in steps)
     for what, why in steps:
         out.print(f"  {what:{longest}}  {why}", markup=False, soft_wrap=True)
+
+
+def show_hybrid(workspace: Path, table: EvaluationTable | None, agreement: Agreement, *, late: bool) -> None:
+    """Print how good the free hybrid is, its weights, and how to go on.
+
+    Args:
+        table: the systems that train nothing, on judged queries, if there are any.
+        agreement: the same, on the LLM's held-out lists.
+        late: whether late interaction is a part of it.
+    """
+    from rich.console import Console
+
+    from rankstill.evaluation import render, systems
+    from rankstill.report.verdict import verdict
+    from rankstill.retrieval.hybrid import Hybrid
+
+    out = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    if table is not None:
+        out.print(render(table, width=out.width))
+    if agreement.table is not None:
+        out.print(render(agreement.table, agreement.heading, out.width))
+    out.print(agreement.limits(), markup=False)
+    system = systems.MULTI_VECTOR_HYBRID if late else systems.HYBRID_BEFORE
+    path = workspace / ("hybrid-multi-vector.json" if late else "hybrid.json")
+    hybrid, place = Hybrid.load(path), shlex.quote(str(workspace))
+    found = verdict(table, workspace, agreement=agreement, system=system)
+    maxsim = f", MaxSim {hybrid.late:.3g}" if late else ""
+    lines = [found.sentence, found.test, found.agreement] if found.kind != "none" else []
+    lines += [
+        f"Weights: cosine {hybrid.dense:.3g}, BM25 {hybrid.bm25:.3g}{maxsim}. {hybrid.lists:,} of the LLM's lists set "
+        f"them. They are in {path}.",
+        "Search with it in Python, Qdrant, Elasticsearch, OpenSearch or LanceDB: docs/guides/deploy.md.",
+        f"To train retrievers on the same lists: rankstill run {place}",
+    ]
+    out.print()
+    for line in filter(None, lines):
+        out.print(wrapped(line, out.width), markup=False, soft_wrap=True)
 
 
 def _next_steps(outcome: Outcome) -> list[tuple[str, str]]:

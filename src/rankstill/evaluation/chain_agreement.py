@@ -55,16 +55,37 @@ def measure_agreement(components: Components, folder: Path, *, with_ranker: bool
     return []
 
 
+def agreement_untrained(components: Components) -> Agreement:
+    """As the step `agreement` measures it, of the systems that train nothing.
+
+    Args:
+        components: the components of a chain that has come as far as the step `hybrid`.
+    """
+    rankings, config = components.lists.held_out, components.config
+    k, seed, resamples = config.candidates.k, config.seed, config.evaluation.resamples
+    scores = score_lists(components, rankings, with_ranker=True, trained=False) if rankings else {}
+    return Agreement(
+        table=agreement_table(rankings, scores, k, seed, resamples) if rankings else None,
+        why=HeldOutLists.load(components.workspace.path(HELD_OUT_FILE)).why,
+        by_chance=by_chance(rankings, k) if rankings else 0.0,
+        symptoms=Symptoms(len(components.lists.training), _ENOUGH, None, None, None),
+    )
+
+
 def read_agreement(workspace: Path) -> Agreement:
     """What the step `agreement` wrote."""
     return Agreement.from_json(json.loads((workspace / "agreement.json").read_text(encoding="utf-8")))
 
 
-def score_lists(components: Components, rankings: Sequence[Ranking], *, with_ranker: bool) -> dict[str, list[Scores]]:
+def score_lists(
+    components: Components, rankings: Sequence[Ranking], *, with_ranker: bool, trained: bool = True
+) -> dict[str, list[Scores]]:
     """Every system's scores of each list's passages, those that the LLM placed first, in its order, then the others.
 
     Args:
-        components: the components of a chain that has come as far as the step `reranker`.
+        components: the components of a chain that has come as far as the step `reranker`; or as far as `hybrid`, for
+            the systems that train nothing.
+        trained: False for those alone.
 
     Returns:
         System -> scores, in the order of `SYSTEMS`. Each [passages]
@@ -72,11 +93,13 @@ def score_lists(components: Components, rankings: Sequence[Ranking], *, with_ran
     path, dataset = components.workspace.path, components.dataset
     queries = dataset.texts_of(each.query_id for each in rankings)
     positions = components.lists.positions_of(rankings)
-    stage_after = components.first_stage_after(path("vectors-after"), components.model_after)
-    stages = {"before": components.with_late(components.before), "after": components.with_late(stage_after)}
-    if components.has_distilled_multi_vector:
-        index = TokenIndex.load(path("multi-vector-distilled-index"))
-        stages["distilled"] = stage_after.with_late(MeanMaxSim(components.distilled_multi_vector, index))
+    stages = {"before": components.with_late(components.before)}
+    if trained:
+        stage_after = components.first_stage_after(path("vectors-after"), components.model_after)
+        stages["after"] = components.with_late(stage_after)
+        if components.has_distilled_multi_vector:
+            index = TokenIndex.load(path("multi-vector-distilled-index"))
+            stages["distilled"] = stage_after.with_late(MeanMaxSim(components.distilled_multi_vector, index))
     known = {when: list(stage.features(queries, positions)) for when, stage in stages.items()}
 
     def alone(feature: str, when: str) -> list[Scores]:
@@ -93,8 +116,15 @@ def score_lists(components: Components, rankings: Sequence[Ranking], *, with_ran
             _fused(each[:, : len(FEATURES)], here, components.config.candidates.rrf_k)
             for each, here in zip(known["before"], positions, strict=True)
         ],
-        systems.DISTILLED: alone("dense", "after"),
     }
+    if with_ranker:
+        scores[systems.HYBRID_BEFORE] = weighed("hybrid.json", "before")
+    if components.has_multi_vector:
+        scores[systems.MULTI_VECTOR] = alone(LATE, "before")
+        scores[systems.MULTI_VECTOR_HYBRID] = weighed("hybrid-multi-vector.json", "before")
+    if not trained:
+        return {name: scores[name] for name in systems.SYSTEMS if name in scores}
+    scores[systems.DISTILLED] = alone("dense", "after")
     if with_ranker:
         pairs = [
             (query, text) for query, here in zip(queries, positions, strict=True) for text in dataset.corpus.texts(here)
@@ -107,11 +137,7 @@ def score_lists(components: Components, rankings: Sequence[Ranking], *, with_ran
         ):
             ranker = Ranker.load(path(folder), components.config.device)
             scores[name] = list(np.split(ranker.score(pairs, np.concatenate(known[when]), known=cross_encoded), ends))
-        scores[systems.HYBRID_BEFORE] = weighed("hybrid.json", "before")
         scores[systems.HYBRID_DISTILLED] = weighed("hybrid-distilled.json", "after")
-    if components.has_multi_vector:
-        scores[systems.MULTI_VECTOR] = alone(LATE, "before")
-        scores[systems.MULTI_VECTOR_HYBRID] = weighed("hybrid-multi-vector.json", "before")
     if components.has_distilled_multi_vector:
         scores[systems.MULTI_VECTOR_DISTILLED] = alone(LATE, "distilled")
         scores[systems.MULTI_VECTOR_HYBRID_DISTILLED] = weighed("hybrid-multi-vector-distilled.json", "distilled")

@@ -88,6 +88,22 @@ def evaluate_chain(components: Components, folder: Path) -> Sequence[str]:
     return [*of_judge, leaks, *([_in_words(by_answers)] if by_answers else [])]
 
 
+def evaluate_untrained(components: Components) -> EvaluationTable | None:
+    """Measure the systems that train nothing on the judged test queries; None without any.
+
+    Args:
+        components: the components of a chain that has come as far as the step `hybrid`.
+    """
+    dataset, evaluation = components.test_set, components.config.evaluation
+    qrels = dataset.test_qrels()
+    if not qrels:
+        return None
+    queries = {query.id: query.text for query in searched_queries(components.dataset)}
+    searches = chain_systems(components, queries, with_ranker=True)
+    runs = {name: search() for name, search in searches.items() if name in (systems.BEFORE, *systems.FREE)}
+    return evaluate_runs(runs, qrels, systems.BEFORE, evaluation.measures, components.config.seed, evaluation.resamples)
+
+
 def _of_judge(components: Components, runs: Mapping[str, Run], qrels: Qrels) -> tuple[list[str], list[str]]:
     """What to know of an LLM's judgements, and the measure that leaves out what it did not judge, if that is much."""
     judged = read_judgements(components.workspace.folder, components.dataset)
@@ -136,7 +152,7 @@ def chain_systems(
 
     Args:
         components: the components of a chain that has come as far as the step `reranker`; for those that are
-            `UNTRAINED`, `candidates`.
+            `UNTRAINED`, `candidates`; for those that are `FREE`, `hybrid`.
         queries: what to search for: texts by id.
     """
 

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from rankstill.components import Components
 
 _LATE = {"multi_vector", "token_index", "multi_vector_distilled"}
+_BY_RANKER = {"hybrid", "ranker"}
+"""What a baseline's comparison is without: it has no ranker to label with, nor a hybrid beside it."""
 
 
 def needs_ranker(config: Config, dataset: Dataset) -> bool:
@@ -36,8 +38,8 @@ def unneeded_steps(config: Config, dataset: Dataset) -> set[str]:
             return _LATE
         return set() if config.multi_vector.epochs else {"multi_vector_distilled"}
     if config.labels.ranked_by in ("llm", "first-choice"):
-        return _LATE | {"ranker"}
-    return _LATE | {"rankings", "held_out", "ranker", "agreement"}
+        return _LATE | _BY_RANKER
+    return _LATE | _BY_RANKER | {"rankings", "held_out", "agreement"}
 
 
 def check_white_box(config: Config, dataset: Dataset) -> None:

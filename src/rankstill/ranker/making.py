@@ -19,11 +19,11 @@ if TYPE_CHECKING:
 
 
 def make_ranker(components: Components, folder: Path, reports: Reports) -> Sequence[str]:
-    """Train the ranker, and fit the hybrids of BM25 and the old retriever, without late interaction and with it.
+    """Train the ranker on the LLM's rankings.
 
     Args:
         components: the components of a chain that has rankings.
-        folder: for `ranker/`, its training curve, `hybrid.json` and `hybrid-multi-vector.json`.
+        folder: for `ranker/` and its training curve.
     """
     config, start = components.config.ranker, components.cross_encoder_start
     lists = components.lists.with_scores(components.with_late(components.before))
@@ -33,9 +33,6 @@ def make_ranker(components: Components, folder: Path, reports: Reports) -> Seque
         components.model_before, components.before.bm25.statistics, late=components.late_model
     )
     ranker.save(folder / "ranker")
-    fit_hybrid(lists, components.config.candidates).save(folder / "hybrid.json")
-    if components.has_multi_vector:
-        fit_hybrid(lists, components.config.candidates, late=True).save(folder / "hybrid-multi-vector.json")
     return _notes(components, has_cross_encoder=ranker.cross_encoder is not None)
 
 

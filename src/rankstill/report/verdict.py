@@ -30,6 +30,8 @@ _OTHERS = {
 }
 """Retrievers that a run makes besides, and the files that they are, in the workspace."""
 _SUBJECTS = {
+    systems.HYBRID_BEFORE: "the hybrid",
+    systems.MULTI_VECTOR_HYBRID: "the multi-vector hybrid",
     systems.DISTILLED: "the distilled retriever",
     systems.MULTI_VECTOR: "the multi-vector retriever",
     systems.MULTI_VECTOR_DISTILLED: "the distilled multi-vector retriever",

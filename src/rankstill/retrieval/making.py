@@ -1,4 +1,4 @@
-"""The first stage of a chain: the corpus's vectors, and each query's candidates."""
+"""The first stage of a chain: the corpus's vectors, each query's candidates, and the weights of its scores."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rankstill.progress import note
 from rankstill.retrieval.dense import encode_passages
 from rankstill.retrieval.first_stage import write_candidates
+from rankstill.retrieval.hybrid import fit_hybrid
 
 if TYPE_CHECKING:
     from rankstill.components import Components
@@ -37,3 +38,16 @@ def make_candidates(components: Components, folder: Path) -> Sequence[str]:
     measured = components.index[1].describe()
     note(measured)
     return [measured]
+
+
+def make_hybrids(components: Components, folder: Path) -> None:
+    """Fit the hybrids of BM25 and the old retriever, without late interaction and with it.
+
+    Args:
+        components: the components of a chain that has rankings and, unless it makes none, a multi-vector retriever.
+        folder: for `hybrid.json` and `hybrid-multi-vector.json`.
+    """
+    lists = components.lists.with_scores(components.with_late(components.before))
+    fit_hybrid(lists, components.config.candidates).save(folder / "hybrid.json")
+    if components.has_multi_vector:
+        fit_hybrid(lists, components.config.candidates, late=True).save(folder / "hybrid-multi-vector.json")

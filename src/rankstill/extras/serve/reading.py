@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 Kind = Literal["query", "document"]
 NEEDED = ("vectors", "retriever", "reranker")
 """Steps without which there is nothing to compare."""
-SERVED = (*NEEDED, "multi_vector", "ranker", "multi_vector_distilled")
+SERVED = (*NEEDED, "multi_vector", "hybrid", "ranker", "multi_vector_distilled")
 """Steps whose outputs are served."""
 _CHARACTERS_A_BATCH = 48_000
 _CHARACTERS_A_TOKEN = 6
