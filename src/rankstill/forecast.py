@@ -89,7 +89,7 @@ def _work(components: Components, steps: tuple[str, ...]) -> Mapping[str, float]
         unranked += min(most, len(dataset.train) - asked)
     labelled = teaching + unranked
     searched = len(dataset.test) or len(dataset.unjudged)
-    cross = _CROSS_ENCODER if components.cross_encoder_start else 0.0
+    cross = _CROSS_ENCODER if "ranker" in steps and components.cross_encoder_start else 0.0
     depth = config.evaluation.rerank_depth
     length = min(1.0, config.retriever.training_length / _tokens_a_passage(components))
     judged = _SHARES * judging * k
