@@ -56,7 +56,8 @@ def test_the_turned_retriever_loads_anywhere_and_gives_short_vectors(finished: F
 
     config, folder = finished
     table = measure_truncation(config, folder, [32, 16, 8], keep=16)
-    assert [cut.dimensions for cut in table.cuts] == [32, 16, 8]
+    assert [system.name.split(" ")[0] for system in table.systems] == ["32", "16", "16", "8", "8"]
+    assert "| 8 dimensions (32 MB), cut off |" in (folder / "export" / "matryoshka.md").read_text(encoding="utf-8")
     texts = ["The magma of the volcano", "yeast and dough", "a crane"]
     before = SentenceTransformer(str(folder / "retriever"), device="cpu")
     short = SentenceTransformer(str(folder / "export" / "matryoshka"), device="cpu")
