@@ -18,7 +18,7 @@ from rankstill.evaluation.metrics import DEFAULT_MEASURES, PerQuery, aggregate, 
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.significance import Comparison, compare, holm, interval
 from rankstill.evaluation.systems import DISTILLED, FREE
-from rankstill.tables import markdown_rows, table_html, table_markdown
+from rankstill.tables import markdown_rows, table_html
 
 T = TypeVar("T")
 
@@ -87,21 +87,11 @@ class EvaluationTable:
 
     def to_html(self, heading: str = "Retrieval quality") -> str:
         """The table for a notebook."""
-        return table_html(*self._for_notebooks(heading))
-
-    def to_notebook_markdown(self, heading: str = "Retrieval quality") -> str:
-        """The table for a notebook that shows Markdown, every text escaped."""
-        return table_markdown(*self._for_notebooks(heading))
+        headings = [column.replace("\n@", "@") for column in _headings(self)]
+        return table_html(_title(self, heading), [headings, *_rows(self)], _caption(self))
 
     def _repr_html_(self) -> str:
         return self.to_html()
-
-    def _repr_markdown_(self) -> str:
-        return self.to_notebook_markdown()
-
-    def _for_notebooks(self, heading: str) -> tuple[str, list[list[str]], str]:
-        headings = [column.replace("\n@", "@") for column in _headings(self)]
-        return _title(self, heading), [headings, *_rows(self)], _caption(self)
 
 
 def read_stored(kind: type[T], data: Any, otherwise: str) -> T:
