@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from rankstill.evaluation import EvaluationTable
 from rankstill.evaluation.chain_agreement import read_agreement
 from rankstill.evaluation.systems import DISTILLED
-from rankstill.report.notebook import outcome_html, outcome_markdown
+from rankstill.report.notebook import outcome_html
 from rankstill.report.verdict import verdict
 
 if TYPE_CHECKING:
@@ -48,9 +48,6 @@ class Outcome:
 
     def _repr_html_(self) -> str:
         return outcome_html(self)
-
-    def _repr_markdown_(self) -> str:
-        return outcome_markdown(self)
 
 
 def read_outcome(components: Components, steps: Collection[str], offer: str = "") -> Outcome:

@@ -1,15 +1,13 @@
-"""Tables for people: as GitHub Markdown, and in a notebook's own style as HTML and as Markdown."""
+"""Tables for people: as GitHub Markdown, and as HTML in a notebook's own style."""
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Sequence
 
 from markupsafe import Markup, escape
 
 NOTE_CHARACTERS = 600
-_MARKUP = re.compile(r"[\\`*_\[\]<>|~$&#!:@]")
 
 
 def markdown_rows(rows: Sequence[Sequence[str]], text_columns: int = 1) -> list[str]:
@@ -40,17 +38,6 @@ def table_html(title: str, rows: Sequence[Sequence[str]], caption: str) -> str:
             "<p><small>{}</small></p></div>"
         ).format(html_text(title), head, body, html_text(caption))
     )
-
-
-def table_markdown(title: str, rows: Sequence[Sequence[str]], caption: str) -> str:
-    """The same as GitHub Markdown; arguments as for `table_html`."""
-    lines = markdown_rows([[markdown_text(cell) for cell in row] for row in rows])
-    return "\n".join([f"**{markdown_text(title)}**", "", *lines, "", markdown_text(caption), ""])
-
-
-def markdown_text(text: str) -> str:
-    """Text that Markdown, HTML and MathJax all leave as it is: what could mean something stands as a number."""
-    return _MARKUP.sub(lambda found: f"&#{ord(found[0])};", plain_line(text))
 
 
 def html_text(text: str) -> Markup:

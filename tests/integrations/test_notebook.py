@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -11,11 +10,9 @@ import numpy as np
 import pytest
 import yaml
 from integrations_page import small_config
-from markdown_it import MarkdownIt
 
 from rankstill.evaluation import EvaluationTable, evaluate_runs
 from rankstill.outcome import Outcome
-from rankstill.tables import markdown_text
 
 HOSTILE = "<script>alert(1)</script> | [x](javascript:alert(2)) $\\unicode{x}$ \\[y\\] <!-- ]]> *b* `c` &lt;"
 SAFE_TAGS = {
@@ -41,11 +38,6 @@ class Page(HTMLParser):
         self.text += data
 
 
-def rendered(markdown: str) -> Page:
-    """As a notebook does, which lets HTML in Markdown through."""
-    return Page(MarkdownIt("commonmark", {"html": True}).enable("table").render(markdown))
-
-
 @pytest.fixture
 def table() -> EvaluationTable:
     draw = np.random.default_rng(0)
@@ -62,39 +54,29 @@ def outcome(table: EvaluationTable | None, folder: Path) -> Outcome:
 
 
 def test_a_table_renders_with_every_figure_that_the_terminal_shows(table: EvaluationTable) -> None:
-    for page in (Page(table._repr_html_()), rendered(table._repr_markdown_())):
-        assert "table" in page.tags
-        for system in table.systems:
-            assert f"{system.values['nDCG@10']:.3f} [{system.intervals['nDCG@10'][0]:.3f}" in page.text
-        assert "Holm-corrected for 1 comparison." in page.text
+    page = Page(table._repr_html_())
+    assert "table" in page.tags
+    for system in table.systems:
+        assert f"{system.values['nDCG@10']:.3f} [{system.intervals['nDCG@10'][0]:.3f}" in page.text
+    assert "Holm-corrected for 1 comparison." in page.text
 
 
-def test_names_and_notes_are_text_in_html_and_in_markdown(table: EvaluationTable, tmp_path: Path) -> None:
-    made = outcome(table, tmp_path)
-    pages = [Page(html) for html in (table._repr_html_(), made._repr_html_())]
-    pages += [rendered(markdown) for markdown in (table._repr_markdown_(), made._repr_markdown_())]
-    for page in pages:
+def test_names_and_notes_are_text(table: EvaluationTable, tmp_path: Path) -> None:
+    for page in (Page(table._repr_html_()), Page(outcome(table, tmp_path)._repr_html_())):
         assert page.tags <= SAFE_TAGS
         assert HOSTILE in page.text
 
 
 def test_what_is_not_seen_or_turns_the_line_is_replaced_and_notes_end(tmp_path: Path) -> None:
-    made = outcome(None, tmp_path)
-    for page in (Page(made._repr_html_()), rendered(made._repr_markdown_())):
-        assert "two lines \ufffdreversed \ufffd[31m" in page.text
+    assert "two lines \ufffdreversed \ufffd[31m" in Page(outcome(None, tmp_path)._repr_html_()).text
     endless = Outcome(tmp_path, tmp_path, None, None, ("<b>" * 1_000_000,))
     assert len(endless._repr_html_()) < 10_000
-    assert len(endless._repr_markdown_()) < 20_000
-
-
-def test_mathjax_finds_nothing_in_markdown() -> None:
-    assert not re.search(r"[$\\]", markdown_text(HOSTILE))
 
 
 def test_an_outcome_without_a_table_renders_where_things_lie(tmp_path: Path) -> None:
-    for page in (Page(outcome(None, tmp_path)._repr_html_()), rendered(outcome(None, tmp_path)._repr_markdown_())):
-        assert str(tmp_path / "retriever") in page.text
-        assert "reranker" not in page.text
+    page = Page(outcome(None, tmp_path)._repr_html_())
+    assert str(tmp_path / "retriever") in page.text
+    assert "reranker" not in page.text
 
 
 def test_an_outcome_shows_its_systems_as_a_figure_whose_styles_stay_its_own(

@@ -13,6 +13,7 @@ from judges import judge_by, true_grade
 from llm_server import FakeLLM
 
 import rankstill
+from rankstill.cli import main
 from rankstill.config import Config, read_config
 from rankstill.data import load_dataset
 from rankstill.errors import DataError, RankstillError
@@ -50,7 +51,8 @@ def test_a_run_without_judgements_ends_with_the_command_and_its_price(
     assert f"`rankstill judge {finished.workspace} --set judge.model=NAME --dry-run`" in finished.offer
     config = asking(workspace, "http://127.0.0.1:9/v1")
     offered = rankstill.distill(config, workspace).offer
-    lines = judging.quote(config, workspace)
+    with judging.at_work(config, workspace, ()) as work:
+        lines = work.judge.quoted(work.lists)
     expected = next(line.removeprefix("expected: ") for line in lines if line.startswith("expected: "))
     assert f"`rankstill judge {workspace}`. By fake-judge: {expected}." in offered
     assert "about $" in expected
@@ -246,13 +248,36 @@ def test_where_every_query_teaches_nothing_can_be_judged(
         judging.judge(config, tmp_path / "w")
 
 
-def test_the_prompts_go_out_and_the_answers_come_back_as_files(workspace: Path, asking: Asking, tmp_path: Path) -> None:
+def test_the_prompts_go_out_and_the_answers_come_back_as_files(
+    workspace: Path,
+    asking: Asking,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     config, path = asking(workspace, "http://127.0.0.1:9/v1"), tmp_path / "prompts.jsonl"
-    assert judging.export_prompts(config, workspace, [], path) == 8
+    options = {
+        "judge.model": "fake-judge",
+        "judge.endpoint": config.judge.endpoint,
+        "teacher.ledger": config.teacher.ledger,
+    }
+
+    def said(*flags: object) -> str:
+        settings = [word for name, value in options.items() for word in ("--set", f"{name}={value}")]
+        monkeypatch.setattr("sys.argv", ["rankstill", "judge", str(workspace), *settings, *map(str, flags)])
+        with pytest.raises(SystemExit) as left:
+            main()
+        assert not left.value.code
+        return capsys.readouterr().out
+
+    told = said("--dry-run", "--export-prompts", path)
+    assert "passages of 8 queries, by fake-judge\nexpected: 8 calls" in told
+    assert f"8 prompts written to {path}" in told
     answer = judge_by(true_grade)
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     path.write_text("".join(json.dumps({**line, "answer": answer(line["messages"])}) + "\n" for line in lines))
-    assert judging.import_answers(config, workspace, [], path) == (8, 0, [])
+    assert "8 answers taken; every query is judged" in said("--import", path)
+    assert "no prompt waits for an answer" in said("--export-prompts", path)
     outcome = judging.judge(config, workspace).outcome
     assert outcome is not None
     assert outcome.table is not None

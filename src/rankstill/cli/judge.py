@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from rankstill.cli.options import DryRun, Experiment, ExportPrompts, on_workspace
-from rankstill.cli.showing import show, tell, tell_exported, tell_taken
+from rankstill.cli.showing import quote_or_ask_by_hand, show, tell
 
 
 @on_workspace("judge")
@@ -29,21 +29,25 @@ def judge(
     from rankstill.judge import commands as judging
 
     config, workspace, further = experiment.config, experiment.workspace, others or []
-    if dry_run:
-        for line in judging.quote(config, workspace, further):
-            tell(line)
-    if export_prompts:
-        count = judging.export_prompts(config, workspace, further, export_prompts)
-        tell_exported(count, export_prompts)
-    if import_answers:
-        taken = judging.import_answers(config, workspace, further, import_answers)
-        tell_taken(*taken, "queries", "every query is judged: `rankstill judge` measures by it")
     if not (dry_run or export_prompts or import_answers):
         found = judging.judge(config, workspace, further)
         for line in found.lines:
             tell(line)
         if found.outcome is not None:
             show(found.outcome)
+        return
+    with judging.at_work(config, workspace, further) as work:
+        if dry_run:
+            tell(work.extent())
+        quote_or_ask_by_hand(
+            work.judge,
+            work.lists,
+            dry_run=dry_run,
+            prompts=export_prompts,
+            answers=import_answers,
+            what="queries",
+            done="every query is judged: `rankstill judge` measures by it",
+        )
 
 
 @on_workspace("check-judge")

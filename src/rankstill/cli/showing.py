@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 import shutil
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from rankstill.evaluation import EvaluationTable
     from rankstill.evaluation.agreement import Agreement
     from rankstill.outcome import Outcome
+    from rankstill.teacher import CandidateList
+    from rankstill.teacher.black_box import BlackBox
 
 
 def tell(line: str) -> None:
@@ -27,22 +29,39 @@ def tell(line: str) -> None:
     typer.echo(line)
 
 
-def tell_exported(count: int, path: Path) -> None:
-    """How many prompts were written for whoever answers them by hand."""
-    tell(f"{count:,} prompts written to {path}" if count else "no prompt waits for an answer")
-
-
-def tell_taken(count: int, waiting: int, notes: Sequence[str], what: str, done: str) -> None:
-    """How many answers by hand were taken, and what to do next.
+def quote_or_ask_by_hand(
+    llm: BlackBox[Any],
+    lists: Sequence[CandidateList],
+    *,
+    dry_run: bool,
+    prompts: Path | None,
+    answers: Path | None,
+    what: str,
+    done: str,
+) -> None:
+    """What a command does instead of asking: quote the price, write prompts for people, take their answers.
 
     Args:
+        prompts: where to write the prompts that wait for an answer; None for nowhere.
+        answers: where the answers lie; None for none.
         what: the kind of what waits: "lists".
         done: said where nothing waits.
     """
-    for note in notes:
-        say(f"note: {note}")
-    more = f"{waiting:,} {what} wait for more, or could not be read: --export-prompts again writes what to ask next"
-    tell(f"{count:,} answers taken; {more if waiting else done}")
+    from rankstill.teacher import by_hand
+
+    if dry_run:
+        for line in llm.quoted(lists):
+            tell(line)
+    if prompts:
+        count = by_hand.export_prompts(llm, lists, prompts)
+        tell(f"{count:,} prompts written to {prompts}" if count else "no prompt waits for an answer")
+    if answers:
+        count, notes = by_hand.import_answers(llm, lists, answers)
+        for note in notes:
+            say(f"note: {note}")
+        waiting = sum(1 for _ in llm.pending(lists))
+        more = f"{waiting:,} {what} wait for more, or could not be read: --export-prompts again writes what to ask next"
+        tell(f"{count:,} answers taken; {more if waiting else done}")
 
 
 def show(outcome: Outcome) -> None:

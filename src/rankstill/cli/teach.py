@@ -10,7 +10,7 @@ import typer
 
 from rankstill.cli.app import app
 from rankstill.cli.options import AlsoNamed, DryRun, Experiment, ExportPrompts, ledger_of, on_workspace
-from rankstill.cli.showing import tell, tell_exported, tell_taken
+from rankstill.cli.showing import quote_or_ask_by_hand, tell
 
 
 @on_workspace("teach")
@@ -27,15 +27,17 @@ def teach(
 
     if not (dry_run or export_prompts or import_rankings):
         experiment.run("rankings")
-    if dry_run:
-        for line in teaching.quote(experiment.config, experiment.workspace):
-            tell(line)
-    if export_prompts:
-        count = teaching.export_prompts(experiment.config, experiment.workspace, export_prompts)
-        tell_exported(count, export_prompts)
-    if import_rankings:
-        taken = teaching.import_answers(experiment.config, experiment.workspace, import_rankings)
-        tell_taken(*taken, "lists", "every list is ranked: `rankstill teach` goes on from them")
+        return
+    with teaching.at_work(experiment.config, experiment.workspace) as (teacher, lists):
+        quote_or_ask_by_hand(
+            teacher,
+            lists,
+            dry_run=dry_run,
+            prompts=export_prompts,
+            answers=import_rankings,
+            what="lists",
+            done="every list is ranked: `rankstill teach` goes on from them",
+        )
 
 
 @on_workspace("check-teacher")

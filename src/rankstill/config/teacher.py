@@ -155,7 +155,6 @@ class TeacherConfig(Section):
     shuffles: int = Field(
         1, ge=1, description="In how many orders each list is shown. Above 1, their agreement sets the list's weight."
     )
-    aggregate: Literal["borda", "kemeny"] = Field("borda", description="How the shuffles' answers become one order.")
     ask_again: int = Field(2, ge=0, description="How often to ask again for an answer that cannot be read.")
     temperature: float = Field(0.0, ge=0, description="The LLM's sampling temperature.")
     answer_tokens: int = Field(

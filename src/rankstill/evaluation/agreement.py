@@ -18,7 +18,7 @@ from rankstill.evaluation.metrics import PerQuery, per_query
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.significance import Comparison
 from rankstill.evaluation.systems import BEFORE
-from rankstill.evaluation.table import EvaluationTable, tabulate
+from rankstill.evaluation.table import EvaluationTable, read_stored, tabulate
 from rankstill.labels.table import LabelledQuery
 from rankstill.teacher import Ranking
 
@@ -44,12 +44,6 @@ class Symptoms:
     evenness: float | None
     by_people: Comparison | None
     carried_over: Comparison | None
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> Symptoms:
-        """What `dataclasses.asdict` made."""
-        compared = {name: data[name] and Comparison(**data[name]) for name in ("by_people", "carried_over")}
-        return cls(data["lists"], data["enough"], data["evenness"], **compared)
 
 
 def evenness(labels: Sequence[LabelledQuery], temperature: float) -> float | None:
@@ -115,19 +109,13 @@ class Agreement:
         return f"{self.table.to_markdown(self.heading)}\n{self.limits()}\n"
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as plain dicts, lists and numbers; `from_json` gives an equal agreement back."""
-        return {
-            "table": self.table and self.table.to_json(),
-            "why": self.why,
-            "by_chance": self.by_chance,
-            "symptoms": asdict(self.symptoms),
-        }
+        """Everything as plain dicts, tuples and numbers; `from_json` gives an equal agreement back."""
+        return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Agreement:
-        """What `to_json` wrote; DataError if the table is something else."""
-        table = EvaluationTable.from_json(data["table"]) if data["table"] else None
-        return cls(table, data["why"], data["by_chance"], Symptoms.from_json(data["symptoms"]))
+        """What `to_json` wrote; DataError if the data is something else."""
+        return read_stored(cls, data, "agreement.json: not an agreement with the LLM ({}). Run the chain again.")
 
 
 def agreement_table(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from rankstill.data import Corpus, Dataset
@@ -42,13 +42,8 @@ class Forgetting:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as plain dicts, lists and numbers."""
-        return {
-            "dataset": self.dataset,
-            "conclusion": self.conclusion(),
-            "table": self.table.to_json(),
-            "notes": list(self.notes),
-        }
+        """Everything as plain dicts, tuples and numbers."""
+        return {**asdict(self), "conclusion": self.conclusion()}
 
     def to_markdown(self) -> str:
         """The conclusion, the table and the notes, as GitHub Markdown."""

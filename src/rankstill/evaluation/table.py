@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
 from rich import box
 from rich.table import Table
 from rich.text import Text
@@ -17,7 +18,9 @@ from rankstill.evaluation.metrics import DEFAULT_MEASURES, PerQuery, aggregate, 
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.significance import Comparison, compare, holm, interval
 from rankstill.evaluation.systems import DISTILLED, FREE
-from rankstill.tables import markdown_rows, table_html, table_markdown
+from rankstill.tables import markdown_rows, table_html
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,35 +71,13 @@ class EvaluationTable:
         return dict(zip(raw, holm(list(raw.values())), strict=True))
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as plain dicts, lists and numbers; `from_json` gives an equal table back."""
-        return {
-            "n": self.n,
-            "baseline": self.baseline,
-            "measures": list(self.measures),
-            "seed": self.seed,
-            "judged_by": self.judged_by,
-            "rivals": {name: asdict(found) for name, found in self.rivals.items()},
-            "systems": [
-                {**asdict(system), "intervals": {name: list(ends) for name, ends in system.intervals.items()}}
-                for system in self.systems
-            ],
-        }
+        """Everything as plain dicts, tuples and numbers; `from_json` gives an equal table back."""
+        return asdict(self)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EvaluationTable:
         """The table that `to_json` wrote; DataError if the data is something else."""
-        try:
-            return cls(
-                n=data["n"],
-                baseline=data["baseline"],
-                measures=tuple(data["measures"]),
-                systems=tuple(_system_from_json(system) for system in data["systems"]),
-                seed=data["seed"],
-                judged_by=data.get("judged_by", ""),
-                rivals={name: Comparison(**found) for name, found in data.get("rivals", {}).items()},
-            )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise DataError(f"metrics: not an evaluation table ({error!r}). Run the evaluation again.") from None
+        return read_stored(cls, data, "metrics: not an evaluation table ({}). Run the evaluation again.")
 
     def to_markdown(self, heading: str = "Retrieval quality") -> str:
         """The table as GitHub Markdown under a title that begins with the heading."""
@@ -106,21 +87,28 @@ class EvaluationTable:
 
     def to_html(self, heading: str = "Retrieval quality") -> str:
         """The table for a notebook."""
-        return table_html(*self._for_notebooks(heading))
-
-    def to_notebook_markdown(self, heading: str = "Retrieval quality") -> str:
-        """The table for a notebook that shows Markdown, every text escaped."""
-        return table_markdown(*self._for_notebooks(heading))
+        headings = [column.replace("\n@", "@") for column in _headings(self)]
+        return table_html(_title(self, heading), [headings, *_rows(self)], _caption(self))
 
     def _repr_html_(self) -> str:
         return self.to_html()
 
-    def _repr_markdown_(self) -> str:
-        return self.to_notebook_markdown()
 
-    def _for_notebooks(self, heading: str) -> tuple[str, list[list[str]], str]:
-        headings = [column.replace("\n@", "@") for column in _headings(self)]
-        return _title(self, heading), [headings, *_rows(self)], _caption(self)
+def read_stored(kind: type[T], data: Any, otherwise: str) -> T:
+    """A dataclass from what `dataclasses.asdict` made of it, before or after JSON.
+
+    Args:
+        otherwise: the error, with {} for what is wrong.
+
+    Raises:
+        DataError: the data is something else.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(data)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "all of it"
+        raise DataError(otherwise.format(f"{place}: {first['msg']}")) from None
 
 
 def evaluate_runs(
@@ -296,14 +284,3 @@ def _comparisons(
 def _column(by_query: Mapping[str, float]) -> np.ndarray[Any, np.dtype[np.float64]]:
     """Values in the order of the qrels' queries, which is every system's order. [queries]"""
     return np.array(list(by_query.values()), dtype=np.float64)
-
-
-def _system_from_json(data: Mapping[str, Any]) -> SystemResult:
-    comparisons = data["comparisons"]
-    return SystemResult(
-        name=data["name"],
-        values=dict(data["values"]),
-        intervals={measure: (low, high) for measure, (low, high) in data["intervals"].items()},
-        comparisons=comparisons and {measure: Comparison(**found) for measure, found in comparisons.items()},
-        missing=data["missing"],
-    )

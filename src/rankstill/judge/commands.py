@@ -14,7 +14,6 @@ from rankstill.judge.grading import Judge
 from rankstill.judge.judging import JudgeTask, graded, judge_task, judgement_lines
 from rankstill.judge.pool import pool
 from rankstill.pipeline import open_chain
-from rankstill.teacher import by_hand
 from rankstill.teacher.teach import paid
 
 if TYPE_CHECKING:
@@ -47,41 +46,13 @@ def judge(config: Config, workspace: str | Path, others: Sequence[Path] = ()) ->
     Raises:
         RankstillError: the chain cannot run, or the judge not be asked; its limit is reached: what is done is kept.
     """
-    with _at_work(config, workspace, others, must_ask=True) as work:
+    with at_work(config, workspace, others, must_ask=True) as work:
         judged = graded(work)
         lines = [*judgement_lines(judged), paid(work.judge.ledger.own())]
         people = human_agreement(judged.grades, work.chain.dataset.qrels, work.runs, config)
         if people is not None:
             lines += human_agreement_lines(people)
         return JudgeOutcome(tuple(lines), None if work.chain.dataset.test else work.chain.run())
-
-
-def quote(config: Config, workspace: str | Path, others: Sequence[Path] = ()) -> list[str]:
-    """What `judge` is expected to take, beyond what the ledger holds, for people. Asks nothing.
-
-    Arguments and errors as for `judge`.
-    """
-    with _at_work(config, workspace, others) as work:
-        passages = sum(len(each.ids) for each in work.lists)
-        return [
-            f"{passages:,} passages of {len(work.lists):,} queries, by {work.judge.asker.model}",
-            *work.judge.quoted(work.lists),
-        ]
-
-
-def export_prompts(config: Config, workspace: str | Path, others: Sequence[Path], path: Path) -> int:
-    """Write the prompts that wait for an answer, for whoever is to answer them by hand; how many there are."""
-    with _at_work(config, workspace, others) as work:
-        return by_hand.export_prompts(work.judge, work.lists, path)
-
-
-def import_answers(
-    config: Config, workspace: str | Path, others: Sequence[Path], path: Path
-) -> tuple[int, int, Sequence[str]]:
-    """Take answers back into the ledger: how many, how many queries wait for more, and notes of what was left aside."""
-    with _at_work(config, workspace, others) as work:
-        count, notes = by_hand.import_answers(work.judge, work.lists, path)
-        return count, sum(1 for _ in work.judge.pending(work.lists)), notes
 
 
 def check_judge(config: Config, workspace: str | Path, count: int) -> JudgeCheck:
@@ -92,7 +63,7 @@ def check_judge(config: Config, workspace: str | Path, count: int) -> JudgeCheck
     # A sample: queries whose calls are given up are passed over.
     sampled = config.teacher.model_copy(update={"accept_missing": True})
     config = config.model_copy(update={"teacher": sampled})
-    with _at_work(config, workspace, (), must_ask=True, orders=2) as work:
+    with at_work(config, workspace, (), must_ask=True, orders=2) as work:
         dataset, seed, k = work.chain.dataset, config.seed, config.judge.k
         lists = pool(work.queries[:count], list(work.runs.values()), dataset, k, seed, {})
         with Judge(config, work.chain.components.account) as once:
@@ -100,7 +71,7 @@ def check_judge(config: Config, workspace: str | Path, count: int) -> JudgeCheck
 
 
 @contextmanager
-def _at_work(
+def at_work(
     config: Config,
     workspace: str | Path,
     others: Sequence[Path],

@@ -47,6 +47,11 @@ class JudgeTask:
     lists: Sequence[CandidateList] = field(repr=False)
     known: Judgements | None
 
+    def extent(self) -> str:
+        """How much is to be graded, and by which LLM."""
+        passages = sum(len(each.ids) for each in self.lists)
+        return f"{passages:,} passages of {len(self.lists):,} queries, by {self.judge.asker.model}"
+
 
 def judge_task(chain: Chain, llm: Judge, others: Sequence[Path], *, must_ask: bool, anew: bool = False) -> JudgeTask:
     """What a judge is to grade, once every system has searched; a mistake in its options shows first.

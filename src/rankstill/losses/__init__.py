@@ -7,7 +7,7 @@
 | KL divergence | the retriever | `kl.py` |
 | margin MSE | the retriever | `margin_mse.py` |
 | EMDR2, REPLUG LSR | the retriever, by a white-box language model | `emdr2.py`, `replug.py` |
-| InfoNCE | the retriever, as KL divergence to one-hot labels | `info_nce.py` |
+| InfoNCE | the retriever, as KL divergence to one-hot labels | `kl.py`, labels by `labels/gold.py` |
 
 `choice.py` says which of them a configuration trains the retriever by. What encodes texts and hands the scores over
 lies with each model, in `ranker/loss.py` and `retriever/loss.py`.

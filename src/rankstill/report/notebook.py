@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from markupsafe import Markup
 
 from rankstill.report.drawing import systems_figure
-from rankstill.tables import html_text, markdown_text, plain_line
+from rankstill.tables import html_text, plain_line
 
 if TYPE_CHECKING:
     from rankstill.outcome import Outcome
@@ -27,19 +27,6 @@ def outcome_html(outcome: Outcome) -> str:
     notes = Markup("").join(Markup("<li>{}</li>").format(html_text(note)) for note in outcome.notes)
     told = Markup("<details><summary>What to know</summary><ul>{}</ul></details>").format(notes) if notes else ""
     return str(Markup("<div>{}<ul>{}</ul>{}</div>").format(Markup("").join(parts), facts, told))
-
-
-def outcome_markdown(outcome: Outcome) -> str:
-    """The same as Markdown, without the figure."""
-    table, agreement = outcome.table, outcome.agreement
-    parts = [markdown_text(each) for each in _verdict(outcome)]
-    parts += [] if table is None else [table._repr_markdown_()]
-    if agreement is not None and agreement.table is not None:
-        parts += [agreement.table.to_notebook_markdown(agreement.heading), markdown_text(agreement.limits())]
-    parts.append("\n".join(f"- {name}: {markdown_text(str(value))}" for name, value in _facts(outcome)))
-    if outcome.notes:
-        parts.append("What to know:\n\n" + "\n".join(f"- {markdown_text(note)}" for note in outcome.notes))
-    return "\n\n".join(parts) + "\n"
 
 
 def _verdict(outcome: Outcome) -> list[str]:

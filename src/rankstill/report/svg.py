@@ -98,17 +98,17 @@ class Figure:
         """For phones."""
         return self._element(NARROW, "narrow")
 
-    def alone(self) -> str:
+    def alone(self, width: int = WIDE) -> str:
         """As a file of its own, on white."""
-        drawn, height = self.draw(WIDE)
+        drawn, height = self.draw(width)
         inner = (
             element("title", self.title),
             element("desc", self.description),
             element("style", Markup(paper_style())),
-            element("rect", width=WIDE, height=height, fill=COLOURS["paper"][0]),
+            element("rect", width=width, height=height, fill=COLOURS["paper"][0]),
             drawn,
         )
-        size = {"width": WIDE, "height": height, "viewBox": f"0 0 {WIDE} {number(height)}"}
+        size = {"width": width, "height": height, "viewBox": f"0 0 {width} {number(height)}"}
         return str(element("svg", *inner, xmlns="http://www.w3.org/2000/svg", **size)) + "\n"
 
     def _element(self, width: int, kind: str) -> Markup:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from rankstill.teacher.calls import Answer, Ask, Call, Reading
-from rankstill.teacher.consistency import agreement, borda, kemeny
+from rankstill.teacher.consistency import agreement, borda
 from rankstill.teacher.prompts import count_tokens, render_ask, response_schema
 from rankstill.teacher.rankings import Ranking
 from rankstill.teacher.reading.answer import read_answer
@@ -162,10 +162,7 @@ class Asker:
         if missing:
             return tuple(missing)
         orders = [order for _, order in done]
-        if len(orders) == 1:
-            [order] = orders
-        else:
-            order = kemeny(orders) if self._config.aggregate == "kemeny" else borda(orders)
+        order = orders[0] if len(orders) == 1 else borda(orders)
         return RankedAnswer(listed, order, tuple(done), tuple(readings), agreement(orders))
 
     def expected(self, listed: CandidateList, lookup: Lookup, mean: float | None = None) -> Iterator[tuple[Call, int]]:

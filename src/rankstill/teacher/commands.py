@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,6 @@ from rich.table import Table
 from rankstill.config import Config
 from rankstill.errors import RankstillError
 from rankstill.pipeline import open_chain
-from rankstill.teacher import by_hand
 from rankstill.teacher import check as checking
 from rankstill.teacher.ledger import Ledger, Spend, default_ledger_path
 from rankstill.teacher.prices import dollars
@@ -24,26 +23,12 @@ if TYPE_CHECKING:
     from rankstill.teacher.write_queries.writing import WrittenQueries
 
 
-def quote(config: Config, workspace: str | Path) -> list[str]:
-    """What having the training queries ranked is expected to take, beyond what the ledger holds, for people.
-
-    Asks nothing.
-    """
-    with _at_work(config, workspace) as (teacher, lists):
-        return teacher.quoted(lists)
-
-
-def export_prompts(config: Config, workspace: str | Path, path: Path) -> int:
-    """Write the prompts that wait for an answer, for whoever is to answer them by hand; how many there are."""
-    with _at_work(config, workspace) as (teacher, lists):
-        return by_hand.export_prompts(teacher, lists, path)
-
-
-def import_answers(config: Config, workspace: str | Path, path: Path) -> tuple[int, int, Sequence[str]]:
-    """Take answers back into the ledger: how many, how many lists wait for more, and notes of what was left aside."""
-    with _at_work(config, workspace) as (teacher, lists):
-        count, notes = by_hand.import_answers(teacher, lists, path)
-        return count, sum(1 for _ in teacher.pending(lists)), notes
+@contextmanager
+def at_work(config: Config, workspace: str | Path) -> Iterator[tuple[Teacher, list[CandidateList]]]:
+    """The teacher and what it is to rank, once the first stage has found it."""
+    with open_chain(config, workspace) as chain, chain.components.teacher() as teacher:
+        chain.run("candidates")
+        yield teacher, chain.components.candidate_lists()
 
 
 def check_teacher(config: Config, workspace: str | Path, count: int) -> TeacherCheck:
@@ -62,14 +47,6 @@ def write_queries(config: Config, workspace: str | Path, count: int, path: Path)
         return writing.write_queries(
             config, chain.dataset, chain.components.before, count, path, chain.components.account
         )
-
-
-@contextmanager
-def _at_work(config: Config, workspace: str | Path) -> Iterator[tuple[Teacher, list[CandidateList]]]:
-    """The teacher and what it is to rank, once the first stage has found it."""
-    with open_chain(config, workspace) as chain, chain.components.teacher() as teacher:
-        chain.run("candidates")
-        yield teacher, chain.components.candidate_lists()
 
 
 def ledger_table(path: Path | None) -> Table:

@@ -9,10 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rankstill.teacher.calls import Status
 from rankstill.teacher.strategies import Order, decided
-
-_EXACT_UP_TO = 8  # candidates: 2^8 subsets take milliseconds, and each further one doubles them
 
 
 def borda(orders: Sequence[Order]) -> Order:
@@ -29,34 +26,11 @@ def borda(orders: Sequence[Order]) -> Order:
     points = dict(zip(candidates, -_ranks(orders, candidates).sum(axis=0), strict=True))
     ranked = sorted(candidates, key=lambda each: (-points[each], each))
     own = decided(ranked, lambda one, other: bool(points[one] > points[other]))
-    return _aggregated(ranked, own, orders)
-
-
-def kemeny(orders: Sequence[Order]) -> Order:
-    """The order with the fewest disagreements, over all pairs of candidates, with the given ones (Kemeny 1959).
-
-    Up to eight candidates it is exact: the best order of each subset from those of its subsets, the first in candidate
-    order among equals. Beyond, Borda's order is improved by moving one candidate at a time until no move helps. A
-    position is the LLM's own by the majority of the orders (see `decided`), within the bound that `borda` has.
-
-    Args:
-        orders: the orders of the same candidates. One that placed neither of two candidates agrees with both their
-            orders.
-
-    Raises:
-        ValueError: there is no order, or they are of different candidates.
-    """
-    candidates = _candidates(orders)
-    ranks = _ranks(orders, candidates)
-    above = (ranks[:, :, None] < ranks[:, None, :]).sum(axis=0)  # orders with the row's candidate above the column's
-    number = {each: index for index, each in enumerate(candidates)}
-    if len(candidates) <= _EXACT_UP_TO:
-        best = _least_disagreement(above.tolist())
-    else:
-        best = _improved([number[each] for each in borda(orders).order], above)
-    majority = above > above.T
-    own = decided(best, lambda one, other: bool(majority[one, other]))
-    return _aggregated([candidates[index] for index in best], own, orders)
+    placed = {each for order in orders for each in order.order[: order.own]}
+    if not placed:
+        return Order(tuple(ranked), 0, orders[0].status)
+    whole = all(order.status == "exact" for order in orders)
+    return Order(tuple(ranked), min(own, len(placed)), "exact" if whole else "repaired")
 
 
 def agreement(orders: Sequence[Order]) -> float | None:
@@ -137,51 +111,6 @@ def _ranks(orders: Sequence[Order], candidates: Sequence[int]) -> NDArray[np.flo
         rank.update((each, place) for place, each in enumerate(order.order[: order.own]))
         row[:] = [rank[each] for each in candidates]
     return ranks
-
-
-def _aggregated(ranked: Sequence[int], own: int, orders: Sequence[Order]) -> Order:
-    placed = {each for order in orders for each in order.order[: order.own]}
-    statuses: set[Status] = {order.status for order in orders}
-    if not placed:
-        return Order(tuple(ranked), 0, orders[0].status)
-    return Order(tuple(ranked), min(own, len(placed)), "exact" if statuses == {"exact"} else "repaired")
-
-
-def _least_disagreement(above: Sequence[Sequence[int]]) -> list[int]:
-    """Kemeny's order by dynamic programming over sets of candidates still to be put, written as bits."""
-    numbers = range(len(above))
-
-    def with_first(first: int, rest: int) -> int:
-        """Disagreements when `first` leads `rest`, and the others of it stand as well as they can."""
-        return cost[rest ^ 1 << first] + sum(above[other][first] for other in numbers if rest >> other & 1)
-
-    cost = [0]
-    for rest in range(1, 1 << len(above)):
-        cost.append(min(with_first(first, rest) for first in numbers if rest >> first & 1))
-    best: list[int] = []
-    rest = len(cost) - 1
-    while rest:
-        first = next(each for each in numbers if rest >> each & 1 and with_first(each, rest) == cost[rest])
-        best.append(first)
-        rest ^= 1 << first
-    return best
-
-
-def _improved(order: Sequence[int], above: NDArray[np.int64]) -> list[int]:
-    """Move one candidate at a time to where it disagrees least, until none can do better."""
-    best = list(order)
-    moved = True
-    while moved:
-        moved = False
-        for each in list(best):
-            others = [other for other in best if other != each]
-            # Disagreements when it stands behind the first 0, 1, 2, ... of the others, up to a constant.
-            cost = np.concatenate([[0], np.cumsum(above[each, others] - above[others, each])])
-            place = int(cost.argmin())
-            if cost[place] < cost[best.index(each)]:
-                best = [*others[:place], each, *others[place:]]
-                moved = True
-    return best
 
 
 def _tau(one: Order, other: Order) -> float | None:

@@ -10,7 +10,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
+from numpy.typing import NDArray
 
 from rankstill.config import Config
 from rankstill.data import load_dataset
@@ -18,7 +20,7 @@ from rankstill.errors import DataError, RankstillError, WorkspaceError
 from rankstill.evaluation.systems import MULTI_VECTOR_DISTILLED
 from rankstill.extras.export import export_retriever, export_to_store, export_vectors, measure_truncation
 from rankstill.extras.export.stores import to_qdrant
-from rankstill.extras.export.vectors import Batch, read_parquet
+from rankstill.extras.export.vectors import Batch
 from rankstill.models import load_multi_vector
 from rankstill.multi_vector import TokenIndex, encode_queries
 from rankstill.report.verdict import refuse_if_not_better
@@ -56,7 +58,8 @@ def test_the_turned_retriever_loads_anywhere_and_gives_short_vectors(finished: F
 
     config, folder = finished
     table = measure_truncation(config, folder, [32, 16, 8], keep=16)
-    assert [cut.dimensions for cut in table.cuts] == [32, 16, 8]
+    assert [system.name.split(" ")[0] for system in table.systems] == ["32", "16", "16", "8", "8"]
+    assert "| 8 dimensions (32 MB), cut off |" in (folder / "export" / "matryoshka.md").read_text(encoding="utf-8")
     texts = ["The magma of the volcano", "yeast and dough", "a crane"]
     before = SentenceTransformer(str(folder / "retriever"), device="cpu")
     short = SentenceTransformer(str(folder / "export" / "matryoshka"), device="cpu")
@@ -66,15 +69,20 @@ def test_the_turned_retriever_loads_anywhere_and_gives_short_vectors(finished: F
     np.testing.assert_allclose(*cosines, atol=1e-4)  # turned alike, nothing changes
 
 
+def vectors_in(path: Path) -> NDArray[np.float32]:
+    return np.array(pq.read_table(path)["vector"].to_pylist(), dtype=np.float32)
+
+
 def test_vectors_go_to_parquet_whole_or_short(finished: Finished, tmp_path: Path) -> None:
     config, folder = finished
     assert export_vectors(config, folder) == 60
-    whole = next(read_parquet(folder / "export" / "vectors.parquet"))
-    assert np.array_equal(whole.vectors, np.load(folder / "vectors-after" / "passages.npy"))
+    assert np.array_equal(
+        vectors_in(folder / "export" / "vectors.parquet"), np.load(folder / "vectors-after" / "passages.npy")
+    )
     export_vectors(config, folder, tmp_path / "short.parquet", dimensions=12)
-    short = next(read_parquet(tmp_path / "short.parquet"))
-    assert short.vectors.shape == (60, 12)
-    np.testing.assert_allclose(np.linalg.norm(short.vectors, axis=1), 1.0, atol=1e-5)
+    short = vectors_in(tmp_path / "short.parquet")
+    assert short.shape == (60, 12)
+    np.testing.assert_allclose(np.linalg.norm(short, axis=1), 1.0, atol=1e-5)
     with pytest.raises(RankstillError, match="cannot keep 33 dimensions of 32"):
         export_vectors(config, folder, tmp_path / "long.parquet", dimensions=33)
 

@@ -56,12 +56,17 @@ def test_where_the_end_of_a_vector_decides_turning_saves_what_cutting_loses(toy_
         [passages[toy_dataset.corpus.position(next(iter(toy_dataset.qrels[query])))] for query in toy_dataset.test]
     )
     table = truncation_table(toy_dataset, passages, asked, principal_axes(passages), dimensions=(4096, 9, 8))
-    assert [cut.dimensions for cut in table.cuts] == [16, 9, 8]
-    whole, nine, eight = table.cuts
-    assert whole.plain == whole.turned == nine.turned == 1.0
-    assert eight.plain < 0.4 < eight.turned
-    assert "| 9 | 36 |" in table.to_markdown()
-    assert nine.change == 0.0
+    assert [system.name for system in table.systems] == [
+        "16 dimensions (64 MB), whole",
+        "9 dimensions (36 MB), cut off",
+        "9 dimensions (36 MB), rotated, then cut",
+        "8 dimensions (32 MB), cut off",
+        "8 dimensions (32 MB), rotated, then cut",
+    ]
+    whole, _, nine, cut, turned = (system.values["nDCG@10"] for system in table.systems)
+    assert whole == nine == 1.0
+    assert cut < 0.4 < turned
+    assert table.baseline == table.systems[0].name
 
 
 def test_the_sample_holds_what_decides_a_measure(toy_dataset: Dataset) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from rankstill.data import Corpus
 from rankstill.errors import DataError
-from rankstill.extras.export.vectors import batches_of, read_parquet, write_parquet
+from rankstill.extras.export.vectors import batches_of, write_parquet
 
 CORPUS = Corpus([f"p{row}" for row in range(10)], ["A title"] + [""] * 9, ["body"] * 10)
 VECTORS = np.arange(30, dtype=np.float32).reshape(10, 3)
@@ -26,14 +26,6 @@ def test_any_parquet_reader_finds_ids_texts_and_vectors_of_fixed_size(tmp_path: 
     assert table["text"][0].as_py() == "A title body"
     assert np.array_equal(np.array(table["vector"].to_pylist(), dtype=np.float32), VECTORS)
     assert pq.ParquetFile(path).num_row_groups == 3  # a batch each: it was streamed
-
-
-def test_what_was_written_reads_back_in_batches(tmp_path: Path) -> None:
-    path = tmp_path / "vectors.parquet"
-    write_parquet(batches_of(CORPUS, VECTORS), path)
-    batches = list(read_parquet(path, rows=4))
-    assert [len(batch.ids) for batch in batches] == [4, 4, 2]
-    assert np.array_equal(np.concatenate([batch.vectors for batch in batches]), VECTORS)
 
 
 def test_a_run_that_breaks_off_leaves_the_old_file(tmp_path: Path) -> None:
@@ -54,9 +46,3 @@ def test_a_run_that_breaks_off_leaves_the_old_file(tmp_path: Path) -> None:
 def test_vectors_of_another_corpus_are_refused() -> None:
     with pytest.raises(DataError, match="9 vectors for 10 passages"):
         list(batches_of(CORPUS, VECTORS[:9]))
-
-
-def test_another_file_is_no_embeddings(tmp_path: Path) -> None:
-    (tmp_path / "x.parquet").write_text("id,text\n")
-    with pytest.raises(DataError, match=r"x\.parquet: not embeddings in Parquet"):
-        list(read_parquet(tmp_path / "x.parquet"))

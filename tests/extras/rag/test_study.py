@@ -201,7 +201,7 @@ def test_every_answer_is_kept_beside_its_scores(reader: Reader, dataset: Dataset
     table = reader.table(dataset)
     table.write(tmp_path / "rag")
     stored = json.loads((tmp_path / "rag" / "rag.json").read_text(encoding="utf-8"))
-    assert stored == table.to_json()
+    assert stored == json.loads(json.dumps(table.to_json()))
     assert EvaluationTable.from_json(stored["table"]) == table.table
     rows = list(csv.DictReader(io.StringIO((tmp_path / "rag" / "rag.csv").read_text(encoding="utf-8"))))
     assert len(rows) == 50

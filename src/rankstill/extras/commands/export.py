@@ -26,13 +26,14 @@ def export(
 ) -> None:
     """Export the new retriever to other runtimes, and measure what it loses."""
     from rankstill.extras import export
+    from rankstill.extras.export.matryoshka import HEADING
     from rankstill.report.verdict import refuse_if_not_better
 
     config, workspace = experiment.config, experiment.workspace
     if not even_if_worse and (form or not matryoshka):  # measuring hands nothing over
         refuse_if_not_better(workspace)
     if matryoshka:
-        typer.echo(export.measure_truncation(config, workspace, keep=dimensions).to_markdown())
+        typer.echo(export.measure_truncation(config, workspace, keep=dimensions).to_markdown(HEADING))
     if form or not matryoshka:
         forms = form or ["onnx", "onnx-int8"]
         typer.echo(export.export_retriever(config, workspace, forms, dimensions=dimensions).to_markdown())

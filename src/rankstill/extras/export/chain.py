@@ -14,7 +14,8 @@ from rankstill.compute.principal_axes import principal_axes
 from rankstill.config import Config
 from rankstill.data import load_dataset
 from rankstill.errors import RankstillError, WorkspaceError
-from rankstill.extras.export.matryoshka import DIMENSIONS, TruncationTable, rotated, truncation_table
+from rankstill.evaluation import EvaluationTable
+from rankstill.extras.export.matryoshka import DIMENSIONS, HEADING, rotated, truncation_table
 from rankstill.extras.export.measuring import ExportTable
 from rankstill.extras.export.search import Vectors, unit
 from rankstill.extras.export.stores import plaid_search, to_lancedb, to_pgvector, to_plaid, to_qdrant
@@ -85,7 +86,7 @@ def export_retriever(
 
 def measure_truncation(
     config: Config, workspace: str | Path, dimensions: Sequence[int] = DIMENSIONS, keep: int | None = None
-) -> TruncationTable:
+) -> EvaluationTable:
     """Measure shorter vectors, and save the retriever with its vectors turned, so that they can be cut.
 
     `export/matryoshka/` is a plain sentence-transformers folder; the table lies beside it, as `matryoshka.md` and
@@ -105,7 +106,7 @@ def measure_truncation(
         table = truncation_table(chain.dataset, vectors, asked, axes, dimensions, config.seed)
         folder = chain.workspace.path("export")
         save_model(turned, folder / "matryoshka")
-    write_atomically(folder / "matryoshka.md", table.to_markdown())
+    write_atomically(folder / "matryoshka.md", table.to_markdown(HEADING))
     write_atomically(folder / "matryoshka.json", json.dumps(table.to_json()) + "\n")
     return table
 

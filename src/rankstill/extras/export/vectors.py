@@ -110,20 +110,6 @@ def write_parquet(batches: Iterable[Batch], path: Path) -> int:
     return written
 
 
-def read_parquet(path: Path, rows: int = _ROWS) -> Iterator[Batch]:
-    """The batches of a file that `write_parquet` wrote; DataError if it is no Parquet file, or lacks a column."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as file:
-            for part in file.iter_batches(batch_size=rows, columns=["id", "text", "vector"]):
-                vectors = part["vector"].flatten().to_numpy().reshape(part.num_rows, -1)
-                yield Batch(tuple(part["id"].to_pylist()), tuple(part["text"].to_pylist()), vectors)
-    except (OSError, KeyError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: not embeddings in Parquet ({error}). Give a file that Rankstill wrote.") from error
-
-
 def arrow_table(batch: Batch) -> Any:
     """The batch as an Arrow table of `id`, `text` and `vector`, and of `tokens` where there are any."""
     import pyarrow as pa

@@ -125,20 +125,10 @@ class RagTable:
         )
 
     def to_json(self) -> dict[str, Any]:
-        """Everything as plain dicts, lists and numbers; "table" is what `EvaluationTable.from_json` reads."""
-        return {
-            "table": self.table.to_json(),
-            "reader": self.reader,
-            "prompt": self.prompt,
-            "k": self.k,
-            "taken": asdict(self.taken),
-            "notes": list(self.notes),
-            "by_subject": {
-                subject: {name: asdict(share) for name, share in systems.items()}
-                for subject, systems in self.by_subject().items()
-            },
-            "rows": [{**asdict(row), "accepted": list(row.accepted)} for row in self.rows],
-        }
+        """Everything as plain dicts, tuples and numbers; "table" is what `EvaluationTable.from_json` reads."""
+        subjects = self.by_subject().items()
+        shares = {subject: {name: asdict(share) for name, share in systems.items()} for subject, systems in subjects}
+        return {**asdict(self), "by_subject": shares}
 
     def to_csv(self) -> str:
         """Every answer with its scores, one a line."""
