@@ -162,6 +162,7 @@ def what_it_makes(words: list[str], place: Path) -> list[Path]:
         "check": [],
         "compare": [to],
         "init": [words[2]],
+        "hybrid": [f"{workspace}/hybrid.json", f"{workspace}/hybrid-multi-vector.json"],
         "judge": [] if "--dry-run" in words else [f"{workspace}/judged.tsv", f"{workspace}/judged.json"],
         "check-judge": [],
         "prove": [f"{workspace}/proof.md", f"{workspace}/proof.json"],

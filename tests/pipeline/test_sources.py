@@ -99,7 +99,7 @@ def test_unlabelled_queries_from_a_file_are_labelled(toy_config: MakeConfig, tmp
         Chain(config, workspace, load_dataset(config.dataset)).run("retriever")
     extra = [query for query in read_labels(tmp_path / "w" / "labels.parquet") if query.source == "extra"]
     assert [query.text for query in extra] == asked
-    assert all(len(query.positions) == 8 for query in extra)
+    assert all(len(query.positions) == config.candidates.n for query in extra)
 
 
 def _write_dpr(folder: Path, dataset: Dataset, *, judged: bool) -> tuple[Path, Path]:

@@ -1,6 +1,6 @@
 """Labels of contrastive learning: a relevant passage, judged or the LLM's first choice, against the others.
 
-The labels are one-hot, and the KL divergence to a one-hot distribution is the InfoNCE loss (`losses/info_nce.py`).
+The labels are one-hot, and the KL divergence to a one-hot distribution is the InfoNCE loss (`losses/kl.py`).
 Training runs them as they are, with the query's other candidates as hard negatives and the step's as in-batch
 negatives.
 """
