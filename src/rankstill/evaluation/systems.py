@@ -21,11 +21,12 @@ if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
     from rankstill.data import Corpus
-    from rankstill.multi_vector import TokenIndex
+    from rankstill.multi_vector import TokenIndex, TwoStage
     from rankstill.ranker import Ranker
     from rankstill.retrieval import FirstStage
     from rankstill.retrieval.dense import Embeddings
     from rankstill.retrieval.hybrid import Hybrid
+    from rankstill.retrieval.late_interaction import Tokens
 
 BM25, FIRST_STAGE = "BM25", "first stage"
 BEFORE, DISTILLED = "retriever before", "distilled retriever"
@@ -130,7 +131,12 @@ def hybrid_run(first_stage: FirstStage, hybrid: Hybrid, queries: Mapping[str, st
 
 
 def multi_vector_runs(
-    model: MultiVectorEncoder, index: TokenIndex, first_stage: FirstStage, hybrid: Hybrid, queries: Mapping[str, str]
+    model: MultiVectorEncoder,
+    index: TokenIndex,
+    first_stage: FirstStage,
+    hybrid: Hybrid,
+    queries: Mapping[str, str],
+    two_stage: TwoStage | None = None,
 ) -> tuple[Run, Run]:
     """Passages of the whole corpus by MaxSim; and by the hybrid, among the best by MaxSim and by the first stage.
 
@@ -140,14 +146,18 @@ def multi_vector_runs(
         first_stage: knows cosine and BM25.
         hybrid: the weights of the sum.
         queries: texts by id.
+        two_stage: finds the passages that get a MaxSim, besides those that the first stage finds; None: all get one.
     """
     corpus, alone, summed, texts = first_stage.corpus, Run(), Run(), list(queries.values())
-    asked = encode_queries(model, texts)
-    every = _shown(index.scores(asked, str(model.device)), len(queries))
+    asked, device = encode_queries(model, texts), str(model.device)
+    candidates = list(first_stage.search(texts, 2 * _DEPTH))
+    if two_stage is None:
+        every = index.scores(asked, device)
+    else:
+        both = zip(asked, candidates, strict=True)
+        every = (_maxsim_of_some(two_stage, tokens, found.positions, device) for tokens, found in both)
     positions, late = [], []
-    for query_id, tokens, maxsim, found in zip(
-        queries, asked, every, first_stage.search(texts, 2 * _DEPTH), strict=True
-    ):
+    for query_id, tokens, maxsim, found in zip(queries, asked, _shown(every, len(queries)), candidates, strict=True):
         if corpus.repeats is not None:
             maxsim[corpus.repeats] = -np.inf
         best = top(maxsim, 2 * _DEPTH)
@@ -160,6 +170,14 @@ def multi_vector_runs(
         best = _best_first(here, scores)[:_DEPTH]
         summed[query_id] = _scored(corpus, here[best], scores[best])
     return alone, summed
+
+
+def _maxsim_of_some(two_stage: TwoStage, tokens: Tokens, others: NDArray[np.int64], device: str) -> NDArray[np.float32]:
+    """MaxSim of a query's candidates by both stages, and of other passages; -inf for the rest. [passages]"""
+    wanted = np.union1d(two_stage.candidates(tokens, device), others)
+    maxsim = np.full(len(two_stage.index), -np.inf, dtype=np.float32)
+    (maxsim[wanted],) = two_stage.index.scores_of([tokens], [wanted], device)
+    return maxsim
 
 
 def reranked_run(

@@ -19,6 +19,7 @@ from rankstill.evaluation.runs import rank_order, read_run, write_run
 from rankstill.evaluation.systems import run_name
 from rankstill.extras.serve.service import MeasuredRuns
 from rankstill.extras.serve.systems import SYSTEMS, SystemName
+from rankstill.multi_vector import TwoStage
 from rankstill.workspace import Workspace
 
 QUERY = "how does magma of the volcano change"
@@ -34,6 +35,21 @@ def test_what_a_system_finds_is_the_evaluations_run(server: Served, system: Syst
         assert [passage["id"] for passage in passages] == rank_order(run[query])
         scores = [passage["score"] for passage in passages]
         np.testing.assert_allclose(scores, [run[query][passage["id"]] for passage in passages], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("system", ["multi-vector", "multi-vector-hybrid"])
+def test_a_large_corpus_is_searched_in_two_stages_which_find_the_same_on_a_small_one(
+    built_copy: Path, system: SystemName, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, asked = TwoStage.candidates, []
+    monkeypatch.setattr("rankstill.extras.serve.systems._EXACT", 10)
+    monkeypatch.setattr(TwoStage, "candidates", lambda *given: asked.append(1) or real(*given))
+    run = read_run(built_copy / "runs" / f"{run_name(SYSTEMS[system].row)}.trec")
+    with Served(built_copy) as served:
+        for query, scores in run.items():
+            found = _list(served, served.opened.dataset.queries[query].text, system)
+            assert [passage["id"] for passage in found] == rank_order(scores)
+    assert len(asked) == len(run)
 
 
 def test_near_ties_stand_in_the_reports_order_and_another_models_lists_are_left_alone(built_copy: Path) -> None:

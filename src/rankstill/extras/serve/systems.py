@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from rankstill.evaluation import systems as measured
 from rankstill.evaluation.systems import hybrid_run, multi_vector_runs, nearest_run, reranked_run
+from rankstill.multi_vector import TwoStage
 
 if TYPE_CHECKING:
     from rankstill.evaluation.runs import Run
@@ -79,11 +80,13 @@ def _multi_vector(title: str, what: str, row: str, *, after: bool = False, hybri
     def opened_by(opened: ServedWorkspace) -> Search:
         model, index = opened.late_after if after else opened.late
         first_stage = opened.first_stage(opened.after if after else opened.before)
+        # Until a run has as many passages, the lists are those of its report.
+        two_stage = TwoStage.load(index.folder) if len(index) > _EXACT else None
         weights = opened.hybrid("hybrid-multi-vector-distilled.json" if after else "hybrid-multi-vector.json")
 
         def search(queries: Mapping[str, str]) -> Run:
             with opened.unchanged():
-                alone, summed = multi_vector_runs(model, index, first_stage, weights, queries)
+                alone, summed = multi_vector_runs(model, index, first_stage, weights, queries, two_stage)
             return summed if hybrid else alone
 
         return search
@@ -103,6 +106,8 @@ def _by_ranker(opened: ServedWorkspace) -> Search:
     return search
 
 
+_EXACT = 20_000
+"""Passages up to which a query is compared with every token of the corpus: half a second on two cores."""
 _WEIGHTS = "with weights from the LLM's rankings"
 SYSTEMS: Mapping[SystemName, System] = {
     "before": _single("Before", "the retriever as it was", measured.BEFORE),
