@@ -140,12 +140,24 @@ class Components:
         if config.cross_encoder and config.model and not self.workspace.record("ranker"):
             architecture_of(config.model)
 
+    def check_dimensions(self) -> None:
+        """Whether token vectors can be as short as configured.
+
+        Raises:
+            ModelError: the retriever's vectors have fewer dimensions than `multi_vector.dimensions`.
+        """
+        wanted = self.config.multi_vector.dimensions
+        if wanted is None or self.workspace.record("multi_vector"):
+            return
+        own = self.model_before.get_embedding_dimension()
+        if own is not None and wanted > own:
+            raise ModelError(f"multi_vector.dimensions is {wanted}, but the retriever's vectors have {own}. Lower it.")
+
     def check_retriever(self) -> None:
         """Whether the retriever can be trained: a mistake shows before an LLM is paid, not after.
 
         Raises:
-            ModelError: it cannot be loaded, it is a table of static vectors, or it has fewer dimensions than
-                `multi_vector.dimensions`.
+            ModelError: it cannot be loaded, or it is a table of static vectors.
         """
         if self.workspace.record("retriever"):
             return
@@ -154,9 +166,6 @@ class Components:
                 f"retriever.model: {self.config.retriever.model} is a table of static vectors, which cannot be trained "
                 "here. Name a transformer, such as sentence-transformers/all-MiniLM-L6-v2."
             )
-        wanted, own = self.config.multi_vector.dimensions, self.model_before.get_embedding_dimension()
-        if wanted is not None and own is not None and wanted > own:
-            raise ModelError(f"multi_vector.dimensions is {wanted}, but the retriever's vectors have {own}. Lower it.")
 
     def ranking_options(self) -> list[Any]:
         """The teacher's options that the rankings depend on: they are part of the step's fingerprint."""

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from rankstill.config import Config
 from rankstill.data import Dataset
+from rankstill.data.same_text import folded
 from rankstill.errors import WorkspaceError
-from rankstill.evaluation.holding_out import HELD_OUT_FILE, HeldOutLists, hold_out_lists, repeats_held_out
+from rankstill.evaluation.holding_out import HELD_OUT_FILE, HeldOutLists, hold_out_lists, repeats_any
 from rankstill.labels.choice import unneeded_steps
 from rankstill.ranker import RankedList
 from rankstill.retrieval import encode
@@ -72,18 +73,27 @@ class TeacherLists:
         return replace(self.dataset, train=tuple(each for each in self.dataset.train if each not in held))
 
     def unranked(self, found: Mapping[str, NDArray[np.int64]]) -> list[str]:
-        """A random sample of the training queries that the LLM did not rank, for the ranker to label.
+        """Queries that the LLM did not rank, for the ranker to label: training queries, and all extra ones.
 
-        None of them repeats a held-out list's query.
+        Of the training queries a random sample. None of them says the same as a query whose list is held out, or finds
+        mostly the same passages.
 
         Args:
             found: positions of each query's candidates, best first, by query id.
         """
-        ranked, held_out, ids = {each.query_id for each in self._every()}, self.held_out, self.dataset.corpus.ids
+        ranked, queries, ids = {each.query_id for each in self._every()}, self.dataset.queries, self.dataset.corpus.ids
         others = [query_id for query_id in self.dataset.train if query_id not in ranked]
-        drawn = np.random.default_rng(self.config.seed).permutation(len(others))[: self.config.labels.unranked]
-        shown = {row: [ids[position] for position in found[others[row]][: self.config.candidates.k]] for row in drawn}
-        return [others[row] for row, candidates in shown.items() if not repeats_held_out(candidates, held_out)]
+        # "llm" stands for the LLM's lists alone; extra queries are the user's wish.
+        most = 0 if self.config.labels.ranked_by == "llm" else self.config.labels.unranked
+        drawn = np.random.default_rng(self.config.seed).permutation(len(others))[:most]
+        held_out = [set(each.candidates) for each in self.held_out]
+        asked = {folded(queries[query_id].text) for query_id in self.held_out_queries}
+        kept = []
+        for query_id in (*(others[row] for row in drawn), *self.dataset.extra):
+            shown = [ids[position] for position in found[query_id][: self.config.candidates.k]]
+            if folded(queries[query_id].text) not in asked and not repeats_any(shown, held_out):
+                kept.append(query_id)
+        return kept
 
     def hold_out(self, folder: Path, model: Callable[[], SentenceTransformer]) -> list[str]:
         """Sample the held-out lists.

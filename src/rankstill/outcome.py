@@ -43,7 +43,7 @@ class Outcome:
     agreement: Agreement | None = None
 
     def verdict(self, system: str = DISTILLED) -> Verdict:
-        """The conclusion on a new retriever, `DISTILLED` or `MULTI_VECTOR`."""
+        """The conclusion on a new retriever of the run, one of `systems.RETRIEVERS`."""
         return verdict(self.table, self.workspace, offer=self.offer, agreement=self.agreement, system=system)
 
     def _repr_html_(self) -> str:

@@ -123,13 +123,15 @@ class Chain:
     def run(self, until: str = "evaluation") -> Outcome:
         """Make this step and every earlier step that it needs, and return the result."""
         check_queries(self.dataset)
-        if until == "evaluation":
+        if until in ("hybrid", "evaluation"):
             check_measures(self.config.evaluation.measures)  # now, and not after an hour of training
         names = self.planned(until)
         if is_rank_zero() and ("rankings" in names or "ranker" in names):
             self.components.check_teacher()
         if "ranker" in names:
             self.components.check_cross_encoder()
+        if "multi_vector" in names:
+            self.components.check_dimensions()
         if "retriever" in names:
             self.components.check_retriever()
         if "labels" in names:

@@ -22,7 +22,7 @@ def config(**changes: Any) -> Config:
 
 
 LATE = {"multi_vector", "token_index", "multi_vector_distilled"}
-NO_LIST = {"rankings", "held_out", "ranker", "agreement", *LATE}
+NO_LIST = {"rankings", "held_out", "hybrid", "ranker", "agreement", *LATE}
 
 
 @pytest.mark.parametrize(
@@ -30,8 +30,8 @@ NO_LIST = {"rankings", "held_out", "ranker", "agreement", *LATE}
     [
         ("both", set()),
         ("ranker", set()),
-        ("llm", {"ranker", *LATE}),
-        ("first-choice", {"ranker", *LATE}),
+        ("llm", {"hybrid", "ranker", *LATE}),
+        ("first-choice", {"hybrid", "ranker", *LATE}),
         ("gold", NO_LIST),
         ("pdist", NO_LIST),
         ("adist", NO_LIST),

@@ -48,7 +48,7 @@ def test_the_ranker_labels_training_queries_that_the_llm_did_not_rank(
     with Workspace(tmp_path / "w") as workspace:
         record = workspace.record("labels")
     assert record is not None
-    assert any(f"{TRAINING_QUERIES - RANKED} training queries" in each for each in record.notes)
+    assert any(f"{TRAINING_QUERIES - RANKED} queries that the LLM did not rank" in each for each in record.notes)
 
 
 def test_as_many_of_them_as_configured_are_labelled_and_the_same_ones_each_time(

@@ -10,7 +10,7 @@ from typing import Any
 import rankstill
 from rankstill.config import Config, write_config
 from rankstill.evaluation import EvaluationTable
-from rankstill.evaluation.chain_agreement import agreement_untrained, read_agreement
+from rankstill.evaluation.chain_agreement import agreement_untrained
 from rankstill.evaluation.chain_runs import evaluate_untrained
 from rankstill.evaluation.systems import BEFORE, FREE
 from rankstill.pipeline import open_chain
@@ -34,7 +34,7 @@ def test_the_figures_are_those_of_a_whole_run_and_the_run_goes_on_from_there(
     assert isinstance(outcome.table, EvaluationTable)
     for each in table.systems:
         assert each.values == outcome.table.system(each.name).values
-    assert agreement.why == read_agreement(tmp_path / "w").why
+    assert agreement.table is None  # 24 lists are too few to hold some out
     steps = json.loads((tmp_path / "w" / "manifest.json").read_text())["steps"]
     assert {step: steps[step]["fingerprint"] for step in before} == before
 

@@ -64,12 +64,12 @@ def test_another_retriever_of_the_run_is_named_where_it_scores_higher(capsys: py
 def test_the_advice_says_how_little_of_the_rankers_gain_arrived_with_judgements_and_without() -> None:
     table = measured([3] * 30, [2] * 30, hybrid_before=[1] * 30, ranker=[1] * 30)
     said = (
-        "The ranker has nDCG@10 1.000; the distilled retriever holds 26% of its gain. A single vector cannot hold the "
-        "rest. Another retriever of this run scores highest: hybrid before, with nDCG@10 1.000."
+        "The ranker has nDCG@10 1.000; the distilled retriever holds 26% of its gain. One vector may be too small for "
+        "the rest. Another retriever of this run scores highest: hybrid before, with nDCG@10 1.000."
     )
     assert verdict(table, Path("w")).advice.startswith(said)
     unjudged = verdict(None, Path("w"), agreement=agreed(table)).advice
-    assert unjudged.startswith(said)
+    assert unjudged.startswith(f"By agreement with the LLM on 30 lists that taught nothing: {said}")
     assert "No test query is judged." in unjudged
     most = measured([20] * 30, [2] * 30, hybrid_before=[1] * 30, ranker=[1] * 30)
     assert verdict(most, Path("w")).advice.startswith("Another retriever of this run scores highest")
@@ -93,7 +93,7 @@ def test_an_unfinished_chain_says_which_step_comes_next_and_how() -> None:
     found = verdict(None, Path("mine"), next_step(["vectors", "candidates"]))
     assert "The chain is not finished" in found.sentence
     assert found.advice == 'Its next step is "teach": `rankstill run mine/config.yaml -w mine` goes on there.'
-    unneeded = {"rankings", "held_out", "multi_vector", "token_index", "ranker", "agreement"}
+    unneeded = {"rankings", "held_out", "multi_vector", "token_index", "hybrid", "ranker", "agreement"}
     assert next_step(["vectors", "candidates"], unneeded) == "labels"
     assert next_step(["evaluation"]) is None
 

@@ -70,14 +70,18 @@ _step("candidates", "candidates", "Find candidate passages for every query, with
 @on_workspace("hybrid")
 def hybrid(experiment: Experiment, replace: Replace = False) -> None:
     """Weigh BM25, your retriever and its token vectors by the LLM's lists, and measure the sum. Nothing is trained."""
+    from rankstill.distributed.processes import is_rank_zero, only_rank_zero_prints
     from rankstill.evaluation.chain_agreement import agreement_untrained
     from rankstill.evaluation.chain_runs import evaluate_untrained
     from rankstill.pipeline import open_chain
 
-    with open_chain(experiment.settled(), experiment.workspace, replace=replace) as chain:
-        if "hybrid" not in chain.steps:
-            raise RankstillError(f"labels.ranked_by: {chain.config.labels.ranked_by} fits no hybrid. Leave it out.")
+    config = experiment.settled()
+    if config.labels.ranked_by not in ("both", "ranker"):
+        raise RankstillError(f"labels.ranked_by: {config.labels.ranked_by} fits no hybrid. Leave it out.")
+    with only_rank_zero_prints(), open_chain(config, experiment.workspace, replace=replace) as chain:
         chain.run("hybrid")
+        if not is_rank_zero():
+            return
         components = chain.components
         table, agreement = evaluate_untrained(components), agreement_untrained(components)
         show_hybrid(chain.workspace.folder, table, agreement, late=components.has_multi_vector)

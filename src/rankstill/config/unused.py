@@ -45,9 +45,10 @@ def _unread(config: Config) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     """A section, what of the rest leaves some of its options unread, and these."""
     ranker, labels, multi_vector = config.ranker, config.labels, config.multi_vector
     if labels.ranked_by in ("first-choice", "gold") or labels.white_box:
-        why = f"labels.ranked_by is {labels.ranked_by}, and no ranker is trained"
+        why = f"labels.ranked_by is {labels.ranked_by}, and neither a ranker nor a multi-vector retriever is made"
         yield "ranker", why, _all_of(ranker)
-        yield "multi_vector", why, _all_of(multi_vector)
+        if multi_vector.make and multi_vector.epochs:
+            yield "multi_vector", why, _all_of(multi_vector)
     elif not ranker.cross_encoder:
         yield "ranker", "ranker.cross_encoder is false", _OF_CROSS_ENCODER
     if labels.white_box is None:

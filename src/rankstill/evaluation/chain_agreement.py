@@ -42,33 +42,34 @@ def measure_agreement(components: Components, folder: Path, *, with_ranker: bool
     Args:
         components: the components of a chain that has come as far as the step `reranker`.
     """
-    rankings, config = components.lists.held_out, components.config
-    k, seed, resamples = config.candidates.k, config.seed, config.evaluation.resamples
+    rankings = components.lists.held_out
     scores = score_lists(components, rankings, with_ranker=with_ranker) if rankings else {}
-    found = Agreement(
-        table=agreement_table(rankings, scores, k, seed, resamples) if rankings else None,
-        why=HeldOutLists.load(components.workspace.path(HELD_OUT_FILE)).why,
-        by_chance=by_chance(rankings, k) if rankings else 0.0,
-        symptoms=_symptoms(components, rankings, scores),
-    )
+    found = _agreement(components, rankings, scores, _symptoms(components, rankings, scores))
     write_atomically(folder / "agreement.json", json.dumps(found.to_json()) + "\n")
     return []
 
 
 def agreement_untrained(components: Components) -> Agreement:
-    """As the step `agreement` measures it, of the systems that train nothing.
+    """As `measure_agreement`, of the systems that train nothing.
 
     Args:
         components: the components of a chain that has come as far as the step `hybrid`.
     """
-    rankings, config = components.lists.held_out, components.config
-    k, seed, resamples = config.candidates.k, config.seed, config.evaluation.resamples
+    rankings = components.lists.held_out
     scores = score_lists(components, rankings, with_ranker=True, trained=False) if rankings else {}
+    return _agreement(components, rankings, scores, Symptoms(len(components.lists.training), _ENOUGH, None, None, None))
+
+
+def _agreement(
+    components: Components, rankings: Sequence[Ranking], scores: dict[str, list[Scores]], symptoms: Symptoms
+) -> Agreement:
+    config = components.config
+    k, seed, resamples = config.candidates.k, config.seed, config.evaluation.resamples
     return Agreement(
         table=agreement_table(rankings, scores, k, seed, resamples) if rankings else None,
         why=HeldOutLists.load(components.workspace.path(HELD_OUT_FILE)).why,
         by_chance=by_chance(rankings, k) if rankings else 0.0,
-        symptoms=Symptoms(len(components.lists.training), _ENOUGH, None, None, None),
+        symptoms=symptoms,
     )
 
 

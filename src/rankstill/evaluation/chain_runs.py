@@ -94,14 +94,16 @@ def evaluate_untrained(components: Components) -> EvaluationTable | None:
     Args:
         components: the components of a chain that has come as far as the step `hybrid`.
     """
-    dataset, evaluation = components.test_set, components.config.evaluation
+    dataset, evaluation, seed = components.test_set, components.config.evaluation, components.config.seed
     qrels = dataset.test_qrels()
     if not qrels:
         return None
     queries = {query.id: query.text for query in searched_queries(components.dataset)}
     searches = chain_systems(components, queries, with_ranker=True)
     runs = {name: search() for name, search in searches.items() if name in (systems.BEFORE, *systems.FREE)}
-    return evaluate_runs(runs, qrels, systems.BEFORE, evaluation.measures, components.config.seed, evaluation.resamples)
+    values = {name: per_query(run, qrels, evaluation.measures, dataset.relevant_from) for name, run in runs.items()}
+    missing = count_missing(runs, qrels)
+    return tabulate(values, missing, systems.BEFORE, seed, evaluation.resamples, dataset.judged_by)
 
 
 def _of_judge(components: Components, runs: Mapping[str, Run], qrels: Qrels) -> tuple[list[str], list[str]]:

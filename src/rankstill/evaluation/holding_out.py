@@ -114,10 +114,10 @@ def groups_of_alike(passages: Sequence[Collection[str]], queries: NDArray[np.flo
     return groups
 
 
-def repeats_held_out(candidates: Collection[str], held_out: Sequence[Ranking]) -> bool:
-    """Whether a query's candidates are mostly those of a held-out list: it may ask the same in other words."""
+def repeats_any(candidates: Collection[str], lists: Sequence[Collection[str]]) -> bool:
+    """Whether a query's candidates are mostly those of one of these lists: it may ask the same in other words."""
     own = set(candidates)
-    return any(len(own & set(each.candidates)) > _SHARED * min(len(own), len(each.candidates)) for each in held_out)
+    return any(len(own.intersection(each)) > _SHARED * min(len(own), len(each)) for each in lists)
 
 
 def draw_groups(groups: NDArray[np.int64], count: int, seed: int) -> NDArray[np.int64]:

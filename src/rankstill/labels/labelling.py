@@ -162,7 +162,7 @@ def asked_queries(
     Args:
         candidates: positions of each query's candidates, best first, by query id.
         n: passages of a query to label.
-        unranked: ids of training queries to label without a ranking; the dataset's extra queries follow them.
+        unranked: ids of queries to label without a ranking.
     """
     corpus, queries = dataset.corpus, dataset.queries
     asked = []
@@ -171,7 +171,7 @@ def asked_queries(
         others = [position for position in candidates[ranking.query_id] if position not in ranked]
         fill = np.array(others[: max(0, n - len(ranked))], dtype=np.int64)
         asked.append(UnlabelledQuery(ranking.query_id, queries[ranking.query_id].text, "teacher", ranked, fill))
-    for query_id in (*unranked, *dataset.extra):
+    for query_id in unranked:
         found = candidates[query_id][:n]
         asked.append(UnlabelledQuery(query_id, queries[query_id].text, "extra", _NOTHING, found))
     return asked

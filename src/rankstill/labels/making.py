@@ -27,19 +27,18 @@ def make_labels(components: Components, folder: Path, candidates: str, *, has_ra
             in the cluster's store.
 
     Returns:
-        A note if the LLM did not rank all training queries.
+        A note if the LLM did not rank all of these queries.
     """
     found = read_candidates(components.workspace.path("candidates.parquet"), components.dataset.corpus)
     labelled: Iterable[LabelledQuery] = label_without_ranker(components, found, candidates)
     notes = []
     if has_ranker:
         config, lists = components.config, components.lists
-        # "llm" stands for the LLM's lists alone.
-        unranked = [] if config.labels.ranked_by == "llm" else lists.unranked(found)
+        unranked = lists.unranked(found)
         queries = asked_queries(lists.teaching_set, lists.training, found, config.candidates.n, unranked)
         labelled = itertools.chain(labelled, _by_ranker(components, queries, folder))
         if unranked:
-            notes.append(f"{len(unranked):,} training queries that the LLM did not rank are labelled by the ranker")
+            notes.append(f"{len(unranked):,} queries that the LLM did not rank are labelled by the ranker")
     write_labels(labelled, folder / "labels.parquet")
     release_memory()
     return notes

@@ -42,6 +42,7 @@ text { fill: $text; font-family: system-ui, "Segoe UI", Roboto, "Liberation Sans
 .after { fill: $after; }
 .loss { fill: $loss; }
 .unsure { fill: $quiet; }
+.span-before { stroke: $before; stroke-width: 2.5; }
 .span-after { stroke: $after; stroke-width: 2.5; }
 .span-loss { stroke: $loss; stroke-width: 2.5; }
 .span-unsure { stroke: $quiet; stroke-width: 2.5; }

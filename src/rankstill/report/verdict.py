@@ -6,7 +6,7 @@ Where it is not better, figures that the run has anyway say what may be the caus
 from __future__ import annotations
 
 import shlex
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
@@ -103,7 +103,7 @@ def verdict(
         table: what was measured on judged queries, judged on its main measure; None if nothing was.
         missing: the step that the chain has to make next; None if it is finished.
         agreement: what was measured on the LLM's held-out lists; None if that step is not made.
-        system: the new retriever, one of `systems.RETRIEVERS`.
+        system: what is judged: one of `systems.RETRIEVERS`, or a hybrid.
     """
     by_lists = _by_lists(agreement, system) if agreement is not None else None
     if table is not None and _has(table, system):
@@ -138,14 +138,14 @@ def _by_lists(agreement: Agreement, system: str) -> Verdict | None:
     table = agreement.table
     if table is None or not _has(table, system):
         return None
-    kind, rivals = _kind(table, system), _rivals(table, system)
+    kind, rivals, higher = _kind(table, system), _rivals(table, system), _higher(table, system)
     return Verdict(
         kind,
         f"By {agreement.name}, {_finding(table, system, kind)} {rivals}".rstrip(),
         f"On {_counted(table.n, 'list', 'lists')}: {_test(table, system)} This does not cover passages outside the "
         "lists, and does not show whether the LLM is right.",
         rivals,
-        advice=_higher(table, system),
+        advice=f"By {agreement.name}: {higher}" if higher else "",
     )
 
 
@@ -210,34 +210,35 @@ def _rivals(table: EvaluationTable, system: str) -> str:
 
 
 def _higher(table: EvaluationTable, system: str) -> str:
-    """Which other retriever of the run scores highest, if higher than both the new one and the old one; and how much of
-    the ranker's gain the new one has."""
+    """Which other retriever of the run scores highest, if higher than the new and the old one; and how much of the
+    ranker's gain the new one lacks."""
     measure = table.measures[0]
     values = {each.name: each.values[measure] for each in table.systems}
     best = max((name for name in _OTHERS if name in values), key=values.__getitem__, default=system)
-    if values[best] <= max(values[system], values[systems.BEFORE]):
+    if values[best] <= max(values[each] for each in (system, systems.BEFORE, systems.DISTILLED) if each in values):
         return ""
     found, p_value = _compared(table, best), table.adjusted_p(measure)[best]
     p_in_words = found.p_in_words(p_value).replace(" ", "\u00a0")
     return (
-        f"{_kept(values, system, measure)}Another retriever of this run scores highest: {best}, with {measure} "
+        f"{_kept(table, system)}Another retriever of this run scores highest: {best}, with {measure} "
         f"{values[best]:.3f}. That is {signed(found.difference)} against the old retriever ({p_in_words}, "
         f"Holm-corrected). It is {_OTHERS[best]}; see docs/guides/deploy.md."
     )
 
 
-def _kept(values: Mapping[str, float], system: str, measure: str) -> str:
-    """How much of the ranker's gain over the old retriever the new one has, where that is less than half."""
-    if systems.RANKER not in values:
+def _kept(table: EvaluationTable, system: str) -> str:
+    """How much of the ranker's gain over the old retriever the new one has, where that is less than half of a sure
+    one."""
+    if not _has(table, systems.RANKER) or _kind(table, systems.RANKER) != "better":
         return ""
-    known = values[systems.RANKER] - values[systems.BEFORE]
-    kept = (values[system] - values[systems.BEFORE]) / known if known > 0 else 1.0
-    if kept >= _MOST:
+    measure = table.measures[0]
+    ranker, kept = _compared(table, systems.RANKER), _compared(table, system).difference
+    if kept >= _MOST * ranker.difference:
         return ""
-    one_vector = " A single vector cannot hold the rest." if system == systems.DISTILLED else ""
+    one_vector = " One vector may be too small for the rest." if system == systems.DISTILLED else ""
     return (
-        f"The ranker has {measure} {values[systems.RANKER]:.3f}; {_SUBJECTS[system]} holds {max(kept, 0):.0%} of its "
-        f"gain.{one_vector} "
+        f"The ranker has {measure} {ranker.after:.3f}; {_SUBJECTS[system]} holds "
+        f"{max(kept / ranker.difference, 0):.0%} of its gain.{one_vector} "
     )
 
 

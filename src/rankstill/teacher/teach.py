@@ -53,7 +53,7 @@ class Health:
         if self.left_out:
             reasons = "; ".join(f"{query_id}: {why}" for query_id, why in list(self.left_out.items())[:3])
             reasons += _more(self.left_out)
-            lines.append(f"lists left out, which teach nothing: {len(self.left_out):,} ({reasons})")
+            lines.append(f"queries without a list: {len(self.left_out):,} ({reasons})")
         if self.cut:
             lines.append(f"{self.cut:,} answers were cut off before they could be read: raise teacher.answer_tokens")
         if self.agreement is not None:

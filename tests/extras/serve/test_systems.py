@@ -20,6 +20,7 @@ from rankstill.evaluation.systems import run_name
 from rankstill.extras.serve.service import MeasuredRuns
 from rankstill.extras.serve.systems import SYSTEMS, SystemName
 from rankstill.multi_vector import TwoStage
+from rankstill.retrieval.late_interaction import encode_queries
 from rankstill.workspace import Workspace
 
 QUERY = "how does magma of the volcano change"
@@ -38,18 +39,36 @@ def test_what_a_system_finds_is_the_evaluations_run(server: Served, system: Syst
 
 
 @pytest.mark.parametrize("system", ["multi-vector", "multi-vector-hybrid"])
-def test_a_large_corpus_is_searched_in_two_stages_which_find_the_same_on_a_small_one(
+def test_a_large_corpus_is_searched_in_two_stages(
     built_copy: Path, system: SystemName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     real, asked = TwoStage.candidates, []
     monkeypatch.setattr("rankstill.extras.serve.systems._EXACT", 10)
     monkeypatch.setattr(TwoStage, "candidates", lambda *given: asked.append(1) or real(*given))
-    run = read_run(built_copy / "runs" / f"{run_name(SYSTEMS[system].row)}.trec")
     with Served(built_copy) as served:
-        for query, scores in run.items():
-            found = _list(served, served.opened.dataset.queries[query].text, system)
-            assert [passage["id"] for passage in found] == rank_order(scores)
-    assert len(asked) == len(run)
+        assert _list(served, QUERY, system)
+    assert asked == [1]
+
+
+def test_in_two_stages_candidates_of_either_get_their_exact_maxsim(
+    server: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(measured, "_DEPTH", 4)  # the first stage finds eight
+    opened = server.opened
+    model, index = opened.late
+    two_stage = replace(TwoStage.load(index.folder), depth=5)
+    first_stage, weights = opened.first_stage(opened.before), opened.hybrid("hybrid-multi-vector.json")
+    queries = {query: opened.dataset.queries[query].text for query in opened.dataset.test}
+    alone, summed = measured.multi_vector_runs(model, index, first_stage, weights, queries, two_stage)
+    tokens, ids = encode_queries(model, list(queries.values())), opened.dataset.corpus.ids
+    found = first_stage.search(list(queries.values()), 8)
+    for query, asked, exact, other in zip(queries, tokens, index.scores(tokens), found, strict=True):
+        wanted = {ids[row] for row in (*two_stage.candidates(asked), *other.positions)}
+        assert 4 <= len(wanted) < len(ids)
+        assert alone[query].keys() | summed[query].keys() <= wanted
+        maxsim = dict(zip(ids, exact.tolist(), strict=True))
+        assert alone[query] == pytest.approx({passage: maxsim[passage] for passage in alone[query]}, rel=1e-4)
+        assert rank_order(alone[query]) == sorted(wanted, key=lambda passage: -maxsim[passage])[:4]
 
 
 def test_near_ties_stand_in_the_reports_order_and_another_models_lists_are_left_alone(built_copy: Path) -> None:

@@ -159,7 +159,7 @@ class ServedWorkspace:
         return record is not None and "reranker" in record.outputs
 
     def has_hybrid(self, file: str) -> bool:
-        """Whether the chain fitted one of BM25 and a bi-encoder: it does where it trains a ranker."""
+        """Whether the chain fitted one of BM25 and a bi-encoder: it does where it has a ranker."""
         return self.has_ranker and self.workspace.path(file).is_file()
 
     @cached_property

@@ -1,4 +1,4 @@
-"""The systems that can be searched with: one table, and how each makes a run, just as the evaluation makes its own."""
+"""The systems that can be searched with: one table, and how each makes a run, as the evaluation makes its own."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def _other_rankers(config: Config) -> _Parts:
 
 def _by_ranker() -> tuple[Variant, ...]:
     """Rankers compared by what their labels of the same lists teach the encoder."""
-    both = {**DIRECT, "labels.ranked_by": "both"}
+    both = {**BY_RANKER, "labels.ranked_by": "both"}
     of_30 = {**BY_RANKER, "candidates.n": 30, "retriever.passages_per_query": 30}
     labels = "the ranker's labels"
     return (

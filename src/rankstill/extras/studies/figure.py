@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rankstill.extras.studies.table import StudyRow, StudyTable
 
 _DOTS_WIDTH, _LEFT, _RIGHT, _ROW, _TOP = 620, 20, 64, 52, 66
-_ROUTES = (("after", "curve-0"), ("loss", "curve-2"), ("unsure", "curve-3"))
+_ROUTES = (("after", "curve-0"), ("loss", "curve-2"), ("unsure", "curve-3"), ("before", "curve-1"))
 """The classes of a route's marks and of its curve."""
 
 
@@ -58,7 +58,7 @@ def _curves(table: StudyTable) -> Drawing:
     parts.append(line(80, y(before), right, y(before), "zero"))
     parts.append(_text(right + 12, y(before) + 4, f"before {before:.3f}", kind="quiet"))
     routes = list(dict.fromkeys(row.variant.name.rpartition("-")[0] for row in table.rows))
-    for index, (route, (kind, curve)) in enumerate(zip(routes, _ROUTES, strict=False)):
+    for index, (route, (kind, curve)) in enumerate(zip(routes, _ROUTES[: len(routes)], strict=True)):
         rows = [row for row in table.rows if row.variant.name.rpartition("-")[0] == route]
         points = []
         for row in rows:

@@ -22,7 +22,7 @@ DIRECT: dict[str, Any] = {
     "retriever.student_temperature": 0.1,
 }
 """No ranker in between: the encoder itself is trained on the order, by KL divergence with in-batch negatives."""
-BY_RANKER = {**DIRECT, "labels.ranked_by": "ranker"}
+BY_RANKER = {**DIRECT, "labels.ranked_by": "ranker", "labels.unranked": 0}
 """A ranker in between, which labels the same lists and nothing else."""
 ListKind = Literal["llm", "gold-llm", "gold-first-stage", "first-stage", "random"]
 """The LLM's order; gold moved to the front of the LLM's order, or of the first stage's; the first stage's; a random

@@ -69,7 +69,9 @@ class Hybrid:
         """Read what `save` wrote; ModelError if there is no such file, or it holds something else."""
         path = Path(path)
         if not path.is_file():
-            raise ModelError(f"{path}: no such file. `rankstill run` writes hybrid.json into its workspace.")
+            raise ModelError(
+                f"{path}: no such file. `rankstill hybrid` and `rankstill run` write hybrid.json into their workspace."
+            )
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
             if found.pop("format") != _FORMAT:
