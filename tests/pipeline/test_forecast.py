@@ -17,7 +17,7 @@ from rankstill.config import Config, write_config
 from rankstill.errors import ModelError
 from rankstill.forecast import expected_seconds, forecast
 from rankstill.pipeline import open_chain
-from rankstill.teacher.commands import quote
+from rankstill.teacher.commands import at_work
 
 MakeConfig = Callable[..., Config]
 
@@ -43,7 +43,8 @@ def test_a_dry_run_quotes_the_llm_as_the_candidates_themselves_would_be_and_asks
         config = toy_config({f"teacher.{name}": value for name, value in asking.items()})
         with open_chain(config, tmp_path / "w") as chain:
             drawn = forecast(chain)
-        found = quote(config, tmp_path / "w")
+        with at_work(config, tmp_path / "w") as (teacher, lists):
+            found = teacher.quoted(lists)
         assert server.answered.total() == 0
     (told,) = (line for line in drawn if line.startswith("expected: "))
     counts, of_candidates = (
@@ -56,7 +57,7 @@ def test_a_dry_run_quotes_the_llm_as_the_candidates_themselves_would_be_and_asks
 def test_a_finished_workspace_says_that_its_steps_are_there(toy_config: MakeConfig, tmp_path: Path) -> None:
     rankstill.distill(toy_config(), tmp_path / "w")
     with open_chain(toy_config(), tmp_path / "w") as chain:
-        assert any("holds 13 steps already" in line for line in forecast(chain))
+        assert any("holds 14 steps already" in line for line in forecast(chain))
 
 
 def test_a_table_of_static_vectors_is_refused_before_anything_is_made(
