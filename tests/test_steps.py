@@ -22,6 +22,12 @@ def test_what_is_left_follows_how_true_the_expectation_has_been() -> None:
     assert plan.end("labels", 1.0) == ", 0 s in all"
 
 
+def test_a_step_from_the_cache_does_not_make_the_others_look_fast() -> None:
+    plan = Plan(tuple(EXPECTED), lambda: EXPECTED)
+    plan.begin("vectors")
+    assert plan.end("vectors", 2.0) == ", 0 s in all, about 3 min 20 s left"
+
+
 def test_steps_that_are_held_already_are_not_counted() -> None:
     plan = Plan(tuple(EXPECTED), lambda: EXPECTED)
     assert plan.begin("labels") == " (the run takes about 2 min 30 s from here)"

@@ -27,6 +27,8 @@ STEPS = tuple(TITLES)
 """The steps' names in order. Running a step first runs the earlier ones that it needs."""
 _TRUST = 30.0
 """Seconds of a run that count as well expected before any was measured."""
+_TAKEN = 0.1
+"""The share of the expected seconds up to which a step was taken from the cache, which says nothing of the others."""
 _WORTH_SAYING = 10.0
 
 
@@ -83,8 +85,10 @@ class Plan:
         """
         if step not in self._places:
             return ""
-        self._took["expected"] += self._expected.get(step, 0.0)
-        self._took["really"] += seconds
+        expected = self._expected.get(step, 0.0)
+        if seconds > _TAKEN * expected:
+            self._took["expected"] += expected
+            self._took["really"] += seconds
         left = self._left(self._places[step])
         told = f", {duration(time.monotonic() - self._started)} in all"
         return f"{told}, about {duration(left)} left" if left >= _WORTH_SAYING else told
