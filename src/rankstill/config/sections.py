@@ -64,7 +64,7 @@ class LabelsConfig(Section):
         ),
     )
     unranked: int | None = Field(
-        2000,
+        1000,
         ge=0,
         description=(
             "How many training queries that the LLM did not rank are labelled too, at most. null: all. All of "
