@@ -128,7 +128,7 @@ def _by_judgements(table: EvaluationTable, system: str, by_lists: Verdict | None
         f"{finding[0].upper()}{finding[1:]} {rivals}".rstrip(),
         f"On {_counted(table.n, 'test query', 'test queries')}{judged}: {_test(table, system)}",
         rivals,
-        agreement=f"{by_lists.sentence} {by_lists.test}" if by_lists else "",
+        agreement=f"{by_lists.finding} {by_lists.test}" if by_lists else "",
         advice=_higher(table, system),
     )
 
