@@ -83,7 +83,7 @@ class TeacherLists:
         """
         ranked, queries, ids = {each.query_id for each in self._every()}, self.dataset.queries, self.dataset.corpus.ids
         others = [query_id for query_id in self.dataset.train if query_id not in ranked]
-        # "llm" stands for the LLM's lists alone; extra queries are the user's wish.
+        # "llm" stands for the LLM's lists alone. Extra queries were asked for by name.
         most = 0 if self.config.labels.ranked_by == "llm" else self.config.labels.unranked
         drawn = np.random.default_rng(self.config.seed).permutation(len(others))[:most]
         held_out = [set(each.candidates) for each in self.held_out]

@@ -67,8 +67,8 @@ class LabelsConfig(Section):
         1000,
         ge=0,
         description=(
-            "How many training queries that the LLM did not rank are labelled too, at most. null: all. All of "
-            "dataset.extra_queries are labelled in any case."
+            "How many training queries that the LLM did not rank are labelled too, at most. null: all. The queries of "
+            "dataset.extra_queries do not count."
         ),
     )
 
