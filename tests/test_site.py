@@ -112,12 +112,19 @@ def test_the_glossary_defines_each_word_once() -> None:
     assert {"Prior", "First stage", "Distilled", "Ranker", "Hybrid", "Held-out lists", "Link"} <= set(words)
 
 
-@pytest.mark.parametrize("name", ["../README.md", "start.md", "faq.md", "glossary.md", "troubleshooting.md"])
-def test_no_sentence_is_too_long_to_be_read_once(name: str) -> None:
-    text = re.sub(r"^```.*?^```|^\|.*?$", "", (DOCS / name).read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+FIRST_READ = [ROOT / "README.md", *(DOCS / f"{name}.md" for name in ("start", "faq", "glossary", "troubleshooting"))]
+MADE = [*(DOCS / "studies").glob("*.md"), DOCS / "proof-scifact.md"]
+"""Pages that a command writes."""
+
+
+@pytest.mark.parametrize(
+    "page", [page for page in PAGES if page not in MADE], ids=lambda page: str(page.relative_to(ROOT))
+)
+def test_no_sentence_is_too_long_to_be_read_once(page: Path) -> None:
+    text = re.sub(r"^```.*?^```|^\|.*?$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     text = re.sub(r"\{ #.*? \}|\]\(.*?\)", "]", text)
     for sentence in re.split(r"(?<=[.?!:])\s+|\n\n|\n\d\. |\n:   |\n- ", text):
-        assert len(sentence.split()) <= 30, sentence
+        assert len(sentence.split()) <= (30 if page in FIRST_READ else 35), sentence
 
 
 def test_the_reference_has_every_command_and_every_option(site: Path) -> None:
