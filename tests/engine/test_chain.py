@@ -68,7 +68,7 @@ def queries(toy_dataset: Dataset, toy_first_stage: FirstStage) -> list[Unlabelle
     ]
     found = toy_first_stage.search(texts(toy_dataset.test), 9)
     extra = [
-        UnlabelledQuery(each, text, "extra", NOTHING, candidates.positions)
+        UnlabelledQuery(each, text, "unranked", NOTHING, candidates.positions)
         for each, text, candidates in zip(toy_dataset.test, texts(toy_dataset.test), found, strict=True)
     ]
     return [*ranked, *extra]

@@ -76,7 +76,7 @@ def test_without_lists_it_says_why() -> None:
 
 def test_even_labels_are_flat_and_a_lower_temperature_sharpens_them() -> None:
     def labelled(*scores: float) -> LabelledQuery:
-        return LabelledQuery("q", "q", "extra", np.arange(len(scores)), np.array(scores, dtype=np.float32))
+        return LabelledQuery("q", "q", "unranked", np.arange(len(scores)), np.array(scores, dtype=np.float32))
 
     assert evenness([labelled(1, 1, 1)], 1.0) == pytest.approx(1)
     assert evenness([labelled(50, 0, 0)], 1.0) == pytest.approx(0, abs=1e-6)

@@ -51,7 +51,7 @@ def queries(toy_dataset: Dataset, toy_first_stage: FirstStage) -> list[Unlabelle
     ]
     found = toy_first_stage.search(toy_dataset.texts_of(toy_dataset.test), 9)
     extra = [
-        UnlabelledQuery(each, toy_dataset.queries[each].text, "extra", NOTHING, candidates.positions)
+        UnlabelledQuery(each, toy_dataset.queries[each].text, "unranked", NOTHING, candidates.positions)
         for each, candidates in zip(toy_dataset.test, found, strict=True)
     ]
     return [*ranked, *extra]

@@ -16,8 +16,8 @@ from rankstill.labels import table as module
 def test_labels_survive_their_table(tmp_path: Path) -> None:
     labels = [
         LabelledQuery("q1", "größer\nals", "teacher", np.array([5, 0, 2**40]), np.float32([1.5, 0.1, -3e30])),
-        LabelledQuery("q2", "", "extra", np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)),
-        LabelledQuery("q3", "a sentence", "extra", np.array([1]), np.float32([1 / 3])),
+        LabelledQuery("q2", "", "unranked", np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32)),
+        LabelledQuery("q3", "a sentence", "unranked", np.array([1]), np.float32([1 / 3])),
     ]
     write_labels(labels, tmp_path / "labels.parquet")
     for before, after in zip(labels, read_labels(tmp_path / "labels.parquet"), strict=True):
@@ -36,7 +36,7 @@ def test_no_labels_survive_their_table(tmp_path: Path) -> None:
 def some_labels(queries: int, passages: int = 50) -> Iterator[LabelledQuery]:
     for row in range(queries):
         positions = np.arange(row, row + passages)
-        yield LabelledQuery(f"q{row}", "text", "extra", positions, np.float32(positions))
+        yield LabelledQuery(f"q{row}", "text", "unranked", positions, np.float32(positions))
 
 
 def test_labels_that_are_written_group_by_group_are_read_in_their_order(

@@ -42,9 +42,9 @@ def test_the_ranker_labels_training_queries_that_the_llm_did_not_rank(
     config = toy_config(source=partly_ranked)
     found = sources(config, tmp_path / "w")
     assert len(found) == TRAINING_QUERIES
-    assert list(found.values()).count("extra") == TRAINING_QUERIES - RANKED
+    assert list(found.values()).count("unranked") == TRAINING_QUERIES - RANKED
     labels = read_labels(tmp_path / "w" / "labels.parquet")
-    assert {len(each.positions) for each in labels if each.source == "extra"} == {config.candidates.n}
+    assert {len(each.positions) for each in labels if each.source == "unranked"} == {config.candidates.n}
     with Workspace(tmp_path / "w") as workspace:
         record = workspace.record("labels")
     assert record is not None
@@ -56,9 +56,11 @@ def test_as_many_of_them_as_configured_are_labelled_and_the_same_ones_each_time(
 ) -> None:
     some = toy_config({"labels.unranked": 4}, source=partly_ranked)
     found = sources(some, tmp_path / "one")
-    assert list(found.values()).count("extra") == 4
+    assert list(found.values()).count("unranked") == 4
     assert sources(some, tmp_path / "other") == found
-    assert "extra" not in sources(toy_config({"labels.unranked": 0}, source=partly_ranked), tmp_path / "none").values()
+    assert (
+        "unranked" not in sources(toy_config({"labels.unranked": 0}, source=partly_ranked), tmp_path / "none").values()
+    )
 
 
 def test_labels_by_the_llms_order_alone_need_no_ranker(

@@ -97,7 +97,7 @@ def test_unlabelled_queries_from_a_file_are_labelled(toy_config: MakeConfig, tmp
     config = toy_config({"dataset.extra_queries": str(tmp_path / "extra.txt")})
     with Workspace(tmp_path / "w") as workspace:
         Chain(config, workspace, load_dataset(config.dataset)).run("retriever")
-    extra = [query for query in read_labels(tmp_path / "w" / "labels.parquet") if query.source == "extra"]
+    extra = [query for query in read_labels(tmp_path / "w" / "labels.parquet") if query.source == "unranked"]
     assert [query.text for query in extra] == asked
     assert all(len(query.positions) == config.candidates.n for query in extra)
 

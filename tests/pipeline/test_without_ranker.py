@@ -54,7 +54,7 @@ def test_the_llms_order_is_labelled_alike_with_and_without_a_ranker(toy_config: 
     assert "ranker" in steps_of(tmp_path / "beside")
     assert "ranker" not in steps_of(tmp_path / "alone")
     alone, beside = labelled
-    assert [each.source for each in beside[len(alone) :]] == ["extra", "extra"]
+    assert [each.source for each in beside[len(alone) :]] == ["unranked", "unranked"]
     for one, other in zip(alone, beside, strict=False):
         assert one.id == other.id
         np.testing.assert_array_equal(one.positions, other.positions)

@@ -41,7 +41,7 @@ def toy_labels(
     ]
     titles = corpus.titles[:40]
     queries += [
-        UnlabelledQuery(f"extra-{row}", title, "extra", nothing, candidates.positions)
+        UnlabelledQuery(f"extra-{row}", title, "unranked", nothing, candidates.positions)
         for row, (title, candidates) in enumerate(zip(titles, toy_first_stage.search(titles, 10), strict=True))
     ]
     ranker = Ranker(Prior(FEATURES, (0.0, 20.0)), None)
@@ -115,7 +115,7 @@ def test_queries_with_fewer_than_two_passages_teach_nothing(
     toy_dataset: Dataset, quick: RetrieverConfig, tmp_path: Path
 ) -> None:
     one = LabelledQuery("q", "magma", "teacher", np.array([3]), np.float32([1.0]))
-    none = LabelledQuery("r", "lava", "extra", np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
+    none = LabelledQuery("r", "lava", "unranked", np.empty(0, dtype=np.int64), np.empty(0, dtype=np.float32))
     with pytest.raises(DataError, match="no query has two labelled passages"):
         train_retriever(TrainingData([one, none], toy_dataset.corpus, quick, 0), tmp_path)
 

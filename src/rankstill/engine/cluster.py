@@ -59,7 +59,7 @@ class Cluster:
     def search(self, texts: Sequence[str], n: int) -> Iterator[Candidates]:
         """As `FirstStage.search`."""
         nothing = np.empty(0, dtype=np.int64)
-        queries = [UnlabelledQuery(str(row), text, "extra", nothing, nothing) for row, text in enumerate(texts)]
+        queries = [UnlabelledQuery(str(row), text, "unranked", nothing, nothing) for row, text in enumerate(texts)]
         _, found = self._find(list(query_tables(queries)), n)
         for shard in found:
             for each in candidates_in(shard):

@@ -173,5 +173,5 @@ def asked_queries(
         asked.append(UnlabelledQuery(ranking.query_id, queries[ranking.query_id].text, "teacher", ranked, fill))
     for query_id in unranked:
         found = candidates[query_id][:n]
-        asked.append(UnlabelledQuery(query_id, queries[query_id].text, "extra", _NOTHING, found))
+        asked.append(UnlabelledQuery(query_id, queries[query_id].text, "unranked", _NOTHING, found))
     return asked

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 _QUERIES_A_GROUP = 4096
 
-Source = Literal["teacher", "extra"]
-"""Where a query comes from: ranked by the LLM, or a further query of the user's, which it did not rank."""
+Source = Literal["teacher", "unranked"]
+"""Whether the LLM ranked the query, or a baseline labels it in its place; or nobody did."""
 
 
 @dataclass(frozen=True, slots=True)
