@@ -140,18 +140,20 @@ class Components:
         if config.cross_encoder and config.model and not self.workspace.record("ranker"):
             architecture_of(config.model)
 
-    def check_dimensions(self) -> None:
-        """Whether token vectors can be as short as configured.
+    def check_multi_vector(self) -> None:
+        """Whether the multi-vector retriever can be made: a mistake shows before an LLM is paid, not after.
 
         Raises:
-            ModelError: the retriever's vectors have fewer dimensions than `multi_vector.dimensions`.
+            ModelError: its model cannot be loaded, or has vectors of fewer dimensions than `multi_vector.dimensions`.
         """
-        wanted = self.config.multi_vector.dimensions
-        if wanted is None or self.workspace.record("multi_vector"):
+        config = self.config.multi_vector
+        if (config.model is None and config.dimensions is None) or self.workspace.record("multi_vector"):
             return
-        own = self.model_before.get_embedding_dimension()
-        if own is not None and wanted > own:
-            raise ModelError(f"multi_vector.dimensions is {wanted}, but the retriever's vectors have {own}. Lower it.")
+        own = self.late_start.get_embedding_dimension()
+        if config.dimensions and own and config.dimensions > own:
+            raise ModelError(
+                f"multi_vector.dimensions is {config.dimensions}, but the retriever's vectors have {own}. Lower it."
+            )
 
     def check_retriever(self) -> None:
         """Whether the retriever can be trained: a mistake shows before an LLM is paid, not after.
@@ -248,6 +250,18 @@ class Components:
     def retriever_identity(self) -> str:
         """The retriever to improve, by what it is: a folder of the same name may hold other weights by now."""
         return model_identity(self.config.retriever.model)
+
+    @cached_property
+    def multi_vector_identity(self) -> str:
+        """What the multi-vector retriever is made from, by what it is."""
+        own = self.config.multi_vector.model
+        return model_identity(own) if own else self.retriever_identity
+
+    @property
+    def late_start(self) -> MultiVectorEncoder | SentenceTransformer:
+        """What the multi-vector retriever is made from: a ColBERT model, or the retriever to improve."""
+        own = self.config.multi_vector.model
+        return load_multi_vector(own, self.config.device) if own else self.model_before
 
     @cached_property
     def model_before(self) -> SentenceTransformer:

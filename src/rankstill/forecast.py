@@ -12,6 +12,8 @@ from rankstill.retrieval import encode
 from rankstill.steps import duration, title
 
 if TYPE_CHECKING:
+    from sentence_transformers import MultiVectorEncoder, SentenceTransformer
+
     from rankstill.components import Components
     from rankstill.pipeline import Chain
 
@@ -77,7 +79,7 @@ def forecast(chain: Chain) -> list[str]:
 
 def _work(components: Components, steps: tuple[str, ...]) -> Mapping[str, float]:
     """The work of each long step, as a number of encoded passages that takes as long."""
-    config, dataset = components.config, components.dataset
+    config, dataset, before = components.config, components.dataset, components.model_before
     corpus, k, n = float(len(dataset.corpus)), config.candidates.k, config.candidates.n
     recorded = config.teacher.kind == "recorded" and "rankings" in steps
     asked = len(components.recorded()[0] if recorded else components.queries_to_rank)
@@ -96,20 +98,27 @@ def _work(components: Components, steps: tuple[str, ...]) -> Mapping[str, float]
     trained = labelled * config.retriever.passages_per_query * _TRAINED * length
     epochs = config.multi_vector.epochs
     late = ("token_index" in steps) + ("multi_vector_distilled" in steps)
+    # A ColBERT model may be larger than the retriever.
+    times = 1.0 if config.multi_vector.model is None else _weights(components.late_start) / _weights(before)
     return {
         "vectors": corpus,
         "candidates": _QUERY * (len(dataset.train) + len(dataset.extra)),
         "held_out": _QUERY * asked,
-        "multi_vector": min(100, asked) * k,
-        "token_index": _TOKENS_INDEXED * corpus,
+        "multi_vector": min(100, asked) * k if config.multi_vector.model is None else 0.0,
+        "token_index": times * _TOKENS_INDEXED * corpus,
         "ranker": taught * (_QUERY + cross * k * (1 + _TRAINED)),
         "labels": _QUERY * labelled + cross * n * (taught + unranked),
         "retriever": judged + config.retriever.epochs * trained,
         "reranker": corpus + judging * k,
-        "multi_vector_distilled": judged + epochs * trained + _TOKENS_INDEXED * corpus if epochs else 0.0,
+        "multi_vector_distilled": times * (judged + epochs * trained + _TOKENS_INDEXED * corpus) if epochs else 0.0,
         "agreement": (asked - taught) * (_QUERY + cross * k),
         "runs": searched * (4 * _QUERY + _OF_BOTH_RANKERS * cross * depth + late * _MAXSIM * corpus),
     }
+
+
+def _weights(model: SentenceTransformer | MultiVectorEncoder) -> int:
+    """Of its layers, which a text passes through; of the vocabulary's it takes a few rows."""
+    return sum(weight.numel() for name, weight in model.named_parameters() if "embeddings" not in name)
 
 
 def _seconds_a_passage(components: Components) -> float:
@@ -134,12 +143,14 @@ def _sample(components: Components) -> list[str]:
 
 def _space(chain: Chain) -> list[str]:
     components, config = chain.components, chain.config
-    dimensions = int(components.model_before.get_embedding_dimension() or 0)
+    dimensions, own = (
+        int(model.get_embedding_dimension() or 0) for model in (components.model_before, components.late_start)
+    )
     weights = 4.0 * sum(weight.numel() for weight in components.model_before.parameters())
     vectors = 4.0 * len(components.dataset.corpus) * dimensions
     tokens = len(components.dataset.corpus) * _tokens_a_passage(components) / config.multi_vector.pooling
     indexes = sum(step in chain.steps for step in ("token_index", "multi_vector_distilled"))
-    of_a_token = (config.multi_vector.dimensions or dimensions) * config.multi_vector.bits / 8
+    of_a_token = (config.multi_vector.dimensions or own) * config.multi_vector.bits / 8
     disk = _COPIES * weights + 2 * vectors + indexes * tokens * of_a_token
     memory = _LIBRARIES + 4 * weights + 2 * vectors
     return [_row("memory", _bytes(memory)), _row("disk", _bytes(disk))]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -146,15 +147,32 @@ def load_cross_encoder(name: str, device: str | None = None, **arguments: Any) -
 
 
 def load_multi_vector(name: str, device: str | None = None) -> MultiVectorEncoder:
-    """A sentence-transformers multi-vector encoder by hub name or folder.
+    """A multi-vector encoder by hub name or folder: of sentence-transformers, of PyLate, or Stanford's ColBERT.
 
     Raises:
-        ModelError: there is no such model, it cannot be reached or read, or this machine has no such device.
+        ModelError: there is no such model, it is of another kind, it cannot be reached or read, or this machine has no
+            such device.
     """
     from sentence_transformers import MultiVectorEncoder
 
+    with _as_model_error(name):
+        known = _is_multi_vector(resolve_model(name))
+    if not known:
+        # The library would give it a projection to 128 dimensions with random weights.
+        raise ModelError(f'model "{name}" is no multi-vector retriever. Give a ColBERT model, or leave it out.')
     model: MultiVectorEncoder = _load(MultiVectorEncoder, name, device)
     return model
+
+
+def _is_multi_vector(place: str) -> bool:
+    from sentence_transformers.util.file_io import load_file_path
+
+    own = load_file_path(place, "config_sentence_transformers.json")
+    config = json.loads(Path(own).read_text(encoding="utf-8")) if own else {}
+    # PyLate's first versions named no type of model, only how long a query is.
+    if config.get("model_type") in ("MultiVectorEncoder", "ColBERT") or "query_length" in config:
+        return True
+    return architecture_of(place) == "HF_ColBERT"
 
 
 def check_device(device: str | None) -> None:

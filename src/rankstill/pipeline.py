@@ -131,7 +131,7 @@ class Chain:
         if "ranker" in names:
             self.components.check_cross_encoder()
         if "multi_vector" in names:
-            self.components.check_dimensions()
+            self.components.check_multi_vector()
         if "retriever" in names:
             self.components.check_retriever()
         if "labels" in names:
@@ -215,7 +215,7 @@ class Chain:
             "multi_vector",
             lambda folder: make_multi_vector(self.components, folder),
             outputs=("multi-vector", "multi-vector.json"),
-            settings=[config.context, config.idf_power, *config.shape, self.components.retriever_identity],
+            settings=[config.context, config.idf_power, *config.shape, self.components.multi_vector_identity],
             inputs=[self.dataset.corpus.fingerprint, self.held_out()],
         )
 
@@ -228,7 +228,7 @@ class Chain:
             "token_index",
             lambda folder: make_token_index(self.components, folder),
             outputs=("multi-vector-index",),
-            settings=[self.components.retriever_identity, chosen and chosen.context, *config.shape, config.bits],
+            settings=[self.components.multi_vector_identity, chosen and chosen.context, *config.shape, config.bits],
             inputs=[self.dataset.corpus.fingerprint],
             shared=True,
         )

@@ -1,4 +1,4 @@
-"""A model as it is trained: without dropout, with the attention whose backward pass is fast."""
+"""A model as it is trained: without dropout, on shorter texts, with the attention whose backward pass is fast."""
 
 from __future__ import annotations
 
@@ -18,6 +18,26 @@ def without_dropout(model: torch.nn.Module) -> None:
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.0
+
+
+@contextmanager
+def reading_at_most(model: SentenceTransformer, tokens: int) -> Iterator[None]:
+    """Meanwhile a text is cut to so many tokens, or to fewer where the model reads fewer."""
+    encoder: Any = model[0]
+    own_length = model.max_seq_length
+    model.max_seq_length = min(tokens, own_length or tokens)
+    # A ColBERT model may have lengths of its own for queries and for passages.
+    own = {name: getattr(encoder, name, None) for name in ("query_length", "document_length")}
+    for name, length in own.items():
+        if length is not None:
+            setattr(encoder, name, min(tokens, length))
+    try:
+        yield
+    finally:
+        model.max_seq_length = own_length
+        for name, length in own.items():
+            if length is not None:
+                setattr(encoder, name, length)
 
 
 @contextmanager

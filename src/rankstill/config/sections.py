@@ -180,6 +180,13 @@ class MultiVectorConfig(Section):
             "passage, or if you need one vector per passage."
         ),
     )
+    model: str | None = Field(
+        None,
+        description=(
+            "A ColBERT model to improve, of sentence-transformers, PyLate or Stanford: a name on the Hugging Face hub, "
+            "or a folder. null: one made from the encoder of retriever.model."
+        ),
+    )
     context: float | None = Field(
         None,
         ge=0,

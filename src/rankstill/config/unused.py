@@ -66,6 +66,8 @@ def _unread(config: Config) -> Iterator[tuple[str, str, tuple[str, ...]]]:
         yield "multi_vector", "multi_vector.make is false", others
     elif not multi_vector.epochs:
         yield "multi_vector", "multi_vector.epochs is 0", ("learning_rate",)
+    if multi_vector.make and multi_vector.model is not None:
+        yield "multi_vector", "multi_vector.model is set", ("context", "idf_power")
     if labels.ranked_by == "gold" or labels.white_box:
         yield "evaluation", f"no list of an LLM is read (labels.ranked_by: {labels.ranked_by})", ("holdout",)
     if config.candidates.index is None:

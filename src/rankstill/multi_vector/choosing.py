@@ -50,7 +50,7 @@ class Choice:
 
 
 def read_choice(components: Components) -> Choice | None:
-    """The values that the rankings chose; None if the model has no token vectors."""
+    """The values that the rankings chose; None if the multi-vector retriever is a ColBERT model, or there is none."""
     held = json.loads(components.workspace.path("multi-vector.json").read_text(encoding="utf-8"))
     return Choice(**held) if held else None
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from rankstill.compute.principal_axes import principal_axes
 from rankstill.distributed.processes import is_rank_zero
 from rankstill.models import load_multi_vector, save_model
-from rankstill.multi_vector.choosing import choose, inverse_document_frequency, read_choice
+from rankstill.multi_vector.choosing import choose, inverse_document_frequency
 from rankstill.multi_vector.index import MeanMaxSim, TokenIndex
-from rankstill.multi_vector.model import every_token, has_token_vectors, multi_vector_encoder, shortened
+from rankstill.multi_vector.model import every_token, has_token_vectors, multi_vector_encoder, shortened, with_pooling
 from rankstill.multi_vector.two_stage import make_two_stage
 from rankstill.progress import say
 from rankstill.retrieval.hybrid import fit_hybrid
@@ -43,17 +43,20 @@ def make_multi_vector(components: Components, folder: Path) -> Sequence[str]:
         folder: for `multi-vector/` and `multi-vector.json`.
     """
     (folder / "multi-vector").mkdir(exist_ok=True)
-    config, start = components.config.multi_vector, components.model_before
-    if not has_token_vectors(start):
+    config, start, chosen = components.config.multi_vector, components.model_before, None
+    if config.model is not None:
+        model = with_pooling(load_multi_vector(config.model, components.config.device), config.pooling)
+    elif has_token_vectors(start):
+        idf = inverse_document_frequency(start, components.dataset.corpus.texts())
+        chosen = choose(start, components.lists.with_scores(components.before), idf, config)
+        model = multi_vector_encoder(start, idf**chosen.idf_power, chosen.context, config.pooling)
+    else:
         write_atomically(folder / "multi-vector.json", "null\n")
         return [f"no multi-vector retriever: {components.config.retriever.model} has no vectors of tokens"]
-    idf = inverse_document_frequency(start, components.dataset.corpus.texts())
-    chosen = choose(start, components.lists.with_scores(components.before), idf, config)
-    model = multi_vector_encoder(start, idf**chosen.idf_power, chosen.context, config.pooling)
     if config.dimensions is not None:
         model = shortened(model, _axes(components, model)[: config.dimensions])
     save_model(model, folder / "multi-vector")
-    write_atomically(folder / "multi-vector.json", json.dumps(asdict(chosen)) + "\n")
+    write_atomically(folder / "multi-vector.json", json.dumps(chosen and asdict(chosen)) + "\n")
     return []
 
 
@@ -71,7 +74,7 @@ def make_token_index(components: Components, folder: Path) -> None:
     """Write the token vectors of the corpus to `multi-vector-index/`; without a multi-vector retriever it is empty."""
     place = folder / "multi-vector-index"
     place.mkdir(exist_ok=True)
-    if read_choice(components) is not None:
+    if any(components.workspace.path("multi-vector").iterdir()):
         _encode(components, components.multi_vector, place)
 
 

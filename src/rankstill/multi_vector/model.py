@@ -63,6 +63,18 @@ def multi_vector_encoder(
     return model.eval()
 
 
+def with_pooling(model: MultiVectorEncoder, pooling: float) -> MultiVectorEncoder:
+    """A ColBERT model that keeps one vector for so many tokens of a passage; without any pooling of its own.
+
+    Args:
+        pooling: see `multi_vector_encoder`.
+    """
+    from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling, HierarchicalTokenPooling
+
+    modules = [module for module in model if not isinstance(module, BaseTokenPooling)]
+    return _like(model, [*modules, HierarchicalTokenPooling(pooling)] if pooling > 1 else modules)
+
+
 def shortened(model: MultiVectorEncoder, axes: NDArray[np.float32]) -> MultiVectorEncoder:
     """The same encoder, whose token vectors are their coordinates along some axes, as long as they were.
 
@@ -70,10 +82,11 @@ def shortened(model: MultiVectorEncoder, axes: NDArray[np.float32]) -> MultiVect
         axes: orthonormal, one a row. [new dimensions, dimensions]
     """
     import torch
-    from sentence_transformers import MultiVectorEncoder
     from sentence_transformers.base.modules import Dense
+    from sentence_transformers.multi_vector_encoder.modules import MultiVectorMask
 
-    transformer, *others = model
+    modules = list(model)
+    place = next(place for place, module in enumerate(modules) if isinstance(module, MultiVectorMask))
     turn = Dense(
         axes.shape[1],
         axes.shape[0],
@@ -82,21 +95,33 @@ def shortened(model: MultiVectorEncoder, axes: NDArray[np.float32]) -> MultiVect
         init_weight=torch.from_numpy(axes),
         module_input_name="token_embeddings",
     )
-    return MultiVectorEncoder(modules=[transformer, turn, *others], device=str(model.device)).eval()
+    return _like(model, [*modules[:place], turn, *modules[place:]])
+
+
+def _like(model: MultiVectorEncoder, modules: list[Any]) -> MultiVectorEncoder:
+    """These modules, with the model's prompts and on its device."""
+    from sentence_transformers import MultiVectorEncoder
+
+    return MultiVectorEncoder(modules=modules, prompts=model.prompts, device=str(model.device)).eval()
 
 
 @contextmanager
 def every_token(model: MultiVectorEncoder) -> Iterator[None]:
     """Meanwhile passages keep all their token vectors: pooling has no gradient."""
-    from sentence_transformers.base.modules import Router
+    from sentence_transformers.multi_vector_encoder.modules import BaseTokenPooling
 
-    (router,) = (module for module in model if isinstance(module, Router))
-    route: Any = router.sub_modules["document"]
-    router.sub_modules["document"] = route[:1]
+    poolings: list[Any] = [module for module in model.modules() if isinstance(module, BaseTokenPooling)]
+    for pooling in poolings:
+        pooling.forward = _as_it_is
     try:
         yield
     finally:
-        router.sub_modules["document"] = route
+        for pooling in poolings:
+            del pooling.forward
+
+
+def _as_it_is(features: dict[str, Any], task: str | None = None) -> dict[str, Any]:
+    return features
 
 
 def has_token_vectors(model: SentenceTransformer) -> bool:

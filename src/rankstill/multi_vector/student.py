@@ -40,10 +40,15 @@ def mean_maxsim(queries: Tensor, passages: Tensor) -> Tensor:
 
 
 def _token_vectors(model: nn.Module, tokens: dict[str, Any], task: Task) -> Tensor:
-    """Padded with zeros to as many tokens as the model reads: what is computed in parts has one shape."""
+    """Padded with zeros to as many tokens as the model reads: what is computed in parts has one shape.
+
+    A ColBERT model may expand a query by mask tokens to more of them.
+    """
     made = model(tokens, task=task)
     vectors = made["token_embeddings"].masked_fill(~made["attention_mask"].bool()[..., None], 0.0)
-    most: Any = model.max_seq_length
+    encoder: Any = model
+    expansion = encoder[0].query_expansion
+    most = max(encoder.max_seq_length, expansion["length"] if expansion else 0)
     return nn.functional.pad(vectors.float(), (0, 0, 0, most - vectors.shape[1]))
 
 

@@ -41,8 +41,8 @@ def write_cards(components: Components, outcome: Outcome) -> None:
     """Write the model cards into the folders of a chain's retrievers."""
     config, dataset, workspace = components.config, components.dataset, components.workspace
     workspace.write("retriever/README.md", model_card(config, dataset, outcome))
-    chosen = read_choice(components) if components.has_multi_vector else None
-    if chosen is not None:
+    if components.has_multi_vector:
+        chosen = read_choice(components)
         size = TokenIndex.load(workspace.path("multi-vector-index")).bytes_per_passage
         workspace.write("multi-vector/README.md", multi_vector_card(config, dataset, outcome, chosen, size))
         if components.has_distilled_multi_vector:
@@ -59,15 +59,16 @@ def model_card(config: Config, dataset: Dataset, outcome: Outcome) -> str:
 
 {config.retriever.model}, trained with Rankstill {_taught_by(config)}."""
     tags = "[sentence-transformers, sentence-similarity, feature-extraction, rankstill]"
-    return _card(config, outcome, what, outcome.verdict(), _USE, made_on, tags)
+    return _card(config, outcome, what, outcome.verdict(), _USE, made_on, tags, config.retriever.model)
 
 
 def multi_vector_card(
-    config: Config, dataset: Dataset, outcome: Outcome, chosen: Choice, size: float, *, trained: bool = False
+    config: Config, dataset: Dataset, outcome: Outcome, chosen: Choice | None, size: float, *, trained: bool = False
 ) -> str:
     """As `model_card`, of the multi-vector retriever, as it was made or as it was trained.
 
     Args:
+        chosen: None: it was not made from the retriever, but is a ColBERT model.
         size: bytes of a passage in the run's index.
     """
     system = MULTI_VECTOR_DISTILLED if trained else MULTI_VECTOR
@@ -75,21 +76,27 @@ def multi_vector_card(
     if trained:
         taught = _taught_by(config)
         weights = f"Its encoder was trained with Rankstill {taught}; the notes say how much of it is kept."
+    base, counted = config.multi_vector.model or config.retriever.model, ""
     what = f"""# A multi-vector retriever for {dataset.name}
 
-The token vectors of {config.retriever.model}, matched by MaxSim, made with Rankstill. {weights}
+The token vectors of {base}, matched by MaxSim. {weights}"""
+    if chosen is not None:
+        counted = ", which say how rare each token is"
+        what += f"""
 {chosen.lists:,} of an LLM's rankings chose two numbers. Each token's vector takes in {chosen.context:g} times the mean
 of its text's. And a query's tokens count by their inverse document frequency in this corpus, to the power of
 {chosen.idf_power:g}."""
     made_on = (
-        f"{dataset.name}: {len(dataset.corpus):,} passages, which say how rare each token is. The run's index takes "
+        f"{dataset.name}: {len(dataset.corpus):,} passages{counted}. The run's index takes {size / 1000:.1f} kB a "
+        f"passage on disk (`multi_vector.bits: {config.multi_vector.bits}`)."
     )
-    made_on += f"{size / 1000:.1f} kB a passage on disk (`multi_vector.bits: {config.multi_vector.bits}`)."
     tags = "[sentence-transformers, multi-vector, late-interaction, feature-extraction, rankstill]"
-    return _card(config, outcome, what, outcome.verdict(system), _USE_MULTI_VECTOR, made_on, tags)
+    return _card(config, outcome, what, outcome.verdict(system), _USE_MULTI_VECTOR, made_on, tags, base)
 
 
-def _card(config: Config, outcome: Outcome, what: str, found: Verdict, use: str, made_on: str, tags: str) -> str:
+def _card(
+    config: Config, outcome: Outcome, what: str, found: Verdict, use: str, made_on: str, tags: str, base: str
+) -> str:
     if found.not_better:
         title, rest = what.split("\n", 1)
         what = f"{title}\n\n**{found.sentence}** {found.cause}\n{rest}"
@@ -104,7 +111,7 @@ def _card(config: Config, outcome: Outcome, what: str, found: Verdict, use: str,
     return f"""---
 library_name: sentence-transformers
 pipeline_tag: sentence-similarity
-base_model: {config.retriever.model}
+base_model: {base}
 tags: {tags}
 ---
 

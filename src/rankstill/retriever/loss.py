@@ -71,9 +71,11 @@ class DistillationLoss(nn.Module):
         """Vectors in the order given, computed longest first in micro-batches without needless padding."""
         lengths = texts["attention_mask"].sum(dim=1)
         order = torch.argsort(lengths, descending=True, stable=True)
+        # A ColBERT model may match mask tokens that it does not attend to.
+        read = texts["attention_mask"].bool() | texts.get("query_expansion_positions", texts["attention_mask"]).bool()
         batches = []
         for rows in torch.split(order, self.micro_batch):
-            used = texts["attention_mask"][rows].any(dim=0)  # whichever side the tokenizer pads
+            used = read[rows].any(dim=0)  # whichever side the tokenizer pads
             batches.append(
                 {
                     name: values[rows][:, used] if isinstance(values, Tensor) and values.ndim == 2 else values

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rankstill.compute.training_mode import attention_for_training, without_dropout
+from rankstill.compute.training_mode import attention_for_training, reading_at_most, without_dropout
 from rankstill.data import Corpus
 from rankstill.distributed.processes import check_first_step, with_averaged_gradients
 from rankstill.errors import DataError, ModelError
@@ -105,12 +105,9 @@ def train_student(
     before = {name: weight.detach().clone() for name, weight in model.state_dict().items()}
     without_dropout(model)
     model.model_card_data.widget = ["none"]  # or the trainer would look for some, with progress of its own
-    own_length = model.max_seq_length
-    model.max_seq_length = min(config.training_length, own_length or config.training_length)
     trainer = _trainer(model, student, queries, data, temperature, folder, name, reports)
-    with attention_for_training(model):
+    with reading_at_most(model, config.training_length), attention_for_training(model):
         curve = run_training(trainer, reports, name)
-    model.max_seq_length = own_length
     if config.blend is not None:
         mix(model, before, model.state_dict(), config.blend)
     elif data.validation:
