@@ -20,6 +20,7 @@ from rankstill.config import read_config
 from rankstill.data import Dataset, load_dataset
 from rankstill.errors import WorkspaceError
 from rankstill.evaluation import holm
+from rankstill.evaluation.slices import compare_slices
 from rankstill.evaluation.systems import MEANINGS, SYSTEMS
 from rankstill.report import write_report
 from rankstill.report.figures import Curve, Gain, curves, gains
@@ -94,6 +95,19 @@ def test_a_query_shows_what_was_found_before_and_after_and_where_its_gold_passag
     place, is_gold, rank_before = after[0]
     assert (data["passages"][place]["id"], is_gold, rank_before) == (gold, 1, 3)
     assert query["said"] is None
+
+
+def test_the_slices_of_every_system_that_prove_compared_are_drawn(toy_workspace: Path) -> None:
+    values = {"retriever before": {"a": 0.5}, "distilled retriever": {"a": 0.75}, "distilled multi-vector": {"a": 1.0}}
+    found = compare_slices(values, {"side": {"left": ("a",), "none": ()}}, "nDCG@10").to_json()
+    (toy_workspace / "proof.json").write_text(json.dumps({"For which queries": found}))
+    page = write_report(toy_workspace).read_text(encoding="utf-8")
+    assert page.count("<h3>For which queries</h3>") == 1
+    assert {"slices", "slices-distilled-multi-vector"} <= {path.stem for path in (toy_workspace / "figures").glob("*")}
+    for system, gain in (("distilled retriever", "+0.250"), ("distilled multi-vector", "+0.500")):
+        assert f"<figcaption>For which queries the {system} is better." in page
+        assert f"left, n = 1 {gain} [{gain}, {gain}]" in page
+    assert "none, n" not in page
 
 
 def test_an_unfinished_workspace_gets_a_page_that_says_what_is_missing(toy_workspace: Path) -> None:

@@ -15,7 +15,7 @@ from rankstill.evaluation.judged import with_judgements
 from rankstill.evaluation.systems import BEFORE, DISTILLED, MEANINGS
 from rankstill.labels.choice import unneeded_steps
 from rankstill.progress import say
-from rankstill.report.drawing import chain_figure, gains_figure, gap_figure, slices_figure, systems_figure, training
+from rankstill.report.drawing import chain_figure, gains_figure, gap_figure, slices_figures, systems_figure, training
 from rankstill.report.explorer import PASSAGES, Explorer, explore
 from rankstill.report.links import Links, proven_links, served_links
 from rankstill.report.measuring import SystemResults, measure_workspace
@@ -144,8 +144,7 @@ def _figures(finished: Finished, queries: _Queries, links: Links | None) -> dict
         figures.append(chain_figure(links))
     if queries.measured and queries.explorer:
         figures.append(gains_figure(queries.measured, queries.explorer))
-    if slices := slices_figure(finished.proof):
-        figures.append(slices)
+    figures += slices_figures(finished.proof)
     return {figure.name: figure for figure in figures}
 
 
