@@ -64,17 +64,24 @@ def chain_figure(links: Links) -> Figure:
     return differences("chain", "What each link of the chain gains or loses", links.measure, rows)
 
 
-def gains_figure(measured: SystemResults, explorer: Explorer) -> Figure:
-    """Every test query's difference."""
-    before, after = measured.values[BEFORE], measured.values[DISTILLED]
+def gains_figure(measured: SystemResults, explorer: Explorer, system: str = DISTILLED) -> Figure:
+    """Every test query's difference.
+
+    Only the distilled retriever's has a dot with its text for queries that the page cannot open: it is also a file.
+    """
+    before, after, main = measured.values[BEFORE], measured.values[system], system == DISTILLED
     rows = [
-        Gain(after[each] - before[each], explorer.keys.get(each), shorten(measured.query(each).text, _HOVER)[0])
+        Gain(
+            after[each] - before[each],
+            explorer.keys.get(each),
+            shorten(measured.query(each).text, _HOVER)[0] if main else "",
+        )
         for each in before
     ]
     # Stacks grow from the centre in the order of the list that the page shows.
     rows.sort(key=lambda row: -row.value)
     measure = _judged(measured.measure, measured.dataset.judged_by)
-    return gains(measure, rows)
+    return gains(_name("gains", system), f"Gains and losses of the {system}, query by query", measure, rows, every=main)
 
 
 def slices_figures(proof: Mapping[str, Any]) -> Iterator[Figure]:
