@@ -79,42 +79,52 @@ def test_terciles_of_distinct_values_are_thirds() -> None:
     assert list(terciles(values, "{:.0f} to {:.0f}")) == ["low: 0 to 2", "middle: 3 to 5", "high: 6 to 8"]
 
 
-BEFORE = {"a": 0.0, "b": 0.5, "c": 1.0}
-AFTER = {"a": 1.0, "b": 0.5, "c": 0.5}
+VALUES = {
+    "old": {"a": 0.0, "b": 0.5, "c": 1.0},
+    "new": {"a": 1.0, "b": 0.5, "c": 0.5},
+    "another": {"a": 0.0, "b": 0.0, "c": 1.0},
+}
 GROUPS = {"side": {"left": ("a", "b"), "right": ("c",), "none": ()}}
 
 
 def test_every_figure_is_the_paired_comparison_of_the_slices_own_queries() -> None:
-    found = compare_slices(BEFORE, AFTER, GROUPS, "nDCG@10", seed=3)
+    found = compare_slices(VALUES, GROUPS, "nDCG@10", seed=3)
     by_name = {part.name: part for part in found.slices}
     assert list(by_name) == ["all queries", "left", "right", "none"]
-    assert by_name["all queries"].comparison == compare([0.0, 0.5, 1.0], [1.0, 0.5, 0.5], seed=3)
-    assert by_name["left"].comparison == compare([0.0, 0.5], [1.0, 0.5], seed=3)
-    assert by_name["right"].comparison.difference == -0.5
-    assert by_name["none"].comparison is None
+    assert list(by_name["left"].comparisons) == ["new", "another"]
+    assert by_name["all queries"].comparisons["new"] == compare([0.0, 0.5, 1.0], [1.0, 0.5, 0.5], seed=3)
+    assert by_name["left"].comparisons["new"] == compare([0.0, 0.5], [1.0, 0.5], seed=3)
+    assert by_name["left"].comparisons["another"] == compare([0.0, 0.5], [0.0, 0.0], seed=3)
+    assert by_name["right"].comparisons["new"].difference == -0.5
+    assert by_name["none"].comparisons == {}
 
 
-def test_an_empty_slice_is_shown_as_empty_and_the_table_says_that_slices_prove_nothing() -> None:
-    text = compare_slices(BEFORE, AFTER, GROUPS, "nDCG@10").to_markdown()
-    assert "| side | none | 0 |  |  |  |  |" in text
-    assert re.search(r"\| side \| left \| 2 \| 0\.250 \| 0\.750 \| \+0\.500 \[\+0\.000, \+1\.000\] \| 1 / 0 \|", text)
+def test_the_table_has_a_column_a_system_shows_empty_slices_and_says_that_slices_prove_nothing() -> None:
+    text = compare_slices(VALUES, GROUPS, "nDCG@10").to_markdown()
+    assert "| nDCG@10 by | queries | n | old | new | another |" in text
+    assert "| side | none | 0 |  |  |  |" in text
+    new, another = r"\+0\.500 \[\+0\.000, \+1\.000\], 1 / 0", r"-0\.250 \[-0\.500, \+0\.000\], 0 / 1"
+    assert re.search(rf"\| side \| left \| 2 \| 0\.250 \| {new} \| {another} \|", text)
+    assert "its difference to old" in text
     assert "not corrected for the number of slices" in text
-    assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {8}
+    assert {line.count("|") for line in text.splitlines() if line.startswith("|")} == {7}
 
 
 def test_json_keeps_the_values_of_every_query() -> None:
-    data = json.loads(json.dumps(compare_slices(BEFORE, AFTER, GROUPS, "nDCG@10").to_json()))
-    assert data["queries"]["c"] == {"before": 1.0, "after": 0.5}
+    data = json.loads(json.dumps(compare_slices(VALUES, GROUPS, "nDCG@10").to_json()))
+    assert data["queries"]["c"] == {"old": 1.0, "new": 0.5, "another": 1.0}
     assert data["slices"][1]["queries"] == ["a", "b"]
 
 
 def test_runs_are_sliced_by_the_datasets_test_queries(dataset: Dataset) -> None:
-    before = {"a": {"ice": 1.0}, "c": {"ice": 1.0}}
-    after = {"a": {"ice": 1.0}, "b": {"ice": 1.0}, "c": {"fire": 1.0}}
-    found = slice_runs(before, after, dataset, ["taught"], language="english", measure="Success@1", seed=1)
+    runs = {
+        "old": {"a": {"ice": 1.0}, "c": {"ice": 1.0}},
+        "new": {"a": {"ice": 1.0}, "b": {"ice": 1.0}, "c": {"fire": 1.0}},
+    }
+    found = slice_runs(runs, dataset, ["taught"], language="english", measure="Success@1", seed=1)
     assert found.measure == "Hit@1"
-    assert found.before == {"a": 1.0, "b": 0.0, "c": 0.0}
-    assert {part.name: part.comparison.difference for part in found.slices if part.by == "gold passage"} == {
+    assert found.values["old"] == {"a": 1.0, "b": 0.0, "c": 0.0}
+    assert {part.name: part.comparisons["new"].difference for part in found.slices if part.by == "gold passage"} == {
         "seen as gold in training": 0.5,
         "not seen": 1.0,
     }

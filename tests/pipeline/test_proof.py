@@ -130,7 +130,7 @@ def test_forgetting_is_measured_elsewhere(chain_copy: Path, toy_copy: Path) -> N
 
 def test_the_runs_of_a_chain_are_sliced_by_what_taught(chain: Path, leaky: Path) -> None:
     dataset = load_dataset(read_config(chain / "config.yaml").dataset)
-    before, after = (read_run(chain / "runs" / f"{name}.trec") for name in ("retriever-before", "distilled-retriever"))
-    table = slice_runs(before, after, dataset, dataset.train, language="english", seed=0, resamples=200)
+    runs = {name: read_run(chain / "runs" / f"{name}.trec") for name in ("retriever-before", "distilled-retriever")}
+    table = slice_runs(runs, dataset, dataset.train, language="english", seed=0, resamples=200)
     counts = {part.name: len(part.queries) for part in table.slices if part.by in ("all", "gold passage")}
     assert counts == {"all queries": 8, "seen as gold in training": 0, "not seen": 8}

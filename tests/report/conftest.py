@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,10 @@ from rankstill.teacher import Ranking, write_rankings
 from rankstill.workspace import FORMAT
 
 MakeWorkspace = Callable[..., Path]
-"""`workspace_of(dataset, source, name="w", gold_ranks=..., changes=...)`"""
+"""`workspace_of(dataset, source, name="w", gold_ranks=..., changes=..., further=...)`
+
+`further`: system -> the gold passage's rank by the query's number, of systems that are not the old or the new run.
+"""
 
 SYSTEMS = (
     "BM25",
@@ -61,6 +64,7 @@ def workspace_of(tmp_path: Path) -> MakeWorkspace:
         name: str = "w",
         gold_ranks: tuple[int, int] = (3, 1),
         changes: dict[str, Any] | None = None,
+        further: Mapping[str, Callable[[int], int]] | None = None,
     ) -> Path:
         folder = tmp_path / name
         folder.mkdir()
@@ -72,6 +76,7 @@ def workspace_of(tmp_path: Path) -> MakeWorkspace:
         old = _run(dataset, lambda number: (before, before, after, before)[number % 4])
         new = _run(dataset, lambda number: (after, after, before, before)[number % 4])
         runs = {system: new if "distilled" in system or system == "ranker" else old for system in SYSTEMS}
+        runs |= {system: _run(dataset, gold_rank) for system, gold_rank in (further or {}).items()}
         for system, run in runs.items():
             write_run(run, folder / "runs" / f"{system.replace(' ', '-')}.trec", system.replace(" ", "-"))
         table = evaluate_runs(runs, dataset.test_qrels(), "retriever before", resamples=200)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rankstill.data import Dataset
 from rankstill.report import write_report
 
 
@@ -54,6 +56,31 @@ def test_a_point_opens_its_query_by_mouse_and_by_keyboard(toy_workspace: Path, b
     assert [url for url in asked if url != address and not url.startswith("data:")] == []
 
 
+def test_the_system_to_compare_can_be_chosen_and_plot_list_and_opened_query_follow(
+    workspace_of: Callable[..., Path], toy_dataset: Dataset, toy_dataset_folder: Path, browser: Any
+) -> None:
+    further = {"distilled multi-vector": lambda number: 2 if number == 5 else 4}
+    folder = workspace_of(toy_dataset, toy_dataset_folder, further=further)
+    page = browser.new_page()
+    page.goto(write_report(folder).resolve().as_uri())
+    dots = page.locator("#plot .dot[data-query]:visible")
+    assert (page.input_value("#system"), dots.count()) == ("0", 6)
+    opened = page.locator("#query h3").inner_text()
+    page.select_option("#system", label="distilled multi-vector")
+    assert page.locator("#query h3").inner_text() == opened
+    assert page.locator("#query .new h4").inner_text() == "Distilled multi-vector"
+    assert page.locator("#query .facts strong").inner_text() != "+0.500"
+    assert dots.count() == 8
+    assert page.locator("#plot figcaption:visible").inner_text().startswith("Gains and losses of the distilled multi-")
+    gained = page.locator("#list .number").all_inner_texts()
+    assert gained == ["+0.131", "\u22120.069", "\u22120.069", "\u22120.069", "\u22120.069", "\u22120.069", *gained[6:]]
+    dots.last.click()
+    assert page.locator("#query .facts strong").inner_text() == "+0.131"
+    assert dots.last.locator("title").inner_html().startswith("+0.131: ")
+    page.select_option("#which", "better")
+    assert page.locator("#list button").count() == 1
+
+
 def test_filters_that_nothing_matches_say_so_and_can_be_taken_back(toy_workspace: Path, browser: Any) -> None:
     page = browser.new_page()
     page.goto(write_report(toy_workspace).resolve().as_uri())
@@ -85,7 +112,8 @@ def test_print_keeps_tables_whole(toy_workspace: Path, browser: Any) -> None:
 
 def test_where_every_change_is_a_loss_the_page_opens_on_a_loss(toy_workspace: Path, browser: Any) -> None:
     path = write_report(toy_workspace)
-    lost, count = re.subn(r'"gain":0\.5\b', '"gain":0', path.read_text(encoding="utf-8"))
+    page_text = path.read_text(encoding="utf-8")
+    lost, count = re.subn(r'"before":0\.5,"after":\[1\.0', '"before":0.5,"after":[0.5', page_text)
     assert count == 4
     path.write_text(lost, encoding="utf-8")
     page = browser.new_page()

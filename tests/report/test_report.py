@@ -20,7 +20,8 @@ from rankstill.config import read_config
 from rankstill.data import Dataset, load_dataset
 from rankstill.errors import WorkspaceError
 from rankstill.evaluation import holm
-from rankstill.evaluation.systems import MEANINGS, SYSTEMS
+from rankstill.evaluation.slices import compare_slices
+from rankstill.evaluation.systems import MEANINGS, SYSTEMS, UNTRAINED
 from rankstill.report import write_report
 from rankstill.report.figures import Curve, Gain, curves, gains
 from rankstill.report.links import served_links
@@ -47,8 +48,9 @@ def test_the_page_says_what_was_measured_and_its_queries_add_up_to_it(toy_worksp
     assert f"nDCG@10 goes from {found['before']:.3f} to {found['after']:.3f}" in page
     queries = data_of(page)["queries"]
     assert len(queries) == 8
-    assert np.mean([each["gain"] for each in queries]) == pytest.approx(found["difference"], abs=1e-4)
-    assert [each["gain"] for each in queries] == sorted((each["gain"] for each in queries), reverse=True)
+    gained = [each["after"][0] - each["before"] for each in queries]
+    assert np.mean(gained) == pytest.approx(found["difference"], abs=1e-4)
+    assert gained == sorted(gained, reverse=True)
 
 
 def test_systems_are_defined_before_the_table_and_their_difference_and_p_come_first_in_it(toy_workspace: Path) -> None:
@@ -78,9 +80,9 @@ def test_each_dot_is_a_query_that_changed_and_tells_which(toy_workspace: Path, t
 
 
 def test_where_a_column_has_no_room_for_every_dot_the_page_says_so() -> None:
-    crowded = gains("nDCG@10", [Gain(0.5)] * 1_000)
+    crowded = gains("gains", "Gains", "nDCG@10", [Gain(0.5)] * 1_000)
     assert ('class="count"' in crowded.wide, crowded.wide.count("<circle") < 1_000) == (True, True)
-    roomy = gains("nDCG@10", [Gain(0.5)] * 30)
+    roomy = gains("gains", "Gains", "nDCG@10", [Gain(0.5)] * 30)
     assert ('class="count"' in roomy.wide, roomy.wide.count("<circle")) == (False, 30)
 
 
@@ -88,12 +90,76 @@ def test_a_query_shows_what_was_found_before_and_after_and_where_its_gold_passag
     data = data_of(write_report(toy_workspace).read_text(encoding="utf-8"))
     query = data["queries"][0]
     gold = query["id"].removeprefix("q-")
-    assert query["gold"] == [[gold, 3, 1]]
-    before, after = query["lists"]
+    assert query["gold"][0][:3] == [gold, 3, 1]
+    before, after, *_ = query["lists"]
     assert [entry[1] for entry in before] == [0, 0, 1, 0, 0]
     place, is_gold, rank_before = after[0]
     assert (data["passages"][place]["id"], is_gold, rank_before) == (gold, 1, 3)
     assert query["said"] is None
+
+
+def test_every_system_but_the_first_stages_can_be_compared_query_by_query(
+    workspace_of: MakeWorkspace, toy_dataset: Dataset, toy_dataset_folder: Path
+) -> None:
+    folder = workspace_of(toy_dataset, toy_dataset_folder, further={"distilled multi-vector": lambda number: 2})
+    data = data_of(write_report(folder).read_text(encoding="utf-8"))
+    assert data["systems"][0] == "distilled retriever"
+    assert {*SYSTEMS} - {*data["systems"]} == {*UNTRAINED, "distilled multi-vector hybrid"}
+    table = json.loads((folder / "metrics.json").read_text())["table"]
+    means = {system["name"]: system["values"]["nDCG@10"] for system in table["systems"]}
+    for place, system in enumerate(data["systems"]):
+        assert np.mean([query["after"][place] for query in data["queries"]]) == pytest.approx(means[system], abs=1e-4)
+    place = data["systems"].index("distilled multi-vector")
+    query = data["queries"][0]
+    before, *after = query["lists"]
+    assert [entry[1:] for entry in after[place]][1] == [1, 3]  # the gold passage, third before
+    assert before[2][2 + place] == query["gold"][0][2 + place] == 2
+
+
+def test_a_run_with_one_new_system_has_nothing_to_choose(toy_workspace: Path) -> None:
+    metrics = json.loads((toy_workspace / "metrics.json").read_text())
+    one = {*UNTRAINED, "distilled retriever"}
+    metrics["table"]["systems"] = [each for each in metrics["table"]["systems"] if each["name"] in one]
+    (toy_workspace / "metrics.json").write_text(json.dumps(metrics))
+    page = write_report(toy_workspace).read_text(encoding="utf-8")
+    assert data_of(page)["systems"] == ["distilled retriever"]
+    assert 'id="system"' not in page
+    assert page.count("data-system=") == 1
+
+
+def test_where_there_is_no_room_for_every_query_each_system_has_those_that_it_changed_most(
+    workspace_of: MakeWorkspace, toy_dataset: Dataset, toy_dataset_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rankstill.report.explorer._QUERIES", 4)
+    unchanged = 7  # the distilled retriever leaves every fourth query as it was
+    further = {"distilled multi-vector": lambda number: 12 if number == unchanged else 3}
+    folder = workspace_of(toy_dataset, toy_dataset_folder, further=further)
+    page = write_report(folder).read_text(encoding="utf-8")
+    assert toy_dataset.test[unchanged] in [query["id"] for query in data_of(page)["queries"]]
+    assert "The page has room for 4 of 8 queries" in page
+
+
+def test_the_page_holds_no_passage_of_a_query_that_had_no_room(
+    toy_workspace: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rankstill.report.explorer._BYTES", 12_000)
+    data = data_of(write_report(toy_workspace).read_text(encoding="utf-8"))
+    shown = {entry[0] for query in data["queries"] for entries in query["lists"] for entry in entries}
+    assert 0 < len(data["queries"]) < 8
+    assert shown == set(range(len(data["passages"])))
+
+
+def test_the_slices_of_every_system_that_prove_compared_are_drawn(toy_workspace: Path) -> None:
+    values = {"retriever before": {"a": 0.5}, "distilled retriever": {"a": 0.75}, "distilled multi-vector": {"a": 1.0}}
+    found = compare_slices(values, {"side": {"left": ("a",), "none": ()}}, "nDCG@10").to_json()
+    (toy_workspace / "proof.json").write_text(json.dumps({"For which queries": found}))
+    page = write_report(toy_workspace).read_text(encoding="utf-8")
+    assert page.count("<h3>For which queries</h3>") == 1
+    assert {"slices", "slices-distilled-multi-vector"} <= {path.stem for path in (toy_workspace / "figures").glob("*")}
+    for system, gain in (("distilled retriever", "+0.250"), ("distilled multi-vector", "+0.500")):
+        assert f"<figcaption>For which queries the {system} is better." in page
+        assert f"left, n = 1 {gain} [{gain}, {gain}]" in page
+    assert "none, n" not in page
 
 
 def test_an_unfinished_workspace_gets_a_page_that_says_what_is_missing(toy_workspace: Path) -> None:

@@ -1,4 +1,4 @@
-"""The gain for slices of the queries: gold passage seen in training or not, query length, lexical overlap."""
+"""Gains for slices of the queries: gold passage seen in training or not, query length, lexical overlap."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rankstill.data.dataset import Dataset
-from rankstill.evaluation.metrics import per_query
+from rankstill.evaluation.metrics import display_name, per_query
 from rankstill.evaluation.runs import Run
 from rankstill.evaluation.significance import Comparison, compare
 from rankstill.retrieval.bm25 import Analyzer
@@ -25,27 +25,27 @@ class Slice:
 
     Args:
         by: what they were split by.
-        comparison: the comparison of before and after on them; None for no queries.
+        comparisons: each system compared with the baseline on them; empty for no queries.
     """
 
     by: str
     name: str
     queries: tuple[str, ...]
-    comparison: Comparison | None
+    comparisons: dict[str, Comparison]
 
 
 @dataclass(frozen=True)
 class SliceTable:
-    """One measure, before and after, on all queries and on slices of them.
+    """One measure of several systems, on all queries and on slices of them.
 
     Args:
+        values: system -> query id -> value; the first system is the baseline.
         slices: all queries first.
         judged_by: the LLM that judged, and when; empty where people did.
     """
 
     measure: str
-    before: dict[str, float] = field(repr=False)
-    after: dict[str, float] = field(repr=False)
+    values: Mapping[str, Mapping[str, float]] = field(repr=False)
     slices: tuple[Slice, ...]
     seed: int
     judged_by: str = ""
@@ -56,19 +56,24 @@ class SliceTable:
             "measure": self.measure,
             "judged_by": self.judged_by,
             "seed": self.seed,
-            "queries": {each: {"before": self.before[each], "after": self.after[each]} for each in self.before},
+            "queries": {
+                query_id: {system: by_query[query_id] for system, by_query in self.values.items()}
+                for query_id in next(iter(self.values.values()))
+            },
             "slices": [{**asdict(part), "queries": list(part.queries)} for part in self.slices],
         }
 
     def to_markdown(self) -> str:
         """The table as GitHub Markdown, with what may and may not be read from it."""
+        baseline, *systems = self.values
         rows = [
-            [f"{self.measure} by", "queries", "n", "before", "after", "difference [95 %]", "better / worse"],
-            *([part.by, part.name, *_cells(part)] for part in self.slices),
+            [f"{self.measure} by", "queries", "n", baseline, *systems],
+            *([part.by, part.name, *_cells(part, systems)] for part in self.slices),
         ]
         caption = (
-            "Brackets: 95 % paired bootstrap interval, not corrected for the number of slices: a slice shows where to "
-            "look, but proves nothing."
+            f"Each further system: its difference to {baseline} [95 % paired bootstrap interval], and for how many "
+            "queries it is better / worse. Intervals are not corrected for the number of slices and systems: a slice "
+            "shows where to look, but proves nothing."
         )
         if self.judged_by:
             caption = f"Judged by {self.judged_by}. {caption}"
@@ -76,8 +81,7 @@ class SliceTable:
 
 
 def slice_runs(
-    before: Run,
-    after: Run,
+    runs: Mapping[str, Run],
     dataset: Dataset,
     trained: Collection[str],
     *,
@@ -86,9 +90,10 @@ def slice_runs(
     seed: int = 0,
     resamples: int = 10_000,
 ) -> SliceTable:
-    """Two runs over the dataset's test queries, compared on all of them and slice by slice (`slice_queries`).
+    """Runs over the dataset's test queries, compared on all of them and slice by slice (`slice_queries`).
 
     Args:
+        runs: system -> its run; the first is the baseline.
         trained: ids of the queries that taught.
         language: of the analysis behind lexical overlap, as in the first stage (`candidates.language`).
 
@@ -97,16 +102,15 @@ def slice_runs(
         DataError: the dataset has no judged test queries.
     """
     qrels = dataset.test_qrels()
-    old, new = (per_query(run, qrels, [measure], dataset.relevant_from) for run in (before, after))
-    shown = next(iter(old))
+    shown = display_name(measure)
+    values = {name: per_query(run, qrels, [measure], dataset.relevant_from)[shown] for name, run in runs.items()}
     groups = slice_queries(dataset, dataset.test, trained, language)
-    table = compare_slices(old[shown], new[shown], groups, shown, seed, resamples)
+    table = compare_slices(values, groups, shown, seed, resamples)
     return replace(table, judged_by=dataset.judged_by)
 
 
 def compare_slices(
-    before: Mapping[str, float],
-    after: Mapping[str, float],
+    values: Mapping[str, Mapping[str, float]],
     groups: Groups,
     measure: str,
     seed: int = 0,
@@ -115,19 +119,19 @@ def compare_slices(
     """Compare per-query values on all queries and on each slice.
 
     Args:
-        before: query id -> value of the system compared with.
-        after: query id -> value of the system in question, the same queries.
+        values: system -> query id -> value, the same queries each; the first system is the baseline.
         groups: of these queries.
     """
+    (_, before), *others = values.items()
     named = [("all", "all queries", tuple(before))]
     named += [(by, name, tuple(members)) for by, parts in groups.items() for name, members in parts.items()]
-    slices = [
-        Slice(
-            by, name, ids, compare([before[q] for q in ids], [after[q] for q in ids], seed, resamples) if ids else None
-        )
-        for by, name, ids in named
-    ]
-    return SliceTable(measure, dict(before), {q: after[q] for q in before}, tuple(slices), seed)
+
+    def compared(ids: Sequence[str]) -> dict[str, Comparison]:
+        old = [before[each] for each in ids]
+        return {name: compare(old, [new[each] for each in ids], seed, resamples) for name, new in others if ids}
+
+    slices = [Slice(by, name, ids, compared(ids)) for by, name, ids in named]
+    return SliceTable(measure, values, tuple(slices), seed)
 
 
 def slice_queries(
@@ -198,9 +202,9 @@ def _overlaps(gold: Mapping[str, Sequence[str]], dataset: Dataset, language: str
     }
 
 
-def _cells(part: Slice) -> tuple[str, str, str, str, str]:
-    found = part.comparison
-    if found is None:
-        return "0", "", "", "", ""
-    means, counts = (f"{found.before:.3f}", f"{found.after:.3f}"), f"{found.wins} / {found.losses}"
-    return f"{found.n:,}", *means, found.difference_text(), counts
+def _cells(part: Slice, systems: Sequence[str]) -> list[str]:
+    if not part.queries:
+        return ["0", "", *("" for _ in systems)]
+    found = [part.comparisons[each] for each in systems]
+    against = (f"{each.difference_text()}, {each.wins} / {each.losses}" for each in found)
+    return [f"{len(part.queries):,}", f"{found[0].before:.3f}", *against]

@@ -7,14 +7,14 @@ from pathlib import Path
 
 from rankstill.config import Config, DatasetConfig
 from rankstill.data import load_dataset
-from rankstill.evaluation import read_run
 from rankstill.evaluation.chain_agreement import read_agreement
 from rankstill.evaluation.chain_scores import attribute_workspace
 from rankstill.evaluation.forgetting import forgetting_of_workspace
 from rankstill.evaluation.slices import slice_runs
-from rankstill.evaluation.systems import BEFORE, DISTILLED, run_name
+from rankstill.evaluation.systems import BEFORE, DISTILLED, MULTI_VECTOR_DISTILLED, read_runs
 from rankstill.labels import read_labels
 from rankstill.pipeline import open_chain
+from rankstill.report.verdict import highest
 
 SECOND = "nq-open"
 """The dataset that shows what was forgotten: it comes with the package, and training never touches it."""
@@ -27,7 +27,7 @@ def prove(config: Config, workspace: str | Path) -> str:
     """
     with open_chain(config, workspace) as chain:
         opened = chain.workspace
-        chain.run()
+        table = chain.run().table
         dataset = chain.components.test_set
         # A baseline has no ranker, and then no links to tell apart.
         parts = {"Which link lost most": attribute_workspace(chain.components)} if chain.has_ranker else {}
@@ -35,12 +35,12 @@ def prove(config: Config, workspace: str | Path) -> str:
         if "agreement" in chain.steps:
             agreement = read_agreement(opened.folder)
             pages.append((agreement.heading, agreement.to_markdown(), agreement.to_json()))
-        if dataset.test:
-            before, after = (read_run(opened.path(f"runs/{run_name(each)}.trec")) for each in (BEFORE, DISTILLED))
+        if dataset.test and table is not None:
+            runs = read_runs(opened.path("runs"))
+            shown = dict.fromkeys((BEFORE, DISTILLED, MULTI_VECTOR_DISTILLED, highest(table)))
             labels = read_labels(opened.path("labels.parquet"))
             slices = slice_runs(
-                before,
-                after,
+                {each: runs[each] for each in shown if each in runs},
                 dataset,
                 {query.id for query in labels},
                 language=config.candidates.language,

@@ -8,7 +8,7 @@ from math import isclose, isfinite, nan
 from typing import Any
 
 from rankstill.evaluation import EvaluationTable
-from rankstill.evaluation.systems import BEFORE, DISTILLED
+from rankstill.evaluation.systems import BEFORE, DISTILLED, run_name
 from rankstill.report.explorer import Explorer
 from rankstill.report.figures import Bar, Curve, Difference, Gain, bars, curves, differences, gains
 from rankstill.report.links import Links
@@ -64,35 +64,51 @@ def chain_figure(links: Links) -> Figure:
     return differences("chain", "What each link of the chain gains or loses", links.measure, rows)
 
 
-def gains_figure(measured: SystemResults, explorer: Explorer) -> Figure:
-    """Every test query's difference."""
-    before, after = measured.values[BEFORE], measured.values[DISTILLED]
+def gains_figure(measured: SystemResults, explorer: Explorer, system: str = DISTILLED) -> Figure:
+    """Every test query's difference.
+
+    Only the distilled retriever's has a dot with its text for queries that the page cannot open: it is also a file.
+    """
+    before, after, main = measured.values[BEFORE], measured.values[system], system == DISTILLED
     rows = [
-        Gain(after[each] - before[each], explorer.keys.get(each), shorten(measured.query(each).text, _HOVER)[0])
+        Gain(
+            after[each] - before[each],
+            explorer.keys.get(each),
+            shorten(measured.query(each).text, _HOVER)[0] if main else "",
+        )
         for each in before
     ]
     # Stacks grow from the centre in the order of the list that the page shows.
     rows.sort(key=lambda row: -row.value)
     measure = _judged(measured.measure, measured.dataset.judged_by)
-    return gains(measure, rows)
+    return gains(_name("gains", system), f"Gains and losses of the {system}, query by query", measure, rows, every=main)
 
 
-def slices_figure(proof: Mapping[str, Any]) -> Figure | None:
-    """For which queries the retriever is better, as `rankstill prove` found it; None if it was not run."""
-    found = proof.get(_SLICES)
-    if not found:
-        return None
+def slices_figures(proof: Mapping[str, Any]) -> Iterator[Figure]:
+    """For which queries each system is better, as `rankstill prove` found it; none if it was not run."""
+    found = proof.get(_SLICES, {"slices": []})
+    for system in dict.fromkeys(name for part in found["slices"] for name in part.get("comparisons", {})):
+        measure = _judged(found["measure"], found.get("judged_by", ""))
+        title = f"For which queries the {system} is better"
+        yield differences(_name("slices", system), title, measure, _slices(found["slices"], system))
+
+
+def _slices(slices: Sequence[Mapping[str, Any]], system: str) -> list[Difference]:
     rows = []
-    for by, members in groupby(found["slices"], key=lambda part: part["by"]):
+    for by, members in groupby(slices, key=lambda part: part["by"]):
         heading: str | None = "" if by == "all" else f"by {by}"
         for part in members:
-            if comparison := part["comparison"]:
+            if comparison := part["comparisons"].get(system):
                 label = f"{part['name']}, n = {comparison['n']:,}"
                 ends = (comparison["difference"], comparison["low"], comparison["high"])
                 rows.append(Difference(label, *ends, heading=heading or None))
                 heading = None
-    measure = _judged(found["measure"], found.get("judged_by", ""))
-    return differences("slices", "For which queries it is better", measure, rows)
+    return rows
+
+
+def _name(figure: str, system: str) -> str:
+    """The name of a system's figure; the distilled retriever's has no addition."""
+    return figure if system == DISTILLED else f"{figure}-{run_name(system)}"
 
 
 def _judged(measure: str, judged_by: str) -> str:

@@ -244,11 +244,14 @@ class Gain:
     text: str = ""
 
 
-def gains(measure: str, queries: Sequence[Gain]) -> Figure:
+def gains(name: str, title: str, measure: str, queries: Sequence[Gain], *, every: bool = True) -> Figure:
     """Dots left of zero got worse, right of it better; queries that did not change are counted in the middle.
 
     Where there are too many dots to tell apart, a column's height still counts all of its queries, and its dots are
     some of them.
+
+    Args:
+        every: whether a query that the page cannot open has a dot too.
     """
     better, worse = (sum(side * query.value > 0 for query in queries) for side in (1, -1))
     same = len(queries) - better - worse
@@ -280,24 +283,27 @@ def gains(measure: str, queries: Sequence[Gain]) -> Figure:
                 parts.append(text(x, floor + 18, label, 12, text_anchor=anchor, class_="quiet"))
         for place, stack in sorted(stacks.items()):
             x = centre + math.copysign(step * (abs(place) + 0.5), place)
-            parts += _column(stack, x, floor, unit, step, "after" if place > 0 else "loss")
+            parts += _column(stack, x, floor, unit, step, "after" if place > 0 else "loss", every)
         parts.append(text(12, 16, f"{worse:,} worse", class_="strong"))
         parts.append(text(centre, 16, f"{same:,} unchanged", class_="quiet", text_anchor="middle"))
         parts.append(text(width - 12, 16, f"{better:,} better", class_="strong", text_anchor="end"))
-        caption = f"difference in {measure} of a query, distilled minus before"
+        caption = f"difference in {measure} of a query, after minus before"
         parts.append(text(centre, floor + 40, caption, 12, text_anchor="middle", class_="quiet"))
         return Markup("").join(parts), float(number(floor + 48))
 
-    return Figure("gains", "Gains and losses, query by query", description, draw)
+    return Figure(name, title, description, draw)
 
 
-def _column(stack: Sequence[Gain], x: float, floor: float, unit: float, step: float, kind: str) -> list[Markup]:
+def _column(
+    stack: Sequence[Gain], x: float, floor: float, unit: float, step: float, kind: str, every: bool
+) -> list[Markup]:
     apart = max(unit, _TIGHTEST)
     radius = min(_DOT, apart / 2 - 0.4, step / 2 - 0.5)
     height = unit * len(stack)
     # Those that can be opened first; the rest as far as there is room.
-    dots = sorted(stack, key=lambda query: query.key is None)[: max(1, int(height / apart + 1e-9))]
-    column = [] if unit >= _TIGHTEST else [_count(x, floor, height, radius)]
+    dots = sorted((query for query in stack if every or query.key is not None), key=lambda query: query.key is None)
+    dots = dots[: max(1, int(height / apart + 1e-9))]
+    column = [] if unit >= _TIGHTEST and len(dots) == len(stack) else [_count(x, floor, height, radius)]
     for row, query in enumerate(dots):
         opens = {} if query.key is None else {"data_query": query.key}
         told = [element("title", f"{signed(query.value)}  {query.text}")] if query.text else []

@@ -209,19 +209,24 @@ def _rivals(table: EvaluationTable, system: str) -> str:
     return f"Against the free rivals, which need no training: {told}."
 
 
-def _higher(table: EvaluationTable, system: str) -> str:
-    """Which other retriever of the run scores highest, if higher than the new and the old one; and how much of the
-    ranker's gain the new one lacks."""
-    measure = table.measures[0]
-    values = {each.name: each.values[measure] for each in table.systems}
+def highest(table: EvaluationTable, system: str = systems.DISTILLED) -> str:
+    """The other retriever of the run that scores highest, if higher than the new and the old one; else the new one."""
+    values = {each.name: each.values[table.measures[0]] for each in table.systems}
     best = max((name for name in _OTHERS if name in values), key=values.__getitem__, default=system)
-    if values[best] <= max(values[each] for each in (system, systems.BEFORE, systems.DISTILLED) if each in values):
+    known = (values[each] for each in (system, systems.BEFORE, systems.DISTILLED) if each in values)
+    return best if values[best] > max(known) else system
+
+
+def _higher(table: EvaluationTable, system: str) -> str:
+    """Which other retriever of the run scores highest, and how much of the ranker's gain the new one lacks."""
+    best, measure = highest(table, system), table.measures[0]
+    if best == system:
         return ""
     found, p_value = _compared(table, best), table.adjusted_p(measure)[best]
     p_in_words = found.p_in_words(p_value).replace(" ", "\u00a0")
     return (
         f"{_kept(table, system)}Another retriever of this run scores highest: {best}, with {measure} "
-        f"{values[best]:.3f}. That is {signed(found.difference)} against the old retriever ({p_in_words}, "
+        f"{found.after:.3f}. That is {signed(found.difference)} against the old retriever ({p_in_words}, "
         f"Holm-corrected). It is {_OTHERS[best]}; see docs/guides/deploy.md."
     )
 

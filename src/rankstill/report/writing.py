@@ -15,8 +15,8 @@ from rankstill.evaluation.judged import with_judgements
 from rankstill.evaluation.systems import BEFORE, DISTILLED, MEANINGS
 from rankstill.labels.choice import unneeded_steps
 from rankstill.progress import say
-from rankstill.report.drawing import chain_figure, gains_figure, gap_figure, slices_figure, systems_figure, training
-from rankstill.report.explorer import PASSAGES, Explorer, explore
+from rankstill.report.drawing import chain_figure, gains_figure, gap_figure, slices_figures, systems_figure, training
+from rankstill.report.explorer import PASSAGES, Explorer, explore, gain
 from rankstill.report.links import Links, proven_links, served_links
 from rankstill.report.measuring import SystemResults, measure_workspace
 from rankstill.report.page import changed, machine, render_page
@@ -66,7 +66,8 @@ def write_report(workspace: str | Path, dataset: Dataset | None = None, offer: s
 def _write(finished: Finished, dataset: Dataset | None, offer: str) -> Path:
     queries = _queries(finished, dataset)
     links = _links(finished, queries.measured)
-    figures = _figures(finished, queries, links)
+    plots = _plots(queries)
+    figures = _figures(finished, links, plots[:1])
     with_png = write_figures(figures.values(), finished.folder / "figures")
     if not with_png:
         say('note: figures are written as SVG alone; for PNG too: pip install "rankstill[report]"')
@@ -86,7 +87,8 @@ def _write(finished: Finished, dataset: Dataset | None, offer: str) -> Path:
         figures=figures,
         extremes=_extremes(queries),
         meanings=MEANINGS,
-        sampled="gains" in figures and 'class="count"' in figures["gains"].wide,
+        plots=plots,
+        sampled=any('class="count"' in plot.wide for plot in plots),
         changed=changed(finished.config),
         yaml=public_yaml(finished.config).rstrip()[:_YAML_CHARACTERS],
         machine=machine(),
@@ -136,16 +138,21 @@ def _links(finished: Finished, measured: SystemResults | None) -> Links | None:
     return served_links(measured, finished.config.seed, finished.config.evaluation.resamples)
 
 
-def _figures(finished: Finished, queries: _Queries, links: Links | None) -> dict[str, Figure]:
+def _plots(queries: _Queries) -> list[Figure]:
+    """The gains of each system that the explorer compares, the distilled retriever first."""
+    if not queries.measured or not queries.explorer:
+        return []
+    return [gains_figure(queries.measured, queries.explorer, system) for system in queries.explorer.data["systems"]]
+
+
+def _figures(finished: Finished, links: Links | None, plots: Sequence[Figure]) -> dict[str, Figure]:
     figures = list(training(finished.losses))
     if finished.table:
         figures += [systems_figure(finished.table), gap_figure(finished.table)]
     if links:
         figures.append(chain_figure(links))
-    if queries.measured and queries.explorer:
-        figures.append(gains_figure(queries.measured, queries.explorer))
-    if slices := slices_figure(finished.proof):
-        figures.append(slices)
+    figures += plots
+    figures += slices_figures(finished.proof)
     return {figure.name: figure for figure in figures}
 
 
@@ -181,11 +188,10 @@ def _other_corpus(finished: Finished, dataset: Dataset) -> list[str]:
 
 
 def _extremes(queries: _Queries) -> list[dict[str, Any]]:
-    """The queries that gained and lost most, for the page's table."""
+    """The queries that the distilled retriever gained and lost most on, for the page's table."""
     if not queries.explorer:
         return []
-    details = queries.explorer.data["queries"]
-    shown = [{**each, "key": key} for key, each in enumerate(details)]
+    shown = [{**each, "gain": gain(each), "after": each["after"][0]} for each in queries.explorer.data["queries"]]
     gained = [each for each in shown if each["gain"] > 0][:_EXTREMES]
     lost = [each for each in shown if each["gain"] < 0][-_EXTREMES:]
     return [*gained, *lost]

@@ -3,6 +3,7 @@
 const data = JSON.parse(document.getElementById("data").textContent);
 const SHORT = 200; // characters of a passage that are shown at once, about
 const find = (id) => document.getElementById(id);
+let chosen = 0; // the system that is compared with the retriever before: its place among data.systems
 
 function make(name, className, ...inside) {
   const made = document.createElement(name);
@@ -20,6 +21,7 @@ function told(text) {
 const signed = (value) => (value > 0 ? "+" : "\u2212") + Math.abs(value).toFixed(3);
 const change = (value) => (value === 0 ? "0.000" : signed(value));
 const direction = (value) => (value > 0 ? "gained" : value < 0 ? "lost" : "quiet");
+const gain = (query, system = chosen) => Math.round((query.after[system] - query.before) * 1e4) / 1e4;
 const rank = (place) => (place === 0 ? "not in the first 100" : "rank " + place);
 
 function startTheme() {
@@ -75,8 +77,8 @@ function column(heading, className, entries, other) {
 function describe(query) {
   const parts = [make("h3", "", told(query.text))];
   if (query.cut) parts[0].append(make("span", "cut", ` … cut, ${query.cut.toLocaleString("en")} characters in all`));
-  const facts = make("p", "facts", `${data.measure} ${query.before.toFixed(3)} → ${query.after.toFixed(3)} `);
-  facts.append(make("strong", direction(query.gain), change(query.gain)), make("span", "quiet", " · query "), told(query.id));
+  const facts = make("p", "facts", `${data.measure} ${query.before.toFixed(3)} → ${query.after[chosen].toFixed(3)} `);
+  facts.append(make("strong", direction(gain(query)), change(gain(query))), make("span", "quiet", " · query "), told(query.id));
   parts.push(facts);
   if (query.answers.length) {
     const answers = make("p", "", "Accepted answers: ");
@@ -84,13 +86,17 @@ function describe(query) {
     parts.push(answers);
   }
   const gold = make("p", "", query.gold.length ? "Gold: " : "No passage is known to be relevant.");
-  query.gold.forEach(([id, before, after], index) => {
-    gold.append(index ? "; " : "", "passage ", told(id), `, ${rank(before)} → ${rank(after)}`);
+  query.gold.forEach(([id, before, ...after], index) => {
+    gold.append(index ? "; " : "", "passage ", told(id), `, ${rank(before)} → ${rank(after[chosen])}`);
   });
   if (query.golds > query.gold.length) gold.append(`; and ${query.golds - query.gold.length} more`);
   parts.push(gold);
+  const [before, ...after] = query.lists;
+  const old = before.map(([place, isGold, ...ranks]) => [place, isGold, ranks[chosen]]);
+  const name = data.systems[chosen];
   parts.push(make("div", "columns",
-    column("Before", "old", query.lists[0], "after"), column("Distilled", "new", query.lists[1], "before")));
+    column("Before", "old", old, "after"),
+    column(name[0].toUpperCase() + name.slice(1), "new", after[chosen], "before")));
   if (query.said) {
     parts.push(column("What the LLM said", "said", query.said, ""));
   } else {
@@ -109,14 +115,14 @@ function startExplorer() {
     const wanted = holds.value.trim().toLowerCase();
     const kinds = {
       all: () => true,
-      better: (query) => query.gain > 0,
-      worse: (query) => query.gain < 0,
-      same: (query) => query.gain === 0,
-      missed: (query) => query.before === 0 && query.after === 0,
+      better: (query) => gain(query) > 0,
+      worse: (query) => gain(query) < 0,
+      same: (query) => gain(query) === 0,
+      missed: (query) => query.before === 0 && query.after[chosen] === 0,
     };
     return [...queries.keys()].filter(
       (key) => kinds[which.value](queries[key]) && queries[key].text.toLowerCase().includes(wanted),
-    );
+    ).sort((a, b) => gain(queries[b]) - gain(queries[a]));
   };
 
   function show(key, focus) {
@@ -202,8 +208,14 @@ function startExplorer() {
   }
   for (const dot of dots) {
     const query = queries[Number(dot.dataset.query)];
+    const label = `${change(gain(query, dot.closest("[data-system]").dataset.system))}: ${query.text.slice(0, 100)}`;
     dot.setAttribute("role", "button");
-    dot.setAttribute("aria-label", `${change(query.gain)}: ${query.text.slice(0, 100)}`);
+    dot.setAttribute("aria-label", label);
+    if (!dot.firstChild) {
+      const title = document.createElementNS(dot.namespaceURI, "title");
+      title.textContent = label;
+      dot.append(title);
+    }
     if (!dot.hasAttribute("tabindex")) dot.setAttribute("tabindex", "-1");
   }
 
@@ -214,7 +226,7 @@ function startExplorer() {
       : `No query of ${queries.length} matches both filters.`;
     list.replaceChildren(...shown.map((key) => {
       const query = queries[key];
-      const button = make("button", "", make("span", `number ${direction(query.gain)}`, change(query.gain)), told(query.text));
+      const button = make("button", "", make("span", `number ${direction(gain(query))}`, change(gain(query))), told(query.text));
       button.type = "button";
       button.dataset.query = key;
       if (key === open) button.setAttribute("aria-current", "true");
@@ -228,12 +240,21 @@ function startExplorer() {
       list.replaceChildren(make("li", "nothing", make("p", "", "No query matches. "), reset));
     }
   }
+  if (find("choice")) {
+    find("choice").hidden = false;
+    find("system").addEventListener("change", (event) => {
+      chosen = Number(event.target.value);
+      for (const plot of find("plot").children) plot.hidden = Number(plot.dataset.system) !== chosen;
+      fill();
+      show(open, false);
+    });
+  }
   which.addEventListener("change", fill);
   holds.addEventListener("input", fill);
   find("how").textContent = "Click one, or pick a query from the list, to see what was found.";
   find("explorer").hidden = false;
   fill();
-  const most = [...queries.keys()].reduce((a, b) => (Math.abs(queries[b].gain) > Math.abs(queries[a].gain) ? b : a));
+  const most = [...queries.keys()].reduce((a, b) => (Math.abs(gain(queries[b])) > Math.abs(gain(queries[a])) ? b : a));
   show(most, false);
 }
 
