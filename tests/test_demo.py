@@ -7,8 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from rankstill.config import read_config
 from rankstill.demo import run_demo
 from rankstill.labels import read_labels
+from rankstill.pipeline import open_chain
 
 LOCAL = {
     "teacher.kind": "local",
@@ -41,3 +43,7 @@ def test_the_demo_runs_with_a_local_llm(tmp_path: Path, monkeypatch: pytest.Monk
     # These lists teach, and not the recorded ones, of which there are sixty.
     taught = [each.id for each in read_labels(tmp_path / "w" / "labels.parquet") if each.source == "teacher"]
     assert sorted(taught) == sorted(each["query_id"] for each in rankings)
+    # `serve`, `prove` and other commands read the dataset again, by what the workspace's config says.
+    with open_chain(read_config(tmp_path / "w" / "config.yaml"), tmp_path / "w") as chain:
+        assert chain.workspace.record("evaluation")
+        assert any("a sample of 800 of 5,183 passages" in each for each in chain.dataset.notes)

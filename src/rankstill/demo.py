@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Any
 
 from rankstill.config import Config, make_config
-from rankstill.data import Dataset, bundled, load_dataset, sample
+from rankstill.data import SAMPLE, load_dataset
 from rankstill.outcome import Outcome
 from rankstill.pipeline import distill
 from rankstill.progress import say
-from rankstill.teacher import read_rankings
 
 # On two cores a cross-encoder taught by 537 lists takes a third of the time and, on training claims held out for it,
 # adds nothing to the prior (docs/recipe.md): the demo's ranker is the prior alone. Training the multi-vector retriever
 # takes as long and gains nothing on SciFact (docs/studies.md).
 _DEMO: dict[str, Any] = {"ranker.cross_encoder": False, "multi_vector.epochs": 0}
-_QUICK: dict[str, Any] = {"retriever.epochs": 1}
-_QUICK_PASSAGES, _QUICK_TRAIN, _QUICK_TEST = 800, 60, 60
+_QUICK: dict[str, Any] = {"dataset.source": SAMPLE, "retriever.epochs": 1}
 
 
 def demo_config(changes: Mapping[str, Any] | None = None) -> Config:
@@ -46,19 +44,9 @@ def run_demo(
     config = demo_config({**leaks, **(_QUICK if quick else {}), **(changes or {})})
     dataset = load_dataset(config.dataset)
     if quick:
-        dataset = _sample(dataset)
+        dataset = dataset.with_notes("run without --quick for real figures, on a corpus more than six times the size")
     say(
         f"{dataset.name}: {len(dataset.corpus):,} passages, {len(dataset.train)} claims teach, "
         f"{len(dataset.test)} measure"
     )
     return distill(config, workspace, dataset, replace=replace)
-
-
-def _sample(dataset: Dataset) -> Dataset:
-    rankings, _ = read_rankings(bundled("scifact") / "rankings.jsonl", dataset)
-    shown = {ranking.query_id: ranking.candidates for ranking in rankings}
-    small = sample(dataset, _QUICK_PASSAGES, _QUICK_TRAIN, _QUICK_TEST, seed=0, keep=shown)
-    return small.with_notes(
-        "--quick: these figures are those of a SAMPLE, on a corpus a sixth of the size; run without --quick for real "
-        "ones"
-    )

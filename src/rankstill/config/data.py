@@ -16,7 +16,7 @@ class DatasetConfig(Section):
         description=(
             "The corpus with its queries: a BEIR folder; ir_datasets:<id>; hf:<repository or local path> in BEIR "
             "layout; a .json or .jsonl file (also .gz) as DPR, FiD, FlagEmbedding or Tevatron write it; or scifact, "
-            "stackqa, hotpot or nq-open, which come with the package."
+            "stackqa, hotpot or nq-open, which come with the package, or scifact-sample, a small piece of the first."
         )
     )
     train_split: str | None = Field(

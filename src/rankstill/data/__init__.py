@@ -4,6 +4,7 @@ from rankstill.data.corpus import Corpus
 from rankstill.data.dataset import Dataset, Qrels, Query
 from rankstill.data.leaks import LeakReport, drop_leaks, find_leaks, mark_leaks, near_duplicates, shared_gold
 from rankstill.data.loading import (
+    SAMPLE,
     bundled,
     drop_or_mark_leaks,
     is_bundled,
@@ -15,6 +16,7 @@ from rankstill.data.sampling import hold_out, sample
 from rankstill.data.writing import write_beir
 
 __all__ = [
+    "SAMPLE",
     "Corpus",
     "Dataset",
     "LeakReport",

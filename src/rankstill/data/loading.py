@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Literal
 
@@ -14,11 +15,17 @@ from rankstill.data.hub import read_hub
 from rankstill.data.irds import read_ir_datasets
 from rankstill.data.leaks import drop_leaks, mark_leaks
 from rankstill.data.records import RawDataset, assemble
+from rankstill.data.sampling import sample
 from rankstill.errors import DataError
 
+SAMPLE = "scifact-sample"
+"""A small piece of SciFact, for a quick look. It is drawn anew, and always the same."""
+_SAMPLE_OF, _SAMPLE_PASSAGES, _SAMPLE_TRAIN, _SAMPLE_TEST = "scifact", 800, 60, 60
 _BUNDLED = Path(__file__).parent / "bundled"
+_OF_SCIFACT = "SciFact is public: any LLM may have seen it in pretraining, also the one that ranked here"
 _CAVEATS = {
-    "scifact": "SciFact is public: any LLM may have seen it in pretraining, also the one that ranked here",
+    "scifact": _OF_SCIFACT,
+    SAMPLE: _OF_SCIFACT,
     "nq-open": "NQ-open is public: any LLM may have seen its questions and answers in pretraining",
     "stackqa": "StackQA's posts are public: any LLM may have seen them in pretraining, also the one that ranked here",
     "hotpot": "HotpotQA is public: any LLM may have seen it in pretraining, also the one that ranked here",
@@ -35,7 +42,8 @@ def load_dataset(config: DatasetConfig) -> Dataset:
         DataError: a source is missing, damaged, or holds what cannot be used; the message says where.
         WorkspaceError: there is no room for temporary files, where the corpus's text lies meanwhile.
     """
-    return drop_or_mark_leaks(load_with_leaks(config), config.leaks)
+    dataset = drop_or_mark_leaks(load_with_leaks(config), config.leaks)
+    return _sample(dataset) if config.source == SAMPLE else dataset
 
 
 def load_with_leaks(config: DatasetConfig) -> Dataset:
@@ -75,8 +83,8 @@ def bundled(name: str) -> Path:
     """The folder of a dataset that comes with the package, in BEIR layout, with its licence in README.md.
 
     Args:
-        name: "scifact", whose folder also holds `rankings.jsonl`, an LLM's rankings for its training queries; or
-            "nq-open", whose queries have answers.
+        name: "scifact", "stackqa" or "hotpot", whose folder also holds `rankings.jsonl`, an LLM's rankings for its
+            training queries; "scifact-sample", which is drawn from the first; or "nq-open", whose queries have answers.
 
     Raises:
         DataError: no such dataset comes with the package.
@@ -84,11 +92,19 @@ def bundled(name: str) -> Path:
     names = _bundled_names()
     if name not in names:
         raise DataError(f"{name}: no such dataset comes with the package. There are: {', '.join(names)}.")
-    return _BUNDLED / name
+    return _BUNDLED / (_SAMPLE_OF if name == SAMPLE else name)
 
 
 def _bundled_names() -> list[str]:
-    return sorted(path.name for path in _BUNDLED.iterdir() if path.is_dir())
+    return sorted([SAMPLE, *(path.name for path in _BUNDLED.iterdir() if path.is_dir())])
+
+
+def _sample(dataset: Dataset) -> Dataset:
+    """A sample with the passages that the LLM ranked for its queries."""
+    with (bundled(SAMPLE) / "rankings.jsonl").open(encoding="utf-8") as file:
+        shown = {ranking["query_id"]: ranking["candidates"] for ranking in map(json.loads, file)}
+    keep = {query_id: passages for query_id, passages in shown.items() if query_id in dataset.train}
+    return sample(dataset, _SAMPLE_PASSAGES, _SAMPLE_TRAIN, _SAMPLE_TEST, seed=0, keep=keep)
 
 
 def _read(config: DatasetConfig) -> RawDataset:
