@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-Kind = Literal["listwise", "setwise", "pairwise"]
+Kind = Literal["listwise", "setwise", "pairwise", "grades"]
 Labels = Literal["numbers", "letters"]
 Status = Literal["exact", "repaired", "refused", "unreadable"]
 
@@ -21,7 +21,8 @@ class Ask:
     """A question about some of a query's candidates.
 
     Args:
-        kind: "listwise" asks for an order, "setwise" for the best of several, "pairwise" for the better of two.
+        kind: "listwise" asks for an order, "setwise" for the best of several, "pairwise" for the better of two,
+            "grades" for the grade of each.
         shown: candidate numbers, from 0 in the first stage's order, in the order shown.
     """
 

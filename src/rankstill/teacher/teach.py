@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from rankstill.teacher.asking import Asker, CandidateList, RankedAnswer
 from rankstill.teacher.black_box import BlackBox
-from rankstill.teacher.client.endpoint import named
 from rankstill.teacher.consistency import PositionBias, position_bias
 from rankstill.teacher.ledger import Spend
 from rankstill.teacher.prices import dollars
@@ -112,8 +111,7 @@ class Teacher(BlackBox[RankedAnswer]):
     def __init__(
         self, config: TeacherConfig, paid_by: str, seed: int, by_workers: ReachByWorkers | None = None
     ) -> None:
-        endpoint, model = named(config)
-        super().__init__(config, Asker(config, endpoint, model, seed), paid_by, by_workers)
+        super().__init__(config, Asker(config, seed), paid_by, by_workers)
 
     def __enter__(self) -> Teacher:
         return self
