@@ -41,7 +41,6 @@ if TYPE_CHECKING:
     from rankstill.retriever import Blend
     from rankstill.teacher import Ranking, Teacher
     from rankstill.teacher.client.endpoint import Endpoint
-    from rankstill.teacher.client.transport import Send
 
 _QUERIES_TO_MEASURE_WITH = 200
 
@@ -112,7 +111,7 @@ class Components:
         by_workers = self._reach_by_workers if self.config.engine.kind == "ray" else None
         return Teacher(self.config.teacher, self.account, self.config.seed, by_workers)
 
-    def _reach_by_workers(self, config: TeacherConfig) -> AbstractContextManager[tuple[Endpoint, Send]]:
+    def _reach_by_workers(self, config: TeacherConfig) -> AbstractContextManager[Endpoint]:
         from rankstill.engine.asking import reach_by_workers
 
         return reach_by_workers(config, self.ray)

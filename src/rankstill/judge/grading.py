@@ -194,6 +194,3 @@ class Judge(BlackBox[GradedAnswer]):
     def __init__(self, config: Config, paid_by: str, orders: int = 1) -> None:
         llm = config.judge.llm(config.teacher)
         super().__init__(llm, Grader(llm, config.judge.template, orders, config.seed), paid_by)
-
-    def __enter__(self) -> Judge:
-        return self

@@ -16,7 +16,7 @@ from rankstill.teacher.rankings import Ranking
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
-    from rankstill.teacher.black_box import ReachByWorkers
+    from rankstill.teacher.client.endpoint import Reach
 
 
 @dataclass(frozen=True)
@@ -108,13 +108,8 @@ class Teacher(BlackBox[RankedAnswer]):
 
     asker: Asker
 
-    def __init__(
-        self, config: TeacherConfig, paid_by: str, seed: int, by_workers: ReachByWorkers | None = None
-    ) -> None:
+    def __init__(self, config: TeacherConfig, paid_by: str, seed: int, by_workers: Reach | None = None) -> None:
         super().__init__(config, Asker(config, seed), paid_by, by_workers)
-
-    def __enter__(self) -> Teacher:
-        return self
 
     def rank(self, lists: Sequence[CandidateList]) -> tuple[list[Ranking], Health]:
         """Every list's ranking, and how the teacher did.

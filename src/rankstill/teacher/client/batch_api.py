@@ -59,7 +59,7 @@ class BatchAPI:
         self._where = f"{endpoint}, batch API"
         self._timeout = config.timeout
         self._tries = config.tries
-        self._key = read_key(endpoint, config.key_name())
+        self._key = read_key(config, endpoint)
         self._client = openai_client(endpoint, self._key, config.timeout)
 
     async def __aenter__(self) -> BatchAPI:
