@@ -13,7 +13,7 @@ from rankstill.teacher.budget import Budget
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client.chat import ChatClient, T, run
 from rankstill.teacher.client.endpoint import Endpoint, reach
-from rankstill.teacher.client.failures import TeacherError
+from rankstill.teacher.client.failures import CallFailed, TeacherError
 from rankstill.teacher.ledger import Ledger, default_ledger_path
 from rankstill.teacher.live import BudgetedCaller, ask_calls, ask_live
 from rankstill.teacher.prices import Price, Quote, price_of, quote
@@ -99,10 +99,9 @@ class BlackBox(Generic[S]):
         """
         if not any(True for _ in self.pending(lists)):  # no key and no server is needed
             return {}
-        if self.config.batch:
-            refused, given_up = ask_in_batches(self, lists)
-        else:
-            refused, given_up = self._ask_live(lists)
+        left_out = ask_in_batches(self, lists) if self.config.batch else self._ask_live(lists)
+        refused = {query_id: str(why) for query_id, why in left_out.items() if why.refused}
+        given_up = {query_id: str(why) for query_id, why in left_out.items() if not why.refused}
         if given_up and not self.config.accept_missing:
             raise TeacherError(
                 f"{_without_an_answer(given_up)} Or set teacher.accept_missing: true to go on without them."
@@ -146,13 +145,11 @@ class BlackBox(Generic[S]):
         if self.config.kind != "local" and not self._keys_elsewhere:
             ChatClient(self.config, Endpoint(self.config.base_url() or "", 1), self.ledger.fail)
 
-    def _ask_live(self, lists: Sequence[CandidateList]) -> tuple[dict[str, str], dict[str, str]]:
+    def _ask_live(self, lists: Sequence[CandidateList]) -> dict[str, CallFailed]:
         # A list may take hundreds of calls: what is counted is calls, of which some more may be needed.
         calls = sum(1 for listed in lists for _ in self.asker.expected(listed, self.ledger.get))
 
-        async def ask_all(
-            payer: BudgetedCaller, at_once: int, advance: Advance
-        ) -> tuple[dict[str, str], dict[str, str]]:
+        async def ask_all(payer: BudgetedCaller, at_once: int, advance: Advance) -> dict[str, CallFailed]:
             return await ask_live(lists, self.asker, payer, self.ledger, _LISTS_A_CALL * at_once, advance)
 
         return self._live(ask_all, self.asker.doing, calls)

@@ -7,13 +7,13 @@ import random
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import openai
 
 from rankstill.progress import say
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.client.failures import BadReplyError, CallFailed, Failure, TeacherError, failure_of
+from rankstill.teacher.client.failures import REFUSED, BadReplyError, CallFailed, Failure, TeacherError, failure_of
 from rankstill.teacher.client.keys import read_key
 from rankstill.teacher.client.limiter import Limiter
 from rankstill.teacher.client.transport import INSTEAD, adapted, answer_in, sender
@@ -26,13 +26,6 @@ T = TypeVar("T")
 
 _FIRST_BACKOFF = 0.5  # seconds
 _LONGEST_BACKOFF = 30.0
-
-_REFUSALS: Final[dict[str, Literal["refused", "too long", "unclear"]]] = {
-    "skip": "refused",
-    "shorten": "too long",
-    "unclear": "unclear",
-    "adapt": "unclear",  # for a parameter that is not in the request
-}
 
 
 class ChatClient:
@@ -95,8 +88,10 @@ class ChatClient:
                 continue
             if result.then == "stop" or (result.then == "astray" and not self._answered):
                 raise TeacherError(f"{where}: {result.what}. {result.advice}")
-            if result.then in _REFUSALS:
-                raise CallFailed(f"{where}: {result.what}. {result.advice}", _REFUSALS[result.then])
+            if result.then in REFUSED:
+                # "adapt": to a parameter that is not in the request.
+                then = "unclear" if result.then == "adapt" else result.then
+                raise CallFailed(f"{where}: {result.what}. {result.advice}", then)
             if result.then != "slower" or self._answered == answered:
                 failed += 1
             answered = self._answered
