@@ -19,11 +19,12 @@ from llm_server import FakeLLM, Reply, completion, error
 from rankstill.config import TeacherConfig
 from rankstill.engine import EngineError, RayEngine
 from rankstill.engine.asking import CallWorkers, reach_by_workers
-from rankstill.teacher import CandidateList, Teacher
+from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client.chat import ChatClient
 from rankstill.teacher.client.endpoint import Endpoint
 from rankstill.teacher.client.failures import TeacherError
+from rankstill.teacher.teach import Teacher
 
 
 def call(number: int) -> Call:

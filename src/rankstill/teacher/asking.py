@@ -8,7 +8,7 @@ batch, a person.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
@@ -23,6 +23,7 @@ from rankstill.teacher.template import load_template
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
+    from rankstill.data import Corpus
 
 
 Lookup = Callable[[Call], Answer | None]
@@ -46,6 +47,12 @@ class CandidateList:
     query: str
     ids: tuple[str, ...]
     passages: tuple[str, ...]
+
+    @classmethod
+    def at(cls, positions: Iterable[int], corpus: Corpus, query_id: str, query: str) -> CandidateList:
+        """The passages at these positions of the corpus, in this order."""
+        numbers = [int(position) for position in positions]
+        return cls(query_id, query, tuple(corpus.ids[each] for each in numbers), tuple(corpus.texts(numbers)))
 
 
 @dataclass(frozen=True)
@@ -97,13 +104,6 @@ class ListAnswer(Protocol):
 S = TypeVar("S", bound=ListAnswer)
 
 
-def request_parameters(config: TeacherConfig, attempt: int = 0, **further: Any) -> dict[str, Any]:
-    """The parameters of a request: ours, these further ones and the configured ones, without those that are None."""
-    temperature = max(config.temperature, _WARMER) if attempt else config.temperature
-    ours = {"temperature": temperature, "max_tokens": config.answer_tokens, **further, **config.parameters}
-    return {name: value for name, value in ours.items() if value is not None}
-
-
 class Inquiry(ABC, Generic[S]):
     """Turns lists into calls, and answers into what they say. It has no state but what the ledger holds.
 
@@ -144,6 +144,20 @@ class Inquiry(ABC, Generic[S]):
     def explain_no_answer(self, last: S) -> str:
         """Why no list got an answer that says anything, and what to do; `last` is what came of the last one."""
 
+    def call(
+        self, messages: tuple[dict[str, str], ...], attempt: int = 0, ask: Ask | None = None, **further: Any
+    ) -> Call:
+        """A call to this LLM.
+
+        Args:
+            further: parameters of the request beside the configured ones; None is left out.
+        """
+        config = self._config
+        temperature = max(config.temperature, _WARMER) if attempt else config.temperature
+        ours = {"temperature": temperature, "max_tokens": config.answer_tokens, **further, **config.parameters}
+        parameters = {name: value for name, value in ours.items() if value is not None}
+        return Call(self._endpoint, self.model, messages, parameters, attempt, ask)
+
     def shorter(self, listed: CandidateList, call: Call) -> Call | None:
         """The same question with its passages cut to half; None where that cuts nothing."""
         assert call.ask is not None
@@ -166,8 +180,7 @@ class Inquiry(ABC, Generic[S]):
             structured=config.structured,
         )
         schema = response_schema(ask.kind, len(ask.shown), config.labels) if config.structured else None
-        parameters = request_parameters(config, attempt, response_format=schema)
-        return Call(self._endpoint, self.model, messages, parameters, attempt, ask)
+        return self.call(messages, attempt, ask, response_format=schema)
 
 
 class Asker(Inquiry[RankedAnswer]):
