@@ -62,7 +62,6 @@ def sender(config: TeacherConfig, endpoint: str, key: str | None) -> tuple[Send,
     """What sends calls to an endpoint, and the client that is to be closed afterwards, if there is one.
 
     Args:
-        config: whether litellm sends them, and how long it waits for a reply.
         endpoint: base URL; for litellm, empty for the one it knows.
         key: the key of the API; None where none is needed, or where litellm is to find it.
 
@@ -116,8 +115,6 @@ def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
 
     Args:
         reply: the JSON value of a chat completion.
-        call: the call that it answers.
-        seconds: how long it took.
 
     Raises:
         BadReplyError: it is no chat completion, an error sent with a good status, or empty for no reason.
@@ -157,11 +154,7 @@ def _text_of(content: Any) -> Any:
     """Content as one text: some models that reason send it in parts, of which the reasoning is no answer."""
     if not isinstance(content, list):
         return content
-    texts = []
-    for part in content:
-        if part.get("type", "text") == "text":
-            texts.append(part["text"])
-    return "".join(texts)
+    return "".join(part["text"] for part in content if part.get("type", "text") == "text")
 
 
 def _count(usage: Any, name: str, text: str) -> int | None:
