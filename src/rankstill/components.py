@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from rankstill.retrieval.approximate import ApproximateIndex, IndexRecall
     from rankstill.retrieval.bm25 import BM25Index
     from rankstill.retriever import Blend
-    from rankstill.teacher import Ranking, Teacher
+    from rankstill.teacher import Ranking
     from rankstill.teacher.client.endpoint import Endpoint
-    from rankstill.teacher.client.transport import Send
+    from rankstill.teacher.teach import Teacher
 
 _QUERIES_TO_MEASURE_WITH = 200
 
@@ -107,12 +107,12 @@ class Components:
         Raises:
             RankstillError: its ledger, its prompt template or a local model cannot be used, or its limits not be kept.
         """
-        from rankstill.teacher import Teacher  # loads openai, which takes half a second
+        from rankstill.teacher.teach import Teacher  # loads openai, which takes half a second
 
         by_workers = self._reach_by_workers if self.config.engine.kind == "ray" else None
         return Teacher(self.config.teacher, self.account, self.config.seed, by_workers)
 
-    def _reach_by_workers(self, config: TeacherConfig) -> AbstractContextManager[tuple[Endpoint, Send]]:
+    def _reach_by_workers(self, config: TeacherConfig) -> AbstractContextManager[Endpoint]:
         from rankstill.engine.asking import reach_by_workers
 
         return reach_by_workers(config, self.ray)
@@ -201,9 +201,9 @@ class Components:
         ]
 
     def _candidate_list(self, query_id: str, positions: NDArray[np.int64]) -> CandidateList:
-        corpus, first = self.dataset.corpus, [int(position) for position in positions[: self.config.candidates.k]]
-        ids = tuple(corpus.ids[position] for position in first)
-        return CandidateList(query_id, self.dataset.queries[query_id].text, ids, tuple(corpus.texts(first)))
+        dataset = self.dataset
+        first = positions[: self.config.candidates.k]
+        return CandidateList.at(first, dataset.corpus, query_id, dataset.queries[query_id].text)
 
     @property
     def queries_to_rank(self) -> list[str]:

@@ -18,22 +18,26 @@ from llm_server import FakeLLM, Reply, completion, error
 
 from rankstill.config import TeacherConfig
 from rankstill.engine import EngineError, RayEngine
-from rankstill.engine.asking import CallTarget, CallWorkers, reach_by_workers
-from rankstill.teacher import CandidateList, Teacher
+from rankstill.engine.asking import CallWorkers, reach_by_workers
+from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client.chat import ChatClient
+from rankstill.teacher.client.endpoint import Endpoint
 from rankstill.teacher.client.failures import TeacherError
+from rankstill.teacher.teach import Teacher
 
 
 def call(number: int) -> Call:
     return Call("there", "fake", ({"role": "user", "content": f"question {number}"},), {"temperature": 0})
 
 
+def target(url: str, key: str | None = None) -> TeacherConfig:
+    return TeacherConfig(kind="api", model="fake", endpoint=url, api_key_env=key, timeout=60.0, tries=5)
+
+
 async def asked(senders: CallWorkers, url: str, calls: int, failures: list[str], kill: bool = False) -> list[Answer]:
-    arguments = {"timeout": 60.0, "tries": 5, "concurrency": 4}
-    async with ChatClient(
-        url, None, on_failure=lambda _, what, __: failures.append(what), send=senders, **arguments
-    ) as client:
+    place = Endpoint(url, 4, senders)
+    async with ChatClient(target(url), place, lambda _, what, __: failures.append(what)) as client:
         answers = asyncio.gather(*(client.ask(call(number)) for number in range(calls)))
         if kill:
             await asyncio.sleep(0.5)
@@ -50,7 +54,7 @@ def _sends(command: list[str] | None) -> bool:
 def test_workers_keep_one_limit_together_and_a_lost_one_costs_its_calls_a_try(ray_engine: RayEngine) -> None:
     with FakeLLM(lambda messages: messages[-1]["content"], latency=0.3, capacity=3) as server:
         failures: list[str] = []
-        with CallWorkers(CallTarget(server.url, None), 2, cpus=0.5) as senders:
+        with CallWorkers(target(server.url), 2, cpus=0.5) as senders:
             answers = asyncio.run(asked(senders, server.url, 30, failures, kill=True))
     assert [answer.text for answer in answers] == [f"question {number}" for number in range(30)]
     assert server.most <= 4
@@ -65,7 +69,7 @@ def test_a_key_is_read_where_the_worker_is_and_a_refusal_comes_back_without_it(
     refusal = Reply(401, error("Incorrect API key provided: a-key", "invalid_api_key"))
     with (
         FakeLLM(script=[Reply(200, completion("yes")), refusal]) as server,
-        CallWorkers(CallTarget(server.url, "RANKSTILL_TEST_KEY"), 1, cpus=0.5) as senders,
+        CallWorkers(target(server.url, "RANKSTILL_TEST_KEY"), 1, cpus=0.5) as senders,
     ):
         (answer,) = asyncio.run(asked(senders, server.url, 1, []))
         assert (answer.text, server.headers[0]["authorization"]) == ("yes", "Bearer a-key")
@@ -76,7 +80,7 @@ def test_a_key_is_read_where_the_worker_is_and_a_refusal_comes_back_without_it(
 
 
 def test_a_worker_that_lacks_something_says_so_before_anything_is_asked(ray_engine: RayEngine) -> None:
-    place = CallTarget("https://llm.invalid/v1", "RANKSTILL_NO_SUCH_KEY")
+    place = target("https://llm.invalid/v1", "RANKSTILL_NO_SUCH_KEY")
     words = (
         rf"on {socket.gethostname()}, where a worker is to ask the LLM: .*environment variable RANKSTILL_NO_SUCH_KEY"
     )
@@ -93,7 +97,7 @@ def test_a_call_whose_time_is_up_is_called_back_from_its_worker(ray_engine: RayE
         assert isinstance((await asyncio.gather(sent, return_exceptions=True))[0], asyncio.CancelledError)
 
     with FakeLLM(faults={"timeout": 1.0}) as server:
-        starting = CallWorkers(CallTarget(server.url, None), 1, cpus=0.5)
+        starting = CallWorkers(target(server.url), 1, cpus=0.5)
         begun = time.monotonic()
         asyncio.run(give_up(starting, lambda: time.monotonic() > begun + 0.1))  # it is queued until the worker is there
         with starting:

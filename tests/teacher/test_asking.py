@@ -15,7 +15,7 @@ LISTED = CandidateList("q1", "what is lava", tuple("abcde"), PASSAGES)
 
 
 def asker(seed: int = 0, **options: Any) -> Asker:
-    return Asker(TeacherConfig.model_validate({"kind": "api", "model": "m", **options}), "http://llm/v1", "m", seed)
+    return Asker(TeacherConfig.model_validate({"kind": "api", "model": "m", **options}), seed)
 
 
 class Answers:

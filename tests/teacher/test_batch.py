@@ -21,7 +21,7 @@ from llm_server import Messages, completion, error
 from rankstill.config import TeacherConfig
 from rankstill.teacher import batch
 from rankstill.teacher.asking import CandidateList
-from rankstill.teacher.batch import Submissions
+from rankstill.teacher.batch import Submission, submissions
 from rankstill.teacher.budget import BudgetReached
 from rankstill.teacher.client import batch_api
 from rankstill.teacher.client.failures import TeacherError
@@ -151,7 +151,7 @@ def test_a_sigkill_while_waiting_costs_nothing(server: FakeBatches, ledger: Path
         [sys.executable, "-c", script, server.url, str(ledger)], cwd=Path(__file__).parent, stderr=subprocess.DEVNULL
     )
     until = time.monotonic() + 60
-    while not any(each.batch for each in Submissions(ledger)):
+    while not any(each.batch for each in submissions(ledger)):
         assert process.poll() is None
         assert time.monotonic() < until
         time.sleep(0.02)
@@ -217,7 +217,7 @@ def test_killed_after_the_last_answer_leaves_no_false_alarm(
         raise Killed
 
     with monkeypatch.context() as patch:
-        patch.setattr(Submissions, "collected", killed)
+        patch.setattr(Submission, "collected", killed)
         with pytest.raises(Killed):
             rank(server, ledger, lists=LISTS[:2])
     assert len(rank(server, ledger)) == 4

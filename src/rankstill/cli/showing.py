@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from rankstill.evaluation import EvaluationTable
     from rankstill.evaluation.agreement import Agreement
     from rankstill.outcome import Outcome
-    from rankstill.teacher import CandidateList
+    from rankstill.teacher.asking import CandidateList
     from rankstill.teacher.black_box import BlackBox
 
 

@@ -13,43 +13,19 @@ import itertools
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from rankstill.errors import RankstillError
 from rankstill.progress import progress
 from rankstill.teacher.calls import Call
-from rankstill.teacher.client.endpoint import Endpoint, at_once_locally
+from rankstill.teacher.client.endpoint import Endpoint, at_once_locally, reach
 from rankstill.teacher.client.failures import BadReplyError, Failure, TeacherError, failure_of
-from rankstill.teacher.client.keys import Provider, read_key
-from rankstill.teacher.client.local import LocalServer
-from rankstill.teacher.client.transport import litellm_send, openai_client, openai_send
+from rankstill.teacher.client.keys import read_key
+from rankstill.teacher.client.transport import sender
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
     from rankstill.engine.on_ray import RayEngine
-
-
-@dataclass(frozen=True)
-class CallTarget:
-    """The endpoint that a worker sends calls to.
-
-    Args:
-        endpoint: base URL; empty for litellm's own.
-        api_key_env: the environment variable, on the worker's machine, that holds the key: keys do not travel.
-        timeout: the longest wait for a reply, in seconds.
-        local_model: a GGUF file that the worker serves itself, in place of an endpoint.
-        context: the model's context for one call, in tokens.
-        at_once: calls that the local model answers at once.
-    """
-
-    endpoint: str
-    api_key_env: str | None
-    provider: Provider = "openai"
-    timeout: float = 60.0
-    local_model: str | None = None
-    context: int = 4096
-    at_once: int = 4
 
 
 class CallWorkers:
@@ -59,17 +35,20 @@ class CallWorkers:
     handed to a worker. One that dies later costs the calls that it was at, which the client sends anew as after a lost
     connection; Ray starts another one in its place.
 
+    Args:
+        config: whom to ask. Each worker reads the key on its own machine: keys do not travel.
+
     Raises:
         TeacherError: on entering: a worker has no key, no such model or not the package that it needs.
     """
 
-    def __init__(self, place: CallTarget, workers: int, *, cpus: float = 1.0, gpus: float = 0.0) -> None:
+    def __init__(self, config: TeacherConfig, workers: int, *, cpus: float = 1.0, gpus: float = 0.0) -> None:
         import ray
 
         # A call is never sent again behind the ledger's back: it may have been paid.
         options = {"max_restarts": -1, "max_task_retries": 0, "num_cpus": cpus, "num_gpus": gpus}
         actor = ray.remote(_Sender).options(max_concurrency=1000, **options)
-        self._workers = [actor.remote(place) for _ in range(workers)]
+        self._workers = [actor.remote(config) for _ in range(workers)]
         self._next = itertools.cycle(self._workers)
 
     async def __call__(self, call: Call) -> Any:
@@ -121,47 +100,30 @@ class CallWorkers:
 
 
 @contextmanager
-def reach_by_workers(config: TeacherConfig, engine: RayEngine) -> Iterator[tuple[Endpoint, CallWorkers]]:
-    """The teacher's endpoint, as `rankstill.teacher.client.endpoint.reach` has it, and the workers who ask it.
+def reach_by_workers(config: TeacherConfig, engine: RayEngine) -> Iterator[Endpoint]:
+    """The teacher's endpoint, as `rankstill.teacher.client.endpoint.reach` has it, with the workers who ask it.
 
     Args:
         config: whom to ask. A local model is served by every worker, so it must be a file, or on the hub, for each.
     """
-    local = config.kind == "local"
-    place = CallTarget(
-        endpoint=config.base_url() or "",
-        api_key_env=config.key_name(),
-        provider="litellm" if config.kind == "litellm" else "openai",
-        timeout=config.timeout,
-        local_model=config.model if local else None,
-        context=config.context,
-        at_once=at_once_locally(config),
-    )
-    at_once = place.at_once * engine.workers if local else config.concurrency
-    with CallWorkers(place, engine.workers, cpus=engine.cpus, gpus=engine.gpus) as senders:
-        yield Endpoint(place.endpoint, at_once), senders
+    at_once = at_once_locally(config) * engine.workers if config.kind == "local" else config.concurrency
+    with CallWorkers(config, engine.workers, cpus=engine.cpus, gpus=engine.gpus) as workers:
+        yield Endpoint(config.base_url() or "", at_once, workers)
 
 
 class _Sender:
     """An actor: makes requests, and holds the local model if there is one."""
 
-    def __init__(self, place: CallTarget) -> None:
-        self._place, self._stack = place, ExitStack()
+    def __init__(self, config: TeacherConfig) -> None:
+        self._timeout, self._stack = config.timeout, ExitStack()
         self._refusal: Failure | None = None
         try:
-            self._open(place, place.endpoint)
+            url = self._stack.enter_context(reach(config)).url
+            self._key = read_key(config, url)
+            self._send, _ = sender(config, url, self._key)
         except RankstillError as error:  # raised here, it would be told as the loss of a worker
             where = f"on {socket.gethostname()}, where a worker is to ask the LLM"
             self._refusal = Failure(f"{where}: {error}", "stop")
-
-    def _open(self, place: CallTarget, endpoint: str) -> None:
-        if place.local_model is not None:
-            endpoint = self._stack.enter_context(LocalServer(place.local_model, place.context, place.at_once)).url
-        self._key = read_key(endpoint, place.api_key_env, place.provider)
-        if place.provider == "litellm":
-            self._send = litellm_send(endpoint, self._key, place.timeout)
-        else:
-            self._send = openai_send(openai_client(endpoint, self._key, place.timeout))
 
     async def ready(self) -> Failure | None:
         """Why it cannot send; None if it can."""
@@ -176,4 +138,4 @@ class _Sender:
         try:
             return await self._send(call)
         except (openai.APIError, BadReplyError) as error:
-            return failure_of(error, self._place.timeout, self._key)
+            return failure_of(error, self._timeout, self._key)

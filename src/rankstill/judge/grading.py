@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from rankstill.teacher.asking import SHORTEST, CandidateList, Lookup, request_parameters
+from rankstill.teacher.asking import CandidateList, Inquiry, Lookup
 from rankstill.teacher.black_box import BlackBox
-from rankstill.teacher.calls import Call
-from rankstill.teacher.client.endpoint import named
-from rankstill.teacher.prompts import as_shown, count_tokens, prompt_budget, render_ask
+from rankstill.teacher.calls import Answer, Ask, Call
+from rankstill.teacher.prompts import as_shown, count_tokens, prompt_budget
 from rankstill.teacher.reading.plain import plain
-from rankstill.teacher.strategies import shuffles
-from rankstill.teacher.template import Template, load_template
 
 if TYPE_CHECKING:
     from rankstill.config import Config, TeacherConfig
@@ -91,8 +87,8 @@ class GradedAnswer:
         return tuple(each for each in self.of.ids if each not in self.grades[0])
 
 
-class Grader:
-    """Turns a query's passages into calls, and answers into grades: an `Inquiry`.
+class Grader(Inquiry[GradedAnswer]):
+    """Turns a query's passages into calls, and answers into grades.
 
     All passages stand in one prompt, or in as many as it takes to fit the LLM's context, of about equal length.
 
@@ -108,12 +104,10 @@ class Grader:
     doing, wanted = "asking the judge", "grades anything"
 
     def __init__(self, config: TeacherConfig, template: str | None, orders: int, seed: int) -> None:
-        self._config = config
-        self._endpoint, self.model = named(config)
-        self._orders = orders
-        self._seed = seed
-        self.template: Template = load_template(template or TEMPLATE)
-        self._known: dict[tuple[str, tuple[str, ...], tuple[int, ...]], list[tuple[int, ...]]] = {}
+        # A grade's line begins with a number, whatever rankings look like.
+        config = config.model_copy(update={"labels": "numbers", "structured": False})
+        super().__init__(config, template or TEMPLATE, orders, seed)
+        self._known: dict[tuple[str, tuple[str, ...], tuple[int, ...]], list[Ask]] = {}
 
     def advance(self, listed: CandidateList, lookup: Lookup) -> GradedAnswer | tuple[Call, ...]:
         """As `Inquiry.advance`."""
@@ -121,37 +115,27 @@ class Grader:
         grades: list[dict[str, int]] = []
         places: list[dict[str, int]] = []
         cut = 0
-        for shown in self._shown(listed):
+        for shown in self._shuffles(listed):
             grades.append({})
             places.append({})
-            for part in self._parts(listed, shown):
-                places[-1].update({listed.ids[each]: place for place, each in enumerate(part)})
-                read = self._read(part, listed, lookup)
+            for ask in self._asks(listed, shown):
+                ids = [listed.ids[each] for each in ask.shown]
+                places[-1].update({each: place for place, each in enumerate(ids)})
+                read = self._read(ask, listed, lookup)
                 if isinstance(read, Call):
                     missing.append(read)
-                elif read is None:
-                    cut += self._was_cut(part, listed, lookup)
+                elif isinstance(read, tuple):
+                    grades[-1].update(zip(ids, read, strict=True))
                 else:
-                    grades[-1].update({listed.ids[each]: grade for each, grade in zip(part, read, strict=True)})
+                    cut += read.finish == "length"
         return tuple(missing) or GradedAnswer(listed, tuple(places), tuple(grades), cut)
 
-    def expected(self, listed: CandidateList, lookup: Lookup, mean: float | None = None) -> Iterator[tuple[Call, int]]:
+    def expected(self, listed: CandidateList, lookup: Lookup, mean: float | None = None) -> list[tuple[Call, int]]:
         """As `Inquiry.expected`: every answer can be read."""
-        for shown in self._shown(listed):
-            for part in self._parts(listed, shown):
-                call = self._call(part, listed, 0)
-                if lookup(call) is None:
-                    # The model's mean is of rankings too, whose answers are shorter.
-                    yield call, max(round(mean or 0), _GRADE_TOKENS * len(part))
-
-    def shorter(self, listed: CandidateList, call: Call) -> Call | None:
-        """As `Inquiry.shorter`."""
-        parts = (part for shown in self._shown(listed) for part in self._parts(listed, shown))
-        part = next(part for part in parts if self._call(part, listed, call.attempt).key == call.key)
-        longest = max(count_tokens(listed.passages[number]) for number in part)
-        half = max(min(self._config.passage_tokens, longest) // 2, SHORTEST)
-        short = self._call(part, listed, call.attempt, half)
-        return None if short.messages == call.messages else short
+        asks = [ask for shown in self._shuffles(listed) for ask in self._asks(listed, shown)]
+        calls = ((self._call(ask, listed), len(ask.shown)) for ask in asks)
+        # The model's mean is of rankings too, whose answers are shorter.
+        return [(call, max(round(mean or 0), _GRADE_TOKENS * shown)) for call, shown in calls if lookup(call) is None]
 
     def explain_no_answer(self, last: GradedAnswer) -> str:
         """As `Inquiry.explain_no_answer`."""
@@ -159,20 +143,17 @@ class Grader:
             return "they are cut off at judge.answer_tokens: raise it (a reasoning model needs thousands)"
         return "`rankstill ledger` names the ledger that holds them; ask a larger model (judge.model)"
 
-    def _shown(self, listed: CandidateList) -> list[tuple[int, ...]]:
-        return shuffles(len(listed.ids), self._orders, f"{self._seed}\n{listed.query_id}")
-
-    def _parts(self, listed: CandidateList, shown: Sequence[int]) -> list[tuple[int, ...]]:
-        """The passages of each prompt, in the order shown."""
-        key = (listed.query_id, listed.ids, tuple(shown))
+    def _asks(self, listed: CandidateList, shown: tuple[int, ...]) -> list[Ask]:
+        """What each prompt shows."""
+        key = (listed.query_id, listed.ids, shown)
         if key not in self._known:
             self._known[key] = self._split(listed, shown)
         return self._known[key]
 
-    def _split(self, listed: CandidateList, shown: Sequence[int]) -> list[tuple[int, ...]]:
+    def _split(self, listed: CandidateList, shown: tuple[int, ...]) -> list[Ask]:
         limit = self._config.passage_tokens
         lengths = [count_tokens(as_shown(listed.passages[number], limit)) + _GRADE_TOKENS for number in shown]
-        alone = self._call(shown[:1], listed, 0).messages
+        alone = self._call(Ask("grades", shown[:1]), listed).messages
         frame = sum(count_tokens(message["content"]) for message in alone) - lengths[0]
         room = prompt_budget(self._config.context, self._config.answer_tokens) - frame
         most = max(1, self._config.answer_tokens // _GRADE_TOKENS)
@@ -181,31 +162,20 @@ class Grader:
             pieces = list(pairwise(ends))
             if all(end - start <= most and sum(lengths[start:end]) <= room for start, end in pieces):
                 break
-        return [tuple(shown[start:end]) for start, end in pieces]
+        return [Ask("grades", shown[start:end]) for start, end in pieces]
 
-    def _read(self, part: tuple[int, ...], listed: CandidateList, lookup: Lookup) -> tuple[int, ...] | Call | None:
-        """The grades, after as many attempts as allowed; None if none can be read; or the call to make next."""
+    def _read(self, ask: Ask, listed: CandidateList, lookup: Lookup) -> tuple[int, ...] | Answer | Call:
+        """The grades; or the answer to the last attempt, if none can be read; or the call to make next."""
         for attempt in range(1 + self._config.ask_again):
-            call = self._call(part, listed, attempt)
+            call = self._call(ask, listed, attempt)
             answer = lookup(call)
             if answer is None:
                 return call
-            grades = read_grades(answer.text, len(part))
+            grades = read_grades(answer.text, len(ask.shown))
             if grades is not None:
                 return grades
-        return None
-
-    def _was_cut(self, part: tuple[int, ...], listed: CandidateList, lookup: Lookup) -> bool:
-        last = lookup(self._call(part, listed, self._config.ask_again))
-        return last is not None and last.finish == "length"
-
-    def _call(
-        self, part: Sequence[int], listed: CandidateList, attempt: int, passage_tokens: int | None = None
-    ) -> Call:
-        config = self._config
-        passages = [listed.passages[number] for number in part]
-        messages = render_ask(self.template, listed.query, passages, "numbers", passage_tokens or config.passage_tokens)
-        return Call(self._endpoint, self.model, messages, request_parameters(config, attempt), attempt)
+        assert answer is not None
+        return answer
 
 
 class Judge(BlackBox[GradedAnswer]):
@@ -224,6 +194,3 @@ class Judge(BlackBox[GradedAnswer]):
     def __init__(self, config: Config, paid_by: str, orders: int = 1) -> None:
         llm = config.judge.llm(config.teacher)
         super().__init__(llm, Grader(llm, config.judge.template, orders, config.seed), paid_by)
-
-    def __enter__(self) -> Judge:
-        return self

@@ -52,8 +52,7 @@ def pool(
         places = {_place(seed, query.id, each): each for each in found - judged.get(query.id, {}).keys()}
         ids = [places[place] for place in sorted(places)]
         if ids:
-            texts = corpus.texts(map(corpus.position, ids))
-            lists.append(CandidateList(query.id, query.text, tuple(ids), tuple(texts)))
+            lists.append(CandidateList.at(map(corpus.position, ids), corpus, query.id, query.text))
     return lists
 
 

@@ -7,28 +7,31 @@ batch, a person.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar
 
 from rankstill.teacher.calls import Answer, Ask, Call, Reading
+from rankstill.teacher.client.endpoint import named
 from rankstill.teacher.consistency import agreement, borda
 from rankstill.teacher.prompts import count_tokens, render_ask, response_schema
 from rankstill.teacher.rankings import Ranking
 from rankstill.teacher.reading.answer import read_answer
 from rankstill.teacher.strategies import Order, Strategy, listwise, pairwise, setwise, shuffles
-from rankstill.teacher.template import Template, load_template
+from rankstill.teacher.template import load_template
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
+    from rankstill.data import Corpus
 
 
 Lookup = Callable[[Call], Answer | None]
 
-WARMER = 0.7
+_WARMER = 0.7
 """Temperature, at least, when an unreadable answer is asked for again: at 0 the same one would come back."""
 
-SHORTEST = 8
+_SHORTEST = 8
 """Tokens of a passage that is cut because its prompt is too long, at least."""
 
 
@@ -44,6 +47,12 @@ class CandidateList:
     query: str
     ids: tuple[str, ...]
     passages: tuple[str, ...]
+
+    @classmethod
+    def at(cls, positions: Iterable[int], corpus: Corpus, query_id: str, query: str) -> CandidateList:
+        """The passages at these positions of the corpus, in this order."""
+        numbers = [int(position) for position in positions]
+        return cls(query_id, query, tuple(corpus.ids[each] for each in numbers), tuple(corpus.texts(numbers)))
 
 
 @dataclass(frozen=True)
@@ -95,66 +104,104 @@ class ListAnswer(Protocol):
 S = TypeVar("S", bound=ListAnswer)
 
 
-class Inquiry(Protocol[S]):
-    """Turns lists into calls, and answers into what they say. It has no state but what the ledger holds."""
+class Inquiry(ABC, Generic[S]):
+    """Turns lists into calls, and answers into what they say. It has no state but what the ledger holds.
 
-    model: str
-    """The LLM, as calls name it."""
+    Args:
+        template: name or path of the prompt template.
+        orders: in how many orders each list is shown.
+        seed: draws the orders.
+
+    Raises:
+        RankstillError: no LLM is named, a local model cannot be found, or the template cannot be used.
+    """
+
     doing: str
     """What the progress line calls the work."""
     wanted: str
     """How a useful answer is described, after "an answer that"."""
 
+    def __init__(self, config: TeacherConfig, template: str, orders: int, seed: int) -> None:
+        self._config = config
+        self._endpoint, self.model = named(config)
+        self.template = load_template(template)
+        self._orders = orders
+        self._seed = seed
+
+    @abstractmethod
     def advance(self, listed: CandidateList, lookup: Lookup) -> S | tuple[Call, ...]:
         """What came of the list, or the calls that must be answered before it can go on."""
 
-    def expected(self, listed: CandidateList, lookup: Lookup, mean: float | None = None) -> Iterator[tuple[Call, int]]:
+    @abstractmethod
+    def expected(self, listed: CandidateList, lookup: Lookup, mean: float | None = None) -> list[tuple[Call, int]]:
         """The calls without an answer that the list is expected to take, and how many tokens each answer may have.
 
         Args:
             mean: tokens of this model's answers so far; None if there are none.
         """
 
-    def shorter(self, listed: CandidateList, call: Call) -> Call | None:
-        """The same question with its passages cut to half; None where that cuts nothing."""
-
+    @abstractmethod
     def explain_no_answer(self, last: S) -> str:
         """Why no list got an answer that says anything, and what to do; `last` is what came of the last one."""
 
+    def call(
+        self, messages: tuple[dict[str, str], ...], attempt: int = 0, ask: Ask | None = None, **further: Any
+    ) -> Call:
+        """A call to this LLM.
 
-def request_parameters(config: TeacherConfig, attempt: int = 0, **further: Any) -> dict[str, Any]:
-    """The parameters of a request: ours, these further ones and the configured ones, without those that are None."""
-    temperature = max(config.temperature, WARMER) if attempt else config.temperature
-    ours = {"temperature": temperature, "max_tokens": config.answer_tokens, **further, **config.parameters}
-    return {name: value for name, value in ours.items() if value is not None}
+        Args:
+            further: parameters of the request beside the configured ones; None is left out.
+        """
+        config = self._config
+        temperature = max(config.temperature, _WARMER) if attempt else config.temperature
+        ours = {"temperature": temperature, "max_tokens": config.answer_tokens, **further, **config.parameters}
+        parameters = {name: value for name, value in ours.items() if value is not None}
+        return Call(self._endpoint, self.model, messages, parameters, attempt, ask)
+
+    def shorter(self, listed: CandidateList, call: Call) -> Call | None:
+        """The same question with its passages cut to half; None where that cuts nothing."""
+        assert call.ask is not None
+        longest = max(count_tokens(listed.passages[number]) for number in call.ask.shown)
+        half = min(self._config.passage_tokens, longest) // 2
+        short = self._call(call.ask, listed, call.attempt, max(half, _SHORTEST))
+        return None if short.messages == call.messages else short
+
+    def _shuffles(self, listed: CandidateList) -> list[tuple[int, ...]]:
+        return shuffles(len(listed.ids), self._orders, f"{self._seed}\n{listed.query_id}")
+
+    def _call(self, ask: Ask, listed: CandidateList, attempt: int = 0, passage_tokens: int | None = None) -> Call:
+        config = self._config
+        messages = render_ask(
+            self.template,
+            listed.query,
+            [listed.passages[number] for number in ask.shown],
+            config.labels,
+            passage_tokens or config.passage_tokens,
+            structured=config.structured,
+        )
+        schema = response_schema(ask.kind, len(ask.shown), config.labels) if config.structured else None
+        return self.call(messages, attempt, ask, response_format=schema)
 
 
-class Asker:
-    """Turns lists into calls, and answers into rankings: an `Inquiry`.
-
-    Args:
-        endpoint: what the calls name as theirs; no key in it.
-
-    Raises:
-        PromptError: the prompt template cannot be used.
-    """
+class Asker(Inquiry[RankedAnswer]):
+    """Turns lists into calls, and answers into rankings."""
 
     doing, wanted = "asking the teacher", "ranks anything"
 
-    def __init__(self, config: TeacherConfig, endpoint: str, model: str, seed: int) -> None:
-        self._config = config
-        self._endpoint = endpoint
-        self.model = model
-        self._seed = seed
-        self.template: Template = load_template(config.template or f"{config.strategy}-v1")
+    def __init__(self, config: TeacherConfig, seed: int) -> None:
+        super().__init__(config, config.template or f"{config.strategy}-v1", config.shuffles, seed)
 
     def advance(self, listed: CandidateList, lookup: Lookup) -> RankedAnswer | tuple[Call, ...]:
         """The list's ranking, or the calls that must be answered before it can go on."""
         missing: list[Call] = []
         done: list[tuple[tuple[int, ...], Order]] = []
         readings: list[Reading] = []
+
+        def read(ask: Ask) -> Reading | Call:
+            return self._read(ask, listed, lookup)
+
         for shown in self._shuffles(listed):
-            reached = self._replay(self._strategy(shown), listed, lookup, readings)
+            reached = _replay(self._strategy(shown), read, readings)
             if isinstance(reached, Order):
                 done.append((shown, reached))
             else:
@@ -165,26 +212,31 @@ class Asker:
         order = orders[0] if len(orders) == 1 else borda(orders)
         return RankedAnswer(listed, order, tuple(done), tuple(readings), agreement(orders))
 
-    def expected(self, listed: CandidateList, lookup: Lookup, mean: float | None = None) -> Iterator[tuple[Call, int]]:
+    def expected(self, listed: CandidateList, lookup: Lookup, mean: float | None = None) -> list[tuple[Call, int]]:
         """As `Inquiry.expected`: every answer can be read and repeats the order shown."""
-        for shown in self._shuffles(listed):
-            strategy = self._strategy(shown)
-            asks = next(strategy, None)
-            while asks is not None:
-                for ask in asks:
-                    call = self._call(ask, listed, attempt=0)
-                    if lookup(call) is None:
-                        yield call, round(mean or 4 * (len(ask.shown) if ask.kind == "listwise" else 1))
-                readings = [
-                    Reading("exact", tuple(range(len(ask.shown))) if ask.kind == "listwise" else (0,)) for ask in asks
-                ]
-                try:
-                    asks = strategy.send(readings)
-                except StopIteration:
-                    asks = None
+        calls: list[tuple[Call, int]] = []
 
-    def _shuffles(self, listed: CandidateList) -> list[tuple[int, ...]]:
-        return shuffles(len(listed.ids), self._config.shuffles, f"{self._seed}\n{listed.query_id}")
+        def read(ask: Ask) -> Reading:
+            named = len(ask.shown) if ask.kind == "listwise" else 1
+            call = self._call(ask, listed)
+            if lookup(call) is None:
+                calls.append((call, round(mean or 4 * named)))
+            return Reading("exact", tuple(range(named)))
+
+        for shown in self._shuffles(listed):
+            _replay(self._strategy(shown), read, [])
+        return calls
+
+    def explain_no_answer(self, last: RankedAnswer) -> str:
+        """As `Inquiry.explain_no_answer`."""
+        if any(reading.order for reading in last.readings):
+            return (
+                "it ranks differently when the passages are shown in another order, as `rankstill check-teacher` "
+                "measures; ask another model"
+            )
+        if any(reading.cut for reading in last.readings):
+            return "they are cut off at teacher.answer_tokens: raise it (a reasoning model needs thousands)"
+        return "`rankstill ledger` names the ledger that holds them; a small model may need teacher.strategy: setwise"
 
     def _strategy(self, shown: tuple[int, ...]) -> Strategy:
         config = self._config
@@ -193,23 +245,6 @@ class Asker:
         if config.strategy == "setwise":
             return setwise(shown, config.set_size, config.top)
         return listwise(shown, config.window, config.step)
-
-    def _replay(
-        self, strategy: Strategy, listed: CandidateList, lookup: Lookup, counted: list[Reading]
-    ) -> Order | list[Call]:
-        readings: list[Reading] | None = None
-        while True:
-            try:
-                asks = next(strategy) if readings is None else strategy.send(readings)
-            except StopIteration as end:
-                order: Order = end.value
-                return order
-            found = [self._read(ask, listed, lookup) for ask in asks]
-            missing = [each for each in found if isinstance(each, Call)]
-            if missing:
-                return missing
-            readings = [each for each in found if isinstance(each, Reading)]
-            counted += readings
 
     def _read(self, ask: Ask, listed: CandidateList, lookup: Lookup) -> Reading | Call:
         """What the LLM said, after as many attempts as allowed to get something readable; or the call to make next."""
@@ -227,36 +262,19 @@ class Asker:
             reading = replace(reading, cut=answer.finish == "length")
         return reading
 
-    def shorter(self, listed: CandidateList, call: Call) -> Call | None:
-        """As `Inquiry.shorter`."""
-        if call.ask is None:
-            return None
-        longest = max(count_tokens(listed.passages[number]) for number in call.ask.shown)
-        half = min(self._config.passage_tokens, longest) // 2
-        short = self._call(call.ask, listed, call.attempt, max(half, SHORTEST))
-        return None if short.messages == call.messages else short
 
-    def explain_no_answer(self, last: RankedAnswer) -> str:
-        """As `Inquiry.explain_no_answer`."""
-        if any(reading.order for reading in last.readings):
-            return (
-                "it ranks differently when the passages are shown in another order, as `rankstill check-teacher` "
-                "measures; ask another model"
-            )
-        if any(reading.cut for reading in last.readings):
-            return "they are cut off at teacher.answer_tokens: raise it (a reasoning model needs thousands)"
-        return "`rankstill ledger` names the ledger that holds them; a small model may need teacher.strategy: setwise"
-
-    def _call(self, ask: Ask, listed: CandidateList, attempt: int, passage_tokens: int | None = None) -> Call:
-        config = self._config
-        messages = render_ask(
-            self.template,
-            listed.query,
-            [listed.passages[number] for number in ask.shown],
-            config.labels,
-            passage_tokens or config.passage_tokens,
-            structured=config.structured,
-        )
-        schema = response_schema(ask.kind, len(ask.shown), config.labels) if config.structured else None
-        parameters = request_parameters(config, attempt, response_format=schema)
-        return Call(self._endpoint, self.model, messages, parameters, attempt, ask)
+def _replay(strategy: Strategy, read: Callable[[Ask], Reading | Call], counted: list[Reading]) -> Order | list[Call]:
+    """A strategy's order, or the calls that it waits for; the readings that it was sent are added to `counted`."""
+    try:
+        asks = next(strategy)
+        while True:
+            found = [read(ask) for ask in asks]
+            missing = [each for each in found if isinstance(each, Call)]
+            if missing:
+                return missing
+            readings = [each for each in found if isinstance(each, Reading)]
+            counted += readings
+            asks = strategy.send(readings)
+    except StopIteration as end:
+        order: Order = end.value
+        return order

@@ -2,30 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Generic
 
-from rankstill.progress import progress
+from rankstill.progress import Advance, progress
 from rankstill.teacher.asking import CandidateList, Inquiry, S
 from rankstill.teacher.batch import ask_in_batches
 from rankstill.teacher.budget import Budget
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.client.chat import ChatClient, run
+from rankstill.teacher.client.chat import ChatClient, T, run
 from rankstill.teacher.client.endpoint import Endpoint, reach
-from rankstill.teacher.client.failures import TeacherError
+from rankstill.teacher.client.failures import CallFailed, TeacherError
 from rankstill.teacher.ledger import Ledger, default_ledger_path
 from rankstill.teacher.live import BudgetedCaller, ask_calls, ask_live
 from rankstill.teacher.prices import Price, Quote, price_of, quote
 from rankstill.teacher.prompts import count_tokens
 
 if TYPE_CHECKING:
-    from rankstill.config import TeacherConfig
-    from rankstill.teacher.client.transport import Send
+    from typing_extensions import Self
 
-    ReachByWorkers = Callable[[TeacherConfig], AbstractContextManager[tuple[Endpoint, Send]]]
-    """The teacher's endpoint, and the workers that send calls there."""
+    from rankstill.config import TeacherConfig
+    from rankstill.teacher.client.endpoint import Reach
 
 _LISTS_A_CALL = 2
 """Lists under way for each call that may be: while one list waits for its ledger row, another one asks."""
@@ -42,16 +40,18 @@ class BlackBox(Generic[S]):
         RankstillError: the ledger or a local model cannot be used, or a limit cannot be kept.
     """
 
-    def __init__(
-        self, config: TeacherConfig, asker: Inquiry[S], paid_by: str, by_workers: ReachByWorkers | None = None
-    ) -> None:
+    def __init__(self, config: TeacherConfig, asker: Inquiry[S], paid_by: str, by_workers: Reach | None = None) -> None:
         self.config = config
         self.asker = asker
-        self._by_workers = by_workers
+        self._reach = by_workers or reach
+        self._keys_elsewhere = by_workers is not None and not config.batch
         self.price = price_in(config, asker.model)
         path = Path(config.ledger).expanduser() if config.ledger else default_ledger_path()
         self.ledger = Ledger(path, paid_by, self.price)
         self.budget = Budget(config.max_cost, config.max_tokens, config.max_calls, self.price, self.ledger.own())
+
+    def __enter__(self) -> Self:
+        return self
 
     def __exit__(self, *_: object) -> None:
         self.ledger.close()
@@ -99,10 +99,9 @@ class BlackBox(Generic[S]):
         """
         if not any(True for _ in self.pending(lists)):  # no key and no server is needed
             return {}
-        if self.config.batch:
-            refused, given_up = ask_in_batches(self, lists)
-        else:
-            refused, given_up = self._ask_live(lists)
+        left_out = ask_in_batches(self, lists) if self.config.batch else self._ask_live(lists)
+        refused = {query_id: str(why) for query_id, why in left_out.items() if why.refused}
+        given_up = {query_id: str(why) for query_id, why in left_out.items() if not why.refused}
         if given_up and not self.config.accept_missing:
             raise TeacherError(
                 f"{_without_an_answer(given_up)} Or set teacher.accept_missing: true to go on without them."
@@ -130,15 +129,11 @@ class BlackBox(Generic[S]):
     def answers(self, calls: Sequence[Call], what: str) -> list[Answer | None]:
         """The answer to each call, paid within the budget; None for one that was given up."""
 
-        async def ask_all(place: Endpoint, send: Send | None) -> None:
-            with progress(what, len(calls)) as advance:
-                async with self._client(place.url, place.concurrency, send) as client:
-                    payer = BudgetedCaller(client, self.ledger, self.budget, self.config.accept_missing)
-                    await ask_calls(calls, payer, place.concurrency, advance)
+        async def ask_all(payer: BudgetedCaller, at_once: int, advance: Advance) -> None:
+            await ask_calls(calls, payer, at_once, advance)
 
         if not all(self.ledger.answered(call.key) for call in calls):
-            with self._reach() as reached:
-                run(ask_all(*reached))
+            self._live(ask_all, what, len(calls))
         return [self.ledger.get(call) for call in calls]
 
     def check_key(self) -> None:
@@ -147,45 +142,29 @@ class BlackBox(Generic[S]):
         Raises:
             TeacherError: its address is none, or its key is missing.
         """
-        by_workers = self._by_workers is not None and not self.config.batch
-        if self.config.kind != "local" and not by_workers:
-            self._client(self.config.base_url() or "", 1)
+        if self.config.kind != "local" and not self._keys_elsewhere:
+            ChatClient(self.config, Endpoint(self.config.base_url() or "", 1), self.ledger.fail)
 
-    def _ask_live(self, lists: Sequence[CandidateList]) -> tuple[dict[str, str], dict[str, str]]:
+    def _ask_live(self, lists: Sequence[CandidateList]) -> dict[str, CallFailed]:
         # A list may take hundreds of calls: what is counted is calls, of which some more may be needed.
         calls = sum(1 for listed in lists for _ in self.asker.expected(listed, self.ledger.get))
 
-        async def ask_all(place: Endpoint, send: Send | None) -> tuple[dict[str, str], dict[str, str]]:
-            with progress(self.asker.doing, calls) as advance:
-                async with self._client(place.url, place.concurrency, send) as client:
+        async def ask_all(payer: BudgetedCaller, at_once: int, advance: Advance) -> dict[str, CallFailed]:
+            return await ask_live(lists, self.asker, payer, self.ledger, _LISTS_A_CALL * at_once, advance)
+
+        return self._live(ask_all, self.asker.doing, calls)
+
+    def _live(self, ask_all: Callable[[BudgetedCaller, int, Advance], Awaitable[T]], what: str, calls: int) -> T:
+        """Runs what asks live: it is given who answers and pays its calls, how many at once, and the progress."""
+
+        async def work(place: Endpoint) -> T:
+            with progress(what, calls) as advance:
+                async with ChatClient(self.config, place, self.ledger.fail) as client:
                     payer = BudgetedCaller(client, self.ledger, self.budget, self.config.accept_missing)
-                    at_once = _LISTS_A_CALL * place.concurrency
-                    return await ask_live(lists, self.asker, payer, self.ledger, at_once, advance)
+                    return await ask_all(payer, place.concurrency, advance)
 
-        with self._reach() as reached:
-            return run(ask_all(*reached))
-
-    @contextmanager
-    def _reach(self) -> Iterator[tuple[Endpoint, Send | None]]:
-        """Where calls go, and who sends them if this process does not."""
-        if self._by_workers is None:
-            with reach(self.config) as place:
-                yield place, None
-            return
-        with self._by_workers(self.config) as reached:
-            yield reached
-
-    def _client(self, url: str, concurrency: int, send: Send | None = None) -> ChatClient:
-        return ChatClient(
-            url,
-            self.config.key_name(),
-            timeout=self.config.timeout,
-            tries=self.config.tries,
-            concurrency=concurrency,
-            on_failure=self.ledger.fail,
-            provider="litellm" if self.config.kind == "litellm" else "openai",
-            send=send,
-        )
+        with self._reach(self.config) as place:
+            return run(work(place))
 
 
 def price_in(config: TeacherConfig, model: str) -> Price | None:

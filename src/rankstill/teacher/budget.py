@@ -27,12 +27,7 @@ class BudgetReached(RankstillError):  # noqa: N818 - nothing went wrong
 
 @dataclass(frozen=True, eq=False)
 class Reservation:
-    """Room that is kept for a call under way: the most that it can take. Each is one of a kind.
-
-    Args:
-        tokens_in: at most.
-        tokens_out: at most.
-    """
+    """Room that is kept for a call under way: the most that it can take. Each is one of a kind."""
 
     tokens_in: int
     tokens_out: int
@@ -97,7 +92,8 @@ class Budget:
         Raises:
             BudgetError: the call says no `max_tokens`, so it has no worst case, and tokens or money are limited.
         """
-        return self._take(self._worst_case(call))
+        worst = self._worst_case(call)
+        return None if self._refusal(worst) else self._take(worst)
 
     async def admit(self, call: Call) -> Reservation:
         """Room for a call, after waiting for calls under way where it depends on what they will have taken.
@@ -107,13 +103,13 @@ class Budget:
             BudgetError: as `reserve`.
         """
         worst = self._worst_case(call)
-        while self._take(worst) is None:
+        while refusal := self._refusal(worst):
             if not self._open:
-                raise BudgetReached(self._why_not(worst))
+                raise BudgetReached(refusal)
             change = asyncio.get_running_loop().create_future()
             self._waiting.append(change)
             await change
-        return worst
+        return self._take(worst)
 
     def settle(self, reservation: Reservation, answer: Answer) -> None:
         """A call was answered: what it really took is spent."""
@@ -142,42 +138,35 @@ class Budget:
                 change.set_result(None)
         self._waiting.clear()
 
-    def _take(self, worst: Reservation) -> Reservation | None:
-        if self._passed(worst):
-            return None
+    def _take(self, worst: Reservation) -> Reservation:
         self._open.add(worst)
         self._open_in += worst.tokens_in
         self._open_out += worst.tokens_out
         return worst
 
-    def _passed(self, worst: Reservation) -> str | None:
-        """The first limit that one more call could pass."""
-        tokens_in = self.spent.tokens_in + worst.tokens_in + self._open_in
-        tokens_out = self.spent.tokens_out + worst.tokens_out + self._open_out
-        if self.max_calls is not None and self.spent.calls + len(self._open) + 1 > self.max_calls:
-            return "max_calls"
+    def _refusal(self, worst: Reservation) -> str | None:
+        """Why one more call could pass a limit, the first such limit; None if it keeps all."""
+        spent = self.spent
+        tokens_in = spent.tokens_in + worst.tokens_in + self._open_in
+        tokens_out = spent.tokens_out + worst.tokens_out + self._open_out
+        if self.max_calls is not None and spent.calls + len(self._open) + 1 > self.max_calls:
+            return _reached("max_calls", f"{spent.calls:,} of {self.max_calls:,} calls made")
         if self.max_tokens is not None and tokens_in + tokens_out > self.max_tokens:
-            return "max_tokens"
+            return _reached(
+                "max_tokens",
+                f"{spent.tokens_in + spent.tokens_out:,} of {self.max_tokens:,} tokens spent, and the next call may "
+                f"take up to {worst.tokens_in + worst.tokens_out:,}",
+            )
         if self.max_cost is not None and self.price and self.cost is not None:
             more = self.price.cost(worst.tokens_in + self._open_in, worst.tokens_out + self._open_out)
             if self.cost + more > self.max_cost + _ROUNDING:
-                return "max_cost"
+                next_call = dollars(self.price.cost(worst.tokens_in, worst.tokens_out))
+                return _reached(
+                    "max_cost",
+                    f"{dollars(self.cost)} of {dollars(self.max_cost)} spent, and the next call may cost up to "
+                    f"{next_call}",
+                )
         return None
-
-    def _why_not(self, worst: Reservation) -> str:
-        limit = self._passed(worst)
-        if limit == "max_cost" and self.price and self.max_cost is not None and self.cost is not None:
-            spent = f"{dollars(self.cost)} of {dollars(self.max_cost)} spent"
-            more = f", and the next call may cost up to {dollars(self.price.cost(worst.tokens_in, worst.tokens_out))}"
-        elif limit == "max_tokens":
-            spent = f"{self.spent.tokens_in + self.spent.tokens_out:,} of {self.max_tokens:,} tokens spent"
-            more = f", and the next call may take up to {worst.tokens_in + worst.tokens_out:,}"
-        else:
-            spent, more = f"{self.spent.calls:,} of {self.max_calls:,} calls made", ""
-        return (
-            f"teacher.{limit} is reached: {spent}{more}. "
-            f"Raise teacher.{limit} and run the same command again: what is done is kept."
-        )
 
     def _worst_case(self, call: Call) -> Reservation:
         """The most that a call can take.
@@ -196,3 +185,10 @@ class Budget:
             texts.append(json.dumps(call.parameters["response_format"]))
         tokens_in = sum(len(text.encode("utf-8", "surrogatepass")) for text in texts)
         return Reservation(tokens_in + _TOKENS_PER_MESSAGE * len(call.messages), max(asked, default=0))
+
+
+def _reached(limit: str, spent: str) -> str:
+    return (
+        f"teacher.{limit} is reached: {spent}. "
+        f"Raise teacher.{limit} and run the same command again: what is done is kept."
+    )

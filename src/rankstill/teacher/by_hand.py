@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,10 +37,19 @@ def export_prompts(teacher: BlackBox[Any], lists: Iterable[CandidateList], path:
     Raises:
         DataError: the file cannot be written.
     """
-    lines = list(_prompts(teacher, lists))
+    lines: dict[str, str] = {}
+    for listed, calls in teacher.pending(lists):
+        for call in calls:
+            prompt = {
+                "key": call.key,
+                "query_id": listed.query_id,
+                "attempt": call.attempt,
+                "messages": call.messages,
+            }
+            lines.setdefault(call.key, json.dumps(prompt, ensure_ascii=False) + "\n")
     if lines:
         try:
-            write_atomically(path, "".join(lines))
+            write_atomically(path, "".join(lines.values()))
         except OSError as error:
             raise DataError(
                 f"{path}: cannot be written ({error.strerror or error}). Check the path and its permissions."
@@ -76,21 +85,6 @@ def import_answers(teacher: BlackBox[Any], lists: Iterable[CandidateList], path:
         "have no answer yet": empty,
     }
     return len(taken), [f"{path.name}: {_lines(numbers)} {why}" for why, numbers in aside.items() if numbers]
-
-
-def _prompts(teacher: BlackBox[Any], lists: Iterable[CandidateList]) -> Iterator[str]:
-    seen = set()
-    for listed, calls in teacher.pending(lists):
-        for call in calls:
-            if call.key not in seen:
-                seen.add(call.key)
-                prompt = {
-                    "key": call.key,
-                    "query_id": listed.query_id,
-                    "attempt": call.attempt,
-                    "messages": call.messages,
-                }
-                yield json.dumps(prompt, ensure_ascii=False) + "\n"
 
 
 def _read(path: Path) -> tuple[dict[str, tuple[int, str]], list[int]]:

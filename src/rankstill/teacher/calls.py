@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
-Kind = Literal["listwise", "setwise", "pairwise"]
+Kind = Literal["listwise", "setwise", "pairwise", "grades"]
 Labels = Literal["numbers", "letters"]
 Status = Literal["exact", "repaired", "refused", "unreadable"]
 
@@ -21,7 +21,8 @@ class Ask:
     """A question about some of a query's candidates.
 
     Args:
-        kind: "listwise" asks for an order, "setwise" for the best of several, "pairwise" for the better of two.
+        kind: "listwise" asks for an order, "setwise" for the best of several, "pairwise" for the better of two,
+            "grades" for the grade of each.
         shown: candidate numbers, from 0 in the first stage's order, in the order shown.
     """
 
@@ -35,8 +36,7 @@ class Call:
 
     Args:
         endpoint: base URL; no key in it.
-        model: name of the model there.
-        messages: the messages of the chat: {"role", "content"}.
+        messages: of the chat: {"role", "content"}.
         parameters: the parameters of the request: temperature, max_tokens, response_format and others.
         attempt: from 0; asking again after an unreadable answer is another call.
         ask: that it carries, if any; not hashed, for the messages say it all.
@@ -68,9 +68,7 @@ class Answer:
     """The LLM's reply to a call.
 
     Args:
-        text: the reply's text.
-        tokens_in: that the endpoint counted, or an estimate.
-        tokens_out: likewise.
+        tokens_in: that the endpoint counted, or an estimate; so for `tokens_out`.
         seconds: how long it took; 0 where that was not measured.
         finish: why it ended, if said: "stop", "length", "content_filter" or "error".
         counted: whether the endpoint counted `tokens_in`; not known of an answer from the ledger.

@@ -11,7 +11,7 @@ from rankstill.data import Dataset
 from rankstill.evaluation import Comparison, compare, interval, per_query
 from rankstill.evaluation.runs import descending
 from rankstill.progress import say
-from rankstill.teacher.asking import CandidateList, RankedAnswer
+from rankstill.teacher.asking import CandidateList
 from rankstill.teacher.check_questions import Questions, judged_questions, planted_questions
 from rankstill.teacher.live import NothingDecidedError
 from rankstill.teacher.prices import Quote, quote
@@ -126,21 +126,19 @@ def check_teacher(config: Config, dataset: Dataset, first_stage: FirstStage, cou
 
 def _taken(teacher: Teacher, lists: Sequence[CandidateList]) -> tuple[int, Quote]:
     """How many lists were asked to the end, and what that took, answers from earlier runs included."""
-    asked = 0
     counted: dict[str, Answer] = {}
-    for listed in lists:
-        own: dict[str, Answer] = {}
 
-        def lookup(call: Call, own: dict[str, Answer] = own) -> Answer | None:
-            answer = teacher.ledger.get(call)
-            if answer is not None:
-                own[call.key] = answer
-            return answer
+    def lookup(call: Call) -> Answer | None:
+        answer = teacher.ledger.get(call)
+        if answer is not None:
+            counted[call.key] = answer
+        return answer
 
-        if isinstance(teacher.asker.advance(listed, lookup), RankedAnswer):
-            asked += 1
-            counted.update(own)
-    return asked, quote(((each.tokens_in, each.tokens_out) for each in counted.values()), teacher.price)
+    waiting = {listed.query_id for listed, _ in teacher.pending(lists)}
+    asked = [listed for listed in lists if listed.query_id not in waiting]
+    for listed in asked:
+        teacher.asker.advance(listed, lookup)
+    return len(asked), quote(((each.tokens_in, each.tokens_out) for each in counted.values()), teacher.price)
 
 
 def _share(taken: Quote, part: int, whole: int) -> Quote:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -39,9 +38,6 @@ def judged_questions(config: Config, dataset: Dataset, first_stage: FirstStage, 
     """Training queries that can tell a good order from a bad one: some candidate of theirs is judged relevant.
 
     Args:
-        config: k and the seed of the sample.
-        dataset: the dataset whose training queries and judgements are used.
-        first_stage: finds the candidates.
         count: queries, at most.
 
     Returns:
@@ -66,7 +62,7 @@ def judged_questions(config: Config, dataset: Dataset, first_stage: FirstStage, 
         if len(lists) == count:
             break
         looked_at += 1
-        listed = _listed(query_id, dataset.queries[query_id].text, [int(each) for each in found.positions], first_stage)
+        listed = CandidateList.at(found.positions, first_stage.corpus, query_id, dataset.queries[query_id].text)
         if relevant[query_id].intersection(listed.ids):
             lists.append(listed)
     if not lists:
@@ -95,7 +91,7 @@ def planted_questions(config: Config, first_stage: FirstStage, count: int) -> Qu
         positions = [int(each) for each in found.positions]
         if sentence.passage not in positions:
             positions[-1] = sentence.passage
-        lists.append(_listed(sentence.id, sentence.text, positions, first_stage))
+        lists.append(CandidateList.at(positions, corpus, sentence.id, sentence.text))
     qrels = {each.id: {corpus.ids[each.passage]: 1} for each in sentences}
     note = (
         f"no training query is judged: asked about {len(lists):,} sentences of the corpus, and counted the passage "
@@ -103,8 +99,3 @@ def planted_questions(config: Config, first_stage: FirstStage, count: int) -> Qu
         "the first stage, which sees the same words; a few dozen judged queries would tell more"
     )
     return Questions(tuple(lists), qrels, True, note)
-
-
-def _listed(query_id: str, query: str, positions: Sequence[int], first_stage: FirstStage) -> CandidateList:
-    corpus = first_stage.corpus
-    return CandidateList(query_id, query, tuple(corpus.ids[each] for each in positions), tuple(corpus.texts(positions)))

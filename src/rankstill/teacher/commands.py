@@ -18,8 +18,9 @@ from rankstill.teacher.prices import dollars
 from rankstill.teacher.write_queries import writing
 
 if TYPE_CHECKING:
-    from rankstill.teacher import CandidateList, Teacher
+    from rankstill.teacher.asking import CandidateList
     from rankstill.teacher.check import TeacherCheck
+    from rankstill.teacher.teach import Teacher
     from rankstill.teacher.write_queries.writing import WrittenQueries
 
 

@@ -66,14 +66,12 @@ class LedgerError(RankstillError):
 
 @dataclass(frozen=True)
 class Spend:
-    """What some calls took: their number, tokens and cost.
+    """What some calls took.
 
     Args:
-        calls: answered ones.
+        calls: answered ones; tokens and cost are theirs.
         failures: tries that failed.
-        tokens_in: input tokens of the answered calls.
-        tokens_out: likewise.
-        cost: of them, USD, each at the price that held when it was made; None where one's is not known, or none was.
+        cost: USD, each at the price that held when it was made; None where one's is not known, or none was made.
     """
 
     calls: int = 0
@@ -175,13 +173,7 @@ class Ledger:
         self._write(call, answer, paid_by=self.paid_by if paid_by is None else paid_by, sent=sent)
 
     def fail(self, call: Call, error: str, seconds: float) -> None:
-        """Note one try that failed.
-
-        Args:
-            call: the call that was tried.
-            error: what went wrong.
-            seconds: how long it took to fail.
-        """
+        """Note one try that failed, why, and after how many seconds."""
         self._write(call, Answer("", 0, 0, seconds), paid_by=self.paid_by, error=error)
 
     def withdraw(self, keys: Iterable[str], why: str) -> None:
@@ -201,8 +193,9 @@ class Ledger:
 
     def mean_answer(self, model: str) -> float | None:
         """Tokens of this model's answers, on average; None where there is none that was counted."""
-        found = self._one("SELECT avg(tokens_out) FROM calls WHERE model = ? AND failed = 0 AND tokens_out > 0", model)
-        return None if found is None else found[0]
+        question = "SELECT avg(tokens_out) FROM calls WHERE model = ? AND failed = 0 AND tokens_out > 0"
+        mean: float | None = self._one(question, model)[0]
+        return mean
 
     def _sum(self, where: str, *values: str) -> Spend:
         return _spend(self._one(f"SELECT {_SUMS} FROM calls {where}", *values))
@@ -310,9 +303,7 @@ class Ledger:
             raise LedgerError(f"ledger {self.path}: {_advice(problem)}") from error
 
 
-def _spend(sums: Sequence[float] | None) -> Spend:
-    if not sums:
-        return Spend()
+def _spend(sums: Sequence[float]) -> Spend:
     calls, failures, tokens_in, tokens_out, cost, unpriced = sums
     known = calls and not unpriced
     return Spend(int(calls), int(failures), int(tokens_in), int(tokens_out), cost if known else None)

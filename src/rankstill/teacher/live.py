@@ -101,7 +101,7 @@ class BudgetedCaller:
         try:
             return call, await self._client.ask(call)
         except CallFailed as error:
-            short = shorter() if error.kind in ("too long", "unclear") else None
+            short = shorter() if error.then in ("shorten", "unclear") else None
             if short is None:
                 raise
         answer = await self._client.ask(short)
@@ -116,7 +116,7 @@ class BudgetedCaller:
                 self.stop(error)
             return
         never_answered = not self._answered and not self._ledger.totals(call.model).calls
-        self._refused += error.kind == "unclear" or never_answered
+        self._refused += error.then == "unclear" or never_answered
         if self._refused >= _ENOUGH_REFUSED and not self._accept_missing:
             self.stop(
                 TeacherError(
@@ -147,23 +147,21 @@ async def ask_live(
     ledger: Ledger,
     at_once: int,
     advance: Advance,
-) -> tuple[dict[str, str], dict[str, str]]:
+) -> dict[str, CallFailed]:
     """Make the calls that every list needs, until the ledger holds the answers.
 
     Args:
         at_once: lists under way; enough of them keep the client busy.
 
     Returns:
-        Of the lists whose prompts the endpoint refuses, and of those whose calls failed and may be answered another
-        time: query id and why.
+        Of the lists that will get no answer: query id and why.
 
     Raises:
         NothingDecidedError: no answer about the first lists says anything.
         RankstillError: the budget is reached or the endpoint cannot be asked. Every answer that was paid is kept.
     """
     waiting = iter(lists)
-    refused: dict[str, str] = {}
-    given_up: dict[str, str] = {}
+    left_out: dict[str, CallFailed] = {}
     decided = undecided = 0
 
     async def work() -> None:
@@ -191,19 +189,22 @@ async def ask_live(
     async def _answered(listed: CandidateList) -> S | None:
         while isinstance(state := inquiry.advance(listed, ledger.get), tuple):
             answers = await asyncio.gather(*(_paid(listed, call) for call in state), return_exceptions=True)
-            errors = [each for each in answers if isinstance(each, BaseException)]
-            for error in errors:
-                if not isinstance(error, CallFailed):
-                    raise error
-                (refused if error.refused else given_up)[listed.query_id] = str(error)
-            if errors:
+            failed: list[CallFailed] = []
+            for each in answers:
+                if isinstance(each, CallFailed):
+                    failed.append(each)
+                elif isinstance(each, BaseException):
+                    raise each
+            if failed:
+                # One that was given up last, so that it counts: the list may be answered another time.
+                left_out[listed.query_id] = sorted(failed, key=lambda each: not each.refused)[-1]
                 return None
         return state
 
     await _run_workers(work, at_once, payer)
     if payer.shortened:
         say(f"note: {payer.shortened:,} prompts were refused and asked again with their passages cut to half")
-    return refused, given_up
+    return left_out
 
 
 async def ask_calls(calls: Iterable[Call], payer: BudgetedCaller, at_once: int, advance: Advance) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ def ask_for_rankings(components: Components, folder: Path) -> Sequence[str]:
             "`rankstill check-teacher` shows what it says; a small model may need teacher.strategy: setwise."
         )
     write_rankings(rankings, folder / "rankings.jsonl")
-    write_atomically(folder / "teacher.json", json.dumps(health.to_json(), ensure_ascii=False) + "\n")
+    write_atomically(folder / "teacher.json", json.dumps(asdict(health), ensure_ascii=False) + "\n")
     return health.lines()
 
 

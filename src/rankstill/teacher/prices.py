@@ -43,9 +43,6 @@ class Quote:
     """The expected calls, tokens and cost of a piece of work.
 
     Args:
-        calls: how many.
-        tokens_in: input tokens of all calls together.
-        tokens_out: likewise.
         cost: USD, or None where the model's price is not known.
     """
 

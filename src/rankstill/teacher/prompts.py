@@ -162,8 +162,6 @@ def render_query_request(
     """The messages that ask an LLM to write a search query that a passage answers.
 
     Args:
-        template: one that asks for a query.
-        passage: the passage that the query is for.
         examples: queries of real users, whose language and style the LLM is to follow; may be empty.
         passage_tokens: budget of the passage, as `count_tokens` estimates; the rest is cut away.
 
@@ -193,12 +191,7 @@ def response_schema(kind: Kind, shown: int, labels: Labels) -> dict[str, Any]:
 
 
 def prompt_budget(context: int, answer_tokens: int) -> int:
-    """Tokens that a prompt may take, as `count_tokens` estimates, so that prompt and answer fit the LLM's context.
-
-    Args:
-        context: tokens of prompt and answer together.
-        answer_tokens: kept free for the answer.
-    """
+    """Tokens that a prompt may take, as `count_tokens` estimates, so that prompt and answer fit the LLM's context."""
     return max(0, int(_ROOM * (context - answer_tokens)))
 
 

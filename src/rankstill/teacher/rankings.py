@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rankstill.data import Corpus, Dataset
+from rankstill.data import Dataset
 from rankstill.data.faults import Faults
 from rankstill.data.fields import RecordSource, id_of
 from rankstill.data.reading import read_jsonl
@@ -21,7 +21,6 @@ class Ranking:
     """The teacher's order of one query's passages.
 
     Args:
-        query_id: the query's id.
         candidates: ids of the passages that the teacher saw, in the order shown.
         ranking: ids of those that it placed, best first; shorter than `candidates` when it left some out.
         teacher: the name of the teacher, if known.
@@ -67,7 +66,9 @@ def read_rankings(path: Path, dataset: Dataset) -> tuple[list[Ranking], list[str
     """
     may_teach = set(dataset.train)
     rankings: list[Ranking] = []
-    aside: dict[str, list[str]] = {"unknown": [], "not training": [], "one text": []}
+    unknown_queries: list[str] = []
+    not_training: list[str] = []
+    one_text: list[str] = []
     seen: dict[str, int] = {}
     if not path.is_file():
         raise DataError(
@@ -85,9 +86,9 @@ def read_rankings(path: Path, dataset: Dataset) -> tuple[list[Ranking], list[str
             continue
         seen[ranking.query_id] = number
         if ranking.query_id not in dataset.queries:
-            aside["unknown"].append(ranking.query_id)
+            unknown_queries.append(ranking.query_id)
         elif ranking.query_id not in may_teach:
-            aside["not training"].append(ranking.query_id)
+            not_training.append(ranking.query_id)
         elif unknown := [each for each in ranking.candidates if each not in dataset.corpus]:
             faults.add(
                 number,
@@ -95,20 +96,20 @@ def read_rankings(path: Path, dataset: Dataset) -> tuple[list[Ranking], list[str
                 f"({_few(unknown)}). Use the corpus that the rankings were made on.",
             )
         else:
-            distinct = _as_one(ranking, dataset.corpus)
-            if len(distinct.candidates) < 2:
-                aside["one text"].append(ranking.query_id)
+            candidates, order = (
+                tuple(dict.fromkeys(map(dataset.corpus.first_id, ids))) for ids in (ranking.candidates, ranking.ranking)
+            )
+            if len(candidates) < 2:
+                one_text.append(ranking.query_id)
             else:
-                rankings.append(distinct)
+                rankings.append(replace(ranking, candidates=candidates, ranking=order))
     faults.stop()
-    why = {
-        "unknown": "for queries that the dataset does not have",
-        "not training": "for queries that may not teach (in the test split, held out, or dropped because they leak)",
-        "one text": "whose candidates all say the same",
+    aside = {
+        "for queries that the dataset does not have": unknown_queries,
+        "for queries that may not teach (in the test split, held out, or dropped because they leak)": not_training,
+        "whose candidates all say the same": one_text,
     }
-    notes = [
-        f"{path.name}: {len(ids):,} rankings {why[kind]} left aside ({_few(ids)})" for kind, ids in aside.items() if ids
-    ]
+    notes = [f"{path.name}: {len(ids):,} rankings {why} left aside ({_few(ids)})" for why, ids in aside.items() if ids]
     return rankings, notes
 
 
@@ -164,13 +165,6 @@ def _agreement(record: Mapping[str, Any], where: str) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not -1 <= value <= 1:
         raise DataError(f"{where}: agreement is {value!r}; it must be a number from -1 to 1, or left out.")
     return float(value)
-
-
-def _as_one(ranking: Ranking, corpus: Corpus) -> Ranking:
-    candidates, order = (
-        tuple(dict.fromkeys(map(corpus.first_id, ids))) for ids in (ranking.candidates, ranking.ranking)
-    )
-    return replace(ranking, candidates=candidates, ranking=order)
 
 
 def _few(ids: Sequence[str]) -> str:

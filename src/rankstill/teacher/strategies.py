@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import itertools
 import math
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 from rankstill.teacher.calls import Ask, Reading, Status
@@ -194,15 +194,9 @@ def _own_leading(ranked: Sequence[int], incomplete: Sequence[tuple[list[int], li
     return min(ends)
 
 
-def _window_starts(count: int, window: int, step: int) -> Iterator[int]:
+def _window_starts(count: int, window: int, step: int) -> list[int]:
     """Where each window begins, tail first. The last one starts at the head and is as long as the others."""
-    if count < 2:
-        return
-    start = max(count - window, 0)
-    yield start
-    while start > 0:
-        start = max(start - step, 0)
-        yield start
+    return [*range(count - window, 0, -step), 0] if count > 1 else []
 
 
 def _is_lost(reading: Reading) -> bool:

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rankstill.teacher.asking import Asker, CandidateList, RankedAnswer
 from rankstill.teacher.black_box import BlackBox
-from rankstill.teacher.client.endpoint import named
 from rankstill.teacher.consistency import PositionBias, position_bias
 from rankstill.teacher.ledger import Spend
 from rankstill.teacher.prices import dollars
@@ -17,7 +16,7 @@ from rankstill.teacher.rankings import Ranking
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
-    from rankstill.teacher.black_box import ReachByWorkers
+    from rankstill.teacher.client.endpoint import Reach
 
 
 @dataclass(frozen=True)
@@ -41,10 +40,6 @@ class Health:
     bias: PositionBias | None
     spend: Spend
 
-    def to_json(self) -> dict[str, Any]:
-        """Everything as JSON-like values, for a file or a report."""
-        return asdict(self)
-
     def lines(self) -> list[str]:
         """The summary for the terminal, a line a finding."""
         answers = sum(self.statuses.values())
@@ -52,7 +47,7 @@ class Health:
         lines = [f"teacher {self.model}: {self.lists:,} lists ranked; of {answers:,} answers {read or 'none'}"]
         if self.left_out:
             reasons = "; ".join(f"{query_id}: {why}" for query_id, why in list(self.left_out.items())[:3])
-            reasons += _more(self.left_out)
+            reasons += "; ..." if len(self.left_out) > 3 else ""
             lines.append(f"queries without a list: {len(self.left_out):,} ({reasons})")
         if self.cut:
             lines.append(f"{self.cut:,} answers were cut off before they could be read: raise teacher.answer_tokens")
@@ -66,25 +61,6 @@ class Health:
         return lines
 
 
-def health_of(asked: Sequence[RankedAnswer], left_out: Mapping[str, str], model: str, spend: Spend) -> Health:
-    """Sum up how a teacher did on some lists.
-
-    Args:
-        left_out: lists without a ranking: query id and why.
-    """
-    agreements = [each.agreement for each in asked if each.agreement is not None]
-    return Health(
-        model=model,
-        lists=sum(each.order.own > 0 for each in asked),
-        left_out=dict(left_out),
-        statuses=dict(Counter(reading.status for each in asked for reading in each.readings)),
-        cut=sum(reading.cut for each in asked for reading in each.readings),
-        agreement=sum(agreements) / len(agreements) if agreements else None,
-        bias=position_bias(each.shuffles for each in asked),
-        spend=spend,
-    )
-
-
 def paid(spend: Spend) -> str:
     """What an experiment has paid for, in one line."""
     if not spend.calls:
@@ -96,10 +72,6 @@ def paid(spend: Spend) -> str:
     )
 
 
-def _more(left_out: Mapping[str, str]) -> str:
-    return "; ..." if len(left_out) > 3 else ""
-
-
 class Teacher(BlackBox[RankedAnswer]):
     """A black-box LLM that ranks lists.
 
@@ -109,14 +81,8 @@ class Teacher(BlackBox[RankedAnswer]):
 
     asker: Asker
 
-    def __init__(
-        self, config: TeacherConfig, paid_by: str, seed: int, by_workers: ReachByWorkers | None = None
-    ) -> None:
-        endpoint, model = named(config)
-        super().__init__(config, Asker(config, endpoint, model, seed), paid_by, by_workers)
-
-    def __enter__(self) -> Teacher:
-        return self
+    def __init__(self, config: TeacherConfig, paid_by: str, seed: int, by_workers: Reach | None = None) -> None:
+        super().__init__(config, Asker(config, seed), paid_by, by_workers)
 
     def rank(self, lists: Sequence[CandidateList]) -> tuple[list[Ranking], Health]:
         """Every list's ranking, and how the teacher did.
@@ -139,7 +105,18 @@ class Teacher(BlackBox[RankedAnswer]):
         asked = self.settled(lists, missing)
         rankings = [each.ranking(self.asker.model, self.asker.template.identity) for each in asked]
         left_out = {each.of.query_id: _why(each) for each, made in zip(asked, rankings, strict=True) if made is None}
-        health = health_of(asked, {**missing, **left_out}, self.asker.model, self.ledger.own())
+        readings = [reading for each in asked for reading in each.readings]
+        agreements = [each.agreement for each in asked if each.agreement is not None]
+        health = Health(
+            model=self.asker.model,
+            lists=sum(each.decided for each in asked),
+            left_out={**missing, **left_out},
+            statuses=dict(Counter(reading.status for reading in readings)),
+            cut=sum(reading.cut for reading in readings),
+            agreement=sum(agreements) / len(agreements) if agreements else None,
+            bias=position_bias(each.shuffles for each in asked),
+            spend=self.ledger.own(),
+        )
         return [ranking for ranking in rankings if ranking], health
 
 

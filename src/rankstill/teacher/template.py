@@ -25,6 +25,10 @@ _BLOCKS = ("system", "user")
 _TO_RANK = ("query", "passages", "structured")
 _TO_WRITE = ("passage", "examples")
 
+_SANDBOX = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+# The same ask must render to the same call each time, or it would be paid again.
+del _SANDBOX.globals["lipsum"], _SANDBOX.filters["random"]
+
 
 class PromptError(RankstillError):
     """A prompt template that cannot be used, or does not fit what is asked."""
@@ -107,16 +111,6 @@ def render(template: Template, values: Mapping[str, Any]) -> tuple[dict[str, str
 def variables(template: Template) -> frozenset[str]:
     """What the template must be given."""
     return frozenset(meta.find_undeclared_variables(_SANDBOX.parse(template.source)) - _SANDBOX.globals.keys())
-
-
-def _sandbox() -> ImmutableSandboxedEnvironment:
-    sandbox = ImmutableSandboxedEnvironment(undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    # The same ask must render to the same call each time, or it would be paid again.
-    del sandbox.globals["lipsum"], sandbox.filters["random"]
-    return sandbox
-
-
-_SANDBOX = _sandbox()
 
 
 @lru_cache(maxsize=16)

@@ -28,10 +28,7 @@ class _Counted:
     """A prompt whose count is below its estimate.
 
     Args:
-        key: the key of the call that it answers.
         words: a hash of its words in any order: shuffles of one list rightly have one count.
-        estimate: how many tokens it was taken for.
-        count: how many tokens the endpoint counted.
     """
 
     key: str

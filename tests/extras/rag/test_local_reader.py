@@ -12,7 +12,7 @@ from rankstill.config import make_config
 from rankstill.data import Corpus, Dataset, Query, load_dataset, sample
 from rankstill.extras.rag.study import rag_table
 from rankstill.retrieval.bm25 import BM25Index
-from rankstill.teacher import Teacher
+from rankstill.teacher.teach import Teacher
 
 FACTS = {
     "Ardor": ("Axton", "Axton is the capital of Ardor, a small country in the north."),

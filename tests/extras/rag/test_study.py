@@ -24,9 +24,9 @@ from rankstill.extras.rag.answering import answer_by_system
 from rankstill.extras.rag.choices import ChoiceQuestion
 from rankstill.extras.rag.study import choice_table, rag_table
 from rankstill.extras.rag.table import AccuracyShare, RagTable
-from rankstill.teacher import Teacher
 from rankstill.teacher.budget import BudgetReached
 from rankstill.teacher.client.failures import TeacherError
+from rankstill.teacher.teach import Teacher
 from rankstill.teacher.template import PromptError
 
 COUNTRIES = ("Ardor", "Belmar", "Corvia", "Dunmark", "Elidor", "Fenwick", "Galdor", "Hestia", "Ilmar", "Jorvik")

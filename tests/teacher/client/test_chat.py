@@ -15,7 +15,7 @@ from rankstill.config import TeacherConfig
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client import chat as client_module
 from rankstill.teacher.client.chat import ChatClient
-from rankstill.teacher.client.endpoint import reach
+from rankstill.teacher.client.endpoint import Endpoint, reach
 from rankstill.teacher.client.failures import CallFailed, TeacherError
 
 KEY = "sk-very-secret-key"
@@ -32,6 +32,10 @@ def call_of(number: int = 0, **parameters: Any) -> Call:
     return Call("there", "fake", ({"role": "user", "content": f"question {number}"},), parameters)
 
 
+def api(url: str, tries: int = 1, timeout: float = 5.0, key: str = "TEST_KEY") -> TeacherConfig:
+    return TeacherConfig(kind="api", model="fake", endpoint=url, api_key_env=key, tries=tries, timeout=timeout)
+
+
 def ask(
     server: FakeLLM, *calls: Call, tries: int = 3, concurrency: int = 64, timeout: float = 5.0, key: str = "TEST_KEY"
 ) -> tuple[list[Answer | BaseException], Failures]:
@@ -39,14 +43,9 @@ def ask(
     failures: Failures = []
 
     async def all_of_them() -> list[Answer | BaseException]:
-        async with ChatClient(
-            server.url,
-            key,
-            timeout=timeout,
-            tries=tries,
-            concurrency=concurrency,
-            on_failure=lambda *failure: failures.append(failure),
-        ) as client:
+        config = api(server.url, tries, timeout, key)
+        place = Endpoint(server.url, concurrency)
+        async with ChatClient(config, place, lambda *failure: failures.append(failure)) as client:
             return await asyncio.gather(*(client.ask(call) for call in calls), return_exceptions=True)
 
     return asyncio.run(all_of_them()), failures
@@ -242,9 +241,7 @@ def test_a_timeout_counts_the_whole_reply_not_the_silence_between_its_bytes() ->
     async def talk() -> None:
         server = await asyncio.start_server(drip, "127.0.0.1", 0)
         url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-        async with ChatClient(
-            url, "TEST_KEY", timeout=0.3, tries=1, concurrency=1, on_failure=lambda *_: None
-        ) as client:
+        async with ChatClient(api(url, timeout=0.3), Endpoint(url, 1), lambda *_: None) as client:
             with pytest.raises(CallFailed, match=r"no answer within 0\.3 s"):
                 await client.ask(call_of())
         server.close()
@@ -260,9 +257,7 @@ def test_an_endpoint_that_is_not_there_is_named() -> None:
         url = f"http://127.0.0.1:{free.getsockname()[1]}/v1"
 
         async def talk() -> None:
-            async with ChatClient(
-                url, "TEST_KEY", timeout=5, tries=2, concurrency=1, on_failure=lambda *_: None
-            ) as client:
+            async with ChatClient(api(url, tries=2), Endpoint(url, 1), lambda *_: None) as client:
                 await client.ask(call_of())
 
         with pytest.raises(CallFailed, match=f"{url}, model fake: .*connection failed"):
@@ -322,7 +317,7 @@ def test_sixty_four_at_a_time_take_at_most_a_tenth_longer_than_ideal() -> None:
 
 def test_a_cancelled_call_frees_its_place() -> None:
     async def talk(url: str) -> Answer:
-        async with ChatClient(url, "TEST_KEY", timeout=5, tries=1, concurrency=1, on_failure=lambda *_: None) as client:
+        async with ChatClient(api(url), Endpoint(url, 1), lambda *_: None) as client:
             first = asyncio.create_task(client.ask(call_of(1)))
             await asyncio.sleep(0.05)
             first.cancel()
@@ -342,7 +337,7 @@ def test_an_endpoint_on_this_machine_needs_no_key_and_no_proxy(monkeypatch: pyte
 def test_without_litellm_the_error_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "litellm", None)
     with pytest.raises(TeacherError, match=r'litellm, which is not installed: pip install "rankstill\[litellm\]"'):
-        ChatClient("", None, timeout=1, tries=1, concurrency=1, on_failure=lambda *_: None, provider="litellm")
+        ChatClient(TeacherConfig(kind="litellm", model="m"), Endpoint("", 1), lambda *_: None)
 
 
 def by_litellm(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> dict[str, Any]:
@@ -358,15 +353,7 @@ def by_litellm(monkeypatch: pytest.MonkeyPatch, **settings: Any) -> dict[str, An
 
     async def talk() -> Answer:
         with reach(config) as place:
-            client = ChatClient(
-                place.url,
-                config.key_name(),
-                timeout=1,
-                tries=1,
-                concurrency=place.concurrency,
-                on_failure=lambda *_: None,
-                provider="litellm",
-            )
+            client = ChatClient(config, place, lambda *_: None)
         async with client:
             return await client.ask(call_of(1, temperature=0.5))
 

@@ -17,11 +17,15 @@ from rankstill.teacher.client.keys import read_key
 
 def live(config: TeacherConfig) -> None:
     with reach(config) as place:
-        ChatClient(place.url, config.key_name(), timeout=1, tries=1, concurrency=1, on_failure=lambda *_: None)
+        ChatClient(config, place, lambda *_: None)
 
 
 def in_batches(config: TeacherConfig) -> None:
     BatchAPI(config)
+
+
+def api(key: str | None) -> TeacherConfig:
+    return TeacherConfig(kind="api", model="m", endpoint="https://api.example.com/v1", api_key_env=key)
 
 
 @pytest.mark.parametrize("ask", [live, in_batches])
@@ -52,24 +56,26 @@ def test_an_endpoint_on_this_machine_needs_no_key_but_gets_the_one_that_is_there
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.delenv("A_KEY", raising=False)
-    assert read_key("http://localhost:8000/v1", "A_KEY") is read_key("http://127.0.0.1:8000/v1", None) is None
+    assert read_key(api("A_KEY"), "http://localhost:8000/v1") is None
+    assert read_key(api(None), "http://127.0.0.1:8000/v1") is None
     monkeypatch.setenv("A_KEY", " word\n")
-    assert read_key("http://localhost:8000/v1", "A_KEY") == "word"
+    assert read_key(api("A_KEY"), "http://localhost:8000/v1") == "word"
 
 
 def test_an_endpoint_elsewhere_needs_the_name_of_a_key() -> None:
     with pytest.raises(TeacherError, match=r"teacher\.api_key_env"):
-        read_key("https://api.example.com/v1", None)
+        read_key(api(None), "https://api.example.com/v1")
 
 
 def test_a_key_that_is_named_for_litellm_must_be_there(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("A_KEY", raising=False)
-    assert read_key("", None, "litellm") is None
+    config = TeacherConfig(kind="litellm", model="m")
+    assert read_key(config, "") is None
     with pytest.raises(TeacherError, match="litellm: no API key in the environment variable A_KEY"):
-        read_key("", "A_KEY", "litellm")
+        read_key(config.model_copy(update={"api_key_env": "A_KEY"}), "")
 
 
 def test_an_address_that_is_no_url_is_said_without_its_password() -> None:
     with pytest.raises(TeacherError) as caught:
-        read_key("ftp://me:hunter2@example.com", "A_KEY")
+        read_key(api("A_KEY"), "ftp://me:hunter2@example.com")
     assert "hunter2" not in str(caught.value)

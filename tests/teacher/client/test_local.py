@@ -10,9 +10,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from rankstill.config import TeacherConfig
 from rankstill.errors import ModelError
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client.chat import ChatClient
+from rankstill.teacher.client.endpoint import Endpoint
 from rankstill.teacher.client.local import LocalServer, find_gguf, identity
 
 needs_xllamacpp = pytest.mark.skipif(
@@ -31,9 +33,8 @@ def smollm2() -> Path:
 @needs_xllamacpp
 def test_a_real_model_answers_through_the_client_and_stops_with_its_block(smollm2: Path) -> None:
     async def talk(url: str) -> list[Answer]:
-        async with ChatClient(
-            url, "NO_SUCH_KEY", timeout=60, tries=1, concurrency=2, on_failure=lambda *_: None
-        ) as client:
+        config = TeacherConfig(kind="local", model="smollm2", timeout=60, tries=1)
+        async with ChatClient(config, Endpoint(url, 2), lambda *_: None) as client:
             messages = ({"role": "user", "content": "What is 2+2?"},)
             calls = [
                 Call("local", "smollm2", messages, {"max_tokens": 16, "temperature": 0, "seed": s}) for s in (1, 2)

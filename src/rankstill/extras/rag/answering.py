@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING, TypeAlias
 from rankstill.data.dataset import Query
 from rankstill.extras.rag.choices import ChoiceQuestion
 from rankstill.extras.rag.scores import clean_answer
-from rankstill.teacher.asking import request_parameters
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.client.endpoint import named
 from rankstill.teacher.client.failures import TeacherError
 from rankstill.teacher.prompts import count_tokens, cut, defuse, identifiers, prompt_budget
 from rankstill.teacher.template import PromptError, Template, TemplatePassage, render
 
 if TYPE_CHECKING:
-    from rankstill.teacher import Teacher
+    from rankstill.teacher.teach import Teacher
 
 
 _TEMPLATE = "reader-v1"
@@ -120,8 +118,6 @@ def answer_by_system(
         RankstillError: a question does not fit the reader's context, the budget is reached, the endpoint cannot be
             asked, or calls failed and `accept_missing` is not set. What is answered is kept.
     """
-    endpoint, model = named(teacher.config)
-    parameters = request_parameters(teacher.config)
     budget = prompt_budget(teacher.config.context, teacher.config.answer_tokens)
     keys = [(system, question.id) for system in systems for question in questions]
     prompts = [
@@ -135,7 +131,7 @@ def answer_by_system(
         for contexts in systems.values()
         for question in questions
     ]
-    calls = [Call(endpoint, model, prompt.messages, parameters) for prompt in prompts]
+    calls = [teacher.asker.call(prompt.messages) for prompt in prompts]
     answers = _in_good_order(teacher, calls, len(questions))
     missing = sum(answer is None for answer in answers)
     if missing and not teacher.config.accept_missing:

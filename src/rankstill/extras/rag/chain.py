@@ -15,7 +15,7 @@ from rankstill.extras.rag.choices import read_choice_questions
 from rankstill.extras.rag.study import answered_queries, choice_table, rag_table
 from rankstill.extras.rag.table import RagTable
 from rankstill.pipeline import Chain, open_chain
-from rankstill.teacher import Teacher
+from rankstill.teacher.teach import Teacher
 
 
 def answer_test_questions(config: Config, workspace: str | Path) -> RagTable:

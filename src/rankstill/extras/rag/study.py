@@ -20,7 +20,7 @@ from rankstill.teacher.prices import quote
 
 if TYPE_CHECKING:
     from rankstill.config import Config
-    from rankstill.teacher import Teacher
+    from rankstill.teacher.teach import Teacher
 
 GOLD = "gold passage"
 ACCURACY = "Accuracy"

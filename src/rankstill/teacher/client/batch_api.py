@@ -31,6 +31,7 @@ _ENDED = {"completed", "failed", "expired", "cancelled"}
 _NO_BATCH_API = "the reply is not of a batch API"
 
 _T = TypeVar("_T")
+_Reply = TypeVar("_Reply", FileObject, Batch)
 
 
 class BatchRefused(TeacherError):  # noqa: N818 - what happened, not a mistake of the user's
@@ -59,7 +60,7 @@ class BatchAPI:
         self._where = f"{endpoint}, batch API"
         self._timeout = config.timeout
         self._tries = config.tries
-        self._key = read_key(endpoint, config.key_name())
+        self._key = read_key(config, endpoint)
         self._client = openai_client(endpoint, self._key, config.timeout)
 
     async def __aenter__(self) -> BatchAPI:
@@ -73,7 +74,7 @@ class BatchAPI:
 
         async def once() -> str:
             with calls.open("rb") as file:
-                return _id(await self._client.files.create(file=file, purpose="batch"))
+                return _checked(await self._client.files.create(file=file, purpose="batch")).id
 
         return await self._request(once)
 
@@ -88,11 +89,10 @@ class BatchAPI:
             tried = True
             if found is not None:
                 return found
-            return _id(
-                await self._client.batches.create(
-                    input_file_id=file, endpoint="/v1/chat/completions", completion_window="24h"
-                )
+            batch = await self._client.batches.create(
+                input_file_id=file, endpoint="/v1/chat/completions", completion_window="24h"
             )
+            return _checked(batch).id
 
         return await self._request(once)
 
@@ -114,9 +114,7 @@ class BatchAPI:
         """The batch, when it has ended, well or not."""
 
         async def once() -> Batch:
-            batch = await self._client.batches.retrieve(batch_id)
-            _id(batch)
-            return batch
+            return _checked(await self._client.batches.retrieve(batch_id))
 
         pause, done = FIRST_PAUSE, 0
         with progress(f"batch {batch_id}", calls) as advance:
@@ -201,14 +199,13 @@ class BatchAPI:
         return failure_of(error, self._timeout, self._key)
 
 
-def _id(reply: FileObject | Batch) -> str:
-    """A reply's id, which is not there when the reply is something else: the library does not check it."""
+def _checked(reply: _Reply) -> _Reply:
+    """The reply, if it is one: the library does not check what came."""
     if isinstance(reply, str):  # the library hands on what does not call itself JSON
         raise not_json(reply, "by its content type")
-    found = getattr(reply, "id", None)
-    if not isinstance(found, str):
+    if not isinstance(getattr(reply, "id", None), str):
         raise BadReplyError(_NO_BATCH_API)
-    return found
+    return reply
 
 
 def batch_line(key: str, call: Call) -> bytes:

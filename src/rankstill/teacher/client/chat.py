@@ -7,36 +7,25 @@ import random
 import time
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import openai
 
 from rankstill.progress import say
 from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.client.failures import BadReplyError, CallFailed, Failure, TeacherError, failure_of
-from rankstill.teacher.client.keys import Provider, read_key
+from rankstill.teacher.client.failures import REFUSED, BadReplyError, CallFailed, Failure, TeacherError, failure_of
+from rankstill.teacher.client.keys import read_key
 from rankstill.teacher.client.limiter import Limiter
-from rankstill.teacher.client.transport import (
-    INSTEAD,
-    Send,
-    adapted,
-    answer_in,
-    litellm_send,
-    openai_client,
-    openai_send,
-)
+from rankstill.teacher.client.transport import INSTEAD, adapted, answer_in, sender
+
+if TYPE_CHECKING:
+    from rankstill.config import TeacherConfig
+    from rankstill.teacher.client.endpoint import Endpoint
 
 T = TypeVar("T")
 
 _FIRST_BACKOFF = 0.5  # seconds
 _LONGEST_BACKOFF = 30.0
-
-_REFUSALS: Final[dict[str, Literal["refused", "too long", "unclear"]]] = {
-    "skip": "refused",
-    "shorten": "too long",
-    "unclear": "unclear",
-    "adapt": "unclear",  # for a parameter that is not in the request
-}
 
 
 class ChatClient:
@@ -46,54 +35,29 @@ class ChatClient:
     Architecture Blog) or as long as the endpoint asks: connection errors, timeouts, 408, 409, 425, 429, 5xx, and
     replies that are cut short or hold no answer. A parameter that the endpoint does not take is left out of this call
     and all later ones (`adapted`). Anything else stops at once. How many calls are under way adapts to
-    the endpoint (`Limiter`).
+    the endpoint (`Limiter`). To be told "too many requests" counts as a try only if the endpoint has answered no other
+    call since the last one: an endpoint that answers others will answer this one in its turn.
 
     Args:
-        endpoint: base URL of an OpenAI-compatible API; for litellm, empty for the one it knows.
-        api_key_env: name of the environment variable that holds the API key. An endpoint on this machine needs none;
-            None for litellm lets it find its own.
-        timeout: seconds for one try, from the request to the last byte of the reply.
-        tries: of a call, at least 1. To be told "too many requests" counts as a try only if the endpoint has answered
-            no other call since the last one: an endpoint that answers others will answer this one in its turn.
-        concurrency: most calls at once, at least 1.
+        config: the name of the key, how often a call is tried, and the time of a try, to the last byte of the reply.
+        place: the endpoint.
         on_failure: told of each failed try, the last one too: the call, why, the seconds it took.
-        provider: "openai" for the `openai` library, "litellm" for litellm.
-        send: who makes the requests in its place, such as workers elsewhere, who read the key where they are.
 
     Raises:
         TeacherError: the endpoint is no URL, its key is missing or cannot be sent, or litellm is not installed.
     """
 
-    def __init__(
-        self,
-        endpoint: str,
-        api_key_env: str | None,
-        *,
-        timeout: float,
-        tries: int,
-        concurrency: int,
-        on_failure: Callable[[Call, str, float], None],
-        provider: Provider = "openai",
-        send: Send | None = None,
-    ) -> None:
-        self._endpoint = endpoint
-        self._timeout = timeout
-        self._tries = tries
+    def __init__(self, config: TeacherConfig, place: Endpoint, on_failure: Callable[[Call, str, float], None]) -> None:
+        self._endpoint = place.url
+        self._timeout = config.timeout
+        self._tries = config.tries
         self._on_failure = on_failure
-        self._key = None if send else read_key(endpoint, api_key_env, provider)
-        self._limiter = Limiter(concurrency)
+        self._limiter = Limiter(place.concurrency)
         self._draw = random.Random()  # not the global one, whose seed the experiment may have set
         self._answered = 0
         self._refused: set[str] = set()  # parameters that the endpoint has said that it does not take
-        self._client: openai.AsyncOpenAI | None = None
-        if send is not None:
-            self._send = send
-            return
-        if provider == "litellm":
-            self._send = litellm_send(endpoint, self._key, timeout)
-            return
-        self._client = openai_client(endpoint, self._key, timeout)
-        self._send = openai_send(self._client)
+        self._key = None if place.send else read_key(config, place.url)
+        self._send, self._client = (place.send, None) if place.send else sender(config, place.url, self._key)
 
     async def __aenter__(self) -> ChatClient:
         return self
@@ -124,8 +88,10 @@ class ChatClient:
                 continue
             if result.then == "stop" or (result.then == "astray" and not self._answered):
                 raise TeacherError(f"{where}: {result.what}. {result.advice}")
-            if result.then in _REFUSALS:
-                raise CallFailed(f"{where}: {result.what}. {result.advice}", _REFUSALS[result.then])
+            if result.then in REFUSED:
+                # "adapt": to a parameter that is not in the request.
+                then = "unclear" if result.then == "adapt" else result.then
+                raise CallFailed(f"{where}: {result.what}. {result.advice}", then)
             if result.then != "slower" or self._answered == answered:
                 failed += 1
             answered = self._answered

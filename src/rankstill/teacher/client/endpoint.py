@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,10 @@ from rankstill.teacher.client.local import LocalServer, find_gguf, identity
 
 if TYPE_CHECKING:
     from rankstill.config import TeacherConfig
+    from rankstill.teacher.client.transport import Send
+
+    Reach = Callable[[TeacherConfig], AbstractContextManager["Endpoint"]]
+    """Makes an endpoint ready to be asked, as `reach` does."""
 
 _AT_ONCE_LOCALLY = 4
 
@@ -23,10 +27,12 @@ class Endpoint:
     Args:
         url: base URL; empty for the one that litellm knows.
         concurrency: calls at once, at most.
+        send: who makes the requests, such as workers elsewhere, who read the key where they are; None: this process.
     """
 
     url: str
     concurrency: int
+    send: Send | None = None
 
 
 def named(config: TeacherConfig) -> tuple[str, str]:

@@ -76,6 +76,13 @@ _ADVICE = {
 }
 
 
+Then = Literal["again", "slower", "skip", "shorten", "unclear", "adapt", "astray", "stop"]
+"""What follows from a failure; see `Failure`."""
+
+REFUSED = {"skip", "shorten", "unclear", "adapt"}
+"""The endpoint will not take this request: to ask the same again is of no use."""
+
+
 class TeacherError(RankstillError):
     """An endpoint that cannot be asked: no call would fare better."""
 
@@ -84,18 +91,13 @@ class CallFailed(TeacherError):  # noqa: N818 - what happened, not a mistake of 
     """A call without an answer; other calls may fare better.
 
     Args:
-        kind: "given up" after as many tries as allowed; "refused" for what the prompt says; "too long"; or "unclear":
-            the endpoint refuses this request, and whether for its prompt is not known.
+        then: what follows from its last failure; "again" for one that was given up after as many tries as allowed.
     """
 
-    def __init__(self, message: str, kind: Literal["given up", "refused", "too long", "unclear"] = "given up") -> None:
+    def __init__(self, message: str, then: Then = "again") -> None:
         super().__init__(message)
-        self.kind = kind
-
-    @property
-    def refused(self) -> bool:
-        """Whether the endpoint answered that it will not take this request: to ask the same again is of no use."""
-        return self.kind != "given up"
+        self.then = then
+        self.refused = then in REFUSED
 
 
 class BadReplyError(Exception):
@@ -124,7 +126,7 @@ class Failure:
     """
 
     what: str
-    then: Literal["again", "slower", "skip", "shorten", "unclear", "adapt", "astray", "stop"]
+    then: Then
     wait: float | None = None
     advice: str = ""
     parameter: str | None = None
@@ -135,7 +137,6 @@ def failure_of(error: Exception, timeout: float, key: str | None = None) -> Fail
 
     Args:
         error: one of openai's APIError family (litellm's errors belong to it), a timeout or a `BadReplyError`.
-        timeout: in seconds, that the call had.
         key: the key of the API, which must not be told on: providers have been seen to repeat the key that they refuse.
     """
 

@@ -3,34 +3,35 @@
 from __future__ import annotations
 
 import os
-from typing import Literal
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from rankstill.teacher.client.failures import TeacherError
 from rankstill.teacher.client.redaction import without_secrets
 from rankstill.teacher.client.transport import is_loopback
 
-Provider = Literal["openai", "litellm"]
-"""Who sends calls: the `openai` library, or litellm, which knows addresses and finds keys itself."""
+if TYPE_CHECKING:
+    from rankstill.config import TeacherConfig
 
 
-def read_key(endpoint: str, api_key_env: str | None, provider: Provider = "openai") -> str | None:
+def read_key(config: TeacherConfig, endpoint: str) -> str | None:
     """The API key for an endpoint; None where none is needed, or where litellm is to find it.
 
     Args:
+        config: says which environment variable holds the key, and whether litellm, which finds keys itself, is asked.
         endpoint: base URL; for litellm, empty for the one it knows.
-        api_key_env: name of the environment variable that holds the key, or None.
 
     Raises:
         TeacherError: the endpoint is no URL, or its key is missing or cannot be sent.
     """
-    if not (_is_url(endpoint) or (provider == "litellm" and not endpoint)):
+    by_litellm, api_key_env = config.kind == "litellm", config.key_name()
+    if not (_is_url(endpoint) or (by_litellm and not endpoint)):
         raise TeacherError(
             f'endpoint "{without_secrets(endpoint)}": not a URL. Give one like https://api.openai.com/v1.'
         )
     where = endpoint or "litellm"
     if api_key_env is None:
-        if provider == "litellm" or is_loopback(endpoint):
+        if by_litellm or is_loopback(endpoint):
             return None
         raise TeacherError(f"{where}: no API key. Name the environment variable that holds it: teacher.api_key_env.")
     key = os.environ.get(api_key_env, "").strip() or None

@@ -6,7 +6,7 @@ import ipaddress
 import json
 from collections.abc import Awaitable, Callable, Collection
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import openai
@@ -14,6 +14,9 @@ import openai
 from rankstill.packages import required
 from rankstill.teacher.calls import Answer, Call
 from rankstill.teacher.client.failures import BadReplyError, TeacherError, message_in, not_json
+
+if TYPE_CHECKING:
+    from rankstill.config import TeacherConfig
 
 Send = Callable[[Call], Awaitable[Any]]
 """Sends a call once and returns the JSON value of the reply."""
@@ -55,7 +58,23 @@ def openai_client(endpoint: str, key: str | None, timeout: float) -> openai.Asyn
     )
 
 
-def openai_send(client: openai.AsyncOpenAI) -> Send:
+def sender(config: TeacherConfig, endpoint: str, key: str | None) -> tuple[Send, openai.AsyncOpenAI | None]:
+    """What sends calls to an endpoint, and the client that is to be closed afterwards, if there is one.
+
+    Args:
+        endpoint: base URL; for litellm, empty for the one it knows.
+        key: the key of the API; None where none is needed, or where litellm is to find it.
+
+    Raises:
+        TeacherError: litellm is not installed.
+    """
+    if config.kind == "litellm":
+        return _litellm_send(endpoint, key, config.timeout), None
+    client = openai_client(endpoint, key, config.timeout)
+    return _openai_send(client), client
+
+
+def _openai_send(client: openai.AsyncOpenAI) -> Send:
     """Sends calls by this client. The call's parameters go into the request's body as they are."""
 
     async def send(call: Call) -> Any:
@@ -71,17 +90,8 @@ def openai_send(client: openai.AsyncOpenAI) -> Send:
     return send
 
 
-def litellm_send(endpoint: str, key: str | None, timeout: float) -> Send:
-    """Sends calls by litellm, which finds the keys of its many providers in the environment itself.
-
-    Args:
-        endpoint: base URL, or empty for the one that litellm knows.
-        key: the key of the API, or None to let litellm find it.
-        timeout: the longest wait for a reply, in seconds.
-
-    Raises:
-        TeacherError: litellm is not installed.
-    """
+def _litellm_send(endpoint: str, key: str | None, timeout: float) -> Send:
+    """Sends calls by litellm, which finds the keys of its many providers in the environment itself."""
     litellm = required("litellm", "litellm", "teacher.kind: litellm", TeacherError)
 
     async def send(call: Call) -> Any:
@@ -105,8 +115,6 @@ def answer_in(reply: Any, call: Call, seconds: float) -> Answer:
 
     Args:
         reply: the JSON value of a chat completion.
-        call: the call that it answers.
-        seconds: how long it took.
 
     Raises:
         BadReplyError: it is no chat completion, an error sent with a good status, or empty for no reason.
@@ -146,11 +154,7 @@ def _text_of(content: Any) -> Any:
     """Content as one text: some models that reason send it in parts, of which the reasoning is no answer."""
     if not isinstance(content, list):
         return content
-    texts = []
-    for part in content:
-        if part.get("type", "text") == "text":
-            texts.append(part["text"])
-    return "".join(texts)
+    return "".join(part["text"] for part in content if part.get("type", "text") == "text")
 
 
 def _count(usage: Any, name: str, text: str) -> int | None:

@@ -20,14 +20,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
 from rankstill.teacher.calls import Kind, Labels, Reading
-from rankstill.teacher.reading.claims import Claim, claims
+from rankstill.teacher.reading.claims import claims
 from rankstill.teacher.reading.denials import denies, reversed_order, taken_back
 from rankstill.teacher.reading.grammar import Grammar, Standing, find_rankings, grammar
-from rankstill.teacher.reading.objects import Entry, find_objects
+from rankstill.teacher.reading.objects import Entry, JsonObject, find_objects
 from rankstill.teacher.reading.plain import plain, plain_characters, without_reasoning
 
 _REFUSAL = re.compile(
@@ -144,12 +145,11 @@ def _found(text: str, shown: int, kind: Kind, labels: Labels) -> tuple[int, ...]
     ends = [0, *(each.end for each in objects)]
     starts = [*(each.start for each in objects), len(text)]
     prose = [text[end:start] for end, start in zip(ends, starts, strict=True)]
-    said = claims(objects, kind)
-    said = [each for each in said if not _only_mentioned(text, each)] or said[:0]
+    said = [each for each in claims(objects, kind) if not _only_mentioned(text, each)]
     if not said:
         return _in_prose("\n".join(prose), shown, kind, labels)
     after = "\n".join(part for end, part in zip(ends, prose, strict=True) if end >= said[-1].end)
-    orders = [_claimed(each, shown, kind, labels) for each in said]
+    orders = [_claimed(each.entries, shown, kind, labels) for each in said]
     if kind == "listwise":
         if reversed_order(plain("\n".join(prose))):
             return ()
@@ -158,15 +158,15 @@ def _found(text: str, shown: int, kind: Kind, labels: Labels) -> tuple[int, ...]
     return orders[0] if len({*orders, *corrections}) == 1 else ()
 
 
-def _only_mentioned(text: str, claim: Claim) -> bool:
+def _only_mentioned(text: str, claim: JsonObject) -> bool:
     """Whether the words before an object take it back: "the format is {...}", "not {...}"."""
     line = plain(text[max(0, claim.start - _CLAUSE) : claim.start].removesuffix("[")).split("\n")[-1]
     return taken_back(_SENTENCE_END.split(line)[-1])
 
 
-def _claimed(claim: Claim, shown: int, kind: Kind, labels: Labels) -> tuple[int, ...]:
+def _claimed(entries: Sequence[Entry], shown: int, kind: Kind, labels: Labels) -> tuple[int, ...]:
     """The order, or the best alone, that all of an object's entries name; none if they differ or cannot be read."""
-    said = {_named(entry, shown, kind, labels) for entry in claim.said}
+    said = {_named(entry, shown, kind, labels) for entry in entries}
     return said.pop() if len(said) == 1 else ()
 
 
@@ -214,13 +214,7 @@ def _in_prose(text: str, shown: int, kind: Kind, labels: Labels) -> tuple[int, .
 
 
 def _rankings(text: str, shown: int, labels: Labels) -> dict[Standing, list[tuple[int, ...]]]:
-    rankings: dict[Standing, list[tuple[int, ...]]] = {
-        "final": [],
-        "labelled": [],
-        "alone": [],
-        "inline": [],
-        "listed": [],
-    }
+    rankings: dict[Standing, list[tuple[int, ...]]] = defaultdict(list)
     for found in find_rankings(_without_cut_end(text, shown, labels), labels):
         order, known = _positions(found.names, shown)
         # One identifier alone is no ranking.

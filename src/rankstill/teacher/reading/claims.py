@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import replace
 
 from rankstill.teacher.calls import Kind
 from rankstill.teacher.reading.denials import reversed_order, taken_back
@@ -22,49 +22,32 @@ _INSTEAD = {
 _DIRECTIONS = {"order", "sort", "sorted", "sorting", "sort order", "direction"}
 
 
-@dataclass(frozen=True)
-class Claim:
-    """The ranking that one JSON object states.
+def claims(objects: Iterable[JsonObject], kind: Kind) -> list[JsonObject]:
+    """The objects that say what the answer is, each with the entries alone that say it; several must agree.
 
-    Args:
-        said: the entries that say it; several must agree. Empty: it says that its order is turned round.
-    """
-
-    start: int
-    end: int
-    said: tuple[Entry, ...]
-
-
-def claims(objects: Iterable[JsonObject], kind: Kind) -> list[Claim]:
-    """The objects that say what the answer is.
-
-    A key that another key takes back is passed over: {"irrelevant": {"ranking": [...]}}, {"example": {"best": ...}}.
+    One that says that its order is turned round is left without entries. A key that another key takes back is passed
+    over: {"irrelevant": {"ranking": [...]}}, {"example": {"best": ...}}.
     """
     question = "listwise" if kind == "listwise" else "setwise"
     found = []
     for each in objects:
-        said = tuple(
-            entry
-            for entry in each.entries
-            if entry.path[-1] in _ASKED_FOR[question] and not any(map(taken_back, entry.path))
-        )
-        if not said:
-            said = _instead(each, question)
-        if said and _is_reversed(each):
-            found.append(Claim(each.start, each.end, ()))
-        elif said:
-            found.append(Claim(each.start, each.end, said))
+        said = _under(each, _ASKED_FOR[question]) or _instead(each, question)
+        if said:
+            found.append(replace(each, entries=() if _is_reversed(each) else said))
     return found
 
 
+def _under(each: JsonObject, keys: set[str]) -> tuple[Entry, ...]:
+    return tuple(entry for entry in each.entries if entry.path[-1] in keys and not any(map(taken_back, entry.path)))
+
+
 def _instead(each: JsonObject, question: str) -> tuple[Entry, ...]:
-    said = tuple(
-        entry for entry in each.entries if entry.path[-1] in _INSTEAD[question] and not any(map(taken_back, entry.path))
-    )
+    said = _under(each, _INSTEAD[question])
     if question == "listwise":
         lists = [entry for entry in each.entries if not isinstance(entry.value, str)]
+        if len(lists) > 1:
+            return ()
         said = tuple(entry for entry in said if entry in lists) if lists else said
-        return said if len(said) == 1 and len(lists) <= 1 else ()
     return said if len(said) == 1 else ()
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import random
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,9 +14,7 @@ from typing import TYPE_CHECKING
 from rankstill.data import Corpus, Dataset
 from rankstill.data.fields import digest_id
 from rankstill.errors import DataError
-from rankstill.teacher.asking import request_parameters
-from rankstill.teacher.calls import Answer, Call
-from rankstill.teacher.client.endpoint import named
+from rankstill.teacher.calls import Answer
 from rankstill.teacher.prices import Quote, quote
 from rankstill.teacher.prompts import render_query_request
 from rankstill.teacher.teach import Teacher
@@ -25,7 +24,7 @@ from rankstill.teacher.write_queries.sentences import sentences
 from rankstill.workspace import write_atomically
 
 if TYPE_CHECKING:
-    from rankstill.config import Config, TeacherConfig
+    from rankstill.config import Config
     from rankstill.retrieval import FirstStage
 
 _TEMPLATE = "query-v1"
@@ -75,7 +74,6 @@ def write_queries(
     Args:
         config: the experiment; its teacher must be one that can be asked.
         dataset: passages to write for, and queries that need not be written.
-        first_stage: the first stage of its corpus.
         count: passages to write for; all of them if there are fewer.
         path: the .jsonl to write, {"_id", "text", "made_from"} a line; it appears whole, or not at all.
         paid_by: on whose account calls are noted, and whose budget they count towards.
@@ -88,7 +86,11 @@ def write_queries(
     corpus = dataset.corpus
     positions = _sample(corpus, count, config.seed)
     with Teacher(config.teacher, paid_by, config.seed) as teacher:
-        calls = _calls(config.teacher, corpus, positions, _examples(dataset, config.seed))
+        template, examples = load_template(_TEMPLATE), _examples(dataset, config.seed)
+        calls = [
+            teacher.asker.call(render_query_request(template, text, examples, config.teacher.passage_tokens))
+            for text in corpus.texts(positions)
+        ]
         answers = teacher.answers(calls, "writing queries")
         paid = {call.key: answer for call, answer in zip(calls, answers, strict=True) if answer is not None}
         taken = quote(((each.tokens_in, each.tokens_out) for each in paid.values()), teacher.price)
@@ -100,7 +102,8 @@ def write_queries(
             kept.append({"_id": digest_id("w", text), "text": text, "made_from": corpus.ids[position]})
         else:
             dropped["not leading back to their passage"] += 1
-    _write(path, kept)
+    with _writable(path):
+        write_atomically(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in kept))
     return WrittenQueries(path, len(positions), len(kept), dict(dropped), taken)
 
 
@@ -117,16 +120,6 @@ def _examples(dataset: Dataset, seed: int) -> list[str]:
     texts = [text for text in dataset.texts_of(dataset.train) if 0 < len(text.split()) <= _LONGEST_EXAMPLE]
     random.Random(seed).shuffle(texts)
     return texts[:_EXAMPLES]
-
-
-def _calls(config: TeacherConfig, corpus: Corpus, positions: Sequence[int], examples: Sequence[str]) -> list[Call]:
-    template = load_template(_TEMPLATE)
-    endpoint, model = named(config)
-    parameters = request_parameters(config)
-    return [
-        Call(endpoint, model, render_query_request(template, text, examples, config.passage_tokens), parameters)
-        for text in corpus.texts(positions)
-    ]
 
 
 def _usable(
@@ -172,20 +165,15 @@ def _make_room(path: Path) -> None:
         raise DataError(f"{path}: extra queries are read from .jsonl. Name it {path.stem}.jsonl.")
     if path.is_dir():
         raise DataError(f"{path}: is a folder. Name a file.")
-    try:
+    with _writable(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise _unwritable(path, error) from error
 
 
-def _write(path: Path, records: Sequence[Mapping[str, str]]) -> None:
+@contextmanager
+def _writable(path: Path) -> Iterator[None]:
     try:
-        write_atomically(path, "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records))
+        yield
     except OSError as error:
-        raise _unwritable(path, error) from error
-
-
-def _unwritable(path: Path, error: OSError) -> DataError:
-    return DataError(
-        f"{path}: cannot be written ({error.strerror or error}). Name another file: answers are kept in the ledger."
-    )
+        raise DataError(
+            f"{path}: cannot be written ({error.strerror or error}). Name another file: answers are kept in the ledger."
+        ) from error
