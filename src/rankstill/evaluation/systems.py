@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -93,16 +93,30 @@ def encoded_run(model: SentenceTransformer, corpus: Corpus, queries: Mapping[str
 
 
 def nearest_run(
-    passages: Embeddings, asked: Embeddings, corpus: Corpus, queries: Iterable[str], device: str = "cpu"
+    passages: Embeddings,
+    asked: Embeddings,
+    corpus: Corpus,
+    queries: Iterable[str],
+    device: str = "cpu",
+    *,
+    some: NDArray[np.int64] | None = None,
+    change: Callable[[Embeddings], Embeddings] = np.asarray,
 ) -> Run:
     """Passages by cosine, from vectors.
 
     Args:
         passages: unit vectors of the corpus. [passages, dimensions]
         asked: unit vectors of the queries. [queries, dimensions]
+        some: the positions in the corpus of the passages that there are vectors of; None: all. [passages]
+        change: what is done to both before they are compared, such as cutting them.
     """
-    found = nearest_passages(asked, passages, _DEPTH, device, corpus.repeats)
-    return {query_id: _scored(corpus, *best) for query_id, *best in zip(queries, *found, strict=True)}
+    left_out = corpus.repeats
+    if some is not None and left_out is not None:
+        left_out = left_out[some]
+    positions, cosines = nearest_passages(change(asked), passages, _DEPTH, device, left_out, change)
+    if some is not None:
+        positions = some[positions]
+    return {query_id: _scored(corpus, *best) for query_id, *best in zip(queries, positions, cosines, strict=True)}
 
 
 def lexical_run(first_stage: FirstStage, queries: Mapping[str, str]) -> Run:

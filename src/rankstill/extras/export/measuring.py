@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 
 from rankstill.compute.precision import autocast, fast_precision
 from rankstill.evaluation import Comparison, EvaluationTable, evaluate_runs
-from rankstill.extras.export.search import Vectors, vectors_run
+from rankstill.evaluation.systems import nearest_run
 from rankstill.extras.export.standalone import Retriever
 from rankstill.extras.export.variants import VARIANTS
 from rankstill.progress import progress
 from rankstill.retrieval import encode as encode_texts
+from rankstill.retrieval import nearest_passages
+from rankstill.retrieval.dense import Embeddings
 from rankstill.tables import markdown_rows
 
 if TYPE_CHECKING:
@@ -28,10 +31,11 @@ if TYPE_CHECKING:
 MEASURE = "nDCG@10"
 _BATCH = 32
 _TIMED, _ROUNDS = 64, 5
+_SEARCHED = 100
 
-Encode = Callable[[Sequence[str], str], Vectors]
+Encode = Callable[[Sequence[str], str], Embeddings]
 """Texts and what they are, "query" or "document", to unit vectors. [texts, dimensions]"""
-Pair = tuple[Vectors, Vectors]
+Pair = tuple[Embeddings, Embeddings]
 TORCH, TORCH_FAST = "torch", "torch, bfloat16"
 
 
@@ -131,7 +135,9 @@ class Speed:
     high: float
 
 
-def sample_passages(dataset: Dataset, passages: Vectors, queries: Vectors, count: int, seed: int) -> NDArray[np.int64]:
+def sample_passages(
+    dataset: Dataset, passages: Embeddings, queries: Embeddings, count: int, seed: int
+) -> NDArray[np.int64]:
     """The passages that decide a measure: the relevant ones, then the best of each query in turn, then any.
 
     Args:
@@ -150,21 +156,20 @@ def sample_passages(dataset: Dataset, passages: Vectors, queries: Vectors, count
         if grade > 0
     }
     count = max(count, len(chosen))
-    nearest = vectors_run(corpus.ids, passages, dataset.test, queries, left_out=corpus.repeats)
-    found = [list(best) for best in nearest.values()]
-    by_rank = (corpus.position(best[rank]) for rank in range(max(map(len, found), default=0)) for best in found)
-    others = np.random.default_rng(seed).permutation(len(corpus)).tolist()
-    for position in (*by_rank, *others):
+    nearest, _ = nearest_passages(queries, passages, _SEARCHED, left_out=corpus.repeats)
+    by_rank = nearest.T.ravel()
+    others = np.random.default_rng(seed).permutation(len(corpus))
+    for position in (*by_rank.tolist(), *others.tolist()):
         if len(chosen) >= count:
             break
         chosen.setdefault(position)
     return np.array(sorted(chosen), dtype=np.int64)
 
 
-def encode_all(encoders: Mapping[str, Encode], texts: Sequence[str], kind: str) -> dict[str, Vectors]:
+def encode_all(encoders: Mapping[str, Encode], texts: Sequence[str], kind: str) -> dict[str, Embeddings]:
     """Every form's vectors of these texts, encoded longest first. name -> [texts, dimensions]"""
     order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
-    made: dict[str, Vectors] = {}
+    made: dict[str, Embeddings] = {}
     for name, encode in encoders.items():
         parts = []
         with progress(f"encoding with {name}", len(texts)) as advance:
@@ -180,8 +185,8 @@ def encode_all(encoders: Mapping[str, Encode], texts: Sequence[str], kind: str) 
 def quality(
     dataset: Dataset,
     sample: NDArray[np.int64],
-    passages: Mapping[str, Vectors],
-    queries: Mapping[str, Vectors],
+    passages: Mapping[str, Embeddings],
+    queries: Mapping[str, Embeddings],
     seed: int,
 ) -> EvaluationTable | None:
     """Each form measured on the sample, compared with the first; None if the dataset has no test queries.
@@ -192,10 +197,10 @@ def quality(
     """
     if not dataset.test:
         return None
-    ids = [dataset.corpus.ids[int(position)] for position in sample]
-    repeats = dataset.corpus.repeats
-    left_out = None if repeats is None else repeats[sample]
-    runs = {name: vectors_run(ids, passages[name], dataset.test, queries[name], left_out=left_out) for name in passages}
+    runs = {
+        name: nearest_run(vectors, queries[name], dataset.corpus, dataset.test, some=sample)
+        for name, vectors in passages.items()
+    }
     return evaluate_runs(runs, dataset.test_qrels(), next(iter(passages)), (MEASURE,), seed)
 
 
@@ -239,7 +244,7 @@ def measure_variants(
     folder: Path,
     variants: Sequence[str],
     dataset: Dataset,
-    vectors: Vectors,
+    vectors: Embeddings,
     passages: int,
     seed: int,
 ) -> ExportTable:
@@ -284,13 +289,12 @@ def measure_variants(
 
 
 def _torch(model: SentenceTransformer, *, fast: bool) -> Encode:
-    def encode_texts(texts: Sequence[str], kind: str) -> Vectors:
+    def encode_texts(texts: Sequence[str], kind: str) -> Embeddings:
         way = model.encode_query if kind == "query" else model.encode_document
-        arguments = {"batch_size": len(texts), "show_progress_bar": False, "normalize_embeddings": True}
-        if not fast:
-            return np.asarray(way(list(texts), **arguments))
-        with autocast("cpu"):
-            return np.asarray(way(list(texts), **arguments))
+        with autocast("cpu") if fast else nullcontext():
+            return np.asarray(
+                way(list(texts), batch_size=len(texts), show_progress_bar=False, normalize_embeddings=True)
+            )
 
     return encode_texts
 
