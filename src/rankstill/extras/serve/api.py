@@ -41,6 +41,7 @@ from rankstill.extras.serve.schemas import (
 from rankstill.extras.serve.service import EmbeddedText, Service, SystemHits
 from rankstill.extras.serve.systems import SYSTEMS, SystemName
 from rankstill.extras.serve.votes import Votes
+from rankstill.retrieval.dense import Embeddings
 
 _EXAMPLES = 200
 _OTHER_DIMENSIONS = (
@@ -80,7 +81,7 @@ def _add_search(router: APIRouter, service: Service, votes: Votes) -> None:
     async def search(request: SearchRequest) -> SearchResponse:
         """Search by each of these systems, best passages first."""
         found = await service.search(request.query, list(dict.fromkeys(request.systems)))
-        return search_response(request.query, found, request.k, service.opened.dataset, votes)
+        return _search_response(request.query, found, request.k, service.opened.dataset, votes)
 
 
 def _add_models(router: APIRouter, service: Service) -> None:
@@ -94,7 +95,7 @@ def _add_models(router: APIRouter, service: Service) -> None:
             return problem(422, _OTHER_DIMENSIONS.format(dimensions), "dimensions")
         texts = [request.input] if isinstance(request.input, str) else request.input
         embedded = await service.embed(texts, request.input_type)
-        return embeddings_response(embedded, request.encoding_format, opened.name)
+        return _embeddings_response(embedded, request.encoding_format, opened.name)
 
     for path in ("/v1/embeddings", "/embed"):
         operation = path.strip("/").replace("/", "_")
@@ -142,7 +143,7 @@ def _add_votes(router: APIRouter, service: Service, votes: Votes) -> None:
 
 def _add_state(router: APIRouter, service: Service, votes: Votes) -> None:
     opened = service.opened
-    examples = example_queries(opened.dataset, service.measured.most_changed(), _EXAMPLES)
+    examples = _examples(opened.dataset, service.measured.most_changed())
 
     @router.get("/health")
     async def health() -> Health:
@@ -165,31 +166,30 @@ def _add_state(router: APIRouter, service: Service, votes: Votes) -> None:
                 for name, each in service.offered.items()
             ],
             votes=Counts(**votes.counts()),
-            examples=[Example(id=each.id, text=each.text) for each in examples],
+            examples=examples,
         )
 
 
-def embeddings_response(
+def _embeddings_response(
     embedded: Sequence[EmbeddedText], encoding: Literal["float", "base64"], model: str
 ) -> EmbeddingsResponse:
-    """The response to an embeddings request; base64 packs little-endian float32, as OpenAI's client unpacks it."""
-    tokens = sum(each.tokens for each in embedded)
+    tokens = sum(count for _, count in embedded)
     return EmbeddingsResponse(
-        data=[Embedding(index=index, embedding=_as_json(each, encoding)) for index, each in enumerate(embedded)],
+        data=[Embedding(index=index, embedding=_as_json(each, encoding)) for index, (each, _) in enumerate(embedded)],
         model=model,
         usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
     )
 
 
-def _as_json(embedded: EmbeddedText, encoding: Literal["float", "base64"]) -> list[float] | str:
-    vector = embedded.vector.astype("<f4")
+def _as_json(vector: Embeddings, encoding: Literal["float", "base64"]) -> list[float] | str:
+    """base64 packs little-endian float32, as OpenAI's client unpacks it."""
+    vector = vector.astype("<f4")
     return base64.b64encode(vector.tobytes()).decode("ascii") if encoding == "base64" else vector.tolist()
 
 
-def search_response(
+def _search_response(
     text: str, found: Mapping[SystemName, SystemHits], k: int, dataset: Dataset, votes: Votes
 ) -> SearchResponse:
-    """The lists of each system for a query, the best k passages of each."""
     query = votes.query(text)
     ranks = {system: {at: rank for rank, at in enumerate(each.positions, start=1)} for system, each in found.items()}
     marks = votes.marks(text)
@@ -233,19 +233,13 @@ def search_response(
     )
 
 
-def example_queries(dataset: Dataset, changed: Sequence[str], count: int) -> Sequence[Query]:
-    """Queries to try.
-
-    Args:
-        dataset: holds them.
-        changed: test queries, those first that changed most; without any, queries from all over the dataset are taken.
-        count: at most so many.
-    """
+def _examples(dataset: Dataset, changed: Sequence[str]) -> list[Example]:
+    """Queries to try: those that changed most; without any, queries from all over the dataset."""
     known = [query_id for query_id in changed if query_id in dataset.queries]
     if not known:
         ids = dataset.test or dataset.train
-        known = list(ids[:: max(1, len(ids) // count)])
-    return [dataset.queries[query_id] for query_id in known[:count]]
+        known = list(ids[:: max(1, len(ids) // _EXAMPLES)])
+    return [Example(id=query_id, text=dataset.queries[query_id].text) for query_id in known[:_EXAMPLES]]
 
 
 def _relevant(query: Query, passage_id: str, body: str, grades: Mapping[str, int]) -> bool:
