@@ -35,7 +35,6 @@ _SEARCHED = 100
 
 Encode = Callable[[Sequence[str], str], Embeddings]
 """Texts and what they are, "query" or "document", to unit vectors. [texts, dimensions]"""
-Pair = tuple[Embeddings, Embeddings]
 TORCH, TORCH_FAST = "torch", "torch, bfloat16"
 
 
@@ -166,7 +165,7 @@ def sample_passages(
     return np.array(sorted(chosen), dtype=np.int64)
 
 
-def encode_all(encoders: Mapping[str, Encode], texts: Sequence[str], kind: str) -> dict[str, Embeddings]:
+def _encode_all(encoders: Mapping[str, Encode], texts: Sequence[str], kind: str) -> dict[str, Embeddings]:
     """Every form's vectors of these texts, encoded longest first. name -> [texts, dimensions]"""
     order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
     made: dict[str, Embeddings] = {}
@@ -182,19 +181,14 @@ def encode_all(encoders: Mapping[str, Encode], texts: Sequence[str], kind: str) 
     return made
 
 
-def quality(
+def _quality(
     dataset: Dataset,
     sample: NDArray[np.int64],
     passages: Mapping[str, Embeddings],
     queries: Mapping[str, Embeddings],
     seed: int,
 ) -> EvaluationTable | None:
-    """Each form measured on the sample, compared with the first; None if the dataset has no test queries.
-
-    Args:
-        passages: name -> vectors of the sample. [passages, dimensions]
-        queries: name -> vectors of the test queries. [queries, dimensions]
-    """
+    """Each form's vectors measured on the sample, compared with the first's; None if there are no test queries."""
     if not dataset.test:
         return None
     runs = {
@@ -204,19 +198,7 @@ def quality(
     return evaluate_runs(runs, dataset.test_qrels(), next(iter(passages)), (MEASURE,), seed)
 
 
-def agreement(passages: Pair, queries: Pair | None) -> Agreement:
-    """How near a form is to the model itself.
-
-    Args:
-        passages: their vectors by the form and by the model. Each [passages, dimensions]
-        queries: likewise; None where there are none.
-    """
-    cosines = np.einsum("td,td->t", *passages)
-    asked = float(np.einsum("td,td->t", *queries).mean()) if queries else None
-    return Agreement(float(cosines.mean()), float(cosines.min()), asked)
-
-
-def speeds(encoders: Mapping[str, Encode], texts: Sequence[str], seed: int) -> dict[str, Speed]:
+def _speeds(encoders: Mapping[str, Encode], texts: Sequence[str], seed: int) -> dict[str, Speed]:
     """Time every form on the same passages, in turn, in several rounds; the first is what the ratios are to."""
     draw = np.random.default_rng(seed).permutation(len(texts))[:_TIMED]
     timed = sorted((texts[int(row)] for row in draw), key=lambda text: -len(text))
@@ -231,12 +213,13 @@ def speeds(encoders: Mapping[str, Encode], texts: Sequence[str], seed: int) -> d
                     seconds[name].append(time.perf_counter() - began)
                     advance(1)
     reference = np.array(next(iter(seconds.values())))
-    return {name: _speed(np.array(taken), reference, len(timed)) for name, taken in seconds.items()}
-
-
-def _speed(taken: NDArray[np.float64], reference: NDArray[np.float64], texts: int) -> Speed:
-    ratios = reference / taken
-    return Speed(float(texts / np.median(taken)), float(np.median(ratios)), float(ratios.min()), float(ratios.max()))
+    found = {}
+    for name, rounds in seconds.items():
+        taken = np.array(rounds)
+        ratios = reference / taken
+        middle = float(len(timed) / np.median(taken)), float(np.median(ratios))
+        found[name] = Speed(*middle, float(ratios.min()), float(ratios.max()))
+    return found
 
 
 def measure_variants(
@@ -269,17 +252,22 @@ def measure_variants(
     model.truncate_dim = kept
     sample = sample_passages(dataset, vectors, searched, passages, seed)
     texts = dataset.corpus.texts(int(position) for position in sample)
-    made, queries = encode_all(encoders, texts, "document"), encode_all(encoders, asked, "query")
-    table, timed = quality(dataset, sample, made, queries, seed), speeds(encoders, texts, seed)
+    made, queries = _encode_all(encoders, texts, "document"), _encode_all(encoders, asked, "query")
+    table, timed = _quality(dataset, sample, made, queries, seed), _speeds(encoders, texts, seed)
     forms = []
     for name in encoders:
+        near = np.einsum("td,td->t", made[name], made[TORCH])
         system = table.system(name) if table else None
         compared = system.comparisons if system else None
         forms.append(
             ExportedVariant(
                 name=name,
                 megabytes=_size(folder, name, model),
-                agreement=agreement((made[name], made[TORCH]), (queries[name], queries[TORCH]) if queries else None),
+                agreement=Agreement(
+                    passages=float(near.mean()),
+                    worst=float(near.min()),
+                    queries=float(np.einsum("td,td->t", queries[name], queries[TORCH]).mean()) if queries else None,
+                ),
                 speed=timed[name],
                 quality=system.values[MEASURE] if system else None,
                 comparison=compared[MEASURE] if compared else None,

@@ -16,7 +16,7 @@ from rankstill.components import Components
 from rankstill.compute.precision import autocast
 from rankstill.config import Config, read_config
 from rankstill.data import Dataset, load_dataset
-from rankstill.errors import DataError, RankstillError, WorkspaceError
+from rankstill.errors import DataError, WorkspaceError
 from rankstill.evaluation.systems import made_systems
 from rankstill.models import load_bi_encoder, load_multi_vector
 from rankstill.multi_vector import MeanMaxSim, TokenIndex
@@ -241,18 +241,12 @@ def open_workspace(folder: Path) -> ServedWorkspace:
     workspace = ReadOnlyWorkspace(folder)
     wanted = workspace.fingerprints()
     try:
-        opened = _load(workspace)
-        trouble = None
-    except (RankstillError, OSError) as error:
-        opened, trouble = None, error
-    if ReadOnlyWorkspace(folder).fingerprints() != wanted:
-        raise WorkspaceError(f"{folder}: a run replaced parts of it just now. Wait for its end, then serve it.")
-    if isinstance(trouble, OSError):
-        raise WorkspaceError(f"{folder}: cannot be read ({trouble}). Run `rankstill run` on it again.") from trouble
-    if opened is None:
-        assert trouble is not None
-        raise trouble
-    return opened
+        return _load(workspace)
+    except OSError as error:
+        raise WorkspaceError(f"{folder}: cannot be read ({error}). Run `rankstill run` on it again.") from error
+    finally:  # which of the two says more: what went wrong may be the run's doing
+        if ReadOnlyWorkspace(folder).fingerprints() != wanted:
+            raise WorkspaceError(f"{folder}: a run replaced parts of it just now. Wait for its end, then serve it.")
 
 
 def _load(workspace: ReadOnlyWorkspace) -> ServedWorkspace:
