@@ -15,7 +15,7 @@ from llm_server import FakeLLM, Messages
 from rankstill.config import Config, System
 from rankstill.errors import RankstillError
 from rankstill.evaluation.systems import SYSTEMS
-from rankstill.extras.rag.chain import answer_choices, answer_test_questions
+from rankstill.extras.rag.study import answer_choices, answer_test_questions
 
 MakeConfig = Callable[..., Config]
 Answering = Callable[[Messages], str]
@@ -75,7 +75,7 @@ def test_every_row_of_the_table_is_read_for_unless_some_are_named(
         everything = answer_test_questions(toy_config(changes, source=with_answers), tmp_path / "w")
         found = json.loads((tmp_path / "w" / "metrics.json").read_text())
         measured = [system["name"] for system in found["table"]["systems"]]
-        assert get_args(System) == SYSTEMS
+        assert get_args(System) == tuple(SYSTEMS)
         assert measured == [name for name in SYSTEMS if not name.startswith("distilled multi-vector")]  # not trained
         names = [system.name for system in everything.table.systems]
         assert names == ["closed book", *measured, "gold passage"]

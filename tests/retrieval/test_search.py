@@ -133,3 +133,16 @@ def test_what_is_left_out_is_not_found_and_the_rest_is_exact(k: int, monkeypatch
     assert positions.tolist() == kept[wanted].tolist()
     np.testing.assert_allclose(cosines, same, atol=1e-6)
     assert positions.shape == (9, min(k, len(kept)))
+
+
+def test_passages_are_changed_block_by_block_before_they_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    corpus, asked = unit(300, 16, 1), unit(9, 8, 2)
+
+    def cut(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        assert len(vectors) <= 32
+        return vectors[:, :8] / np.linalg.norm(vectors[:, :8], axis=1, keepdims=True)
+
+    monkeypatch.setattr("rankstill.retrieval.search._PASSAGES_A_BLOCK", 32)
+    positions, _ = nearest_passages(asked, corpus, 20, change=cut)
+    shorter = np.concatenate([cut(corpus[start : start + 32]) for start in range(0, 300, 32)])
+    assert positions.tolist() == nearest_passages(asked, shorter, 20)[0].tolist()

@@ -20,7 +20,7 @@ from rankstill.evaluation.significance import Comparison, compare
 from rankstill.labels import read_labels
 from rankstill.multi_vector import MeanMaxSim, TokenIndex
 from rankstill.ranker import Ranker
-from rankstill.retrieval import FEATURES, LATE
+from rankstill.retrieval import FEATURES
 from rankstill.retrieval.first_stage import reciprocal_rank_fusion
 from rankstill.retrieval.hybrid import Hybrid
 from rankstill.workspace import write_atomically
@@ -33,6 +33,8 @@ _MEASURE = "nDCG@10"
 _ENOUGH = 272
 """Lists that gave the retriever a significant gain on StackQA and on hotpot: 320 but for those held out."""
 _JUDGED = 10
+_COLUMNS = {"bm25": FEATURES.index("bm25"), "dense": FEATURES.index("dense"), "multi-vector": len(FEATURES)}
+"""The systems that are one first-stage score alone, and its column."""
 _LABELS_READ = 2_000
 
 
@@ -103,46 +105,29 @@ def score_lists(
             stages["distilled"] = stage_after.with_late(MeanMaxSim(components.distilled_multi_vector, index))
     known = {when: list(stage.features(queries, positions)) for when, stage in stages.items()}
 
-    def alone(feature: str, when: str) -> list[Scores]:
-        return [each[:, (*FEATURES, LATE).index(feature)] for each in known[when]]
+    pairs = [
+        (query, text) for query, here in zip(queries, positions, strict=True) for text in dataset.corpus.texts(here)
+    ]
+    ends = np.cumsum([len(here) for here in positions])[:-1]
+    cross_encoded: dict[tuple[str, str], float] = {}  # by both rankers, whose cross-encoder is the same
 
-    def weighed(file: str, when: str) -> list[Scores]:
-        hybrid = Hybrid.load(path(file))
+    def score(system: systems.System) -> list[Scores]:
+        when = ("distilled" if system.late else "after") if system.distilled else "before"
+        if system.kind in _COLUMNS:
+            return [each[:, _COLUMNS[system.kind]] for each in known[when]]
+        if system.kind == "fused":
+            rrf_k = components.config.candidates.rrf_k
+            both = zip(known[when], positions, strict=True)
+            return [_fused(each[:, : len(FEATURES)], here, rrf_k) for each, here in both]
+        if system.kind == "ranker":
+            ranker = Ranker.load(path(system.made), components.config.device)
+            return list(np.split(ranker.score(pairs, np.concatenate(known[when]), known=cross_encoded), ends))
+        hybrid = Hybrid.load(path(system.made))
         return [hybrid.of_features(each) for each in known[when]]
 
-    scores = {
-        systems.BM25: alone("bm25", "before"),
-        systems.BEFORE: alone("dense", "before"),
-        systems.FIRST_STAGE: [
-            _fused(each[:, : len(FEATURES)], here, components.config.candidates.rrf_k)
-            for each, here in zip(known["before"], positions, strict=True)
-        ],
-    }
-    if with_ranker:
-        scores[systems.HYBRID_BEFORE] = weighed("hybrid.json", "before")
-    if components.has_multi_vector:
-        scores[systems.MULTI_VECTOR] = alone(LATE, "before")
-        scores[systems.MULTI_VECTOR_HYBRID] = weighed("hybrid-multi-vector.json", "before")
-    if not trained:
-        return {name: scores[name] for name in systems.SYSTEMS if name in scores}
-    scores[systems.DISTILLED] = alone("dense", "after")
-    if with_ranker:
-        pairs = [
-            (query, text) for query, here in zip(queries, positions, strict=True) for text in dataset.corpus.texts(here)
-        ]
-        ends = np.cumsum([len(here) for here in positions])[:-1]
-        cross_encoded: dict[tuple[str, str], float] = {}  # by both rankers, whose cross-encoder is the same
-        for name, folder, when in (
-            (systems.RANKER, "ranker", "before"),
-            (systems.RANKER_ON_DISTILLED, "reranker", "after"),
-        ):
-            ranker = Ranker.load(path(folder), components.config.device)
-            scores[name] = list(np.split(ranker.score(pairs, np.concatenate(known[when]), known=cross_encoded), ends))
-        scores[systems.HYBRID_DISTILLED] = weighed("hybrid-distilled.json", "after")
-    if components.has_distilled_multi_vector:
-        scores[systems.MULTI_VECTOR_DISTILLED] = alone(LATE, "distilled")
-        scores[systems.MULTI_VECTOR_HYBRID_DISTILLED] = weighed("hybrid-multi-vector-distilled.json", "distilled")
-    return {name: scores[name] for name in systems.SYSTEMS if name in scores}
+    made = systems.made_systems(components, with_ranker=with_ranker)
+    untrained = (systems.BEFORE, *systems.FREE)
+    return {name: score(system) for name, system in made.items() if trained or name in untrained}
 
 
 def _fused(columns: NDArray[np.float32], positions: NDArray[np.int64], rrf_k: float) -> NDArray[np.float32]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -161,49 +161,35 @@ def chain_systems(
     cross_encoded: dict[tuple[str, str], float] = {}
     """By both rankers, whose cross-encoder is the same."""
 
-    def weighed(first_stage: FirstStage, file: str) -> Run:
-        return systems.hybrid_run(first_stage, Hybrid.load(components.workspace.path(file)), queries)
-
-    def reranked(first_stage: FirstStage, folder: str) -> Run:
-        ranker = Ranker.load(components.workspace.path(folder), components.config.device)
-        depth = components.config.evaluation.rerank_depth
-        return systems.reranked_run(components.with_late(first_stage), ranker, queries, depth, cross_encoded)
-
-    before = components.before.exact()
+    before, path = components.before.exact(), components.workspace.path
 
     @cache
     def stage_after() -> FirstStage:
-        return components.first_stage_after(components.workspace.path("vectors-after"), components.model_after)
+        return components.first_stage_after(path("vectors-after"), components.model_after)
 
     @cache
-    def late(after: str = "") -> tuple[Run, Run]:
-        index = TokenIndex.load(components.workspace.path(f"multi-vector{after}-index"))
-        hybrid = Hybrid.load(components.workspace.path(f"hybrid-multi-vector{after}.json"))
-        model = components.distilled_multi_vector if after else components.multi_vector
-        return systems.multi_vector_runs(model, index, stage_after() if after else before, hybrid, queries)
+    def late(distilled: bool) -> tuple[Run, Run]:
+        folder = "multi-vector-distilled" if distilled else "multi-vector"
+        model = components.distilled_multi_vector if distilled else components.multi_vector
+        index, hybrid = TokenIndex.load(path(f"{folder}-index")), Hybrid.load(path(f"hybrid-{folder}.json"))
+        return systems.multi_vector_runs(model, index, stage_after() if distilled else before, hybrid, queries)
 
-    searches = {
-        systems.BM25: lambda: systems.lexical_run(before, queries),
-        systems.BEFORE: lambda: systems.dense_run(before, queries),
-        systems.FIRST_STAGE: lambda: systems.fused_run(before, queries),
-        systems.HYBRID_BEFORE: lambda: weighed(before, "hybrid.json"),
-        systems.RANKER: lambda: reranked(before, "ranker"),
-        systems.DISTILLED: lambda: systems.dense_run(stage_after(), queries),
-        systems.HYBRID_DISTILLED: lambda: weighed(stage_after(), "hybrid-distilled.json"),
-        systems.RANKER_ON_DISTILLED: lambda: reranked(stage_after(), "reranker"),
-        systems.MULTI_VECTOR: lambda: late()[0],
-        systems.MULTI_VECTOR_HYBRID: lambda: late()[1],
-        systems.MULTI_VECTOR_DISTILLED: lambda: late("-distilled")[0],
-        systems.MULTI_VECTOR_HYBRID_DISTILLED: lambda: late("-distilled")[1],
-    }
-    left_out: set[str] = set()
-    if not with_ranker:
-        left_out |= {systems.HYBRID_BEFORE, systems.RANKER, systems.HYBRID_DISTILLED, systems.RANKER_ON_DISTILLED}
-    if not components.has_multi_vector:
-        left_out |= {systems.MULTI_VECTOR, systems.MULTI_VECTOR_HYBRID}
-    if not components.has_distilled_multi_vector:
-        left_out |= {systems.MULTI_VECTOR_DISTILLED, systems.MULTI_VECTOR_HYBRID_DISTILLED}
-    return {name: search for name, search in searches.items() if name not in left_out}
+    def search(system: systems.System) -> Run:
+        if system.late:
+            alone, summed = late(system.distilled)
+            return alone if system.kind == "multi-vector" else summed
+        first_stage = stage_after() if system.distilled else before
+        if system.kind == "hybrid":
+            return systems.hybrid_run(first_stage, Hybrid.load(path(system.made)), queries)
+        if system.kind == "ranker":
+            ranker = Ranker.load(path(system.made), components.config.device)
+            depth = components.config.evaluation.rerank_depth
+            return systems.reranked_run(components.with_late(first_stage), ranker, queries, depth, cross_encoded)
+        plain = {"bm25": systems.lexical_run, "dense": systems.dense_run, "fused": systems.fused_run}
+        return plain[system.kind](first_stage, queries)
+
+    made = systems.made_systems(components, with_ranker=with_ranker)
+    return {name: partial(search, system) for name, system in made.items()}
 
 
 def write_values(values: Mapping[str, PerQuery], path: Path) -> None:

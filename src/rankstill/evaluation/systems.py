@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,7 @@ from rankstill.retrieval.late_interaction import encode_queries, mean_of
 if TYPE_CHECKING:
     from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
+    from rankstill.components import Components
     from rankstill.data import Corpus
     from rankstill.multi_vector import TokenIndex, TwoStage
     from rankstill.ranker import Ranker
@@ -28,15 +30,52 @@ if TYPE_CHECKING:
     from rankstill.retrieval.hybrid import Hybrid
     from rankstill.retrieval.late_interaction import Tokens
 
+Kind = Literal["bm25", "dense", "fused", "hybrid", "ranker", "multi-vector", "multi-vector hybrid"]
+
+
+@dataclass(frozen=True)
+class System:
+    """One way of searching: a row of every table.
+
+    Args:
+        kind: how it searches.
+        distilled: whether it searches with what the run trained, not with the encoder as it was.
+        made: what the run makes for it: a file or a folder in the workspace; empty if nothing.
+    """
+
+    kind: Kind
+    distilled: bool = False
+    made: str = ""
+
+    @property
+    def late(self) -> bool:
+        """Whether token vectors are matched."""
+        return self.kind in ("multi-vector", "multi-vector hybrid")
+
+
 BM25, FIRST_STAGE = "BM25", "first stage"
 BEFORE, DISTILLED = "retriever before", "distilled retriever"
 HYBRID_BEFORE, HYBRID_DISTILLED = "hybrid before", "distilled hybrid"
-"""BM25 and the retriever, with weights from the LLM's rankings. No model is trained."""
 MULTI_VECTOR, MULTI_VECTOR_HYBRID = "multi-vector", "multi-vector hybrid"
-"""The old encoder's token vectors, matched as the LLM's rankings chose; alone, and with BM25 and its single vector."""
 MULTI_VECTOR_DISTILLED, MULTI_VECTOR_HYBRID_DISTILLED = "distilled multi-vector", "distilled multi-vector hybrid"
-"""The same, trained on the ranker's labels."""
 RANKER, RANKER_ON_DISTILLED = "ranker", "ranker on distilled"
+SYSTEMS: Mapping[str, System] = {
+    BM25: System("bm25"),
+    BEFORE: System("dense"),
+    FIRST_STAGE: System("fused"),
+    HYBRID_BEFORE: System("hybrid", made="hybrid.json"),
+    RANKER: System("ranker", made="ranker"),
+    DISTILLED: System("dense", distilled=True, made="retriever"),
+    HYBRID_DISTILLED: System("hybrid", distilled=True, made="hybrid-distilled.json"),
+    RANKER_ON_DISTILLED: System("ranker", distilled=True, made="reranker"),
+    MULTI_VECTOR: System("multi-vector", made="multi-vector"),
+    MULTI_VECTOR_HYBRID: System("multi-vector hybrid", made="hybrid-multi-vector.json"),
+    MULTI_VECTOR_DISTILLED: System("multi-vector", distilled=True, made="multi-vector-distilled"),
+    MULTI_VECTOR_HYBRID_DISTILLED: System(
+        "multi-vector hybrid", distilled=True, made="hybrid-multi-vector-distilled.json"
+    ),
+}
+"""All of them, in the order of every table."""
 MEANINGS = {
     BM25: "Keyword search: it scores passages by the query's words.",
     BEFORE: "The retriever as it was. Every difference is measured against it.",
@@ -53,9 +92,9 @@ MEANINGS = {
     MULTI_VECTOR_HYBRID_DISTILLED: "The distilled hybrid, with the trained multi-vector retriever as its third part.",
 }
 """What each of them is, in one line."""
-SYSTEMS = tuple(MEANINGS)
-"""All of them, in the order of every table."""
-RETRIEVERS = {"retriever": DISTILLED, "multi-vector": MULTI_VECTOR, "multi-vector-distilled": MULTI_VECTOR_DISTILLED}
+RETRIEVERS = {
+    system.made: name for name, system in SYSTEMS.items() if system.kind in ("dense", "multi-vector") and system.made
+}
 """The retrievers that a run makes: their folders in the workspace, and the rows that measure them."""
 FREE = (MULTI_VECTOR_HYBRID, HYBRID_BEFORE, MULTI_VECTOR, BM25, FIRST_STAGE)
 """The free rivals: searches that need no training. A new retriever should beat them."""
@@ -70,6 +109,17 @@ _DEPTH = 100
 def run_name(system: str) -> str:
     """A system's name as that of a file and of a TREC run, which may hold no space."""
     return system.replace(" ", "-")
+
+
+def made_systems(components: Components, *, with_ranker: bool) -> dict[str, System]:
+    """The systems that a chain's run has: some baselines have no ranker, and not every run a multi-vector retriever."""
+
+    def is_made(system: System) -> bool:
+        if system.late:
+            return components.has_distilled_multi_vector if system.distilled else components.has_multi_vector
+        return with_ranker or system.kind not in ("hybrid", "ranker")
+
+    return {name: system for name, system in SYSTEMS.items() if is_made(system)}
 
 
 def read_runs(folder: Path) -> dict[str, Run]:
@@ -93,16 +143,30 @@ def encoded_run(model: SentenceTransformer, corpus: Corpus, queries: Mapping[str
 
 
 def nearest_run(
-    passages: Embeddings, asked: Embeddings, corpus: Corpus, queries: Iterable[str], device: str = "cpu"
+    passages: Embeddings,
+    asked: Embeddings,
+    corpus: Corpus,
+    queries: Iterable[str],
+    device: str = "cpu",
+    *,
+    some: NDArray[np.int64] | None = None,
+    change: Callable[[Embeddings], Embeddings] = np.asarray,
 ) -> Run:
     """Passages by cosine, from vectors.
 
     Args:
         passages: unit vectors of the corpus. [passages, dimensions]
         asked: unit vectors of the queries. [queries, dimensions]
+        some: the positions in the corpus of the passages that there are vectors of; None: all. [passages]
+        change: what is done to both before they are compared, such as cutting them.
     """
-    found = nearest_passages(asked, passages, _DEPTH, device, corpus.repeats)
-    return {query_id: _scored(corpus, *best) for query_id, *best in zip(queries, *found, strict=True)}
+    left_out = corpus.repeats
+    if some is not None and left_out is not None:
+        left_out = left_out[some]
+    positions, cosines = nearest_passages(change(asked), passages, _DEPTH, device, left_out, change)
+    if some is not None:
+        positions = some[positions]
+    return {query_id: _scored(corpus, *best) for query_id, *best in zip(queries, positions, cosines, strict=True)}
 
 
 def lexical_run(first_stage: FirstStage, queries: Mapping[str, str]) -> Run:

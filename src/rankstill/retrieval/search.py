@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeGuard
 
@@ -34,7 +34,12 @@ _SETTING = threading.Lock()
 
 
 def nearest_passages(
-    queries: Vectors, passages: Vectors, k: int, device: str = "cpu", left_out: NDArray[np.bool_] | None = None
+    queries: Vectors,
+    passages: Vectors,
+    k: int,
+    device: str = "cpu",
+    left_out: NDArray[np.bool_] | None = None,
+    change: Callable[[Vectors], Vectors] = np.asarray,
 ) -> tuple[NDArray[np.int64], Vectors]:
     """The k passages of the highest cosine for each query: exact, whatever precision the machine is fast at.
 
@@ -48,6 +53,7 @@ def nearest_passages(
         k: how many; all if there are fewer.
         device: where the matrix products run; any but a CUDA GPU leaves them to the CPU.
         left_out: which passages are not looked at; None: all are. [passages]
+        change: what is done to passages before they are compared, such as cutting their vectors; unit vectors again.
 
     Returns:
         Positions, best first, ties in order of position, and their cosines. [queries, k], [queries, k]
@@ -56,7 +62,7 @@ def nearest_passages(
     if not device.startswith("cuda"):
         device = "cpu"  # torch has sampled products nowhere else
     found = [
-        _nearest(queries[start : start + _QUERIES_A_BLOCK], passages, k, device, left_out)
+        _nearest(queries[start : start + _QUERIES_A_BLOCK], passages, k, device, left_out, change)
         for start in range(0, len(queries), _QUERIES_A_BLOCK)
     ]
     if not found:
@@ -66,7 +72,12 @@ def nearest_passages(
 
 
 def _nearest(
-    queries: Vectors, passages: Vectors, k: int, device: str, left_out: NDArray[np.bool_] | None
+    queries: Vectors,
+    passages: Vectors,
+    k: int,
+    device: str,
+    left_out: NDArray[np.bool_] | None,
+    change: Callable[[Vectors], Vectors],
 ) -> tuple[NDArray[np.int64], Vectors]:
     import torch
 
@@ -85,7 +96,7 @@ def _nearest(
             rows_read = rows_read[places - start]
         if not len(places):
             continue
-        block = torch.from_numpy(rows_read).to(device)
+        block = torch.from_numpy(change(rows_read)).to(device)
         with _summed_in_float32(device):
             cosines = rough @ block.to(low).T
         # No passage of a cosine below this is among the k nearest: as many are known to be nearer.

@@ -17,8 +17,9 @@ from loopback import Served
 from rankstill.evaluation import systems as measured
 from rankstill.evaluation.runs import rank_order, read_run, write_run
 from rankstill.evaluation.systems import run_name
+from rankstill.extras.serve.reading import ServedWorkspace
 from rankstill.extras.serve.service import MeasuredRuns
-from rankstill.extras.serve.systems import SYSTEMS, SystemName
+from rankstill.extras.serve.systems import SYSTEMS, ServedSystem, SystemName
 from rankstill.multi_vector import TwoStage
 from rankstill.retrieval.late_interaction import encode_queries
 from rankstill.workspace import Workspace
@@ -55,7 +56,7 @@ def test_in_two_stages_candidates_of_either_get_their_exact_maxsim(
 ) -> None:
     monkeypatch.setattr(measured, "_DEPTH", 4)  # the first stage finds eight
     opened = server.opened
-    model, index = opened.late
+    model, index = opened.late("multi-vector")
     two_stage = replace(TwoStage.load(index.folder), depth=5)
     first_stage, weights = opened.first_stage(opened.before), opened.hybrid("hybrid-multi-vector.json")
     queries = {query: opened.dataset.queries[query].text for query in opened.dataset.test}
@@ -216,13 +217,15 @@ def test_token_vectors_of_another_corpus_are_not_served(built_copy: Path) -> Non
 
 
 def test_searches_go_on_while_another_system_is_loaded(built: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    loaded, ranker = threading.Event(), SYSTEMS["ranker"]
+    loaded, opens = threading.Event(), ServedSystem.open
 
-    def slowly(opened: object) -> object:
-        assert loaded.wait(timeout=20)  # else the search by the retrievers waited for this
-        return ranker.open(opened)  # type: ignore[arg-type]
+    def slowly(system: ServedSystem, opened: ServedWorkspace) -> object:
+        assert system.row != measured.RANKER_ON_DISTILLED or loaded.wait(
+            timeout=20
+        )  # else the search by the retrievers waited for this
+        return opens(system, opened)
 
-    monkeypatch.setitem(SYSTEMS, "ranker", replace(ranker, open=slowly))  # type: ignore[arg-type]
+    monkeypatch.setattr(ServedSystem, "open", slowly)
     with Served(built) as served, ThreadPoolExecutor(1) as pool:
         reranked = pool.submit(served.search, QUERY, systems=["ranker"])
         assert served.search(QUERY)["after"]

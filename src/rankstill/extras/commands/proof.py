@@ -27,7 +27,7 @@ def rag(
     ] = None,
 ) -> None:
     """Test question answering: a frozen LLM answers from the passages that each system finds."""
-    from rankstill.extras.rag.chain import answer_choices, answer_test_questions
+    from rankstill.extras.rag.study import answer_choices, answer_test_questions
 
     if choices is None:
         table = answer_test_questions(experiment.config, experiment.workspace)

@@ -15,9 +15,8 @@ from rankstill.config import Config
 from rankstill.data import load_dataset
 from rankstill.errors import RankstillError, WorkspaceError
 from rankstill.evaluation import EvaluationTable
-from rankstill.extras.export.matryoshka import DIMENSIONS, HEADING, rotated, truncation_table
+from rankstill.extras.export.matryoshka import DIMENSIONS, HEADING, rotated, shortened, truncation_table
 from rankstill.extras.export.measuring import ExportTable
-from rankstill.extras.export.search import Vectors, unit
 from rankstill.extras.export.stores import plaid_search, to_lancedb, to_pgvector, to_plaid, to_qdrant
 from rankstill.extras.export.vectors import ROWS_OF_TOKENS, Batch, batches_of, with_terms, with_tokens, write_parquet
 from rankstill.models import save_model
@@ -25,6 +24,7 @@ from rankstill.multi_vector import TokenIndex, encode_queries
 from rankstill.pipeline import Chain
 from rankstill.progress import say
 from rankstill.retrieval import encode, load_vectors
+from rankstill.retrieval.dense import Embeddings
 from rankstill.retrieval.first_stage import top
 from rankstill.retrieval.hybrid.engines import SparseTerms
 from rankstill.steps import title
@@ -187,10 +187,9 @@ def _plaid_recall(chain: Chain, of: str, folder: Path) -> str:
     )
 
 
-def _finished(chain: Chain) -> tuple[SentenceTransformer, Vectors]:
+def _finished(chain: Chain) -> tuple[SentenceTransformer, Embeddings]:
     """The distilled retriever and the corpus's vectors by it, on disk."""
-    vectors: Vectors = np.load(chain.workspace.path("vectors-after") / "passages.npy", mmap_mode="r")
-    return chain.components.model_after, vectors
+    return chain.components.model_after, load_vectors(chain.workspace.path("vectors-after"))
 
 
 def _batches(chain: Chain, dimensions: int | None) -> Iterator[Batch]:
@@ -201,7 +200,7 @@ def _batches(chain: Chain, dimensions: int | None) -> Iterator[Batch]:
     axes = principal_axes(vectors)
     rotated(model, axes, dimensions)  # whether there are as many
     for batch in batches_of(chain.dataset.corpus, vectors):
-        yield Batch(batch.ids, batch.texts, unit(batch.vectors @ axes[:dimensions].T))
+        yield Batch(batch.ids, batch.texts, shortened(batch.vectors, dimensions, axes))
 
 
 def _with_tokens(chain: Chain, of: str) -> Iterator[Batch]:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rankstill.errors import DataError, ModelError
 from rankstill.evaluation import EvaluationTable, evaluate_runs
-from rankstill.extras.export.search import Vectors, unit, vectors_run
+from rankstill.evaluation.systems import nearest_run
+from rankstill.retrieval.dense import Embeddings
 
 if TYPE_CHECKING:
     from sentence_transformers import SentenceTransformer
@@ -73,8 +75,8 @@ def rotated(model: SentenceTransformer, axes: NDArray[np.float32], keep: int | N
 
 def truncation_table(
     dataset: Dataset,
-    passages: Vectors,
-    queries: Vectors,
+    passages: Embeddings,
+    queries: Embeddings,
     axes: NDArray[np.float32],
     dimensions: Sequence[int] = DIMENSIONS,
     seed: int = 0,
@@ -93,13 +95,12 @@ def truncation_table(
     if not dataset.test:
         raise DataError(f"{dataset.name}: no test queries, so shorter vectors cannot be measured. Check test_split.")
     whole = passages.shape[1]
-    corpus, baseline = dataset.corpus, _name(whole, "whole")
-    runs = {baseline: vectors_run(corpus.ids, passages, dataset.test, queries, left_out=corpus.repeats)}
+    baseline = _name(whole, "whole")
+    search = partial(nearest_run, passages, queries, dataset.corpus, dataset.test)
+    runs = {baseline: search()}
     for length in sorted({length for length in dimensions if 1 <= length < whole}, reverse=True):
-        for how, turn in (("cut off", None), ("rotated, then cut", axes)):
-            runs[_name(length, how)] = vectors_run(
-                corpus.ids, passages, dataset.test, queries, _cutter(length, turn), corpus.repeats
-            )
+        runs[_name(length, "cut off")] = search(change=partial(shortened, length=length))
+        runs[_name(length, "rotated, then cut")] = search(change=partial(shortened, length=length, axes=axes))
     return evaluate_runs(runs, dataset.test_qrels(), baseline, (MEASURE,), seed)
 
 
@@ -107,7 +108,12 @@ def _name(length: int, how: str) -> str:
     return f"{length:,} dimensions ({length * 4:,} MB), {how}"
 
 
-def _cutter(length: int, axes: NDArray[np.float32] | None) -> Any:
-    if axes is None:
-        return lambda vectors: unit(vectors[:, :length])
-    return lambda vectors: unit(vectors @ axes[:length].T)
+def shortened(vectors: Embeddings, length: int, axes: NDArray[np.float32] | None = None) -> Embeddings:
+    """The first dimensions, as unit vectors again; 0 stays 0. [texts, dimensions] -> [texts, length]
+
+    Args:
+        axes: from `principal_axes`, to turn the vectors before they are cut; None: they are cut as they are.
+    """
+    cut = vectors[:, :length] if axes is None else vectors @ axes[:length].T
+    made: Embeddings = (cut / np.maximum(np.linalg.norm(cut, axis=1, keepdims=True), 1e-12)).astype(np.float32)
+    return made

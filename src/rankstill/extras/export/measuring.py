@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,11 +14,13 @@ from numpy.typing import NDArray
 
 from rankstill.compute.precision import autocast, fast_precision
 from rankstill.evaluation import Comparison, EvaluationTable, evaluate_runs
-from rankstill.extras.export.search import Vectors, vectors_run
+from rankstill.evaluation.systems import nearest_run
 from rankstill.extras.export.standalone import Retriever
 from rankstill.extras.export.variants import VARIANTS
 from rankstill.progress import progress
 from rankstill.retrieval import encode as encode_texts
+from rankstill.retrieval import nearest_passages
+from rankstill.retrieval.dense import Embeddings
 from rankstill.tables import markdown_rows
 
 if TYPE_CHECKING:
@@ -28,10 +31,10 @@ if TYPE_CHECKING:
 MEASURE = "nDCG@10"
 _BATCH = 32
 _TIMED, _ROUNDS = 64, 5
+_SEARCHED = 100
 
-Encode = Callable[[Sequence[str], str], Vectors]
+Encode = Callable[[Sequence[str], str], Embeddings]
 """Texts and what they are, "query" or "document", to unit vectors. [texts, dimensions]"""
-Pair = tuple[Vectors, Vectors]
 TORCH, TORCH_FAST = "torch", "torch, bfloat16"
 
 
@@ -131,7 +134,9 @@ class Speed:
     high: float
 
 
-def sample_passages(dataset: Dataset, passages: Vectors, queries: Vectors, count: int, seed: int) -> NDArray[np.int64]:
+def sample_passages(
+    dataset: Dataset, passages: Embeddings, queries: Embeddings, count: int, seed: int
+) -> NDArray[np.int64]:
     """The passages that decide a measure: the relevant ones, then the best of each query in turn, then any.
 
     Args:
@@ -150,21 +155,20 @@ def sample_passages(dataset: Dataset, passages: Vectors, queries: Vectors, count
         if grade > 0
     }
     count = max(count, len(chosen))
-    nearest = vectors_run(corpus.ids, passages, dataset.test, queries, left_out=corpus.repeats)
-    found = [list(best) for best in nearest.values()]
-    by_rank = (corpus.position(best[rank]) for rank in range(max(map(len, found), default=0)) for best in found)
-    others = np.random.default_rng(seed).permutation(len(corpus)).tolist()
-    for position in (*by_rank, *others):
+    nearest, _ = nearest_passages(queries, passages, _SEARCHED, left_out=corpus.repeats)
+    by_rank = nearest.T.ravel()
+    others = np.random.default_rng(seed).permutation(len(corpus))
+    for position in (*by_rank.tolist(), *others.tolist()):
         if len(chosen) >= count:
             break
         chosen.setdefault(position)
     return np.array(sorted(chosen), dtype=np.int64)
 
 
-def encode_all(encoders: Mapping[str, Encode], texts: Sequence[str], kind: str) -> dict[str, Vectors]:
+def _encode_all(encoders: Mapping[str, Encode], texts: Sequence[str], kind: str) -> dict[str, Embeddings]:
     """Every form's vectors of these texts, encoded longest first. name -> [texts, dimensions]"""
     order = sorted(range(len(texts)), key=lambda row: -len(texts[row]))
-    made: dict[str, Vectors] = {}
+    made: dict[str, Embeddings] = {}
     for name, encode in encoders.items():
         parts = []
         with progress(f"encoding with {name}", len(texts)) as advance:
@@ -177,41 +181,24 @@ def encode_all(encoders: Mapping[str, Encode], texts: Sequence[str], kind: str) 
     return made
 
 
-def quality(
+def _quality(
     dataset: Dataset,
     sample: NDArray[np.int64],
-    passages: Mapping[str, Vectors],
-    queries: Mapping[str, Vectors],
+    passages: Mapping[str, Embeddings],
+    queries: Mapping[str, Embeddings],
     seed: int,
 ) -> EvaluationTable | None:
-    """Each form measured on the sample, compared with the first; None if the dataset has no test queries.
-
-    Args:
-        passages: name -> vectors of the sample. [passages, dimensions]
-        queries: name -> vectors of the test queries. [queries, dimensions]
-    """
+    """Each form's vectors measured on the sample, compared with the first's; None if there are no test queries."""
     if not dataset.test:
         return None
-    ids = [dataset.corpus.ids[int(position)] for position in sample]
-    repeats = dataset.corpus.repeats
-    left_out = None if repeats is None else repeats[sample]
-    runs = {name: vectors_run(ids, passages[name], dataset.test, queries[name], left_out=left_out) for name in passages}
+    runs = {
+        name: nearest_run(vectors, queries[name], dataset.corpus, dataset.test, some=sample)
+        for name, vectors in passages.items()
+    }
     return evaluate_runs(runs, dataset.test_qrels(), next(iter(passages)), (MEASURE,), seed)
 
 
-def agreement(passages: Pair, queries: Pair | None) -> Agreement:
-    """How near a form is to the model itself.
-
-    Args:
-        passages: their vectors by the form and by the model. Each [passages, dimensions]
-        queries: likewise; None where there are none.
-    """
-    cosines = np.einsum("td,td->t", *passages)
-    asked = float(np.einsum("td,td->t", *queries).mean()) if queries else None
-    return Agreement(float(cosines.mean()), float(cosines.min()), asked)
-
-
-def speeds(encoders: Mapping[str, Encode], texts: Sequence[str], seed: int) -> dict[str, Speed]:
+def _speeds(encoders: Mapping[str, Encode], texts: Sequence[str], seed: int) -> dict[str, Speed]:
     """Time every form on the same passages, in turn, in several rounds; the first is what the ratios are to."""
     draw = np.random.default_rng(seed).permutation(len(texts))[:_TIMED]
     timed = sorted((texts[int(row)] for row in draw), key=lambda text: -len(text))
@@ -226,12 +213,13 @@ def speeds(encoders: Mapping[str, Encode], texts: Sequence[str], seed: int) -> d
                     seconds[name].append(time.perf_counter() - began)
                     advance(1)
     reference = np.array(next(iter(seconds.values())))
-    return {name: _speed(np.array(taken), reference, len(timed)) for name, taken in seconds.items()}
-
-
-def _speed(taken: NDArray[np.float64], reference: NDArray[np.float64], texts: int) -> Speed:
-    ratios = reference / taken
-    return Speed(float(texts / np.median(taken)), float(np.median(ratios)), float(ratios.min()), float(ratios.max()))
+    found = {}
+    for name, rounds in seconds.items():
+        taken = np.array(rounds)
+        ratios = reference / taken
+        middle = float(len(timed) / np.median(taken)), float(np.median(ratios))
+        found[name] = Speed(*middle, float(ratios.min()), float(ratios.max()))
+    return found
 
 
 def measure_variants(
@@ -239,7 +227,7 @@ def measure_variants(
     folder: Path,
     variants: Sequence[str],
     dataset: Dataset,
-    vectors: Vectors,
+    vectors: Embeddings,
     passages: int,
     seed: int,
 ) -> ExportTable:
@@ -264,17 +252,22 @@ def measure_variants(
     model.truncate_dim = kept
     sample = sample_passages(dataset, vectors, searched, passages, seed)
     texts = dataset.corpus.texts(int(position) for position in sample)
-    made, queries = encode_all(encoders, texts, "document"), encode_all(encoders, asked, "query")
-    table, timed = quality(dataset, sample, made, queries, seed), speeds(encoders, texts, seed)
+    made, queries = _encode_all(encoders, texts, "document"), _encode_all(encoders, asked, "query")
+    table, timed = _quality(dataset, sample, made, queries, seed), _speeds(encoders, texts, seed)
     forms = []
     for name in encoders:
+        near = np.einsum("td,td->t", made[name], made[TORCH])
         system = table.system(name) if table else None
         compared = system.comparisons if system else None
         forms.append(
             ExportedVariant(
                 name=name,
                 megabytes=_size(folder, name, model),
-                agreement=agreement((made[name], made[TORCH]), (queries[name], queries[TORCH]) if queries else None),
+                agreement=Agreement(
+                    passages=float(near.mean()),
+                    worst=float(near.min()),
+                    queries=float(np.einsum("td,td->t", queries[name], queries[TORCH]).mean()) if queries else None,
+                ),
                 speed=timed[name],
                 quality=system.values[MEASURE] if system else None,
                 comparison=compared[MEASURE] if compared else None,
@@ -284,13 +277,12 @@ def measure_variants(
 
 
 def _torch(model: SentenceTransformer, *, fast: bool) -> Encode:
-    def encode_texts(texts: Sequence[str], kind: str) -> Vectors:
+    def encode_texts(texts: Sequence[str], kind: str) -> Embeddings:
         way = model.encode_query if kind == "query" else model.encode_document
-        arguments = {"batch_size": len(texts), "show_progress_bar": False, "normalize_embeddings": True}
-        if not fast:
-            return np.asarray(way(list(texts), **arguments))
-        with autocast("cpu"):
-            return np.asarray(way(list(texts), **arguments))
+        with autocast("cpu") if fast else nullcontext():
+            return np.asarray(
+                way(list(texts), batch_size=len(texts), show_progress_bar=False, normalize_embeddings=True)
+            )
 
     return encode_texts
 

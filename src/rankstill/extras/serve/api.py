@@ -11,36 +11,12 @@ from fastapi import APIRouter
 
 from rankstill.data import Dataset, Query
 from rankstill.evaluation.answers import has_answer
+from rankstill.extras.serve import schemas
 from rankstill.extras.serve.problems import problem
-from rankstill.extras.serve.schemas import (
-    LONGEST_TEXT,
-    About,
-    Counts,
-    Embedding,
-    EmbeddingsRequest,
-    EmbeddingsResponse,
-    Example,
-    Gold,
-    Health,
-    Mark,
-    MarkRequest,
-    Model,
-    Models,
-    Offered,
-    Passage,
-    ProblemResponse,
-    RerankRequest,
-    RerankResponse,
-    RerankResult,
-    SearchRequest,
-    SearchResponse,
-    SystemResult,
-    Usage,
-    VoteRequest,
-)
 from rankstill.extras.serve.service import EmbeddedText, Service, SystemHits
 from rankstill.extras.serve.systems import SYSTEMS, SystemName
 from rankstill.extras.serve.votes import Votes
+from rankstill.retrieval.dense import Embeddings
 
 _EXAMPLES = 200
 _OTHER_DIMENSIONS = (
@@ -48,7 +24,7 @@ _OTHER_DIMENSIONS = (
     "out. `rankstill export --dimensions` makes a retriever of shorter vectors, and measures it."
 )
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
-    status: {"model": ProblemResponse, "description": description}
+    status: {"model": schemas.ProblemResponse, "description": description}
     for status, description in {
         400: "Not readable",
         403: "From a page of another origin",
@@ -77,35 +53,35 @@ def routes(service: Service, votes: Votes) -> APIRouter:
 
 def _add_search(router: APIRouter, service: Service, votes: Votes) -> None:
     @router.post("/search")
-    async def search(request: SearchRequest) -> SearchResponse:
+    async def search(request: schemas.SearchRequest) -> schemas.SearchResponse:
         """Search by each of these systems, best passages first."""
         found = await service.search(request.query, list(dict.fromkeys(request.systems)))
-        return search_response(request.query, found, request.k, service.opened.dataset, votes)
+        return _search_response(request.query, found, request.k, service.opened.dataset, votes)
 
 
 def _add_models(router: APIRouter, service: Service) -> None:
     opened = service.opened
-    served = Model(id=opened.name, created=int(opened.workspace.path("retriever").stat().st_mtime))
+    served = schemas.Model(id=opened.name, created=int(opened.workspace.path("retriever").stat().st_mtime))
 
-    async def embed(request: EmbeddingsRequest) -> Any:
+    async def embed(request: schemas.EmbeddingsRequest) -> Any:
         """Vectors by the new retriever, in the shape of OpenAI's API."""
         dimensions = opened.after.passages.shape[1]
         if request.dimensions not in (None, dimensions):
             return problem(422, _OTHER_DIMENSIONS.format(dimensions), "dimensions")
         texts = [request.input] if isinstance(request.input, str) else request.input
         embedded = await service.embed(texts, request.input_type)
-        return embeddings_response(embedded, request.encoding_format, opened.name)
+        return _embeddings_response(embedded, request.encoding_format, opened.name)
 
     for path in ("/v1/embeddings", "/embed"):
         operation = path.strip("/").replace("/", "_")
-        router.post(path, operation_id=operation, response_model=EmbeddingsResponse)(embed)
+        router.post(path, operation_id=operation, response_model=schemas.EmbeddingsResponse)(embed)
 
     @router.get("/v1/models")
-    async def models() -> Models:
+    async def models() -> schemas.Models:
         """The one model that is served, in the shape of OpenAI's API."""
-        return Models(data=[served])
+        return schemas.Models(data=[served])
 
-    @router.get("/v1/models/{model}", response_model=Model)
+    @router.get("/v1/models/{model}", response_model=schemas.Model)
     async def model(model: str) -> Any:
         """The same by its name."""
         if model != served.id:
@@ -113,47 +89,49 @@ def _add_models(router: APIRouter, service: Service) -> None:
         return served
 
     @router.post("/rerank")
-    async def rerank(request: RerankRequest) -> RerankResponse:
+    async def rerank(request: schemas.RerankRequest) -> schemas.RerankResponse:
         """Order passages for a query by the ranker, in the shape that rerank endpoints share."""
         ranked = await service.rerank(request.query, request.documents)
-        results = [RerankResult(index=each.position, relevance_score=each.score) for each in ranked[: request.top_n]]
-        return RerankResponse(model=service.opened.name, results=results)
+        results = [
+            schemas.RerankResult(index=each.position, relevance_score=each.score) for each in ranked[: request.top_n]
+        ]
+        return schemas.RerankResponse(model=service.opened.name, results=results)
 
 
 def _add_votes(router: APIRouter, service: Service, votes: Votes) -> None:
     corpus = service.opened.dataset.corpus
 
     @router.post("/votes")
-    async def vote(request: VoteRequest) -> Counts:
+    async def vote(request: schemas.VoteRequest) -> schemas.Counts:
         """Say which list is better for a query; a later vote on it replaces an earlier one."""
         found = await service.search(request.query, ["before", "after"])
         lists = {system: [corpus.ids[at] for at in each.positions[: request.k]] for system, each in found.items()}
         await asyncio.to_thread(votes.vote, request.query, request.better, lists, blind=request.blind)
-        return Counts(**votes.counts())
+        return schemas.Counts(**votes.counts())
 
-    @router.post("/marks", response_model=Mark)
-    async def mark(request: MarkRequest) -> Any:
+    @router.post("/marks", response_model=schemas.Mark)
+    async def mark(request: schemas.MarkRequest) -> Any:
         """Mark a passage as relevant to a query or not; a later mark replaces an earlier one."""
         if request.passage_id not in corpus:
             return problem(404, "The corpus has no passage of that id.", "passage_id")
         await asyncio.to_thread(votes.mark, request.query, request.passage_id, request.grade)
-        return Mark(passage_id=request.passage_id, grade=request.grade)
+        return schemas.Mark(passage_id=request.passage_id, grade=request.grade)
 
 
 def _add_state(router: APIRouter, service: Service, votes: Votes) -> None:
     opened = service.opened
-    examples = example_queries(opened.dataset, service.measured.most_changed(), _EXAMPLES)
+    examples = _examples(opened.dataset, service.measured.most_changed())
 
     @router.get("/health")
-    async def health() -> Health:
+    async def health() -> schemas.Health:
         """Whether the server works, and whether what it serves is still what the workspace holds."""
         changed = await asyncio.to_thread(opened.changed_since)
-        return Health(workspace=opened.name, waiting=service.waiting, changed=changed)
+        return schemas.Health(workspace=opened.name, waiting=service.waiting, changed=changed)
 
     @router.get("/about")
-    async def about() -> About:
+    async def about() -> schemas.About:
         """What is served, and queries to try."""
-        return About(
+        return schemas.About(
             workspace=opened.name,
             dataset=opened.dataset.name,
             model=opened.config.retriever.model,
@@ -161,35 +139,37 @@ def _add_state(router: APIRouter, service: Service, votes: Votes) -> None:
             dimensions=opened.after.passages.shape[1],
             ranker=opened.has_ranker,
             systems=[
-                Offered(name=name, title=each.title, what=each.what, scores=each.scores)
+                schemas.Offered(name=name, title=each.title, what=each.what, scores=each.scores)
                 for name, each in service.offered.items()
             ],
-            votes=Counts(**votes.counts()),
-            examples=[Example(id=each.id, text=each.text) for each in examples],
+            votes=schemas.Counts(**votes.counts()),
+            examples=examples,
         )
 
 
-def embeddings_response(
+def _embeddings_response(
     embedded: Sequence[EmbeddedText], encoding: Literal["float", "base64"], model: str
-) -> EmbeddingsResponse:
-    """The response to an embeddings request; base64 packs little-endian float32, as OpenAI's client unpacks it."""
-    tokens = sum(each.tokens for each in embedded)
-    return EmbeddingsResponse(
-        data=[Embedding(index=index, embedding=_as_json(each, encoding)) for index, each in enumerate(embedded)],
+) -> schemas.EmbeddingsResponse:
+    tokens = sum(count for _, count in embedded)
+    return schemas.EmbeddingsResponse(
+        data=[
+            schemas.Embedding(index=index, embedding=_as_json(each, encoding))
+            for index, (each, _) in enumerate(embedded)
+        ],
         model=model,
-        usage=Usage(prompt_tokens=tokens, total_tokens=tokens),
+        usage=schemas.Usage(prompt_tokens=tokens, total_tokens=tokens),
     )
 
 
-def _as_json(embedded: EmbeddedText, encoding: Literal["float", "base64"]) -> list[float] | str:
-    vector = embedded.vector.astype("<f4")
+def _as_json(vector: Embeddings, encoding: Literal["float", "base64"]) -> list[float] | str:
+    """base64 packs little-endian float32, as OpenAI's client unpacks it."""
+    vector = vector.astype("<f4")
     return base64.b64encode(vector.tobytes()).decode("ascii") if encoding == "base64" else vector.tolist()
 
 
-def search_response(
+def _search_response(
     text: str, found: Mapping[SystemName, SystemHits], k: int, dataset: Dataset, votes: Votes
-) -> SearchResponse:
-    """The lists of each system for a query, the best k passages of each."""
+) -> schemas.SearchResponse:
     query = votes.query(text)
     ranks = {system: {at: rank for rank, at in enumerate(each.positions, start=1)} for system, each in found.items()}
     marks = votes.marks(text)
@@ -198,14 +178,14 @@ def search_response(
     def ranks_of(position: int) -> dict[str, int | None]:
         return {system: each.get(position) for system, each in ranks.items()}
 
-    def passage(position: int, score: float) -> Passage:
+    def passage(position: int, score: float) -> schemas.Passage:
         corpus = dataset.corpus
         passage_id, body = corpus.ids[position], corpus.bodies[position]
-        return Passage(
+        return schemas.Passage(
             id=passage_id,
             title=corpus.titles[position],
-            text=body[:LONGEST_TEXT],
-            cut=len(body) > LONGEST_TEXT,
+            text=body[: schemas.LONGEST_TEXT],
+            cut=len(body) > schemas.LONGEST_TEXT,
             score=score,
             relevant=_relevant(query, passage_id, body, grades),
             mark=marks.get(passage_id),
@@ -213,7 +193,7 @@ def search_response(
         )
 
     results = [
-        SystemResult(
+        schemas.SystemResult(
             system=system,
             scores=SYSTEMS[system].scores,
             milliseconds=round(each.milliseconds, 1),
@@ -221,11 +201,11 @@ def search_response(
         )
         for system, each in found.items()
     ]
-    return SearchResponse(
+    return schemas.SearchResponse(
         query=text,
         query_id=query.id if query.id in dataset.queries else None,
         gold=[
-            Gold(id=passage_id, title=dataset.corpus.titles[position], ranks=ranks_of(position))
+            schemas.Gold(id=passage_id, title=dataset.corpus.titles[position], ranks=ranks_of(position))
             for passage_id, position in _gold(grades, dataset)
         ],
         vote=votes.better(text),
@@ -233,19 +213,13 @@ def search_response(
     )
 
 
-def example_queries(dataset: Dataset, changed: Sequence[str], count: int) -> Sequence[Query]:
-    """Queries to try.
-
-    Args:
-        dataset: holds them.
-        changed: test queries, those first that changed most; without any, queries from all over the dataset are taken.
-        count: at most so many.
-    """
+def _examples(dataset: Dataset, changed: Sequence[str]) -> list[schemas.Example]:
+    """Queries to try: those that changed most; without any, queries from all over the dataset."""
     known = [query_id for query_id in changed if query_id in dataset.queries]
     if not known:
         ids = dataset.test or dataset.train
-        known = list(ids[:: max(1, len(ids) // count)])
-    return [dataset.queries[query_id] for query_id in known[:count]]
+        known = list(ids[:: max(1, len(ids) // _EXAMPLES)])
+    return [schemas.Example(id=query_id, text=dataset.queries[query_id].text) for query_id in known[:_EXAMPLES]]
 
 
 def _relevant(query: Query, passage_id: str, body: str, grades: Mapping[str, int]) -> bool:

@@ -11,6 +11,9 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+
 from rankstill.extras.serve.problems import problem
 
 if TYPE_CHECKING:
@@ -28,15 +31,6 @@ _HEADERS = {
 }
 _PATIENCE = 30.0
 """Seconds in which a request's body must arrive."""
-
-
-class RefusalError(Exception):
-    """Why a request is turned away before anything looks at it."""
-
-    def __init__(self, status: int, message: str) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
 
 
 class Guard:
@@ -61,34 +55,35 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                own = [(name.encode(), value.encode()) for name, value in _HEADERS.items()]
-                message["headers"] = [*message["headers"], *own]
+                MutableHeaders(scope=message).update(_HEADERS)
             await send(message)
 
         try:
             body = await self._admit(scope, receive)
-        except RefusalError as refusal:
-            await problem(refusal.status, refusal.message)(scope, receive, send_with_headers)
+        except HTTPException as refusal:
+            await problem(refusal.status_code, refusal.detail)(scope, receive, send_with_headers)
             return
         await self._app(scope, _replay(body, receive), send_with_headers)
 
     async def _admit(self, scope: Scope, receive: Receive) -> bytes:
         headers = {name.decode("latin-1"): value.decode("latin-1") for name, value in scope["headers"]}
         if not self._names_us(f"//{headers.get('host', '')}"):
-            raise RefusalError(421, "This server does not answer to that host name. Start it with the name as allowed.")
+            raise HTTPException(
+                421, "This server does not answer to that host name. Start it with the name as allowed."
+            )
         if "origin" in headers and not self._names_us(headers["origin"]):
-            raise RefusalError(403, "Pages of other origins may not use this server.")
+            raise HTTPException(403, "Pages of other origins may not use this server.")
         if scope["method"] not in ("POST", "PUT", "PATCH"):
             return b""
         if headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
-            raise RefusalError(415, "Send the body as application/json.")
+            raise HTTPException(415, "Send the body as application/json.")
         length = headers.get("content-length", "0")
         if not length.isdigit() or int(length) > self._largest_body:
             raise self._too_large()
         try:
             return await asyncio.wait_for(self._read(receive), _PATIENCE)
         except asyncio.TimeoutError:
-            raise RefusalError(408, "The request's body did not arrive in time.") from None
+            raise HTTPException(408, "The request's body did not arrive in time.") from None
 
     async def _read(self, receive: Receive) -> bytes:
         body = bytearray()
@@ -103,8 +98,8 @@ class Guard:
                 raise self._too_large()
         return bytes(body)
 
-    def _too_large(self) -> RefusalError:
-        return RefusalError(
+    def _too_large(self) -> HTTPException:
+        return HTTPException(
             413, f"A request may have {self._largest_body:,} bytes at most. Send fewer or shorter texts."
         )
 

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from fastapi import FastAPI
     from starlette.requests import Request
 
-RETRY_AFTER = "1"
+_STATUS: dict[type[RankstillError], int] = {BusyError: 503, NoSystemError: 404}
+"""Of our own errors; of any other it is 500."""
 _FIELD = re.compile(r"[a-z_]{1,40}")
 _TOLD = {404: "There is nothing at this path. See /docs.", 405: "This path does not take that method."}
 
@@ -45,23 +46,16 @@ def tell_problems(app: FastAPI) -> None:
         message = _TOLD.get(error.status_code, "The request cannot be read.")
         return problem(error.status_code, message, headers=error.headers)
 
-    async def busy(_: Request, error: Any) -> JSONResponse:
-        return problem(503, str(error), headers={"retry-after": RETRY_AFTER})
-
-    async def no_system(_: Request, error: Any) -> JSONResponse:
-        return problem(404, str(error))
-
-    async def failed(_: Request, error: Any) -> JSONResponse:
-        return problem(500, str(error))
+    async def ours(_: Request, error: Any) -> JSONResponse:
+        status = _STATUS.get(type(error), 500)
+        return problem(status, str(error), headers={"retry-after": "1"} if status == 503 else None)
 
     async def broken(_: Request, __: Any) -> JSONResponse:
         return problem(500, "Something went wrong here; the server's log says what.")
 
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(HTTPException, refused)
-    app.add_exception_handler(BusyError, busy)
-    app.add_exception_handler(NoSystemError, no_system)
-    app.add_exception_handler(RankstillError, failed)
+    app.add_exception_handler(RankstillError, ours)
     app.add_exception_handler(Exception, broken)
 
 

@@ -3,26 +3,26 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from rankstill.components import Components
 from rankstill.compute.precision import autocast
 from rankstill.config import Config, read_config
 from rankstill.data import Dataset, load_dataset
-from rankstill.errors import DataError, RankstillError, WorkspaceError
+from rankstill.errors import DataError, WorkspaceError
+from rankstill.evaluation.systems import made_systems
 from rankstill.models import load_bi_encoder, load_multi_vector
 from rankstill.multi_vector import MeanMaxSim, TokenIndex
 from rankstill.progress import say
 from rankstill.ranker import Ranker
-from rankstill.retrieval import FirstStage, PassageScorer
+from rankstill.retrieval import FirstStage, PassageScorer, load_vectors
 from rankstill.retrieval.bm25 import BM25Index, is_cached
 from rankstill.retrieval.hybrid import Hybrid
 from rankstill.steps import title
@@ -121,6 +121,7 @@ class ServedWorkspace:
     dataset: Dataset
     before: Retriever
     after: Retriever
+    _late: dict[str, tuple[MultiVectorEncoder, TokenIndex]] = field(default_factory=dict, init=False, repr=False)
 
     @property
     def name(self) -> str:
@@ -158,19 +159,15 @@ class ServedWorkspace:
         record = self.workspace.record("reranker")
         return record is not None and "reranker" in record.outputs
 
-    def has_hybrid(self, file: str) -> bool:
-        """Whether the chain fitted one of BM25 and a bi-encoder: it does where it has a ranker."""
-        return self.has_ranker and self.workspace.path(file).is_file()
-
     @cached_property
-    def has_multi_vector(self) -> bool:
-        """Whether there is a multi-vector retriever."""
-        return Components(self.config, self.workspace, self.dataset).has_multi_vector
-
-    @cached_property
-    def has_distilled_multi_vector(self) -> bool:
-        """Whether the run trained the multi-vector retriever."""
-        return Components(self.config, self.workspace, self.dataset).has_distilled_multi_vector
+    def made_systems(self) -> Collection[str]:
+        """The rows of the run's table that the workspace has the parts of."""
+        made = made_systems(Components(self.config, self.workspace, self.dataset), with_ranker=self.has_ranker)
+        return [
+            name
+            for name, system in made.items()
+            if system.kind != "hybrid" or self.workspace.path(system.made).is_file()
+        ]
 
     @cached_property
     def bm25(self) -> BM25Index:
@@ -194,19 +191,18 @@ class ServedWorkspace:
         with self.unchanged():
             return Hybrid.load(self.workspace.path(file))
 
-    @cached_property
-    def late(self) -> tuple[MultiVectorEncoder, TokenIndex]:
-        """The multi-vector retriever, and the passages' token vectors, which stay on disk. Slow on first use.
+    def late(self, folder: str) -> tuple[MultiVectorEncoder, TokenIndex]:
+        """A multi-vector retriever, and the passages' token vectors, which stay on disk. Slow on first use.
+
+        Args:
+            folder: "multi-vector", or "multi-vector-distilled".
 
         Raises:
             WorkspaceError: a run has replaced them since the workspace was opened, or they are of another corpus.
         """
-        return self._load_late("multi-vector")
-
-    @cached_property
-    def late_after(self) -> tuple[MultiVectorEncoder, TokenIndex]:
-        """As `late`, of the trained multi-vector retriever."""
-        return self._load_late("multi-vector-distilled")
+        if folder not in self._late:
+            self._late[folder] = self._load_late(folder)
+        return self._late[folder]
 
     def _load_late(self, folder: str) -> tuple[MultiVectorEncoder, TokenIndex]:
         with _timed(f"loading {folder}"), self.unchanged():
@@ -229,8 +225,8 @@ class ServedWorkspace:
         if ranker.first_stage is not None:  # its encoders are here already: one copy of each will do
             late = None
             if ranker.first_stage.late is not None:
-                late, _ = self.late
-                stage = stage.with_late(MeanMaxSim(*self.late))
+                late, index = self.late("multi-vector")
+                stage = stage.with_late(MeanMaxSim(late, index))
             ranker.first_stage = PassageScorer(self.after.model, self.bm25.statistics, late)
         return stage, ranker
 
@@ -245,18 +241,12 @@ def open_workspace(folder: Path) -> ServedWorkspace:
     workspace = ReadOnlyWorkspace(folder)
     wanted = workspace.fingerprints()
     try:
-        opened = _load(workspace)
-        trouble = None
-    except (RankstillError, OSError) as error:
-        opened, trouble = None, error
-    if ReadOnlyWorkspace(folder).fingerprints() != wanted:
-        raise WorkspaceError(f"{folder}: a run replaced parts of it just now. Wait for its end, then serve it.")
-    if isinstance(trouble, OSError):
-        raise WorkspaceError(f"{folder}: cannot be read ({trouble}). Run `rankstill run` on it again.") from trouble
-    if opened is None:
-        assert trouble is not None
-        raise trouble
-    return opened
+        return _load(workspace)
+    except OSError as error:
+        raise WorkspaceError(f"{folder}: cannot be read ({error}). Run `rankstill run` on it again.") from error
+    finally:  # which of the two says more: what went wrong may be the run's doing
+        if ReadOnlyWorkspace(folder).fingerprints() != wanted:
+            raise WorkspaceError(f"{folder}: a run replaced parts of it just now. Wait for its end, then serve it.")
 
 
 def _load(workspace: ReadOnlyWorkspace) -> ServedWorkspace:
@@ -291,12 +281,8 @@ def _timed(what: str) -> Iterator[None]:
 
 
 def _retriever(name: Literal["before", "after"], model: SentenceTransformer, vectors: Path) -> Retriever:
-    return Retriever(name, model, _held(np.load(vectors / "passages.npy", mmap_mode="r")))
-
-
-def _held(mapped: NDArray[Any]) -> NDArray[Any]:
-    """The mapped file itself: a memmap may be read anew by its name, and a run may have put another file there."""
-    return mapped.view(np.ndarray)
+    # Not as a memmap, which may be read anew by its name: a run may have put another file there.
+    return Retriever(name, model, load_vectors(vectors).view(np.ndarray))
 
 
 def _check_vectors(retriever: Retriever, dataset: Dataset, folder: Path) -> None:

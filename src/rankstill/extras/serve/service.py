@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rankstill.errors import DataError, RankstillError
 from rankstill.evaluation.runs import Run, rank_order, read_run
@@ -27,9 +27,14 @@ if TYPE_CHECKING:
     from rankstill.retrieval.dense import Embeddings
 
 
+EmbeddedText = tuple["Embeddings", int]
+"""A text's vector [dimensions], and how many tokens were read."""
 _AT_LEAST_SHARED = 0.9
 _TOLERANCE = 0.05
 _SHOWN = 10
+_FEW = 8
+"""Queries in a batch: whoever scores the whole corpus holds a number a passage for each query, and the ranker reads
+some dozen passages. The two bi-encoders take as many as the server does."""
 
 
 class MeasuredRuns:
@@ -99,14 +104,6 @@ def _first(found: Mapping[str, float]) -> set[str]:
 
 
 @dataclass(frozen=True)
-class EmbeddedText:
-    """A text's vector. [dimensions]"""
-
-    vector: Embeddings
-    tokens: int
-
-
-@dataclass(frozen=True)
 class SystemHits:
     """What one system found for a query.
 
@@ -135,15 +132,17 @@ class Service:
     def __init__(self, opened: ServedWorkspace, limits: Limits) -> None:
         self.opened = opened
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="models")
-        self._embedding = Batcher(self._embed_all, self._executor, limits)
-        self.offered = {name: system for name, system in SYSTEMS.items() if system.is_there(opened)}
+        self._embedding: dict[Kind, Batcher[str, EmbeddedText]] = {
+            kind: Batcher(partial(self._embed_all, kind), self._executor, limits) for kind in ("query", "document")
+        }
+        few = replace(limits, at_most=min(limits.at_most, _FEW))
+        self.offered = {name: system for name, system in SYSTEMS.items() if system.row in opened.made_systems}
         # Those that were asked for, and the two that are loaded in any case.
         self._searches: dict[SystemName, Search] = {name: SYSTEMS[name].open(opened) for name in LOADED}
         self._searching: dict[SystemName, Batcher[str, SystemHits]] = {
-            name: Batcher(partial(self._search_all, name), self._executor, _at_most(limits, system.at_once))
+            name: Batcher(partial(self._search_all, name), self._executor, limits if name in LOADED else few)
             for name, system in self.offered.items()
         }
-        few = _at_most(limits, SYSTEMS["ranker"].at_once)
         self._reranking = Batcher(self._rerank_all, self._executor, few)
         self._loading = asyncio.Lock()
         self.measured = MeasuredRuns(opened.workspace.folder)
@@ -157,12 +156,12 @@ class Service:
     @property
     def waiting(self) -> int:
         """Texts that wait to be worked on."""
-        searching = sum(batcher.waiting for batcher in self._searching.values())
-        return self._embedding.waiting + self._reranking.waiting + searching
+        batchers: list[Batcher[Any, Any]] = [*self._embedding.values(), *self._searching.values(), self._reranking]
+        return sum(batcher.waiting for batcher in batchers)
 
     async def embed(self, texts: Sequence[str], kind: Kind) -> list[EmbeddedText]:
         """Vectors by the new retriever; BusyError if too much is waiting already."""
-        return await self._embedding.submit([(kind, text) for text in texts])
+        return await self._embedding[kind].submit(texts)
 
     async def search(self, query: str, systems: Sequence[SystemName]) -> dict[SystemName, SystemHits]:
         """Each system's list.
@@ -197,17 +196,9 @@ class Service:
             if name not in self._searches:
                 self._searches[name] = await asyncio.to_thread(SYSTEMS[name].open, self.opened)
 
-    def _embed_all(self, items: Sequence[tuple[Kind, str]]) -> list[EmbeddedText]:
-        system = self.opened.after
-        made: list[EmbeddedText | None] = [None] * len(items)
-        for kind in ("query", "document"):
-            rows = [row for row, item in enumerate(items) if item[0] == kind]
-            if rows:
-                texts = [items[row][1] for row in rows]
-                vectors, tokens = system.encode(texts, kind), system.count_tokens(texts)
-                for row, vector, count in zip(rows, vectors, tokens, strict=True):
-                    made[row] = EmbeddedText(vector, count)
-        return [each for each in made if each is not None]
+    def _embed_all(self, kind: Kind, texts: Sequence[str]) -> list[EmbeddedText]:
+        retriever = self.opened.after
+        return list(zip(retriever.encode(texts, kind), retriever.count_tokens(texts), strict=True))
 
     def _search_all(self, name: SystemName, queries: Sequence[str]) -> list[SystemHits]:
         started = time.perf_counter()
@@ -229,7 +220,3 @@ class Service:
     def _rerank_all(self, items: Sequence[tuple[str, tuple[str, ...]]]) -> list[list[ScoredPassage]]:
         _, ranker = self.opened.reranking
         return [ranker.rank(query, documents) for query, documents in items]
-
-
-def _at_most(limits: Limits, items: int | None) -> Limits:
-    return limits if items is None else replace(limits, at_most=min(limits.at_most, items))

@@ -9,12 +9,14 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from rankstill.evaluation import systems as measured
-from rankstill.evaluation.systems import hybrid_run, multi_vector_runs, nearest_run, reranked_run
 from rankstill.multi_vector import TwoStage
 
 if TYPE_CHECKING:
     from rankstill.evaluation.runs import Run
-    from rankstill.extras.serve.reading import ServedWorkspace
+    from rankstill.evaluation.systems import System
+    from rankstill.extras.serve.reading import Retriever, ServedWorkspace
+    from rankstill.ranker import Ranker
+    from rankstill.retrieval import FirstStage
 
 SystemName = Literal[
     "before",
@@ -32,117 +34,99 @@ Search = Callable[[Mapping[str, str]], "Run"]
 
 
 @dataclass(frozen=True)
-class System:
-    """One system.
+class ServedSystem:
+    """A system for the page and the API.
 
     Args:
-        at_once: queries in a batch, at most; None: as many as the server takes. Whoever scores the whole corpus holds
-            a number a passage for each query, and the ranker reads some dozen passages.
+        row: its name in the run's table.
     """
 
+    row: str
     title: str
     what: str
-    scores: str
-    row: str
-    is_there: Callable[[ServedWorkspace], bool]
-    open: Callable[[ServedWorkspace], Search]
-    at_once: int | None = 8
 
+    @property
+    def made(self) -> System:
+        """What it consists of."""
+        return measured.SYSTEMS[self.row]
 
-def _single(title: str, what: str, row: str, *, after: bool = False) -> System:
-    def opened_by(opened: ServedWorkspace) -> Search:
-        retriever = opened.after if after else opened.before
-        device = str(retriever.model.device)
+    @property
+    def scores(self) -> str:
+        """What its scores are."""
+        return _SCORES[self.made.kind]
 
-        def search(queries: Mapping[str, str]) -> Run:
-            asked = retriever.encode(list(queries.values()), "query")
-            return nearest_run(retriever.passages, asked, opened.dataset.corpus, queries, device)
-
-        return search
-
-    return System(title, what, "cosine", row, is_there=lambda _: True, open=opened_by, at_once=None)
-
-
-def _hybrid(title: str, what: str, row: str, *, after: bool = False) -> System:
-    file = "hybrid-distilled.json" if after else "hybrid.json"
-
-    def opened_by(opened: ServedWorkspace) -> Search:
-        return partial(hybrid_run, opened.first_stage(opened.after if after else opened.before), opened.hybrid(file))
-
-    scores = "weighted sum of cosine and BM25"
-    return System(title, what, scores, row, is_there=lambda opened: opened.has_hybrid(file), open=opened_by)
-
-
-def _multi_vector(title: str, what: str, row: str, *, after: bool = False, hybrid: bool = False) -> System:
-    def is_there(opened: ServedWorkspace) -> bool:
-        return opened.has_distilled_multi_vector if after else opened.has_multi_vector
-
-    def opened_by(opened: ServedWorkspace) -> Search:
-        model, index = opened.late_after if after else opened.late
-        first_stage = opened.first_stage(opened.after if after else opened.before)
+    def open(self, opened: ServedWorkspace) -> Search:
+        """What searches with it; slow for models that are not loaded yet."""
+        system = self.made
+        if system.kind == "ranker":
+            return partial(_search_by_ranker, opened, *opened.reranking)
+        retriever = opened.after if system.distilled else opened.before
+        if system.kind == "dense":
+            return partial(_search_by_vector, opened, retriever)
+        first_stage = opened.first_stage(retriever)
+        if system.kind == "hybrid":
+            return partial(measured.hybrid_run, first_stage, opened.hybrid(system.made))
+        folder = "multi-vector-distilled" if system.distilled else "multi-vector"
+        (model, index), weights = opened.late(folder), opened.hybrid(f"hybrid-{folder}.json")
         # Until a run has as many passages, the lists are those of its report.
         two_stage = TwoStage.load(index.folder) if len(index) > _EXACT else None
-        weights = opened.hybrid("hybrid-multi-vector-distilled.json" if after else "hybrid-multi-vector.json")
 
         def search(queries: Mapping[str, str]) -> Run:
             with opened.unchanged():
-                alone, summed = multi_vector_runs(model, index, first_stage, weights, queries, two_stage)
-            return summed if hybrid else alone
+                alone, summed = measured.multi_vector_runs(model, index, first_stage, weights, queries, two_stage)
+            return alone if system.kind == "multi-vector" else summed
 
         return search
 
-    scores = "weighted sum of cosine, BM25 and mean MaxSim" if hybrid else "MaxSim"
-    return System(title, what, scores, row, is_there=is_there, open=opened_by)
+
+def _search_by_vector(opened: ServedWorkspace, retriever: Retriever, queries: Mapping[str, str]) -> Run:
+    asked, device = retriever.encode(list(queries.values()), "query"), str(retriever.model.device)
+    return measured.nearest_run(retriever.passages, asked, opened.dataset.corpus, queries, device)
 
 
-def _by_ranker(opened: ServedWorkspace) -> Search:
-    first_stage, ranker = opened.reranking
-    depth = opened.config.evaluation.rerank_depth
-
-    def search(queries: Mapping[str, str]) -> Run:
-        with opened.unchanged() if first_stage.late else nullcontext():
-            return reranked_run(first_stage, ranker, queries, depth)
-
-    return search
+def _search_by_ranker(
+    opened: ServedWorkspace, first_stage: FirstStage, ranker: Ranker, queries: Mapping[str, str]
+) -> Run:
+    with opened.unchanged() if first_stage.late else nullcontext():
+        return measured.reranked_run(first_stage, ranker, queries, opened.config.evaluation.rerank_depth)
 
 
 _EXACT = 20_000
 """Passages up to which a query is compared with every token of the corpus: half a second on two cores."""
+_SCORES = {
+    "dense": "cosine",
+    "hybrid": "weighted sum of cosine and BM25",
+    "multi-vector": "MaxSim",
+    "multi-vector hybrid": "weighted sum of cosine, BM25 and mean MaxSim",
+    "ranker": "log-odds",
+}
 _WEIGHTS = "with weights from the LLM's rankings"
-SYSTEMS: Mapping[SystemName, System] = {
-    "before": _single("Before", "the retriever as it was", measured.BEFORE),
-    "hybrid-before": _hybrid("Hybrid before", f"BM25 and the retriever as it was, {_WEIGHTS}", measured.HYBRID_BEFORE),
-    "multi-vector": _multi_vector(
-        "Multi-vector", "token vectors of the encoder as it was, matched by late interaction", measured.MULTI_VECTOR
+SYSTEMS: Mapping[SystemName, ServedSystem] = {
+    "before": ServedSystem(measured.BEFORE, "Before", "the retriever as it was"),
+    "hybrid-before": ServedSystem(
+        measured.HYBRID_BEFORE, "Hybrid before", f"BM25 and the retriever as it was, {_WEIGHTS}"
     ),
-    "multi-vector-hybrid": _multi_vector(
+    "multi-vector": ServedSystem(
+        measured.MULTI_VECTOR, "Multi-vector", "token vectors of the encoder as it was, matched by late interaction"
+    ),
+    "multi-vector-hybrid": ServedSystem(
+        measured.MULTI_VECTOR_HYBRID,
         "Multi-vector hybrid",
         f"BM25, the retriever as it was and the multi-vector retriever, {_WEIGHTS}",
-        measured.MULTI_VECTOR_HYBRID,
-        hybrid=True,
     ),
-    "after": _single("After", "the distilled retriever", measured.DISTILLED, after=True),
-    "hybrid-after": _hybrid(
-        "Hybrid after", f"BM25 and the distilled retriever, {_WEIGHTS}", measured.HYBRID_DISTILLED, after=True
+    "after": ServedSystem(measured.DISTILLED, "After", "the distilled retriever"),
+    "hybrid-after": ServedSystem(
+        measured.HYBRID_DISTILLED, "Hybrid after", f"BM25 and the distilled retriever, {_WEIGHTS}"
     ),
-    "multi-vector-after": _multi_vector(
-        "Multi-vector after", "the multi-vector retriever, trained", measured.MULTI_VECTOR_DISTILLED, after=True
+    "multi-vector-after": ServedSystem(
+        measured.MULTI_VECTOR_DISTILLED, "Multi-vector after", "the multi-vector retriever, trained"
     ),
-    "multi-vector-hybrid-after": _multi_vector(
+    "multi-vector-hybrid-after": ServedSystem(
+        measured.MULTI_VECTOR_HYBRID_DISTILLED,
         "Multi-vector hybrid after",
         f"BM25, the distilled retriever and the trained multi-vector retriever, {_WEIGHTS}",
-        measured.MULTI_VECTOR_HYBRID_DISTILLED,
-        after=True,
-        hybrid=True,
     ),
-    "ranker": System(
-        "Ranker",
-        "the ranker on top of the distilled retriever",
-        "log-odds",
-        measured.RANKER_ON_DISTILLED,
-        is_there=lambda opened: opened.has_ranker,
-        open=_by_ranker,
-    ),
+    "ranker": ServedSystem(measured.RANKER_ON_DISTILLED, "Ranker", "the ranker on top of the distilled retriever"),
 }
 """By their names in the API, in the order in which the page shows them."""
 LOADED: tuple[SystemName, ...] = ("before", "after")

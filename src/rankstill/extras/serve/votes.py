@@ -119,7 +119,7 @@ class Votes:
                 os.fsync(log.fileno())
                 # The log is read again, for another server may have written to it.
                 self._judged = read_votes(self.folder.parent)
-                write_qrels_of(self._judged, self.folder)
+                _write_qrels(self._judged, self.folder)
         except OSError as error:
             raise WorkspaceError(
                 f"{self.folder}: the vote was not kept ({error.strerror}). Make room or change its permissions, then "
@@ -148,7 +148,7 @@ def read_votes(workspace: Path) -> dict[str, QueryVotes]:
     return judged
 
 
-def write_qrels_of(judged: Mapping[str, QueryVotes], folder: Path) -> None:
+def _write_qrels(judged: Mapping[str, QueryVotes], folder: Path) -> None:
     """Write `queries.jsonl` and both splits' qrels, as a BEIR folder has them, for all that was judged."""
     (folder / "qrels").mkdir(parents=True, exist_ok=True)
     queries = [{"_id": each.query.id, "text": each.query.text} for each in judged.values()]

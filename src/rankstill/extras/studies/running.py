@@ -16,10 +16,9 @@ from rankstill.evaluation.systems import (
     DISTILLED,
     HYBRID_BEFORE,
     HYBRID_DISTILLED,
-    MULTI_VECTOR,
-    MULTI_VECTOR_HYBRID,
     RANKER,
     RANKER_ON_DISTILLED,
+    SYSTEMS,
     dense_run,
     run_name,
 )
@@ -33,9 +32,6 @@ from rankstill.report.page import machine
 from rankstill.teacher import Ranking, write_rankings
 from rankstill.workspace import Workspace, digest
 
-_LATE = (MULTI_VECTOR, MULTI_VECTOR_HYBRID)
-_WITHOUT_STUDENT = (HYBRID_BEFORE, RANKER, *_LATE)
-"""Systems for which no retriever has to be trained."""
 _DEPTH = 100
 _RUN_FORMAT = 3
 
@@ -152,7 +148,7 @@ class _StudyWorkspace:
             say(f"--- study {self.study.name}, seed {seed}: {variant.name}: {variant.what}")
             write_rankings(lists, self.folder / "lists.jsonl")
             chain = Chain(config, self.workspace, self.dataset)
-            early = variant.system in _WITHOUT_STUDENT
+            early = variant.trained and not SYSTEMS[variant.system].distilled
             chain.run("ranker" if early else "reranker" if variant.trained else "candidates")
             systems = chain_systems(chain.components, self.queries, with_ranker=chain.has_ranker)
             # What one training made is measured at once. The retriever's run, written last, says that it is finished.
@@ -170,7 +166,7 @@ class _StudyWorkspace:
     def _config(self, variant: Variant, seed: int) -> Config:
         seed = seed if variant.trained else self.config.seed
         replayed = {"teacher.kind": "recorded", "teacher.rankings": str(self.folder / "lists.jsonl")}
-        late = {"multi_vector.make": True} if variant.system in _LATE else {}
+        late = {"multi_vector.make": True} if SYSTEMS[variant.system].late else {}
         return make_config(
             self.config.model_dump(mode="json"),
             {**variant.changes, **replayed, **late, "seed": seed},

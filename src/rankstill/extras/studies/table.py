@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -240,14 +240,15 @@ def study_table(
         if each.ranker is not None:
             rankers.setdefault(each.variant.name, []).append(float(_columns(each.ranker, qrels, [main])[main].mean()))
     old = _columns(before, qrels, measures)
-    compared = {
-        name: compare(*_paired(values, variant, main, old[main]), seed=0, resamples=resamples)
-        for name, variant in variants.items()
-    }
-    adjusted = dict(zip(compared, holm([found.p_value for found in compared.values()]), strict=True))
     rows = []
     for name, variant in variants.items():
         seeds = values[name]
+        against = variant.against if variant.against in values and variant.against else BEFORE
+        # Over the seeds that both have; the retriever before is the same for every seed.
+        common = sorted(seeds.keys() & values.get(against, seeds).keys())
+        own = np.mean([seeds[seed][main] for seed in common], axis=0)
+        other = old[main] if against == BEFORE else np.mean([values[against][seed][main] for seed in common], axis=0)
+        comparison = compare(other, own, seed=0, resamples=resamples)
         low, high = interval(np.mean([each[main] for each in seeds.values()], axis=0), 0, resamples)
         rows.append(
             StudyRow(
@@ -257,41 +258,18 @@ def study_table(
                 low=low,
                 high=high,
                 ranker=float(np.mean(rankers[name])) if name in rankers else None,
-                against=_against(values, variant),
-                comparison=compared[name],
-                p_value=adjusted[name],
-                compared_seeds=len(_common_seeds(values, variant)),
+                against=against,
+                comparison=comparison,
+                p_value=comparison.p_value,
+                compared_seeds=len(common),
             )
         )
+    corrected = holm([row.p_value for row in rows])
+    adjusted = tuple(replace(row, p_value=p_value) for row, p_value in zip(rows, corrected, strict=True))
     start = InitialRetriever(
         {name: float(each.mean()) for name, each in old.items()}, *interval(old[main], 0, resamples)
     )
-    return StudyTable(study, tuple(rows), measures, start, dataset.name, len(qrels))
-
-
-def _against(values: Mapping[str, object], variant: Variant) -> str:
-    return variant.against if variant.against in values and variant.against else BEFORE
-
-
-def _paired(
-    values: Mapping[str, Mapping[int, Mapping[str, NDArray[np.float64]]]],
-    variant: Variant,
-    measure: str,
-    before: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Each query's value of what the variant is compared with and of its own, its mean over common seeds."""
-    against, common = _against(values, variant), _common_seeds(values, variant)
-    own = np.mean([values[variant.name][seed][measure] for seed in common], axis=0)
-    if against == BEFORE:
-        return before, own
-    return np.mean([values[against][seed][measure] for seed in common], axis=0), own
-
-
-def _common_seeds(values: Mapping[str, Mapping[int, object]], variant: Variant) -> list[int]:
-    """The variant's seeds that what it is compared with has too; the retriever before is the same for every seed."""
-    against = _against(values, variant)
-    own = values[variant.name].keys()
-    return sorted(own if against == BEFORE else own & values[against].keys())
+    return StudyTable(study, adjusted, measures, start, dataset.name, len(qrels))
 
 
 def _columns(run: Run, qrels: Qrels, measures: Sequence[str]) -> dict[str, NDArray[np.float64]]:

@@ -94,22 +94,18 @@ def relist(
     Returns:
         Rankings in the order given. A list of the LLM's that places a part of its candidates keeps that part.
     """
-    random = np.random.default_rng(seed)
-    return [_relist(ranking, kind, found.get(ranking.query_id, ()), qrels, random) for ranking in rankings]
-
-
-def _relist(
-    ranking: Ranking, kind: ListKind, found: Sequence[str], qrels: Qrels, random: np.random.Generator
-) -> Ranking:
-    order = list(ranking.ranking)
-    if kind == "random":
-        order = [ranking.candidates[row] for row in random.permutation(len(ranking.candidates))]
-    elif kind in ("first-stage", "gold-first-stage"):
-        order = in_order_of(ranking.candidates, found)
-    if kind.startswith("gold"):
-        gold = qrels.get(ranking.query_id, {})
-        order = sorted(order, key=lambda passage_id: gold.get(passage_id, 0) <= 0)  # stable: else as they were
-    return replace(ranking, ranking=tuple(order))
+    random, relisted = np.random.default_rng(seed), []
+    for ranking in rankings:
+        order = list(ranking.ranking)
+        if kind == "random":
+            order = [ranking.candidates[row] for row in random.permutation(len(ranking.candidates))]
+        elif kind in ("first-stage", "gold-first-stage"):
+            order = in_order_of(ranking.candidates, found.get(ranking.query_id, ()))
+        if kind.startswith("gold"):
+            gold = {passage_id for passage_id, grade in qrels.get(ranking.query_id, {}).items() if grade > 0}
+            order = sorted(order, key=lambda passage_id: passage_id not in gold)  # stable: else as they were
+        relisted.append(replace(ranking, ranking=tuple(order)))
+    return relisted
 
 
 def in_order_of(passage_ids: Sequence[str], found: Sequence[str]) -> list[str]:

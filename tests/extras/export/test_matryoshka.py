@@ -1,38 +1,25 @@
-"""Exact search in blocks, and the table of shorter vectors."""
+"""The table of shorter vectors, and the passages that a measure is decided by."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from rankstill.compute.principal_axes import principal_axes
-from rankstill.extras.export import search
-from rankstill.extras.export.matryoshka import truncation_table
+from rankstill.extras.export.matryoshka import shortened, truncation_table
 from rankstill.extras.export.measuring import sample_passages
-from rankstill.extras.export.search import unit, vectors_run
 
 if TYPE_CHECKING:
     from rankstill.data import Dataset
 
 
+def unit(vectors: np.ndarray) -> np.ndarray:
+    return shortened(vectors, vectors.shape[1])
+
+
 def random_units(rows: int, dimensions: int, seed: int) -> np.ndarray:
     return unit(np.random.default_rng(seed).normal(size=(rows, dimensions)).astype(np.float32))
-
-
-@given(passages=st.integers(1, 300), block=st.integers(1, 120), seed=st.integers(0, 99))
-def test_blocks_find_what_a_search_at_once_finds(passages: int, block: int, seed: int) -> None:
-    corpus, asked = random_units(passages, 4, seed), random_units(3, 4, seed + 1)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(search, "_PASSAGES_AT_ONCE", block)
-        run = vectors_run([str(row) for row in range(passages)], corpus, ["a", "b", "c"], asked)
-    for query, scores in zip("abc", asked @ corpus.T, strict=True):
-        best = np.argsort(-scores, kind="stable")[: search.DEPTH]
-        assert list(run[query]) == [str(row) for row in best]
-        np.testing.assert_allclose(list(run[query].values()), scores[best], rtol=1e-5, atol=1e-6)
 
 
 def test_turned_vectors_keep_their_cosines_and_carry_most_in_front() -> None:
