@@ -138,8 +138,7 @@ def show_hybrid(workspace: Path, table: EvaluationTable | None, agreement: Agree
     lines += [
         f"Weights: cosine {hybrid.dense:.3g}, BM25 {hybrid.bm25:.3g}{maxsim}. {hybrid.lists:,} of the LLM's lists set "
         f"them. They are in {path}.",
-        f"Search with it in Python, Qdrant, Elasticsearch{'' if hybrid.late else ', OpenSearch'} or LanceDB: "
-        "docs/guides/deploy.md.",
+        "Search with it in Python, Qdrant, Elasticsearch, OpenSearch or LanceDB: docs/guides/deploy.md.",
         f"To train retrievers on the same lists: rankstill run {place}",
     ]
     out.print()

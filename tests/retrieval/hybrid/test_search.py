@@ -1,4 +1,4 @@
-"""Hybrid search in memory and by an index of token vectors, and the same scores from a real Qdrant."""
+"""Hybrid search in memory and by an index of token vectors, and the same scores from databases and search engines."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import pytest
 from sentence_transformers import MultiVectorEncoder, SentenceTransformer
 
 from rankstill.errors import DataError, ModelError
+from rankstill.extras.export.stores import to_lancedb, to_qdrant
+from rankstill.extras.export.vectors import Batch, with_terms
 from rankstill.multi_vector import TokenIndex, TwoStage, encode_queries, multi_vector_encoder
 from rankstill.multi_vector.two_stage import make_two_stage
 from rankstill.retrieval.bm25 import BM25Index
@@ -24,7 +27,9 @@ from rankstill.retrieval.hybrid.engines import (
     elasticsearch_query,
     opensearch_query,
     qdrant_query,
+    scaled_tokens,
 )
+from rankstill.retrieval.hybrid.lance import lancedb_search, lancedb_text_index
 
 PASSAGES = [
     "Send it back within 30 days of delivery.",
@@ -170,16 +175,97 @@ def test_qdrant_gives_the_same_scores(
     assert [by_id[number] for number in range(len(PASSAGES))] == pytest.approx(scores, abs=1e-4)
 
 
-def score_by(body: dict[str, Any], bm25: float, cosine: float, maxsim: float = 0.0) -> float:
-    """What a search engine makes of a body, given its own BM25, a passage's cosine and its MaxSim."""
-    total = 0.0
-    for each in body["query"]["bool"]["should"]:
-        if "match" in each:
-            total += each["match"]["body"]["boost"] * bm25
-        else:
-            script = each["script_score"]["script"]["source"]
-            total += each["script_score"]["boost"] * ((maxsim if script.startswith("maxSim") else cosine) + 1.0)
-    return total
+def by_qdrant(
+    query: str, batch: Batch, folder: Path, hybrid: Hybrid, vector: np.ndarray, tokens: np.ndarray
+) -> list[tuple[str, float]]:
+    qdrant = pytest.importorskip("qdrant_client", reason='needs pip install "rankstill[qdrant]"')
+    terms = SparseTerms(BM25Index(PASSAGES, "english", 1.2, 0.75).statistics)
+    to_qdrant(with_terms([batch], terms), "passages", location=str(folder))
+    body = qdrant_query(hybrid, vector, terms.query(query), tokens)
+    request = qdrant.models.QueryRequest.model_validate(body)
+    client = qdrant.QdrantClient(path=str(folder))
+    found = client.query_points("passages", query=request.query, prefetch=request.prefetch, limit=request.limit)
+    client.close()
+    return [(point.payload["id"], point.score) for point in found.points]
+
+
+def by_lancedb(
+    query: str, batch: Batch, folder: Path, hybrid: Hybrid, vector: np.ndarray, tokens: np.ndarray
+) -> list[tuple[str, float]]:
+    lancedb = pytest.importorskip("lancedb", reason='needs pip install "rankstill[lancedb]"')
+    to_lancedb([batch], "passages", location=str(folder))
+    table = lancedb.connect(str(folder)).open_table("passages")
+    table.create_index("text", config=lancedb.index.FTS(**lancedb_text_index(hybrid.language)))
+    return [(row["id"], row["score"]) for row in lancedb_search(table, hybrid, query, vector, tokens)]
+
+
+@pytest.mark.parametrize("query", [QUERY, "zebra", ""])
+@pytest.mark.parametrize("ask", [by_qdrant, by_lancedb])
+def test_a_database_gives_the_searchers_order_and_scores(
+    ask: Callable[..., list[tuple[str, float]]],
+    query: str,
+    of_three: Hybrid,
+    tiny_model: SentenceTransformer,
+    late: MultiVectorEncoder,
+    tmp_path: Path,
+) -> None:
+    batch = Batch(
+        ids=tuple(f"p{position}" for position in range(len(PASSAGES))),
+        texts=tuple(PASSAGES),
+        vectors=encode(tiny_model, PASSAGES, "document", ""),
+        tokens=tuple(late.encode_document(PASSAGES, convert_to_numpy=True)),
+    )
+    vector, (tokens,) = encode(tiny_model, [query], "query", "")[0], encode_queries(late, [query])
+    found = ask(query, batch, tmp_path, of_three, vector, tokens)
+    wanted = HybridSearcher(of_three, tiny_model, PASSAGES, late).search(query, k=6)
+    assert [own for own, _ in found] == [f"p{each.position}" for each in wanted]
+    assert [score for _, score in found] == pytest.approx([each.score for each in wanted], abs=1e-4)
+
+
+class PainlessList(list[Any]):
+    """Lists as Painless has them."""
+
+    def size(self) -> int:
+        return len(self)
+
+
+def score_by(body: dict[str, Any], bm25: float, passage: dict[str, np.ndarray], *, of_mean: bool = False) -> float:
+    """What a search engine makes of a body, given its own BM25 and the vectors in a passage's fields.
+
+    Scripts are evaluated as Python. `lateInteractionScore` is that of OpenSearch's k-NN plugin, branches 3.3 to 3.8. A
+    newer commit (4293b0b) shifts the mean and not each product: `of_mean`.
+    """
+
+    def cosine(query: list[float], field: str | np.ndarray) -> float:
+        own = passage[field] if isinstance(field, str) else field
+        return float(np.array(query) @ own / np.linalg.norm(query) / np.linalg.norm(own))
+
+    def best(query: list[list[float]], field: str) -> np.ndarray:
+        return (np.array(query) @ passage[field].T).max(axis=1)
+
+    def shifted(product: float) -> float:
+        return product + 1 if product >= 0 else 1 / (1 - product)
+
+    def late(query: list[list[float]], field: str, source: dict[str, np.ndarray], space: str) -> float:
+        assert source is passage
+        assert space == "innerproduct"
+        products = best(query, field)
+        return len(products) * shifted(products.mean()) if of_mean else sum(map(shifted, products))
+
+    def of_script(search: dict[str, Any]) -> float:
+        script = search["script_score"]["script"]
+        params = SimpleNamespace(
+            **{name: PainlessList(value) for name, value in script["params"].items()}, _source=passage
+        )
+        names = {"params": params, "doc": passage, "cosineSimilarity": cosine, "lateInteractionScore": late}
+        names["maxSimDotProduct"] = lambda query, field: best(query, field).sum()
+        score = eval(script["source"], names)
+        assert score >= 0, "the engine refuses it"
+        return float(search["script_score"]["boost"] * score)
+
+    searches = body["query"]["bool"]["should"]
+    total = sum(each["match"]["body"]["boost"] * bm25 if "match" in each else of_script(each) for each in searches)
+    return total + (of_script(body["rescore"]["query"]["rescore_query"]) if "rescore" in body else 0.0)
 
 
 @pytest.mark.parametrize(
@@ -194,33 +280,55 @@ def test_a_search_engines_scores_differ_from_the_hybrids_by_a_constant(
     make: Callable[..., dict[str, Any]], factor: float, hybrid: Hybrid, tiny_model: SentenceTransformer
 ) -> None:
     """`factor` is the engine's BM25 over ours, with k1 = 1.2."""
-    cosines = encode(tiny_model, PASSAGES, "document", "") @ encode(tiny_model, [QUERY], "query", "")[0]
+    vectors, asked = encode(tiny_model, PASSAGES, "document", ""), encode(tiny_model, [QUERY], "query", "")[0]
     lexical = BM25Index(PASSAGES, "english", 1.2, 0.75).scores(QUERY)
-    body = make(hybrid, QUERY, [0.1, 0.2], text_field="body", vector_field="v", size=7)
-    scores = [score_by(body, factor * word, cosine) for word, cosine in zip(lexical, cosines, strict=True)]
+    body = make(hybrid, QUERY, asked, text_field="body", vector_field="v", size=7)
+    scores = [score_by(body, factor * word, {"v": vector}) for word, vector in zip(lexical, vectors, strict=True)]
     assert scores == pytest.approx(expected(hybrid, tiny_model) + hybrid.dense, abs=1e-5)
     assert body["size"] == 7
 
 
-def test_elasticsearch_adds_maxsim_where_the_weights_count_it(
-    of_three: Hybrid, tiny_model: SentenceTransformer, late: MultiVectorEncoder
+@pytest.mark.parametrize("depth", [None, 50])
+@pytest.mark.parametrize(("make", "factor"), [(elasticsearch_query, 2.2), (opensearch_query, 1.0)])
+def test_a_search_engine_adds_maxsim_where_the_weights_count_it(
+    make: Callable[..., dict[str, Any]],
+    factor: float,
+    depth: int | None,
+    of_three: Hybrid,
+    tiny_model: SentenceTransformer,
+    late: MultiVectorEncoder,
 ) -> None:
-    tokens = late.encode_query(QUERY)
+    vectors, asked = encode(tiny_model, PASSAGES, "document", ""), encode(tiny_model, [QUERY], "query", "")[0]
     fields = {"text_field": "body", "vector_field": "v", "tokens_field": "t"}
-    body = elasticsearch_query(of_three, QUERY, [0.1, 0.2], tokens, **fields)
-    script = body["query"]["bool"]["should"][2]["script_score"]["script"]
-    assert script["source"] == "maxSimDotProduct(params.tokens, 't') + 1.0"
-    asked = np.array(script["params"]["tokens"])
-    cosines = encode(tiny_model, PASSAGES, "document", "") @ encode(tiny_model, [QUERY], "query", "")[0]
-    lexical = 2.2 * BM25Index(PASSAGES, "english", 1.2, 0.75).scores(QUERY)
-    maxsims = [(asked @ np.asarray(passage).T).max(axis=1).sum() for passage in late.encode_document(PASSAGES)]
-    scores = [score_by(body, *three) for three in zip(lexical, cosines, maxsims, strict=True)]
+    body = make(of_three, QUERY, asked, late.encode_query(QUERY), **fields, depth=depth)
+    lexical = factor * BM25Index(PASSAGES, "english", 1.2, 0.75).scores(QUERY)
+    tokens = late.encode_document(PASSAGES, convert_to_numpy=True)
+    passages = [{"v": vector, "t": own} for vector, own in zip(vectors, tokens, strict=True)]
     wanted = expected(of_three, tiny_model) + 7.0 * mean_maxsim(late, QUERY) + of_three.dense + of_three.late
-    assert scores == pytest.approx(wanted, abs=1e-4)
+    for of_mean in (False, True):
+        scores = [score_by(body, *each, of_mean=of_mean) for each in zip(lexical, passages, strict=True)]
+        assert scores == pytest.approx(wanted, abs=1e-4)
+    assert body.get("rescore", {}).get("window_size") == depth
     with pytest.raises(ModelError, match="Give tokens="):
-        elasticsearch_query(of_three, QUERY, [0.1, 0.2], **fields)
-    with pytest.raises(DataError, match="no query for OpenSearch"):
-        opensearch_query(of_three, QUERY, [0.1, 0.2], text_field="body", vector_field="v")
+        make(of_three, QUERY, asked, **fields)
+
+
+@pytest.mark.parametrize("of_mean", [False, True])
+def test_opensearch_counts_a_negative_product_too_high_by_its_square_at_most(of_mean: bool) -> None:
+    draw = np.random.default_rng(4)
+    hybrid = Hybrid(dense=0.0, bm25=0.0, language=None, k1=1.2, b=0.75, lists=50, late=1.0)
+    asked = draw.normal(size=(6, 8)).astype(np.float32)
+    body = opensearch_query(hybrid, QUERY, [1.0, 0.0], asked, text_field="body", vector_field="v")
+    for own in draw.normal(size=(50, 2, 8)):
+        passage = {"v": np.ones(2), "tokens": own / np.linalg.norm(own, axis=1, keepdims=True)}
+        products = (scaled_tokens(asked) @ passage["tokens"].T).max(axis=1)
+        above = score_by(body, 0.0, passage, of_mean=of_mean) - 1.0 - products.sum()
+        assert -1e-6 < above < 1e-6 + (np.minimum(products, 0) ** 2).sum()
+
+
+def test_opensearch_before_3_is_refused_where_the_weights_count_maxsim(of_three: Hybrid) -> None:
+    with pytest.raises(DataError, match=r"from version 3\.3"):
+        opensearch_query(of_three, QUERY, [0.1, 0.2], text_field="body", vector_field="v", version=2)
 
 
 @pytest.mark.parametrize("make", [elasticsearch_query, opensearch_query])

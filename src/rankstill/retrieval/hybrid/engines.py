@@ -31,6 +31,7 @@ def elasticsearch_query(
     vector_field: str,
     tokens_field: str = "tokens",
     size: int = 10,
+    depth: int | None = None,
 ) -> dict[str, Any]:
     """The body of a search request to Elasticsearch 8 or later. Exact: every passage's cosine is computed.
 
@@ -43,7 +44,9 @@ def elasticsearch_query(
         text_field: of type `text`, with the analyzer of the hybrid's language.
         vector_field: the vector field of type `dense_vector`.
         tokens_field: the field of type `rank_vectors` (Elasticsearch 8.18 or later, a technical preview) with a
-            passage's token vectors, where the weights count them.
+            passage's token vectors, where the weights count them. Every passage needs it; one without tokens gets one
+            vector of zeros.
+        depth: passages of each shard that get MaxSim: the best by the other scores. None: all.
 
     Raises:
         ModelError: the weights count late interaction, and there are no `tokens`.
@@ -51,47 +54,63 @@ def elasticsearch_query(
     cosine = f"cosineSimilarity(params.vector, '{vector_field}') + 1.0"
     # Elasticsearch keeps Lucene's former BM25 (LegacyBM25Similarity), which multiplies each score by k1 + 1.
     searches = [_by_cosine(hybrid, vector, cosine), _by_words(query, text_field, hybrid.bm25 / (hybrid.k1 + 1))]
-    if hybrid.late:
-        maxsim = f"maxSimDotProduct(params.tokens, '{tokens_field}') + 1.0"
-        searches.append(_scored(maxsim, {"tokens": scaled_tokens(tokens).tolist()}, hybrid.late))
-    return _sum(searches, size)
+    maxsim = f"maxSimDotProduct(params.tokens, '{tokens_field}') + 1.0"
+    return _sum(searches, _by_tokens(hybrid, tokens, maxsim), size, depth)
 
 
 def opensearch_query(
     hybrid: Hybrid,
     query: str,
     vector: Sequence[float],
+    tokens: NDArray[np.float32] | None = None,
     *,
     text_field: str,
     vector_field: str,
+    tokens_field: str = "tokens",
     size: int = 10,
+    depth: int | None = None,
     version: int = 3,
 ) -> dict[str, Any]:
     """The body of a search request to OpenSearch 2 or later. Exact: every passage's cosine is computed.
 
-    Scores are the hybrid's, plus the weight `hybrid.dense`: an engine's scores may not be negative.
+    Scores are the hybrid's, plus the weights `hybrid.dense` and `hybrid.late`: an engine's scores may not be negative.
+    Where a query token's best match is a negative product x, OpenSearch counts it up to x² too high.
 
     Args:
         vector: the query's, from the retriever that the weights belong to. [dimensions]
+        tokens: the query's token vectors by the multi-vector retriever, where the weights count it. [tokens,
+            dimensions]
         text_field: of type `text`, with the analyzer of the hybrid's language.
         vector_field: the vector field of type `knn_vector`.
+        tokens_field: the field of type `object` with `"enabled": false` (OpenSearch 3.3 or later) with a passage's
+            token vectors, where the weights count them. It is read from `_source`. Every passage needs it; one without
+            tokens gets one vector of zeros.
+        depth: passages of each shard that get MaxSim: the best by the other scores. None: all, which is slow.
         version: the server's major version. Before 3, OpenSearch's BM25 is multiplied by k1 + 1.
 
     Raises:
-        DataError: the weights count late interaction, for which no query is written here.
+        DataError: the weights count late interaction, and the server is older than 3.
+        ModelError: the weights count late interaction, and there are no `tokens`.
     """
-    if hybrid.late:
+    if hybrid.late and version < 3:
         raise DataError(
-            "these weights count late interaction, for which there is no query for OpenSearch here. Use hybrid.json or "
-            "hybrid-distilled.json, or Elasticsearch, Qdrant or LanceDB."
+            "these weights count late interaction, which OpenSearch has from version 3.3. Use hybrid.json or "
+            "hybrid-distilled.json with an older one."
         )
     cosine = f"cosineSimilarity(params.vector, doc['{vector_field}']) + 1.0"
     factor = 1.0 if version >= 3 else hybrid.k1 + 1
-    return _sum([_by_cosine(hybrid, vector, cosine), _by_words(query, text_field, hybrid.bm25 / factor)], size)
+    searches = [_by_cosine(hybrid, vector, cosine), _by_words(query, text_field, hybrid.bm25 / factor)]
+    # The function shifts products: it sums x + 1 over the query's tokens, or 1 / (1 - x) where x is negative.
+    late = f"lateInteractionScore(params.tokens, '{tokens_field}', params._source, 'innerproduct')"
+    return _sum(searches, _by_tokens(hybrid, tokens, f"{late} - params.tokens.size() + 1.0"), size, depth)
 
 
 def _by_cosine(hybrid: Hybrid, vector: Sequence[float], cosine: str) -> dict[str, Any]:
     return _scored(cosine, {"vector": [float(value) for value in vector]}, hybrid.dense)
+
+
+def _by_tokens(hybrid: Hybrid, tokens: NDArray[np.float32] | None, maxsim: str) -> dict[str, Any] | None:
+    return _scored(maxsim, {"tokens": scaled_tokens(tokens).tolist()}, hybrid.late) if hybrid.late else None
 
 
 def _scored(script: str, parameters: dict[str, Any], boost: float) -> dict[str, Any]:
@@ -108,8 +127,14 @@ def _by_words(query: str, text_field: str, boost: float) -> dict[str, Any]:
     return {"match": {text_field: {"query": query, "boost": boost}}}
 
 
-def _sum(searches: Sequence[dict[str, Any]], size: int) -> dict[str, Any]:
-    return {"size": size, "query": {"bool": {"should": list(searches)}}}
+def _sum(
+    searches: Sequence[dict[str, Any]], late: dict[str, Any] | None, size: int, depth: int | None
+) -> dict[str, Any]:
+    """The searches' scores added, and those of `late`: for every passage, or for the `depth` best by the others."""
+    if late is None or depth is None:
+        return {"size": size, "query": {"bool": {"should": [*searches, *([late] if late else [])]}}}
+    rescore = {"window_size": max(depth, size), "query": {"rescore_query": late}}
+    return {"size": size, "query": {"bool": {"should": list(searches)}}, "rescore": rescore}
 
 
 @dataclass(frozen=True)
@@ -212,8 +237,10 @@ def qdrant_query(
 def scaled_tokens(tokens: NDArray[np.float32] | None) -> NDArray[np.float32]:
     """A query's token vectors, scaled so that MaxSim with them is the hybrid's mean MaxSim. [tokens, dimensions]
 
+    A query without tokens gets one vector of zeros, because no engine takes an empty list.
+
     Raises:
-        ModelError: there are none.
+        ModelError: `tokens` is None.
     """
     if tokens is None:
         raise ModelError(
@@ -221,5 +248,7 @@ def scaled_tokens(tokens: NDArray[np.float32] | None) -> NDArray[np.float32]:
             "retriever of the same run."
         )
     asked = np.asarray(tokens, dtype=np.float32)
+    if not len(asked):
+        return np.zeros((1, asked.shape[1]), dtype=np.float32)
     scaled: NDArray[np.float32] = asked / max(float(np.linalg.norm(asked, axis=1).sum()), 1e-9)
     return scaled
