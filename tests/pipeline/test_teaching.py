@@ -124,9 +124,9 @@ def test_a_local_llm_takes_the_place_of_the_recorded_rankings(
         "teacher.model": "SmolLM2-135M-Instruct",
         "teacher.strategy": "setwise",
         "teacher.top": 2,
-        "teacher.queries": 3,
+        "teacher.queries": 8,  # a model this small ranks some of them, other ones on other processors
         "teacher.passage_tokens": 40,
-        "teacher.answer_tokens": 12,
+        "teacher.answer_tokens": 24,
         "teacher.context": 1024,
         "teacher.ask_again": 1,
         "candidates.k": 4,
@@ -135,6 +135,6 @@ def test_a_local_llm_takes_the_place_of_the_recorded_rankings(
     rankings = [json.loads(line) for line in (tmp_path / "w" / "rankings.jsonl").read_text().splitlines()]
     health = json.loads((tmp_path / "w" / "teacher.json").read_text())
     assert len(rankings) == health["lists"] > 0
-    assert health["lists"] + len(health["left_out"]) == 3
+    assert health["lists"] + len(health["left_out"]) == 8
     assert all(0 < len(each["ranking"]) <= 2 and len(each["candidates"]) == 4 for each in rankings)
     assert outcome.retriever.is_dir()

@@ -167,6 +167,14 @@ def test_no_lists_are_nothing_to_learn_from(tiny_model_folder: Path, tmp_path: P
         train_ranker([], QUICK, str(tiny_model_folder), tmp_path, seed=0)
 
 
+def test_one_list_cannot_teach_a_cross_encoder_and_the_prior_needs_no_more(
+    tiny_model_folder: Path, toy_lists: list[RankedList], tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match="one list cannot teach a cross-encoder"):
+        train_ranker(toy_lists[:1], QUICK, str(tiny_model_folder), tmp_path, seed=0)
+    assert train_ranker(toy_lists[:1], QUICK, None, tmp_path, seed=0).prior is not None
+
+
 def test_a_cross_encoder_that_knows_nothing_of_the_order_gets_no_weight(
     cross_encoder: CrossEncoder, many_lists: list[RankedList]
 ) -> None:

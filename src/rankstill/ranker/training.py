@@ -78,7 +78,8 @@ def train_ranker(
         folder: for the training curve, `ranker-losses.json`.
 
     Raises:
-        DataError: there is no list to learn from, or too few for one step of all processes.
+        DataError: there is no list to learn from, or only one for a cross-encoder, or too few for one step of all
+            processes.
     """
     if not lists:
         raise DataError("rankings: no ranking belongs to a training query, so there is nothing to learn from.")
@@ -86,6 +87,11 @@ def train_ranker(
     if start is None:
         (folder / LOSSES).write_text("[]", encoding="utf-8")
         return Ranker(prior, None)
+    if len(lists) == 1:
+        raise DataError(
+            "rankings: one list cannot teach a cross-encoder, because another one has to set its weight. Have the LLM "
+            "rank more queries, or set ranker.cross_encoder: false."
+        )
     set_seed(seed)
     cross_encoder = start_cross_encoder(start, config.max_length, device)
     unseen, taught = ([lists[row] for row in rows] for rows in hold_out(len(lists), config.holdout, seed))
