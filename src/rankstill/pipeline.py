@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from rankstill.cache import cache_of_all
-from rankstill.components import Components, check_corpus, check_queries
+from rankstill.components import Components
 from rankstill.config import Config, write_config
 from rankstill.data import Dataset, lasting_source, load_dataset
+from rankstill.data.sufficient import check_corpus, check_queries
 from rankstill.distributed.processes import is_rank_zero
 from rankstill.distributed.workspaces import open_workspace
 from rankstill.evaluation import check_measures

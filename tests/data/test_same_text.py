@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from rankstill.checks import check_dataset
-from rankstill.components import check_corpus
 from rankstill.config import Config, DatasetConfig
 from rankstill.data import Corpus, find_leaks, load_dataset
 from rankstill.data.same_text import folded
+from rankstill.data.sufficient import check_corpus
 from rankstill.errors import DataError
 from rankstill.teacher import Ranking, read_rankings, write_rankings
 

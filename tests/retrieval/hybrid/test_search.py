@@ -22,6 +22,7 @@ from rankstill.retrieval.bm25 import BM25Index
 from rankstill.retrieval.dense import encode
 from rankstill.retrieval.hybrid import Hybrid, HybridSearcher
 from rankstill.retrieval.hybrid.engines import (
+    Fields,
     QdrantNames,
     SparseTerms,
     elasticsearch_query,
@@ -282,7 +283,7 @@ def test_a_search_engines_scores_differ_from_the_hybrids_by_a_constant(
     """`factor` is the engine's BM25 over ours, with k1 = 1.2."""
     vectors, asked = encode(tiny_model, PASSAGES, "document", ""), encode(tiny_model, [QUERY], "query", "")[0]
     lexical = BM25Index(PASSAGES, "english", 1.2, 0.75).scores(QUERY)
-    body = make(hybrid, QUERY, asked, text_field="body", vector_field="v", size=7)
+    body = make(hybrid, QUERY, asked, fields=Fields("body", "v"), size=7)
     scores = [score_by(body, factor * word, {"v": vector}) for word, vector in zip(lexical, vectors, strict=True)]
     assert scores == pytest.approx(expected(hybrid, tiny_model) + hybrid.dense, abs=1e-5)
     assert body["size"] == 7
@@ -299,8 +300,8 @@ def test_a_search_engine_adds_maxsim_where_the_weights_count_it(
     late: MultiVectorEncoder,
 ) -> None:
     vectors, asked = encode(tiny_model, PASSAGES, "document", ""), encode(tiny_model, [QUERY], "query", "")[0]
-    fields = {"text_field": "body", "vector_field": "v", "tokens_field": "t"}
-    body = make(of_three, QUERY, asked, late.encode_query(QUERY), **fields, depth=depth)
+    fields = Fields("body", "v", "t")
+    body = make(of_three, QUERY, asked, late.encode_query(QUERY), fields=fields, depth=depth)
     lexical = factor * BM25Index(PASSAGES, "english", 1.2, 0.75).scores(QUERY)
     tokens = late.encode_document(PASSAGES, convert_to_numpy=True)
     passages = [{"v": vector, "t": own} for vector, own in zip(vectors, tokens, strict=True)]
@@ -310,7 +311,7 @@ def test_a_search_engine_adds_maxsim_where_the_weights_count_it(
         assert scores == pytest.approx(wanted, abs=1e-4)
     assert body.get("rescore", {}).get("window_size") == depth
     with pytest.raises(ModelError, match="Give tokens="):
-        make(of_three, QUERY, asked, **fields)
+        make(of_three, QUERY, asked, fields=fields)
 
 
 @pytest.mark.parametrize("of_mean", [False, True])
@@ -318,7 +319,7 @@ def test_opensearch_counts_a_negative_product_too_high_by_its_square_at_most(of_
     draw = np.random.default_rng(4)
     hybrid = Hybrid(dense=0.0, bm25=0.0, language=None, k1=1.2, b=0.75, lists=50, late=1.0)
     asked = draw.normal(size=(6, 8)).astype(np.float32)
-    body = opensearch_query(hybrid, QUERY, [1.0, 0.0], asked, text_field="body", vector_field="v")
+    body = opensearch_query(hybrid, QUERY, [1.0, 0.0], asked, fields=Fields("body", "v"))
     for own in draw.normal(size=(50, 2, 8)):
         passage = {"v": np.ones(2), "tokens": own / np.linalg.norm(own, axis=1, keepdims=True)}
         products = (scaled_tokens(asked) @ passage["tokens"].T).max(axis=1)
@@ -328,7 +329,7 @@ def test_opensearch_counts_a_negative_product_too_high_by_its_square_at_most(of_
 
 def test_opensearch_before_3_is_refused_where_the_weights_count_maxsim(of_three: Hybrid) -> None:
     with pytest.raises(DataError, match=r"from version 3\.3"):
-        opensearch_query(of_three, QUERY, [0.1, 0.2], text_field="body", vector_field="v", version=2)
+        opensearch_query(of_three, QUERY, [0.1, 0.2], fields=Fields("body", "v"), version=2)
 
 
 @pytest.mark.parametrize("make", [elasticsearch_query, opensearch_query])
@@ -336,7 +337,7 @@ def test_a_query_for_a_search_engine_has_only_data_from_the_user(
     make: Callable[..., dict[str, Any]], hybrid: Hybrid
 ) -> None:
     query = 'a"}} , {"match_all'
-    dense, lexical = make(hybrid, query, [0.1, 0.2], text_field="body", vector_field="v")["query"]["bool"]["should"]
+    dense, lexical = make(hybrid, query, [0.1, 0.2], fields=Fields("body", "v"))["query"]["bool"]["should"]
     assert dense["script_score"]["script"]["params"]["vector"] == [0.1, 0.2]
     assert lexical["match"]["body"]["query"] == query
     assert query not in dense["script_score"]["script"]["source"]

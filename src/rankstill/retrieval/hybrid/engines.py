@@ -21,15 +21,29 @@ from rankstill.retrieval.bm25 import Analyzer, BM25Statistics
 from rankstill.retrieval.hybrid.weights import Hybrid
 
 
+@dataclass(frozen=True)
+class Fields:
+    """What an index of Elasticsearch or OpenSearch calls a passage's fields.
+
+    Args:
+        text: of type `text`, with the analyzer of the hybrid's language.
+        vector: its vector by the retriever that the weights belong to.
+        tokens: its token vectors, where the weights count them. Every passage needs it; one without tokens gets one
+            vector of zeros.
+    """
+
+    text: str
+    vector: str
+    tokens: str = "tokens"
+
+
 def elasticsearch_query(
     hybrid: Hybrid,
     query: str,
     vector: Sequence[float],
     tokens: NDArray[np.float32] | None = None,
     *,
-    text_field: str,
-    vector_field: str,
-    tokens_field: str = "tokens",
+    fields: Fields,
     size: int = 10,
     depth: int | None = None,
 ) -> dict[str, Any]:
@@ -41,20 +55,17 @@ def elasticsearch_query(
         vector: the query's, from the retriever that the weights belong to. [dimensions]
         tokens: the query's token vectors by the multi-vector retriever, where the weights count it. [tokens,
             dimensions]
-        text_field: of type `text`, with the analyzer of the hybrid's language.
-        vector_field: the vector field of type `dense_vector`.
-        tokens_field: the field of type `rank_vectors` (Elasticsearch 8.18 or later, a technical preview) with a
-            passage's token vectors, where the weights count them. Every passage needs it; one without tokens gets one
-            vector of zeros.
+        fields: `vector` of type `dense_vector`, and `tokens` of type `rank_vectors` (Elasticsearch 8.18 or later, a
+            technical preview).
         depth: passages of each shard that get MaxSim: the best by the other scores. None: all.
 
     Raises:
         ModelError: the weights count late interaction, and there are no `tokens`.
     """
-    cosine = f"cosineSimilarity(params.vector, '{vector_field}') + 1.0"
+    cosine = f"cosineSimilarity(params.vector, '{fields.vector}') + 1.0"
     # Elasticsearch keeps Lucene's former BM25 (LegacyBM25Similarity), which multiplies each score by k1 + 1.
-    searches = [_by_cosine(hybrid, vector, cosine), _by_words(query, text_field, hybrid.bm25 / (hybrid.k1 + 1))]
-    maxsim = f"maxSimDotProduct(params.tokens, '{tokens_field}') + 1.0"
+    searches = [_by_cosine(hybrid, vector, cosine), _by_words(query, fields.text, hybrid.bm25 / (hybrid.k1 + 1))]
+    maxsim = f"maxSimDotProduct(params.tokens, '{fields.tokens}') + 1.0"
     return _sum(searches, _by_tokens(hybrid, tokens, maxsim), size, depth)
 
 
@@ -64,9 +75,7 @@ def opensearch_query(
     vector: Sequence[float],
     tokens: NDArray[np.float32] | None = None,
     *,
-    text_field: str,
-    vector_field: str,
-    tokens_field: str = "tokens",
+    fields: Fields,
     size: int = 10,
     depth: int | None = None,
     version: int = 3,
@@ -80,11 +89,8 @@ def opensearch_query(
         vector: the query's, from the retriever that the weights belong to. [dimensions]
         tokens: the query's token vectors by the multi-vector retriever, where the weights count it. [tokens,
             dimensions]
-        text_field: of type `text`, with the analyzer of the hybrid's language.
-        vector_field: the vector field of type `knn_vector`.
-        tokens_field: the field of type `object` with `"enabled": false` (OpenSearch 3.3 or later) with a passage's
-            token vectors, where the weights count them. It is read from `_source`. Every passage needs it; one without
-            tokens gets one vector of zeros.
+        fields: `vector` of type `knn_vector`, and `tokens` of type `object` with `"enabled": false` (OpenSearch 3.3 or
+            later), which is read from `_source`.
         depth: passages of each shard that get MaxSim: the best by the other scores. None: all, which is slow.
         version: the server's major version. Before 3, OpenSearch's BM25 is multiplied by k1 + 1.
 
@@ -97,11 +103,11 @@ def opensearch_query(
             "these weights count late interaction, which OpenSearch has from version 3.3. Use hybrid.json or "
             "hybrid-distilled.json with an older one."
         )
-    cosine = f"cosineSimilarity(params.vector, doc['{vector_field}']) + 1.0"
+    cosine = f"cosineSimilarity(params.vector, doc['{fields.vector}']) + 1.0"
     factor = 1.0 if version >= 3 else hybrid.k1 + 1
-    searches = [_by_cosine(hybrid, vector, cosine), _by_words(query, text_field, hybrid.bm25 / factor)]
+    searches = [_by_cosine(hybrid, vector, cosine), _by_words(query, fields.text, hybrid.bm25 / factor)]
     # The function shifts products: it sums x + 1 over the query's tokens, or 1 / (1 - x) where x is negative.
-    late = f"lateInteractionScore(params.tokens, '{tokens_field}', params._source, 'innerproduct')"
+    late = f"lateInteractionScore(params.tokens, '{fields.tokens}', params._source, 'innerproduct')"
     return _sum(searches, _by_tokens(hybrid, tokens, f"{late} - params.tokens.size() + 1.0"), size, depth)
 
 
