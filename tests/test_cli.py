@@ -374,6 +374,12 @@ def test_check_says_that_a_dataset_of_the_package_is_public(cli: Callable[..., R
     assert f"note: {caveat}" in cli("check", "--source", name).out
 
 
+def test_check_describes_the_sample_that_a_run_uses(cli: Callable[..., Ran]) -> None:
+    said = cli("check", "--source", "scifact-sample").out
+    assert "800 passages, 60 training, 60 test" in said
+    assert "leak-free" not in said  # the sample has no leak left
+
+
 def test_check_near_looks_for_near_duplicate_queries_too(
     cli: Callable[..., Ran], config: Path, toy_dataset_folder: Path, tmp_path: Path
 ) -> None:

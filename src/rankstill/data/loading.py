@@ -42,8 +42,7 @@ def load_dataset(config: DatasetConfig) -> Dataset:
         DataError: a source is missing, damaged, or holds what cannot be used; the message says where.
         WorkspaceError: there is no room for temporary files, where the corpus's text lies meanwhile.
     """
-    dataset = drop_or_mark_leaks(load_with_leaks(config), config.leaks)
-    return _sample(dataset) if config.source == SAMPLE else dataset
+    return drop_or_mark_leaks(load_with_leaks(config), config.leaks)
 
 
 def load_with_leaks(config: DatasetConfig) -> Dataset:
@@ -58,7 +57,9 @@ def load_with_leaks(config: DatasetConfig) -> Dataset:
         dataset = dataset.with_notes(_CAVEATS[config.source])
     if config.extra_queries:
         dataset = add_extra_queries(dataset, Path(config.extra_queries).expanduser())
-    return keep_unjudged(dataset, config)
+    dataset = keep_unjudged(dataset, config)
+    # Drawn from what is left of SciFact: the sample itself then has no leak to drop.
+    return _sample(drop_or_mark_leaks(dataset, config.leaks)) if config.source == SAMPLE else dataset
 
 
 def drop_or_mark_leaks(dataset: Dataset, leaks: Literal["drop", "keep"]) -> Dataset:
